@@ -1,0 +1,51 @@
+# `make help` lists what can be done. Every target does its own set-up.
+SHELL := /bin/sh
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast lint lab bench fix clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup:  ## install everything that is missing, in a cache outside the checkout
+	@./bootstrap
+
+run: setup  ## run the whole sequence on this machine: make run ARGS="--from 03"
+	@$(BIN)/workshop run $(ARGS)
+
+test:  ## all checks and tests, the cheap ones first
+	@./bootstrap --with ogx
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/unit tests/local tests/notebooks
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-fast:  ## the unit tests alone: seconds, no servers
+	@./bootstrap --only kit
+	$(BIN)/pytest tests/unit
+
+lint:  # needs the kit's environment
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/nbstripout --extra-keys metadata.language_info --verify notebooks/*.ipynb
+	$(BIN)/yamllint --strict .
+
+lab: setup  ## open the notebooks in JupyterLab, on this machine alone
+	@PATH="$$PWD/$(BIN):$$PATH" jupyter lab --ip 127.0.0.1 notebooks/00_check_environment.ipynb
+
+bench: setup  ## measure, print and keep the figures
+	@for script in tests/bench/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
+
+fix:  ## format the code and strip the notebooks' outputs
+	@./bootstrap --only kit
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb
+
+clean:  ## remove what make made in the checkout; the cache and running servers stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*

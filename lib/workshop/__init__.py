@@ -1,0 +1,69 @@
+"""The public names: all that a notebook needs.
+
+    >>> from workshop import connect, deploy_mongodb, verify_mongodb
+
+One verb deploys a part, one proves that it works. Nothing is imported before it is used: a
+notebook's kernel then starts in the time of a bare Python.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from workshop.agent import create_agent as create_agent
+    from workshop.agent import verify_answers as verify_answers
+    from workshop.box import question_box as question_box
+    from workshop.cleaning import clean_up as clean_up
+    from workshop.cleaning import verify_clean_up as verify_clean_up
+    from workshop.connecting import connect as connect
+    from workshop.environment import check_environment as check_environment
+    from workshop.gpu_nodes import add_gpu_nodes as add_gpu_nodes
+    from workshop.gpu_nodes import verify_gpu_nodes as verify_gpu_nodes
+    from workshop.llama_stack import deploy_llama_stack as deploy_llama_stack
+    from workshop.llama_stack import verify_llama_stack as verify_llama_stack
+    from workshop.mcp_server import deploy_mcp_server as deploy_mcp_server
+    from workshop.mcp_server import verify_mcp_server as verify_mcp_server
+    from workshop.model import serve_model as serve_model
+    from workshop.model import verify_model as verify_model
+    from workshop.mongodb import deploy_mongodb as deploy_mongodb
+    from workshop.mongodb import load_sample_data as load_sample_data
+    from workshop.mongodb import verify_mongodb as verify_mongodb
+    from workshop.registration import register_mcp_server as register_mcp_server
+    from workshop.registration import verify_registration as verify_registration
+
+_HOME = {
+    "add_gpu_nodes": "gpu_nodes",
+    "check_environment": "environment",
+    "clean_up": "cleaning",
+    "connect": "connecting",
+    "create_agent": "agent",
+    "deploy_llama_stack": "llama_stack",
+    "deploy_mcp_server": "mcp_server",
+    "deploy_mongodb": "mongodb",
+    "load_sample_data": "mongodb",
+    "question_box": "box",
+    "register_mcp_server": "registration",
+    "serve_model": "model",
+    "verify_answers": "agent",
+    "verify_clean_up": "cleaning",
+    "verify_gpu_nodes": "gpu_nodes",
+    "verify_llama_stack": "llama_stack",
+    "verify_mcp_server": "mcp_server",
+    "verify_model": "model",
+    "verify_mongodb": "mongodb",
+    "verify_registration": "registration",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'workshop' has no attribute {name!r}")
+    return getattr(import_module(f"workshop.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

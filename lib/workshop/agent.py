@@ -1,0 +1,304 @@
+"""The agent: a model that answers by calling tools, and a proof of each answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from workshop import (
+    clients,
+    instructions,
+    llama_stack,
+    mcp_client,
+    mcp_server,
+    mongodb,
+    progress,
+    proof,
+    questions,
+    registration,
+    runbooks,
+)
+from workshop.answers import Answer, NotAsked, ToolCall
+from workshop.checks import Checks
+from workshop.errors import AnswerNotGrounded, EndpointError, StepMissing, WorkshopError
+from workshop.progress import Stages, stages
+from workshop.settings import DATA
+from workshop.steps import PROCESSES
+from workshop.target import Target
+from workshop.wait import NotYet, wait_for
+
+ROUNDS = 4
+"""How often the model may call a tool before it must answer: a lookup across two collections takes
+two, and a model that goes in circles ends."""
+
+LOOK = 2.0
+"""Seconds between two looks at whether all parts still run, while an answer is awaited."""
+
+NO_ANSWER = "The agent got no answer."
+
+FOUND = 1
+"""How many runbook chunks a search gives: each is a whole runbook, 250 tokens to read."""
+
+
+class Agent:
+    """Asks the model, which calls tools; made by ``create_agent``."""
+
+    def __init__(
+        self, target: Target, instructions: str, tools: list[dict[str, Any]], data: Path
+    ) -> None:
+        self.target = target
+        self.instructions = instructions
+        self.answers: list[Answer] = []
+        self._tools = tools
+        self._data = data
+        self._endpoint = target.find(llama_stack.PART)
+        self._client = clients.client(self._endpoint)
+        self._has_database = any(tool["type"] == "mcp" for tool in tools)
+
+    def ask(self, question: str, *, timeout: float = clients.TIMEOUT) -> Answer | NotAsked:
+        """Ask one question.
+
+        Args:
+            question: One of the workshop's, whose true values are known, or any other.
+            timeout: Seconds.
+
+        Returns:
+            The grounded answer; ``NotAsked`` for the workshop's questions about the database when
+            the agent was made without one.
+
+        Raises:
+            AnswerNotGrounded: No tool was called, a call failed, or values differ. The answer is
+                shown before, and kept in ``answers``.
+            EndpointError: A part did not answer; names the one that ended.
+            PartTooSlow: There was no answer in time.
+        """
+        known = questions.known(question)
+        if known in questions.DATABASE_QUESTIONS and not self._has_database:
+            return NotAsked(question, "this run is without MongoDB")
+        with stages("Agent") as stage:
+            began = time.monotonic()
+            response = self._respond(question, timeout, stage)
+            seconds = time.monotonic() - began
+            text, calls = _read(response)
+            try:
+                grounds = self._prove(question, text, calls, known)
+            except AnswerNotGrounded as error:
+                answer = Answer(question, text, seconds, calls, False, error.what)
+                self.answers.append(answer)
+                progress.show(answer)
+                raise self._with_culprit(error) from None
+            answer = Answer(question, text, seconds, calls, True, grounds)
+            self.answers.append(answer)
+            stage(f"answered after {len(calls)} tool call(s), grounded")
+            return answer
+
+    def _prove(
+        self,
+        question: str,
+        text: str,
+        calls: tuple[ToolCall, ...],
+        known: questions.Question | None,
+    ) -> str:
+        database = self.target.find(mongodb.PART) if self._has_database else None
+        truth: list[str] = []
+        if known in questions.RUNBOOK_QUESTIONS:
+            truth = known.truth(None)
+        elif known and database:
+            with mongodb.connected(database) as reading:
+                truth = known.truth(reading)
+        return proof.prove(
+            question,
+            text,
+            calls,
+            database=database,
+            runbooks=self._data / "runbooks",
+            truth=truth,
+        )
+
+    def _respond(self, question: str, timeout: float, stage: Stages) -> Any:
+        """Send the question, and show what happens until the answer is there."""
+        state = ["the model reads the question"]
+        worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
+        asked: Future[Any] = worker.submit(self._stream, question, state)
+
+        looked = [time.monotonic()]
+
+        def done() -> Any:
+            if asked.done():
+                return asked.result()
+            if time.monotonic() - looked[0] >= LOOK:
+                # Llama Stack waits minutes for a tool server that has died: no need to wait along.
+                looked[0] = time.monotonic()
+                ended = self._ended_part()
+                if ended is not None and not asked.done():
+                    raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])
+            return NotYet(state[0])
+
+        try:
+            return wait_for(
+                "the answer",
+                done,
+                timeout=timeout,
+                stage=stage,
+                every=0.03,
+                where=self._endpoint.url,
+                hint="workshop status; workshop logs model",
+            )
+        except clients.api_error(self._client) as error:
+            explained = clients.explained(error, self._endpoint, NO_ANSWER)
+            raise self._with_culprit(explained) from error
+        except EndpointError as error:
+            raise self._with_culprit(error) from None
+        finally:
+            worker.shutdown(wait=False, cancel_futures=True)
+
+    def _stream(self, question: str, state: list[str]) -> Any:
+        events = self._client.responses.create(
+            model=llama_stack.model_id(self.target),
+            input=question,
+            instructions=self.instructions,
+            tools=self._tools,
+            temperature=0,
+            parallel_tool_calls=False,
+            store=False,
+            stream=True,
+            include=["file_search_call.results"],
+            extra_body={"max_infer_iters": ROUNDS},
+        )
+        with events:
+            for event in events:
+                item = getattr(event, "item", None)
+                kind = getattr(item, "type", "mcp_list_tools")
+                if event.type == "response.output_item.added" and kind != "mcp_list_tools":
+                    tool = getattr(item, "name", kind)
+                    state[0] = "it writes" if kind == "message" else f"it calls {tool}"
+                elif event.type == "response.output_item.done" and kind != "mcp_list_tools":
+                    state[0] = "the model reads the result"
+                elif event.type in ("response.completed", "response.incomplete"):
+                    return event.response
+                elif event.type == "response.failed":
+                    raise _failed(event.response, self._endpoint.url)
+        raise EndpointError(
+            "The answer broke off.", where=self._endpoint.url, hint="workshop logs llama-stack"
+        )
+
+    def _with_culprit[E: WorkshopError](self, error: E) -> E:
+        """Name the part that is the reason: Llama Stack only says that something failed."""
+        culprit = self._ended_part() or self._refusing_part()
+        if culprit is None:
+            return error
+        return type(error)(
+            error.what,
+            where=culprit.where,
+            state=f"{culprit.what} {culprit.state}; {error.state}",
+            log=culprit.log,
+            hint=culprit.hint,
+        )
+
+    def _ended_part(self) -> WorkshopError | None:
+        unused = () if self._has_database else (mongodb.PART, mcp_server.PART)
+        for part in PROCESSES:
+            try:
+                if part not in unused:
+                    self.target.find(part)
+            except StepMissing as missing:
+                return missing
+        return None
+
+    def _refusing_part(self) -> WorkshopError | None:
+        if not self._has_database:
+            return None
+        try:
+            mcp_client.initialize(self.target.find(mcp_server.PART), mcp_server.PATH)
+        except EndpointError as error:
+            hint = "run 05_deploy_mcp_server and 06_register_mcp_server again"
+            return EndpointError(
+                f"The MCP server: {error.what}", where=error.where, state=error.state, hint=hint
+            )
+        return None
+
+
+def create_agent(target: Target, *, data: Path = DATA, use_mongodb: bool = True) -> Agent:
+    """An agent with the registered MCP server's tools and a search of the runbooks.
+
+    Args:
+        target: Where the parts run.
+        data: The folder with ``runbooks/``.
+        use_mongodb: False: the runbooks alone.
+
+    Raises:
+        StepMissing: Llama Stack, its runbooks or the registered MCP server is missing.
+    """
+    tools: list[dict[str, Any]] = []
+    described = ""
+    if use_mongodb:
+        tools.append(registration.tool(target))
+        with mongodb.connected(target.find(mongodb.PART)) as database:
+            described = instructions.describe(database)
+    tools.append(
+        {
+            "type": "file_search",
+            "vector_store_ids": [runbooks.store_id(target)],
+            "max_num_results": FOUND,
+        }
+    )
+    return Agent(target, instructions.text(described), tools, data)
+
+
+def verify_answers(agent: Agent) -> Checks:
+    """Prove that questions were asked and that each answer rests on a tool call.
+
+    Raises:
+        CheckFailed: No question was asked, or an answer is not grounded.
+    """
+    checks = Checks("Agent")
+    for answer in agent.answers:
+        checks.that(
+            answer.question,
+            "grounded",
+            lambda answer=answer: answer,  # type: ignore[misc]
+            lambda seen: seen.grounded and bool(seen.tool_calls),
+            show=lambda seen: f"{seen.text} ({seen.proof})",
+        )
+    return checks.raise_if_failed()
+
+
+def _failed(response: Any, url: str) -> EndpointError:
+    error = getattr(response, "error", None)
+    return EndpointError(
+        NO_ANSWER,
+        where=url,
+        state=str(getattr(error, "message", error)),
+        hint="workshop logs llama-stack; workshop logs model",
+    ).of_kind("server error")
+
+
+def _read(response: Any) -> tuple[str, tuple[ToolCall, ...]]:
+    """The answer's text, and the tool calls in it, from either client's response."""
+    texts, calls = [], []
+    for item in response.output:
+        if item.type == "mcp_call":
+            failure = getattr(item, "error", None)
+            output = str(item.output or "")
+            calls.append(
+                ToolCall(item.name, _json(item.arguments), not failure, output or str(failure))
+            )
+        elif item.type == "file_search_call":
+            results = [hit.text for hit in item.results or []]
+            ok = item.status == "completed"
+            queries = {"queries": list(item.queries)}
+            calls.append(ToolCall(proof.FILE_SEARCH, queries, ok, json.dumps(results)))
+        elif item.type == "message":
+            texts += [part.text for part in item.content if getattr(part, "text", None)]
+    return " ".join(texts).strip(), tuple(calls)
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {"arguments": text}
+    return found if isinstance(found, dict) else {"arguments": found}

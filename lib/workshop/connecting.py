@@ -1,0 +1,31 @@
+"""From a notebook's ``TARGET`` to the place where parts run."""
+
+from __future__ import annotations
+
+import difflib
+
+from workshop.errors import SettingsError
+from workshop.settings import TARGETS, Settings
+from workshop.target import Target
+
+
+def connect(name: str = "local") -> Target:
+    """The place where parts run.
+
+    Args:
+        name: ``local``: processes on this machine's loopback.
+
+    Raises:
+        SettingsError: There is no such target, or the environment cannot be used.
+    """
+    if name not in TARGETS:
+        close = difflib.get_close_matches(str(name), TARGETS, 1)
+        raise SettingsError(
+            f"There is no target {name!r}.",
+            where="the parameter TARGET",
+            state="targets: " + ", ".join(TARGETS),
+            hint=f'set TARGET = "{close[0] if close else TARGETS[0]}"',
+        )
+    from workshop.local.target import LocalTarget
+
+    return LocalTarget(Settings.from_env())

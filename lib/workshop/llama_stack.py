@@ -1,0 +1,211 @@
+"""Llama Stack, or OGX as its successor is called: the agent's API, and the runbooks' store."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from workshop import clients, http, model, pins, runbooks
+from workshop.checks import Checks
+from workshop.errors import EndpointError, SettingsError
+from workshop.progress import Stages, stages
+from workshop.settings import DATA
+from workshop.target import Deployed, Endpoint, Part, Target
+from workshop.wait import NotYet, wait_for
+
+PART = "llama-stack"
+PORT = 8321
+EMBEDDER = Part("embedder", 8081, settings={"name": "embedder", "context": 2048, "embedding": True})
+DIMENSION = 896
+"""Of the default embedder's vectors."""
+
+SERVERS = {"llama-stack": pins.LLAMA_STACK, "ogx": pins.OGX}
+"""The servers that the kit knows, and the version that each is pinned to."""
+
+VECTOR_STORES = {"llama-stack": ("milvus", "faiss"), "ogx": ("faiss",)}
+"""The stores that work inside each server, the preferred one first.
+
+OGX 1.5.0 drives Milvus by pymilvus's asynchronous client, which asks for ``AllocTimestamp``; Milvus
+Lite 3.2 answers that it is not implemented. Seen with pymilvus 2.5.18, 2.6.12 and 3.0.2.
+"""
+MODEL_PREFIX = "vllm"
+"""Llama Stack names a model by its provider: ``vllm/<name>``."""
+
+
+def deploy_llama_stack(
+    target: Target,
+    *,
+    server: str = "llama-stack",
+    vector_store: str = "auto",
+    data: Path = DATA,
+    timeout: float = 300.0,
+) -> Deployed:
+    """Run the server on the model of step 02, and load the runbooks into its vector store.
+
+    Args:
+        target: Where.
+        server: ``llama-stack`` or ``ogx``.
+        vector_store: ``milvus`` or ``faiss``, inside the server; ``auto``: what works in it.
+        data: The folder with ``runbooks/``.
+        timeout: Seconds for each of the server and the runbooks.
+
+    Raises:
+        SettingsError: There is no such server or vector store.
+        StepMissing: There is no model yet.
+        PartFailed: A process ended, or a runbook could not be embedded.
+        PartTooSlow: Something was not ready in time.
+    """
+    _refuse_unknown("SERVER", server, tuple(SERVERS))
+    if vector_store == "auto":
+        vector_store = VECTOR_STORES[server][0]
+    _refuse_unknown(f"With {server}, VECTOR_STORE", vector_store, VECTOR_STORES[server])
+    with stages("Llama Stack") as stage:
+        language_model = target.find(model.PART)
+        embedder = _deploy_embedder(target, timeout, stage)
+        part = Part(
+            PART,
+            PORT,
+            settings={
+                "server": server,
+                "vector_store": vector_store,
+                "max_tokens": model.MAX_TOKENS,
+                "embedder": EMBEDDER.name,
+                "embedding_dimension": DIMENSION,
+            },
+            needs={"model": language_model, "embedder": embedder},
+        )
+        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        deployed = _with_model(target, part, deployed, timeout, stage)
+        target.remember("server", server)
+        runbooks.load(
+            deployed.endpoint,
+            target,
+            data / "runbooks",
+            provider=vector_store,
+            embedder=f"{EMBEDDER.name}/{EMBEDDER.name}",
+            timeout=timeout,
+            stage=stage,
+        )
+        stage("the runbooks are loaded")
+        return deployed
+
+
+def verify_llama_stack(target: Target) -> Checks:
+    """Prove that it is healthy, sees the model, completes a chat, and finds the right runbook.
+
+    Raises:
+        CheckFailed: One of these is not so.
+        StepMissing: It does not run.
+    """
+    endpoint = target.find(PART)
+    server = target.recall("server") or "llama-stack"
+    wanted = model_id(target)
+    checks = Checks("Llama Stack")
+    checks.equal(
+        "runs the version that was pinned",
+        f"{server} {SERVERS[server]}",
+        lambda: f"{server} {clients.server_version(endpoint)}",
+        hint="make setup, then run 03_deploy_llama_stack again",
+    )
+    checks.equal("is healthy", "OK", lambda: http.call(endpoint, "/v1/health").json["status"])
+    checks.that(
+        "sees the model",
+        wanted,
+        lambda: ", ".join(_models(endpoint)),
+        lambda seen: wanted in seen.split(", "),
+    )
+    checks.that("completes a chat", "some text", lambda: _chat(endpoint, wanted))
+    checks.that(
+        "finds the right runbook",
+        "certificate-expired.md first",
+        lambda: ", ".join(
+            runbooks.search(endpoint, runbooks.store_id(target), "the certificate has expired")
+        ),
+        lambda seen: seen.startswith("certificate-expired.md"),
+    )
+    return checks.raise_if_failed()
+
+
+def model_id(target: Target) -> str:
+    """The model's name in Llama Stack."""
+    return f"{MODEL_PREFIX}/{model.model_name(target)}"
+
+
+def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise SettingsError(
+            f"{parameter} = {value!r} is not known.",
+            where="the parameters of 03_deploy_llama_stack",
+            state="known: " + ", ".join(known),
+            hint=f"set {parameter.split()[-1]} to one of these",
+        )
+
+
+def _deploy_embedder(target: Target, timeout: float, stage: Stages) -> Endpoint:
+    token = target.secret("embedder token", lambda: secrets.token_urlsafe(32))
+    part = Part(EMBEDDER.name, EMBEDDER.port, settings=EMBEDDER.settings, secrets={"token": token})
+    return target.ensure(part, ready=_embedder_ready, timeout=timeout, stage=stage).endpoint
+
+
+def _embedder_ready(endpoint: Endpoint) -> object:
+    return _or_not_yet(endpoint, "/v1/models")
+
+
+def _ready(endpoint: Endpoint) -> object:
+    return _or_not_yet(endpoint, "/v1/health")
+
+
+def _or_not_yet(endpoint: Endpoint, path: str) -> object:
+    try:
+        return http.call(endpoint, path, timeout=5)
+    except EndpointError as error:
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state or error.what)
+
+
+def _models(endpoint: Endpoint) -> list[str]:
+    found = http.call(endpoint, "/v1/models", timeout=30).json
+    return [str(entry["id"]) for entry in found["data"]]
+
+
+def _with_model(
+    target: Target, part: Part, deployed: Deployed, timeout: float, stage: Stages
+) -> Deployed:
+    """Make sure that the model is in the server's list.
+
+    The server asks the model's endpoint when it starts and every five minutes after that. One that
+    was started before the model therefore has no models: starting it again is the quickest cure.
+    """
+    wanted = model_id(target)
+    if wanted in _models(deployed.endpoint):
+        return deployed
+    if deployed.action == "reused":
+        stage("it was started before the model: starting it again")
+        target.stop(PART)
+        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+
+    def listed() -> object:
+        seen = _models(deployed.endpoint)
+        return wanted if wanted in seen else NotYet("it lists " + (", ".join(seen) or "nothing"))
+
+    wait_for(
+        f"Llama Stack to list {wanted}",
+        listed,
+        timeout=min(timeout, 30.0),
+        stage=stage,
+        where=deployed.endpoint.url,
+        hint="run 02_serve_model, then 03_deploy_llama_stack again",
+    )
+    return deployed
+
+
+def _chat(endpoint: Endpoint, name: str) -> str:
+    body = {
+        "model": name,
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "max_tokens": 8,
+        "temperature": 0,
+    }
+    answer = http.call(endpoint, "/v1/chat/completions", json=body, timeout=180).json
+    return str(answer["choices"][0]["message"]["content"]).strip()

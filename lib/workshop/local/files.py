@@ -1,0 +1,89 @@
+"""Small JSON files that are whole or absent, and that only this user can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workshop.errors import WorkshopError
+
+
+def private_folder(folder: Path) -> Path:
+    """Make the folder when it is missing, with mode 0700, and give it back.
+
+    Raises:
+        WorkshopError: It cannot be made, for example on a full or read-only disk.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # An older umask or a copied checkout may have left it open to others.
+        folder.chmod(0o700)
+    except OSError as error:
+        raise not_written(folder, error) from error
+    return folder
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace the file in one step, with mode 0600: a reader sees the old or the new content.
+
+    Raises:
+        WorkshopError: It cannot be written; the old content is then still there.
+    """
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            json.dump(content, stream, indent=1, sort_keys=True)
+            stream.flush()
+            # Without it, a power cut can leave an empty file under the final name.
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise not_written(path, error) from error
+        raise
+
+
+def read_json(path: Path, *, hint: str) -> dict[str, Any] | None:
+    """The file's content, or None when there is no such file.
+
+    Args:
+        path: The file.
+        hint: What to do when it cannot be read.
+
+    Raises:
+        WorkshopError: It holds something else than a JSON object, or cannot be read.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        # A decoding error's own text says where it is wrong and quotes none of the content.
+        raise damaged(path, f"{type(error).__name__}: {error}", hint=hint) from None
+    if not isinstance(content, dict):
+        raise damaged(path, f"it holds a {type(content).__name__}, not an object", hint=hint)
+    return content
+
+
+def damaged(path: Path, state: str, *, hint: str) -> WorkshopError:
+    """The error for a file of ours that somebody or something else has changed."""
+    return WorkshopError(
+        "A file of this checkout's state is damaged.", where=str(path), state=state, hint=hint
+    )
+
+
+def not_written(path: Path, error: OSError) -> WorkshopError:
+    """The error for a file or folder of ours that cannot be written."""
+    return WorkshopError(
+        "This checkout's state could not be written.",
+        where=str(path),
+        state=error.strerror or str(error),
+        hint="make room on that disk, or set WORKSHOP_HOME to a folder that you can write to",
+    )

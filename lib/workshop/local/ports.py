@@ -1,0 +1,104 @@
+"""Ports on this machine's loopback: which are free, and who holds the others."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Collection
+from pathlib import Path
+
+import psutil
+
+from workshop.errors import WorkshopError
+
+LOOPBACK = "127.0.0.1"
+
+REACH = 200
+"""How many ports are tried: a free one is near, or something is wrong with the machine."""
+
+
+def free_port(wanted: int, taken: Collection[int] = ()) -> int:
+    """The wanted port, or the next one that nobody listens on.
+
+    Args:
+        wanted: The port to begin with.
+        taken: Ports to leave out although nobody listens on them yet.
+
+    Raises:
+        WorkshopError: None of the ``REACH`` ports from ``wanted`` on can be had.
+    """
+    last = min(wanted + REACH - 1, 65535)
+    for port in range(wanted, last + 1):
+        if port not in taken and is_free(port):
+            return port
+    raise WorkshopError(
+        f"No port from {wanted} to {last} is free.",
+        where=LOOPBACK,
+        state=f"port {wanted}: {holder(wanted)}",
+        hint="end a program that listens there, or ask for another port",
+    )
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this port of the loopback address now."""
+    with socket.socket() as server:
+        # As servers do: without it, connections of a server that has just ended (TIME_WAIT) would
+        # make its port look taken for a minute.
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            server.bind((LOOPBACK, port))
+            server.listen(1)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return not _answers(port)
+
+
+def holder(port: int) -> str:
+    """Who listens on the port, such as ``python3 (pid 123)``, as far as this user may see."""
+    pid = next((pid for pid, held in _listeners() if held == port and pid), None)
+    if pid is not None:
+        try:
+            process = psutil.Process(pid)
+            # Node calls itself "MainThread": the command line names the program.
+            command = process.cmdline()
+            return f"{Path(command[0]).name if command else process.name()} (pid {pid})"
+        except psutil.NoSuchProcess:
+            return f"a program that has just ended (pid {pid})"
+        except psutil.AccessDenied:
+            return f"another user's program (pid {pid})"
+    return "nobody" if is_free(port) else "another user's program"
+
+
+def _answers(port: int) -> bool:
+    """Whether a connection is accepted.
+
+    BSD and macOS let a server take one address of a port that another holds on all addresses;
+    the one on all addresses then still answers.
+    """
+    with socket.socket() as client:
+        client.settimeout(0.5)
+        if client.connect_ex((LOOPBACK, port)) != 0:
+            return False
+        # TCP lets a socket meet itself when the system gives it this very port to call from.
+        return bool(client.getsockname() != client.getpeername())
+
+
+def _listeners() -> list[tuple[int | None, int]]:
+    """Process and port of each listening TCP socket that this user may see."""
+    found: list[tuple[int | None, int]] = []
+    try:
+        for whole in psutil.net_connections(kind="tcp"):
+            if whole.status == psutil.CONN_LISTEN and whole.laddr:
+                found.append((whole.pid, whole.laddr.port))
+    except psutil.AccessDenied:
+        # macOS shows the whole list to root alone; a user sees what is their own.
+        for process in psutil.process_iter():
+            try:
+                for own in process.net_connections(kind="tcp"):
+                    if own.status == psutil.CONN_LISTEN and own.laddr:
+                        found.append((process.pid, own.laddr.port))
+            except psutil.Error:
+                continue
+    return found

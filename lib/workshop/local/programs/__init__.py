@@ -1,0 +1,62 @@
+"""How each part's software runs as a process: one module a program.
+
+A program turns a part's settings, secrets and needs into a command line and an environment, and
+writes the configuration files that the program reads. Files hold no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from workshop.errors import SettingsError
+from workshop.local.command import Command
+from workshop.target import Part
+
+DATA = "data"
+"""The folder, inside a control folder, of what outlives a clean-up that keeps the data."""
+
+Program = Callable[[Part, Mapping[str, int], Path], Command]
+"""Takes a part, its ports by name and its control folder; says how to run it."""
+
+
+def known() -> dict[str, Program]:
+    """The program of each part, by the part's name."""
+    # They import this module.
+    from workshop.local.programs import llama_stack, llamacpp, mcp_server, mongodb
+
+    return {
+        "model": llamacpp.command,
+        "embedder": llamacpp.command,
+        "llama-stack": llama_stack.command,
+        "mongodb": mongodb.command,
+        "mcp-server": mcp_server.command,
+    }
+
+
+def command(
+    part: Part,
+    ports: Mapping[str, int],
+    folder: Path,
+    programs: Mapping[str, Program] | None = None,
+) -> Command:
+    """How to run this part here.
+
+    Args:
+        part: The part.
+        ports: Its ports by name.
+        folder: Its control folder; made when it is missing.
+        programs: By part name; those that the kit knows when left out.
+
+    Raises:
+        SetupError: Its software is not installed.
+        SettingsError: No program is known for the part.
+    """
+    programs = known() if programs is None else programs
+    if part.name not in programs:
+        raise SettingsError(
+            f"The local target has no program for {part.name}.",
+            state="it has: " + ", ".join(programs),
+        )
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return programs[part.name](part, ports, folder)

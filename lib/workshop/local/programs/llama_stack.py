@@ -1,0 +1,177 @@
+"""Llama Stack, or OGX, which it became: one configuration for both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from workshop.errors import SetupError
+from workshop.local.command import Command
+from workshop.local.programs import DATA
+from workshop.local.setup import ensure, locate
+from workshop.progress import stages
+from workshop.target import Part
+
+
+def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
+    """The server's command line, after writing its ``config.yaml``."""
+    server = str(part.settings["server"])
+    data = folder / DATA / server
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    model, embedder = part.needs["model"], part.needs["embedder"]
+    tokens = {"MODEL_TOKEN": model.token, "EMBEDDER_TOKEN": embedder.token}
+    config = folder / "config.yaml"
+    # JSON is YAML, and needs no package to write.
+    config.write_text(json.dumps(_config(part, ports, data), indent=2) + "\n", encoding="utf-8")
+    bin_folder = _installed(server) / "bin"
+    argv = {
+        "llama-stack": ("llama", "stack", "run", str(config)),
+        # OGX listens without TLS only when told to; it is on loopback here.
+        "ogx": ("ogx", "stack", "run", "--insecure", str(config)),
+    }[server]
+    return Command(
+        argv=(str(bin_folder / argv[0]), *argv[1:], f"--port={ports['main']}"),
+        env={
+            "TIKTOKEN_CACHE_DIR": str(locate("tokenizer")),
+            "OTEL_SDK_DISABLED": "true",
+            "HF_HUB_OFFLINE": "1",
+            "CONFIG_SHA256": hashlib.sha256(config.read_bytes()).hexdigest(),
+            **{name: token.reveal() if token else "none" for name, token in tokens.items()},
+        },
+        cwd=data,
+        ports=ports,
+        secrets=tuple(token for token in tokens.values() if token),
+    )
+
+
+def _installed(server: str) -> Path:
+    """The server's environment. OGX is a choice of notebook 03, so it is installed when chosen."""
+    try:
+        return locate(server)
+    except SetupError:
+        with stages("Set-up") as stage:
+            ensure([server], report=stage)
+        return locate(server)
+
+
+def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, object]:
+    """Fields as Llama Stack 0.7.3 and OGX 1.5.0 read them (`version: 2`)."""
+    model, embedder = part.needs["model"], part.needs["embedder"]
+    keys = {"backend": "kv_default"}
+    tables = {"backend": "sql_default"}
+    queue = {"max_write_queue_size": 10000, "num_writers": 4}
+    network = {"tls": {"verify": str(model.ca_file)}} if model.ca_file else None
+    return {
+        "version": 2,
+        "distro_name": "workshop",
+        "apis": ["files", "file_processors", "inference", "responses", "tool_runtime", "vector_io"],
+        "providers": {
+            "inference": [
+                {
+                    "provider_id": "vllm",
+                    "provider_type": "remote::vllm",
+                    "config": {
+                        "base_url": f"{model.url}/v1",
+                        "api_token": "${env.MODEL_TOKEN}",
+                        "max_tokens": part.settings["max_tokens"],
+                        **({"network": network} if network else {}),
+                    },
+                },
+                {
+                    "provider_id": "embedder",
+                    "provider_type": "remote::vllm",
+                    "config": {
+                        "base_url": f"{embedder.url}/v1",
+                        "api_token": "${env.EMBEDDER_TOKEN}",
+                    },
+                },
+            ],
+            "vector_io": [
+                {
+                    "provider_id": "milvus",
+                    "provider_type": "inline::milvus",
+                    "config": {
+                        "db_path": str(data / "milvus.db"),
+                        "persistence": {"namespace": "vector_io::milvus", **keys},
+                    },
+                },
+                {
+                    "provider_id": "faiss",
+                    "provider_type": "inline::faiss",
+                    "config": {"persistence": {"namespace": "vector_io::faiss", **keys}},
+                },
+            ],
+            "files": [
+                {
+                    "provider_id": "localfs",
+                    "provider_type": "inline::localfs",
+                    "config": {
+                        "storage_dir": str(data / "files"),
+                        "metadata_store": {"table_name": "files_metadata", **tables},
+                    },
+                }
+            ],
+            "file_processors": [{"provider_id": "pypdf", "provider_type": "inline::pypdf"}],
+            "responses": [
+                {
+                    "provider_id": "builtin",
+                    "provider_type": "inline::builtin",
+                    "config": {
+                        "persistence": {
+                            "agent_state": {"namespace": "agents", **keys},
+                            "responses": {"table_name": "responses", **tables, **queue},
+                        }
+                    },
+                }
+            ],
+            "tool_runtime": [
+                {"provider_id": "file-search", "provider_type": "inline::file-search"},
+                {"provider_id": "mcp", "provider_type": "remote::model-context-protocol"},
+            ],
+        },
+        "storage": {
+            "backends": {
+                "kv_default": {"type": "kv_sqlite", "db_path": str(data / "keys.db")},
+                "sql_default": {"type": "sql_sqlite", "db_path": str(data / "tables.db")},
+            },
+            "stores": {
+                "metadata": {"namespace": "registry", **keys},
+                "inference": {"table_name": "inference_store", **tables, **queue},
+                "conversations": {"table_name": "conversations", **tables},
+                "prompts": {"namespace": "prompts", **keys},
+                "connectors": {"namespace": "connectors", **keys},
+            },
+        },
+        "registered_resources": {
+            "models": [
+                {
+                    "model_id": part.settings["embedder"],
+                    "provider_id": "embedder",
+                    "provider_model_id": part.settings["embedder"],
+                    "model_type": "embedding",
+                    "metadata": {"embedding_dimension": part.settings["embedding_dimension"]},
+                }
+            ]
+        },
+        "server": {"host": "127.0.0.1", "port": ports["main"]},
+        "vector_stores": {
+            "default_provider_id": part.settings["vector_store"],
+            "default_embedding_model": {
+                "provider_id": "embedder",
+                "model_id": part.settings["embedder"],
+            },
+            # Each found chunk goes to the model as plain text: the defaults add 150 tokens of ids
+            # to every chunk, nine seconds of reading for a small model on two cores.
+            "file_search_params": {
+                "header_template": "file_search found {num_chunks} runbook:\n",
+                "footer_template": "End of the runbook.\n",
+            },
+            "context_prompt_params": {
+                "chunk_annotation_template": "{index}. {chunk.content}\n",
+                "context_template": "Found for: {query}\n",
+            },
+            "annotation_prompt_params": {"enable_annotations": False},
+        },
+    }

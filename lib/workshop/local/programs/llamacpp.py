@@ -1,0 +1,45 @@
+"""The model and the embedder: llama.cpp's own server, from a wheel, in vLLM's place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from workshop.local.command import Command
+from workshop.local.setup import locate
+from workshop.target import Part
+
+SCRIPT = Path(__file__).with_name("serve_gguf.py")
+TEMPLATE = Path(__file__).with_name("chat-template.jinja")
+
+
+def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
+    """``serve_gguf.py`` under the model server's own Python; the token goes in by environment."""
+    chat = part.name == "model"
+    argv = [
+        str(locate("model-server") / "bin" / "python"),
+        str(SCRIPT),
+        f"--weights={locate('chat-weights' if chat else 'embedding-weights')}",
+        f"--port={ports['main']}",
+        f"--name={part.settings['name']}",
+        f"--context={part.settings['context']}",
+    ]
+    if chat:
+        argv += [f"--chat-template={TEMPLATE}", f"--max-tokens={part.settings['max_tokens']}"]
+    else:
+        argv += ["--embedding"]
+    token = part.secrets["token"]
+    return Command(
+        argv=tuple(argv),
+        env={"SERVER_TOKEN": token.reveal(), "TEMPLATE_SHA": _digest(TEMPLATE)},
+        cwd=folder,
+        ports=ports,
+        secrets=(token,),
+    )
+
+
+def _digest(path: Path) -> str:
+    # In the environment so that an edited template changes the fingerprint and is applied.
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,108 @@
+"""uv, the kit's own environment, and the environments of the servers, pinned with hashes."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from workshop import pins
+from workshop.local.setup import found, index, versions, wheels
+from workshop.local.setup.disk import full_disk_is_clear
+from workshop.local.setup.found import Record
+from workshop.local.setup.job import Job
+
+KIT = "The kit's own environment could not be installed"
+
+
+def uv(job: Job) -> Record:
+    """The machine's uv when it is new enough, else the one from its wheel."""
+    job.say("looking for uv")
+    have = versions.on_path("uv", pins.UV_MINIMUM, job.context.env, "--version")
+    if have:
+        return Record.of(have[0], f"uv {have[1]} of this machine")
+    wheel = wheels.for_this_machine(
+        job.context.pins.uv, "uv", f"install uv {pins.UV_MINIMUM} or newer"
+    )
+    folder = wheels.unpacked(job, wheel, job.folder("uv") / wheel.version)
+    return Record.of(next(folder.glob("uv-*.data/scripts/uv")), f"uv {wheel.version}")
+
+
+def kit(job: Job) -> Record:
+    """The kit's own environment in the checkout, as uv.lock says."""
+    folder = job.context.checkout / ".venv"
+    if index.is_mirror(job.context.env, job.context.checkout):
+        _kit_from_mirror(job, folder)
+    else:
+        job.say("uv sync")
+        argv = [_uv(job), "sync", "--locked", "--all-groups"]
+        if not (folder / "bin" / "python").exists():
+            argv += ["--python", _base_python()]
+        _run(job, argv, KIT)
+    return Record.of(folder, "the kit")
+
+
+def _kit_from_mirror(job: Job, folder: Path) -> None:
+    """Install what uv.lock names, with its hashes, from the user's own index.
+
+    uv takes a lock file for outdated when another index than the lock's is the default.
+    """
+    job.say("uv sync from the index that UV_DEFAULT_INDEX or PIP_INDEX_URL names")
+    uv, python = _uv(job), folder / "bin" / "python"
+    names = job.folder("environments") / "kit.txt"
+    chosen = ("--frozen", "--all-groups", "--no-emit-project", "--no-header", "--no-annotate")
+    _run(job, [uv, "export", *chosen, "--quiet", "--output-file", names], KIT)
+    if not python.exists():
+        _run(job, [uv, "venv", "--clear", "--python", _base_python(), folder], KIT)
+    _run(job, [uv, "pip", "sync", "--require-hashes", "--python", python, names], KIT)
+    _run(job, [uv, "pip", "install", "--no-deps", "--python", python, "--editable", "."], KIT)
+
+
+def _run(job: Job, argv: list[str | Path], what: str) -> None:
+    job.run(argv, cwd=job.context.checkout, what=what, env=_uv_env(job))
+
+
+def environment(job: Job) -> Record:
+    """One server's environment: exactly what its lock file names, each file with its hash."""
+    lock = job.context.sources / "environments" / f"{job.name}.txt"
+    folder = job.folder("environments") / f"{job.name}-{found.key(job.context, job.name)}"
+    with full_disk_is_clear(folder):
+        job.say("making the environment")
+        # A part of an interrupted one would be kept by uv: files that are cached cost seconds.
+        shutil.rmtree(folder, ignore_errors=True)
+    job.run(
+        [_uv(job), "venv", "--no-project", "--python", _base_python(), folder],
+        cwd=folder.parent,
+        what=f"The environment of {job.name} could not be made",
+        env=_uv_env(job),
+    )
+    job.say("uv pip sync")
+    python = folder / "bin" / "python"
+    job.run(
+        [_uv(job), "pip", "sync", "--require-hashes", "--no-build", "--python", python, lock],
+        cwd=folder,
+        what=f"The packages of {job.name} could not be installed",
+        env={**_uv_env(job), "UV_DEFAULT_INDEX": job.index},
+    )
+    return Record.of(folder, f"environment of {job.name}")
+
+
+def _uv(job: Job) -> str | Path:
+    return found.locate(job.context, "uv")
+
+
+def _base_python() -> str:
+    """The interpreter that this process's environment was made from, or this one."""
+    return getattr(sys, "_base_executable", None) or sys.executable
+
+
+def _uv_env(job: Job) -> dict[str, str]:
+    env = {
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_NO_PROGRESS": "1",
+        "VIRTUAL_ENV": "",
+        "UV_PROJECT_ENVIRONMENT": "",
+    }
+    if index.configured(job.context.env):
+        env["UV_DEFAULT_INDEX"] = job.index
+    return env

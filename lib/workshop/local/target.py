@@ -1,0 +1,258 @@
+"""The local target: each part is a process on this machine's loopback."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+
+from workshop.checks import Check
+from workshop.errors import PartFailed, SettingsError, StepMissing, WorkshopError
+from workshop.local import environment, programs
+from workshop.local.process import Command, Process, Record
+from workshop.local.starting import PortTaken, Start
+from workshop.local.state import State
+from workshop.masked import Secret
+from workshop.progress import Stages
+from workshop.settings import Settings
+from workshop.steps import PROCESSES, notebook_of
+from workshop.table import Table
+from workshop.target import Deployed, Endpoint, Part, PartStatus
+
+ATTEMPTS = 3
+"""How often a part is started when a stranger takes its port in the moment before it binds."""
+
+
+class LocalTarget:
+    """Runs parts as processes that outlive the notebook which started them.
+
+    Args:
+        settings: Where the state is.
+        programs: How each part's software runs, by part name; the kit's own when left out.
+
+    Example:
+        >>> target = LocalTarget(Settings.from_env())  # doctest: +SKIP
+        >>> target.status()  # doctest: +SKIP
+    """
+
+    name = "local"
+
+    def __init__(
+        self, settings: Settings, programs: Mapping[str, programs.Program] | None = None
+    ) -> None:
+        self.settings = settings
+        self._programs = programs
+        self.state = State(settings.state)
+
+    def environment(self) -> list[Check]:
+        """What this machine offers, all of it checked."""
+        running = self._running()
+        pids = [record.pid for record in running.values()]
+        return environment.checks(self.settings.state, self._own_ports(), pids)
+
+    def skip_reason(self, part: str) -> str | None:
+        """GPU nodes are machines of a cluster: here there are none to add."""
+        if part == "gpu-nodes":
+            return "the local target adds no machines: the model runs on this machine's CPU"
+        return None
+
+    def ensure(
+        self,
+        part: Part,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make the part run with these settings; see ``Target.ensure``."""
+        process = self._process(part.name)
+        start = Start(part, process, self._program(part), self._own_ports, stage)
+        action = start.action()
+        for attempt in range(ATTEMPTS):
+            if action != "reused":
+                # Until it answers, nobody shall find it: not even after Ctrl-C in this moment.
+                self.state.forget(part.name)
+                start.launch(action)
+            try:
+                endpoint = start.answering(ready, timeout)
+                break
+            except PartFailed as failed:
+                if isinstance(failed, PortTaken):
+                    process.stop()
+                    reason = f"{failed.state}, and was free a moment ago"
+                elif action == "reused" and process.state() != "running":
+                    # It may have been killed just before: starting it is what was asked for.
+                    reason = f"it does not run any more ({process.describe()})"
+                else:
+                    raise
+                if attempt == ATTEMPTS - 1:
+                    raise
+                stage(f"{reason}: starting it again")
+                action = "restarted" if action == "reused" else action
+        self.state.save_endpoint(part.name, endpoint)
+        stage(f"ready at {endpoint.url} ({action})")
+        return Deployed(part.name, endpoint, action, round(stage.seconds, 1), str(process.log_path))
+
+    def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
+        """Use an endpoint that somebody else runs; our own process for this part ends."""
+        self.state.forget(name)
+        self._process(name).stop()
+        self.state.save_endpoint(name, endpoint)
+        return Deployed(name, endpoint, "adopted", 0.0, "")
+
+    def find(self, name: str) -> Endpoint:
+        """How to reach a part that runs; see ``Target.find``."""
+        endpoint = self.state.endpoint(name)
+        process = self._process(name)
+        state = process.state()
+        if endpoint is None and state == "running":
+            raise StepMissing(
+                f"{name} was started, and was not ready when its notebook stopped.",
+                where=str(process.log_path),
+                state=process.describe(),
+                log=process.log_tail(),
+                hint=f"run {notebook_of(name)} again: it goes on from there",
+            )
+        if endpoint is None:
+            raise StepMissing(
+                f"{name} was not deployed yet.",
+                where="this checkout's local target",
+                hint=f"run {notebook_of(name)} first",
+            )
+        if state not in ("running", "absent"):
+            raise StepMissing(
+                f"{name} does not run any more.",
+                where=str(process.log_path),
+                state=process.describe(),
+                log=process.log_tail(),
+                hint=f"run {notebook_of(name)} again: it starts what has ended",
+            )
+        return endpoint
+
+    def secret(self, name: str, make: Callable[[], str]) -> Secret:
+        """A credential that is made once, in a file of mode 0600."""
+        return self.state.secret(name, make)
+
+    def remember(self, name: str, value: str | None) -> None:
+        """Keep a plain fact for later notebooks."""
+        self.state.remember(name, value)
+
+    def recall(self, name: str) -> str | None:
+        """A fact that an earlier notebook kept."""
+        return self.state.recall(name)
+
+    def status(self) -> Table[PartStatus]:
+        """One line a part that was started or taken over."""
+        rows: Table[PartStatus] = Table()
+        for name in PROCESSES:
+            process, endpoint = self._process(name), self.state.endpoint(name)
+            record = process.record()
+            if record is None and endpoint is None:
+                continue
+            url = endpoint.url if endpoint else ""
+            if record is None:
+                rows.append(PartStatus(name, "yours", url, "an endpoint of your own"))
+                continue
+            state = process.state()
+            detail = f"{process.describe()}, started {record.started}, log {process.log_path}"
+            rows.append(PartStatus(name, state, url, detail))
+        return rows
+
+    def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
+        """A part's log, without secrets."""
+        process = self._process(self._known(name))
+        yield from process.follow(lines=lines) if follow else process.log_tail(lines)
+
+    def stop(self, name: str | None = None) -> list[str]:
+        """Stop one part, or all of them, those first that depend on others."""
+        names = [self._known(name)] if name else list(reversed(PROCESSES))
+        stopped = []
+        for part in names:
+            process = self._process(part)
+            if not process.folder.exists():
+                continue
+            if _was_started(process):
+                # First: what was stopped must not be found, even if Ctrl-C comes in between.
+                self._forget(part)
+            if process.stop():
+                stopped.append(part)
+        return stopped
+
+    def clean_up(self, *, data: bool) -> list[str]:
+        """Stop everything; remove logs and control files, and the data too when ``data``."""
+        removed = [f"process {name}" for name in self.stop()]
+        for name in PROCESSES:
+            # A user's own endpoint too: its token is kept with it.
+            self._forget(name)
+            folder = self.state.folder(name)
+            if not folder.exists():
+                continue
+            for entry in sorted(folder.iterdir()):
+                if entry.name == programs.DATA and not data:
+                    continue
+                whole = entry.is_dir() and not entry.is_symlink()
+                shutil.rmtree(entry) if whole else entry.unlink()
+                removed.append(f"{name}/{entry.name}")
+            if not any(folder.iterdir()):
+                folder.rmdir()
+        if data:
+            # Last: without the passwords, what data is left could not be read any more.
+            for path in (self.state.facts_path, self.state.secrets_path):
+                if path.exists():
+                    path.unlink()
+                    removed.append(path.name)
+        return removed
+
+    def leftovers(self) -> list[str]:
+        """Processes that still run, and control folders with more than kept data."""
+        left = []
+        for name in PROCESSES:
+            process = self._process(name)
+            if process.state() == "running":
+                left.append(f"process {name}")
+            if process.folder.exists():
+                names = {entry.name for entry in process.folder.iterdir()} - {programs.DATA}
+                left.extend(f"{name}/{entry}" for entry in sorted(names))
+        return left
+
+    def _forget(self, name: str) -> None:
+        # Parts can be stopped whatever has happened to the files; the next notebook names them.
+        with suppress(WorkshopError):
+            self.state.forget(name)
+
+    def _process(self, name: str) -> Process:
+        return Process(self.state.folder(name), name, secrets=self.state.secrets)
+
+    def _known(self, name: str) -> str:
+        if name in PROCESSES:
+            return name
+        raise SettingsError(
+            f"There is no part {name!r}.",
+            state="parts: " + ", ".join(PROCESSES),
+            hint="workshop status",
+        )
+
+    def _running(self) -> dict[str, Record]:
+        found = {}
+        for name in PROCESSES:
+            process = self._process(name)
+            record = process.record()
+            if record and process.state() == "running":
+                found[name] = record
+        return found
+
+    def _own_ports(self) -> dict[int, str]:
+        running = self._running().items()
+        return {port: name for name, record in running for port in record.ports.values()}
+
+    def _program(self, part: Part) -> Callable[[Mapping[str, int]], Command]:
+        folder = self.state.folder(part.name)
+        return lambda chosen: programs.command(part, chosen, folder, self._programs)
+
+
+def _was_started(process: Process) -> bool:
+    """Whether there was a process of ours, and not an endpoint of the user's alone."""
+    try:
+        return process.record() is not None
+    except WorkshopError:
+        return True

@@ -1,0 +1,138 @@
+"""Talks MCP with a server, and says in plain words why it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from workshop import http
+from workshop.errors import EndpointError
+from workshop.target import Endpoint
+
+PROTOCOL = "2025-06-18"
+"""A version that MCP server 3.x speaks; it answers with the one that it prefers."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool as the server describes it."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a tool gave back, and whether the server calls that a failure."""
+
+    text: str
+    failed: bool
+
+
+def initialize(endpoint: Endpoint, path: str) -> str:
+    """Do the protocol's first exchange as one plain request; gives the raw answer.
+
+    One request tells refused, 401, 404 and a wrong protocol apart, where a client library reports
+    an error in a task group.
+
+    Raises:
+        EndpointError: With its ``kind``.
+    """
+    import httpx
+
+    body = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "initialize",
+        "params": {
+            "protocolVersion": PROTOCOL,
+            "capabilities": {},
+            "clientInfo": {"name": "workshop", "version": "1"},
+        },
+    }
+    url = endpoint.url + path
+    accept = {"accept": "application/json, text/event-stream"}
+    try:
+        with httpx.Client(verify=http.tls(endpoint), timeout=10, trust_env=False) as client:
+            answer = client.post(url, json=body, headers=http.headers(endpoint) | accept)
+            session = answer.headers.get("mcp-session-id")
+            if session:
+                # The server keeps a session, and a database connection for it, until told.
+                client.delete(url, headers=http.headers(endpoint) | {"mcp-session-id": session})
+    except httpx.HTTPError as error:
+        raise http.unreachable(url, error, 10) from error
+    if answer.status_code >= 400:
+        raise http.refused_with(url, answer.status_code, answer.text)
+    if '"protocolVersion"' not in answer.text:
+        raise EndpointError(
+            "This is not an MCP server's streamable HTTP endpoint.",
+            where=url,
+            state=answer.text[:200],
+            hint="the path is /mcp, not /sse",
+        ).of_kind("protocol")
+    return answer.text
+
+
+def list_tools(endpoint: Endpoint, path: str) -> list[Tool]:
+    """The tools that the server offers.
+
+    Raises:
+        EndpointError: The server cannot be reached, refuses, or breaks off.
+    """
+
+    async def ask(session: Any) -> list[Tool]:
+        listed = await session.list_tools()
+        return [Tool(t.name, t.description or "", t.input_schema) for t in listed.tools]
+
+    return _with_session(endpoint, path, ask)
+
+
+def call_tool(endpoint: Endpoint, path: str, name: str, arguments: dict[str, Any]) -> Result:
+    """Call one tool.
+
+    Raises:
+        EndpointError: The server cannot be reached, refuses, or breaks off.
+    """
+
+    async def ask(session: Any) -> Result:
+        result = await session.call_tool(name, arguments)
+        text = "\n".join(getattr(part, "text", "") for part in result.content)
+        return Result(text, bool(result.is_error))
+
+    return _with_session(endpoint, path, ask)
+
+
+def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitable[T]]) -> T:
+    async def run() -> T:
+        import httpx2
+        import mcp
+        from mcp.client.streamable_http import streamable_http_client
+
+        async with (
+            httpx2.AsyncClient(
+                headers=http.headers(endpoint), verify=http.tls(endpoint), trust_env=False
+            ) as transport,
+            mcp.Client(
+                streamable_http_client(endpoint.url + path, http_client=transport),
+                read_timeout_seconds=60,
+            ) as session,
+        ):
+            return await ask(session)
+
+    try:
+        # A notebook has an event loop of its own, in which asyncio.run refuses to run.
+        with ThreadPoolExecutor(1) as worker:
+            return worker.submit(lambda: asyncio.run(run())).result()
+    except Exception as error:
+        # One plain request finds the reason, if the server is the reason.
+        initialize(endpoint, path)
+        raise EndpointError(
+            "The MCP server broke off.",
+            where=endpoint.url + path,
+            state=f"{type(error).__name__}: {error}",
+            hint="workshop logs mcp-server",
+        ) from error

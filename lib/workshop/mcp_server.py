@@ -1,0 +1,159 @@
+"""The official MongoDB MCP server: the tools by which an agent reads the database."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+from workshop import http, mcp_client, mongodb, pins
+from workshop.checks import Checks
+from workshop.errors import EndpointError
+from workshop.masked import Secret
+from workshop.progress import stages
+from workshop.target import Deployed, Endpoint, Part, Target
+from workshop.wait import NotYet
+
+PART = "mcp-server"
+PORT = 3000
+PATH = "/mcp"
+"""Where the streamable HTTP transport answers."""
+
+DISABLED = "connect,disconnect,export,assistant,atlas"
+"""Categories and names of tools that an agent for one read-only database does not need."""
+
+WRITERS = ("insert-many", "update-many", "delete-many", "drop-collection", "create-collection")
+
+
+def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
+    """Run the server on the database of step 04: read-only, with a shared secret.
+
+    Raises:
+        StepMissing: There is no database yet.
+        PartFailed: It ended while it started.
+        PartTooSlow: It was not ready in time.
+    """
+    with stages("MCP server") as stage:
+        part = Part(
+            PART,
+            PORT,
+            settings={"read_only": True, "disabled_tools": DISABLED},
+            secrets={"token": target.secret("mcp secret", lambda: secrets.token_urlsafe(32))},
+            needs={"mongodb": target.find(mongodb.PART)},
+            extra_ports={"monitoring": 3001},
+        )
+        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+
+
+def verify_mcp_server(target: Target) -> Checks:
+    """Prove that it lists its tools, really reads the database, cannot write, and is not open.
+
+    Raises:
+        CheckFailed: One of these is not so.
+        StepMissing: It does not run.
+    """
+    endpoint = target.find(PART)
+    database = target.find(mongodb.PART)
+    checks = Checks("MCP server")
+    checks.equal(
+        "runs the version that was pinned",
+        pins.MCP_SERVER,
+        lambda: health(endpoint)["version"],
+        hint="make setup, then run 05_deploy_mcp_server again",
+    )
+    tools = checks.that(
+        "lists its tools",
+        "find, count and list-collections among them",
+        lambda: [tool.name for tool in mcp_client.list_tools(endpoint, PATH)],
+        lambda seen: {"find", "count", "list-collections"} <= set(seen),
+        show=", ".join,
+    )
+    checks.that(
+        "offers no tool that writes",
+        "none",
+        lambda: [name for name in tools or WRITERS if name in WRITERS],
+        lambda seen: not seen,
+        show=lambda seen: ", ".join(seen) or "none",
+    )
+    checks.equal(
+        "lists the collections that pymongo sees",
+        _collections(database),
+        lambda: _listed(endpoint),
+    )
+    checks.that(
+        "refuses without the shared secret",
+        "401 or 403",
+        lambda: _refusal(endpoint, None),
+        lambda seen: seen.startswith("unauthorized"),
+    )
+    checks.that(
+        "refuses a wrong secret",
+        "401 or 403",
+        lambda: _refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
+        lambda seen: seen.startswith("unauthorized"),
+    )
+    checks.equal("is healthy on its monitoring port", "ok", lambda: health(endpoint)["status"])
+    return checks.raise_if_failed()
+
+
+def health(endpoint: Endpoint) -> dict[str, Any]:
+    """What the monitoring port says: ``status`` and ``version``.
+
+    Raises:
+        EndpointError: It does not answer.
+    """
+    answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    return answer
+
+
+def _ready(endpoint: Endpoint) -> object:
+    try:
+        if health(endpoint).get("status") != "ok":
+            return NotYet("the monitoring port says it is not ready")
+        return mcp_client.initialize(endpoint, PATH)
+    except EndpointError as error:
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state or error.what)
+
+
+def _collections(database: Endpoint) -> str:
+    with mongodb.connected(database) as reading:
+        return ", ".join(sorted(reading.list_collection_names()))
+
+
+def _listed(endpoint: Endpoint) -> str:
+    result = mcp_client.call_tool(
+        endpoint,
+        PATH,
+        "list-collections",
+        {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE},
+    )
+    if result.failed:
+        raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
+    found = json_in(result.text)
+    return ", ".join(sorted(entry["name"] for entry in found["collections"]))
+
+
+def json_in(text: str) -> Any:
+    """The data in a tool's result.
+
+    MCP server 3.x wraps it in ``<untrusted-user-data-...>`` tags between two warnings, so that a
+    model does not follow instructions that stand in the data.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for line in text.splitlines():
+        if line.startswith(("{", "[")):
+            return json.loads(line)
+    raise ValueError("no JSON in the tool's result")
+
+
+def _refusal(endpoint: Endpoint, token: Secret | None) -> str:
+    stranger = Endpoint(endpoint.url, token=token, also=endpoint.also)
+    try:
+        mcp_client.initialize(stranger, PATH)
+    except EndpointError as error:
+        return f"{error.kind} ({error.state.split(':')[0]})"
+    return "let in"

@@ -1,0 +1,286 @@
+"""The model: an OpenAI-compatible server that calls tools. vLLM's place; locally llama.cpp's."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from workshop import http
+from workshop.checks import Checks
+from workshop.errors import EndpointError, SettingsError
+from workshop.progress import stages
+from workshop.settings import Settings
+from workshop.target import Deployed, Endpoint, Part, Target
+from workshop.wait import NotYet
+
+PART = "model"
+PORT = 8080
+COMPLETIONS = "/v1/chat/completions"
+NAME = "qwen2.5-coder-1.5b"
+"""The name under which the default model answers."""
+
+CONTEXT = 16384
+"""Tokens of prompt and answer together: four tool schemas, instructions and a long result fit."""
+
+PATIENCE = 30.0
+"""Seconds for the user's own endpoint to list its models: it runs already, or it does not."""
+
+THOUGHT = 512
+"""Tokens for an answer in the checks: models that think before they answer need some."""
+
+MAX_TOKENS = 512
+"""Of one answer. A small model that loses its way would otherwise go on to the context's end."""
+
+
+def serve_model(
+    target: Target,
+    *,
+    url: str = "",
+    name: str = "",
+    timeout: float = 300.0,
+) -> Deployed:
+    """Serve the default model, or take the user's own endpoint.
+
+    That endpoint's token comes from the environment variable ``MODEL_TOKEN``, and the CA of its
+    certificate from ``MODEL_CA_FILE``: a parameter would be written into the executed notebook.
+
+    Args:
+        target: Where.
+        url: An OpenAI-compatible endpoint to use instead, with or without ``/v1``.
+        name: The model's name there; may be left out when it has only one.
+        timeout: Seconds until the model must answer.
+
+    Raises:
+        EndpointError: The user's endpoint cannot be used; says why.
+        SettingsError: It has no such model, or ``url`` is none.
+        PartFailed: The model server ended while it started.
+        PartTooSlow: It was not ready in time.
+    """
+    with stages("Model") as stage:
+        if url:
+            settings = Settings.from_env()
+            endpoint = Endpoint(
+                _base(url), token=settings.model_token, ca_file=settings.model_ca_file
+            )
+            stage(f"asking {endpoint.url} for its models")
+            chosen = _choose(endpoint, name, min(timeout, PATIENCE))
+            stage(f"using {chosen}")
+            deployed = target.adopt(PART, endpoint)
+            target.remember("model name", chosen)
+            return deployed
+        part = Part(
+            PART,
+            PORT,
+            settings={"name": NAME, "context": CONTEXT, "max_tokens": MAX_TOKENS},
+            secrets={"token": target.secret("model token", lambda: secrets.token_urlsafe(32))},
+        )
+        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        target.remember("model name", NAME)
+        return deployed
+
+
+def model_name(target: Target) -> str:
+    """The name under which the model answers."""
+    return target.recall("model name") or NAME
+
+
+def verify_model(target: Target) -> Checks:
+    """Prove that the model answers with the token, refuses without, and calls a tool.
+
+    Raises:
+        CheckFailed: One of these is not so.
+        StepMissing: There is no model yet.
+    """
+    endpoint, name = target.find(PART), model_name(target)
+    checks = Checks("Model")
+    checks.that(
+        "is the one that was asked for",
+        name,
+        lambda: ", ".join(_names(endpoint)),
+        lambda seen: name in seen.split(", "),
+    )
+    checks.that(
+        "answers a question",
+        "some text",
+        lambda: _text(_chat(endpoint, name, "Say hello.")),
+        hint="the model gave no text: ask it something by hand, or choose another model",
+    )
+    if endpoint.token:
+        checks.that(
+            "refuses without the token",
+            "401 or 403",
+            lambda: _refusal(endpoint, name),
+            lambda seen: seen.startswith("unauthorized"),
+            hint="anybody can use this model: protect it with the token, or unset MODEL_TOKEN if "
+            "it is meant to be open, and run 02_serve_model again",
+        )
+    checks.that(
+        "calls a tool when asked",
+        'count_documents {"collection": "incidents"}',
+        lambda: _tool_call(endpoint, name),
+        lambda seen: seen.startswith("count_documents") and "incidents" in seen,
+        hint="choose a model that calls tools, and start its server with tool calling on "
+        "(vLLM: --enable-auto-tool-choice and the --tool-call-parser of this model)",
+    )
+    return checks.raise_if_failed()
+
+
+def _ready(endpoint: Endpoint) -> object:
+    try:
+        return http.call(endpoint, "/v1/models", timeout=5)
+    except EndpointError as error:
+        if error.kind in ("refused", "busy", "timeout", "protocol"):
+            return NotYet(error.state or error.what)
+        raise
+
+
+def _base(url: str) -> str:
+    base = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    try:
+        parts = urlsplit(base)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if whole and not (parts.username or parts.password or parts.query or parts.fragment):
+        return base
+    # A URL with a password in it is not shown.
+    shown = url if whole and not (parts.username or parts.password) else url.rpartition("@")[2]
+    raise SettingsError(
+        "MODEL_URL holds more than an address." if whole else "MODEL_URL is not a URL.",
+        where="the parameters of 02_serve_model",
+        state=f"MODEL_URL = {shown!r}",
+        hint='write it like "https://model.example.com/v1", and the token in the environment '
+        "variable MODEL_TOKEN",
+    )
+
+
+def _choose(endpoint: Endpoint, name: str, timeout: float) -> str:
+    try:
+        names = _names(endpoint, timeout)
+    except EndpointError as error:
+        raise _of_yours(endpoint, error) from error
+    if not name and len(names) == 1:
+        return names[0]
+    if name in names:
+        return name
+    several = "MODEL_NAME is needed, for there are several."
+    raise SettingsError(
+        f"The endpoint has no model {name!r}." if name else several,
+        where=endpoint.url,
+        state="it has: " + ", ".join(names),
+        hint="set MODEL_NAME in 02_serve_model to one of these",
+    )
+
+
+def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
+    """The error of the user's own endpoint, with what the user can do about it."""
+    what = error.what
+    hint = {
+        "refused": "start the model server there, or correct MODEL_URL in 02_serve_model",
+        "dns": "correct the host name in MODEL_URL in 02_serve_model",
+        "timeout": "the model may still be loading: run this cell again in a minute",
+        "server error": "read the model server's own log",
+        "protocol": "write https:// in MODEL_URL if the server wants TLS, or read its log",
+    }.get(error.kind, error.hint)
+    if error.kind == "unauthorized":
+        what = (
+            "The model endpoint refused the token."
+            if endpoint.token
+            else "The model endpoint wants a token, and MODEL_TOKEN is not set."
+        )
+        hint = "export MODEL_TOKEN with this endpoint's token, and start JupyterLab or the run anew"
+    return EndpointError(
+        what, where=error.where or endpoint.url, state=error.state, hint=hint
+    ).of_kind(error.kind)
+
+
+def _names(endpoint: Endpoint, timeout: float = PATIENCE) -> list[str]:
+    try:
+        found = http.call(endpoint, "/v1/models", timeout=timeout).json
+        names = [str(model["id"]) for model in found["data"]]
+    except (KeyError, TypeError) as error:
+        raise _not_openai(endpoint, "/v1/models", "its answer lists no models") from error
+    except EndpointError as error:
+        # A connection that broke says nothing about what listens there.
+        if error.kind in ("protocol", "not found") and error.state.startswith("HTTP"):
+            raise _not_openai(endpoint, "/v1/models", error.state) from error
+        raise
+    if not names:
+        raise EndpointError(
+            "The endpoint serves no model.",
+            where=f"{endpoint.url}/v1/models",
+            state="the list is empty",
+            hint="load a model into its server, then run 02_serve_model again",
+        ).of_kind("not found")
+    return names
+
+
+def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:
+    return EndpointError(
+        "This is not an OpenAI-compatible endpoint.",
+        where=endpoint.url + path,
+        state=state,
+        hint="MODEL_URL is the address before /v1/chat/completions, and no login page may stand "
+        "before it",
+    ).of_kind("not found")
+
+
+def _chat(endpoint: Endpoint, name: str, question: str, **options: Any) -> dict[str, Any]:
+    body = {
+        "model": name,
+        "messages": [{"role": "user", "content": question}],
+        "temperature": 0,
+        "max_tokens": THOUGHT,
+        **options,
+    }
+    answer = http.call(endpoint, COMPLETIONS, json=body, timeout=180).json
+    try:
+        return dict(answer["choices"][0]["message"])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise _not_openai(endpoint, COMPLETIONS, "its answer has no choices") from error
+
+
+def _text(message: dict[str, Any]) -> str:
+    return " ".join(str(message.get("content") or "").split())
+
+
+def _refusal(endpoint: Endpoint, name: str) -> str:
+    body = {"model": name, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    try:
+        reply = http.call(endpoint, COMPLETIONS, json=body, authorize=False, timeout=60)
+    except EndpointError as error:
+        return f"{error.kind} ({error.state.split(':')[0]})"
+    return f"HTTP {reply.status}"
+
+
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "count_documents",
+        "description": "Counts the documents in a collection",
+        "parameters": {
+            "type": "object",
+            "properties": {"collection": {"type": "string"}},
+            "required": ["collection"],
+        },
+    },
+}
+
+
+def _tool_call(endpoint: Endpoint, name: str) -> str:
+    question = "How many documents are in the collection incidents? Call count_documents."
+    try:
+        message = _chat(endpoint, name, question, tools=[_TOOL])
+    except EndpointError as error:
+        if error.kind in ("protocol", "server error"):
+            # Servers that were started without tool calling say so in this way.
+            return error.state
+        raise
+    calls = message.get("tool_calls") or []
+    if not calls:
+        return f"no tool call, but text: {_text(message)[:80]}"
+    try:
+        return f"{calls[0]['function']['name']} {calls[0]['function']['arguments']}"
+    except (KeyError, TypeError) as error:
+        raise _not_openai(endpoint, COMPLETIONS, "its tool call has no function") from error

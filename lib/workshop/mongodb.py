@@ -1,0 +1,248 @@
+"""MongoDB: the data that the agent asks about."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workshop.checks import Checks
+from workshop.errors import EndpointError, SettingsError
+from workshop.progress import stages
+from workshop.settings import DATA
+from workshop.table import Table
+from workshop.target import Deployed, Endpoint, Part, Target
+from workshop.wait import NotYet
+
+PART = "mongodb"
+PORT = 27017
+USER = "workshop"
+DATABASE = "mcp_demo"
+IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
+"""The collections, and the field of each that becomes its documents' ``_id``."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What loading changed in one collection, counted in documents."""
+
+    collection: str
+    inserted: int
+    restored: int
+    unchanged: int
+    yours: int
+
+
+def deploy_mongodb(target: Target, *, timeout: float = 120.0) -> Deployed:
+    """Run the database, with a user and a generated password.
+
+    Raises:
+        PartFailed: It ended while it started.
+        PartTooSlow: It was not ready in time.
+    """
+    with stages("MongoDB") as stage:
+        part = Part(
+            PART,
+            PORT,
+            settings={"scheme": "mongodb", "user": USER},
+            secrets={
+                "password": target.secret("mongodb password", lambda: secrets.token_urlsafe(24))
+            },
+            extra_ports={"metrics": 28017},
+        )
+        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+
+
+def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
+    """Bring the kit's documents into the database, each under an ``_id`` of its own.
+
+    Running it again changes nothing. A document of the kit that somebody edited is restored; one
+    that somebody added is kept.
+
+    Raises:
+        StepMissing: The database does not run.
+        SettingsError: A file cannot be read as documents.
+    """
+    from pymongo import ReplaceOne
+
+    with stages("Sample data") as stage, connected(target.find(PART)) as database:
+        loaded: Table[Loaded] = Table()
+        for collection, key in IDS.items():
+            documents = read_documents(data / f"{collection}.json", key)
+            ids = [document["_id"] for document in documents]
+            result = database[collection].bulk_write(
+                [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
+            )
+            total = database[collection].count_documents({})
+            loaded.append(
+                Loaded(
+                    collection,
+                    inserted=result.upserted_count,
+                    restored=result.modified_count,
+                    unchanged=len(ids) - result.upserted_count - result.modified_count,
+                    yours=total - len(ids),
+                )
+            )
+            stage(f"{collection}: {result.upserted_count} inserted, {total} there now")
+        return loaded
+
+
+def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
+    """Prove that the documents are there, that a known one is right, and that a password is needed.
+
+    Raises:
+        CheckFailed: One of these is not so.
+        StepMissing: The database does not run.
+    """
+    endpoint = target.find(PART)
+    checks = Checks("MongoDB")
+    with connected(endpoint) as database:
+        for collection, key in IDS.items():
+            ids = [d["_id"] for d in read_documents(data / f"{collection}.json", key)]
+            checks.equal(
+                f"has the {collection}",
+                len(ids),
+                lambda name=collection, ids=ids: database[name].count_documents(  # type: ignore[misc]
+                    {"_id": {"$in": ids}}
+                ),
+                hint="run 04_deploy_mongodb again: it loads what is missing",
+            )
+        known = read_documents(data / "incidents.json", IDS["incidents"])[0]
+        checks.equal(
+            f"has {known['_id']} as it was written",
+            known["title"],
+            lambda: str((database.incidents.find_one({"_id": known["_id"]}) or {}).get("title")),
+        )
+        checks.equal(
+            "loading twice changes nothing",
+            "0 inserted, 0 restored",
+            lambda: _changes(load_sample_data(target, data)),
+        )
+    checks.that(
+        "refuses without a password",
+        "refused",
+        lambda: _refusal(endpoint),
+        lambda seen: seen.startswith("refused"),
+    )
+    return checks.raise_if_failed()
+
+
+def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
+    """The documents of one file, with ``_id`` first.
+
+    Raises:
+        SettingsError: The file is missing, is not JSON, or a document has no ``key``.
+    """
+    try:
+        return [{"_id": d[key], **d} for d in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            "The sample data cannot be read.",
+            where=str(path),
+            state=f"{type(error).__name__}: {error}",
+            hint="each file is a list of documents with a unique " + key,
+        ) from error
+
+
+@contextmanager
+def connected(endpoint: Endpoint, *, authorize: bool = True) -> Iterator[Any]:
+    """The kit's database, as pymongo reads it.
+
+    Raises:
+        EndpointError: The database does not answer, or refuses.
+    """
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    login: dict[str, Any] = {}
+    if authorize and endpoint.password:
+        login = {
+            "username": endpoint.user,
+            "password": endpoint.password.reveal(),
+            "authSource": "admin",
+        }
+    client: Any = MongoClient(
+        endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000, **login
+    )
+    try:
+        yield client[DATABASE]
+    except PyMongoError as error:
+        raise _explained(endpoint, error) from error
+    finally:
+        client.close()
+
+
+def _ready(endpoint: Endpoint) -> object:
+    """Authenticated, because a server that only answers a ping may still be setting up its user."""
+    try:
+        with connected(endpoint) as database:
+            database.list_collection_names()
+    except EndpointError as error:
+        if error.kind == "unauthorized" and _make_first_user(endpoint):
+            return NotYet("making the first user")
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state)
+    return True
+
+
+def _make_first_user(endpoint: Endpoint) -> bool:
+    """Use mongod's localhost exception: on a database without users, one may be made."""
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    if endpoint.password is None:
+        return False
+    client: Any = MongoClient(endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000)
+    try:
+        client.admin.command(
+            "createUser", endpoint.user, pwd=endpoint.password.reveal(), roles=["root"]
+        )
+    except PyMongoError:
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
+    from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
+
+    # pymongo goes on with its settings and what it knows of every server.
+    text = " ".join(str(error).split()).partition(" (configured timeouts")[0][:300]
+    if isinstance(error, OperationFailure) and error.code in (13, 18):
+        return EndpointError(
+            "The database refused the user or password.",
+            where=endpoint.url,
+            state=text,
+            hint="its data was made with another password: workshop stop mongodb, move its data "
+            "folder away, and run 04_deploy_mongodb again",
+        ).of_kind("unauthorized")
+    away = isinstance(error, ServerSelectionTimeoutError)
+    return EndpointError(
+        "The database does not answer." if away else "The database failed.",
+        where=endpoint.url,
+        state=text,
+        hint="run 04_deploy_mongodb again: it starts what has ended",
+    ).of_kind("refused" if away else "server error")
+
+
+def _refusal(endpoint: Endpoint) -> str:
+    try:
+        with connected(endpoint, authorize=False) as database:
+            return f"let in: {database.list_collection_names()}"
+    except EndpointError as error:
+        # pymongo adds the server's whole reply, which says the same once more.
+        said = error.state.partition(", full error")[0]
+        return f"refused: {said}" if error.kind == "unauthorized" else error.what
+
+
+def _changes(loaded: list[Loaded]) -> str:
+    inserted, restored = (
+        sum(getattr(one, key) for one in loaded) for key in ("inserted", "restored")
+    )
+    return f"{inserted} inserted, {restored} restored"

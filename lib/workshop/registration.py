@@ -1,0 +1,134 @@
+"""The MCP server, made known to Llama Stack in the way that its version has.
+
+Llama Stack 0.7 and OGX 1.5 take an MCP server with each request to ``/v1/responses``: its URL, its
+credential and the tools that the agent may call. Their configured connectors do not hand on a
+credential when they look a server up, so a protected server cannot be one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from workshop import clients, llama_stack, mcp_server
+from workshop.checks import Checks
+from workshop.errors import EndpointError, StepMissing
+from workshop.progress import stages
+from workshop.target import Target
+
+FACT = "registered tools"
+LABEL = "mongodb"
+ALLOWED = ("list-collections", "count", "find")
+"""What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What was registered: the server's name for Llama Stack, its URL, the allowed tools."""
+
+    label: str
+    url: str
+    tools: tuple[str, ...]
+
+
+def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:
+    """Keep how Llama Stack reaches the MCP server, and which tools the agent may call.
+
+    Raises:
+        StepMissing: Llama Stack or the MCP server does not run.
+    """
+    with stages("Registration") as stage:
+        target.find(llama_stack.PART)
+        endpoint = target.find(mcp_server.PART)
+        registration = Registration(LABEL, endpoint.url + mcp_server.PATH, tuple(tools))
+        target.remember(FACT, json.dumps([registration.label, registration.url, list(tools)]))
+        stage(f"{registration.label} at {registration.url}: {', '.join(tools)}")
+        return registration
+
+
+def verify_registration(target: Target) -> Checks:
+    """Prove that Llama Stack itself lists the server's tools, and exactly the allowed ones.
+
+    Raises:
+        CheckFailed: It does not.
+        StepMissing: The server was not registered.
+    """
+    registration = registered(target)
+    checks = Checks("Registration")
+    checks.equal(
+        "Llama Stack lists the allowed tools",
+        ", ".join(sorted(registration.tools)),
+        lambda: ", ".join(sorted(listed_by_llama_stack(target))),
+        hint="run 05_deploy_mcp_server, then 06_register_mcp_server again",
+    )
+    return checks.raise_if_failed()
+
+
+def registered(target: Target) -> Registration:
+    """What was registered.
+
+    Raises:
+        StepMissing: Nothing was.
+    """
+    kept = target.recall(FACT)
+    if kept is None:
+        raise StepMissing(
+            "The MCP server was not registered yet.", hint="run 06_register_mcp_server first"
+        )
+    label, url, tools = json.loads(kept)
+    return Registration(label, url, tuple(tools))
+
+
+def tool(target: Target) -> dict[str, Any]:
+    """The MCP server as ``/v1/responses`` takes it. Holds the shared secret: never show it."""
+    registration, endpoint = registered(target), target.find(mcp_server.PART)
+    found = {
+        "type": "mcp",
+        "server_label": registration.label,
+        "server_url": endpoint.url + mcp_server.PATH,
+        "require_approval": "never",
+        "allowed_tools": list(registration.tools),
+    }
+    if endpoint.token:
+        found["authorization"] = endpoint.token.reveal()
+    return found
+
+
+def listed_by_llama_stack(target: Target) -> list[str]:
+    """The tools that Llama Stack finds at the registered server, by a request that it streams.
+
+    Raises:
+        EndpointError: Llama Stack cannot list them; says whether the MCP server is the reason.
+    """
+    endpoint = target.find(llama_stack.PART)
+    client = clients.client(endpoint)
+    try:
+        events = client.responses.create(
+            model=llama_stack.model_id(target),
+            input="Hello.",
+            tools=[tool(target)],
+            stream=True,
+            store=False,
+        )
+        # The list comes before the model is asked, so there is no need to wait for the answer.
+        with events:
+            for event in events:
+                item = getattr(event, "item", None)
+                if getattr(item, "type", "") == "mcp_list_tools" and getattr(item, "tools", None):
+                    return [str(found.name) for found in getattr(item, "tools", [])]
+    except clients.api_error(client) as error:
+        _blame_mcp_server(target)
+        what = "Llama Stack could not list the MCP server's tools."
+        raise clients.explained(error, endpoint, what) from error
+    _blame_mcp_server(target)
+    raise EndpointError(
+        "Llama Stack listed no tools.", where=endpoint.url, hint="workshop logs llama-stack"
+    )
+
+
+def _blame_mcp_server(target: Target) -> None:
+    """Raise the MCP server's own error if it is the reason: Llama Stack only says 500."""
+    from workshop import mcp_client
+
+    mcp_client.initialize(target.find(mcp_server.PART), mcp_server.PATH)

@@ -1,0 +1,1 @@
+"""The runner: executes the notebooks with papermill, shows progress, and writes the report."""

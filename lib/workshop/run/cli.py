@@ -1,0 +1,185 @@
+"""The command line: ``workshop``.
+
+Modules are imported where a command needs them: ``workshop --help`` must not wait for papermill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from workshop.errors import WorkshopError
+
+INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended."""
+
+EXAMPLES = """\
+examples:
+  workshop run                                  the whole sequence on this machine
+  workshop run --from 03 -p SERVER=ogx          from notebook 03 on, with OGX
+  workshop run --without mongodb                the agent and its runbooks, no database
+  workshop run --only 07                        ask the questions again
+  workshop run --clean-up                       run everything, then remove it
+  workshop status                               what runs, and where
+  workshop logs model -f                        follow one part's log
+  workshop stop                                 stop all parts
+  workshop doctor                               what is wrong with this machine or a part
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; gives the exit code.
+
+    0: done. 1: it failed, and said why on stderr. 2: it was called wrongly. 130: Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["setup"]:
+        # Set-up has a command line of its own, which also works before the kit is installed.
+        from workshop.local.setup.__main__ import main as setup
+
+        return setup(arguments[1:])
+    options = _parser().parse_args(arguments)
+    # Names and answers may hold what the terminal cannot show.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        code = command(options)
+        sys.stdout.flush()
+        return code
+    except WorkshopError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # As `workshop logs model | head` ends; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="workshop",
+        description="Runs the notebooks that bring up the agent, and minds what they started.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument(
+        "--target", default="local", help="where parts run (default: local, this machine)"
+    )
+
+    def command(name: str, what: str, do: Callable[[argparse.Namespace], int], **more: str):  # type: ignore[no-untyped-def]
+        sub = commands.add_parser(
+            name,
+            parents=[where],
+            help=what,
+            description=what[0].upper() + what[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **more,  # type: ignore[arg-type]
+        )
+        sub.set_defaults(command=do)
+        return sub
+
+    run = command(
+        "run",
+        "execute the notebooks, and write a report",
+        _run,
+        epilog=RUN_NOTES,
+    )
+    run.add_argument("--from", dest="first", default="", metavar="STEP", help="begin at this step")
+    run.add_argument("--to", dest="last", default="", metavar="STEP", help="end after this step")
+    run.add_argument("--only", default="", metavar="STEP", help="run this step alone")
+    run.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="leave an optional part out: mongodb skips 04, 05 and 06",
+    )
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a notebook parameter, in every notebook that has it; may be repeated",
+    )
+    run.add_argument(
+        "--clean-up",
+        action="store_true",
+        help="run 99 in the end, whatever happened: it removes what the run made",
+    )
+    run.add_argument("--notebooks", default="", metavar="DIR", help="run the notebooks of DIR")
+    command("status", "show what runs, and how to reach it", _status)
+    logs = command("logs", "show the log of one part", _logs)
+    logs.add_argument("name", metavar="NAME", help="a part, as `workshop status` names it")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    logs.add_argument(
+        "-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)"
+    )
+    stop = command("stop", "stop one part, or all of them", _stop)
+    stop.add_argument("name", nargs="?", metavar="NAME", help="a part; all of them without it")
+    command("doctor", "check this machine and every part, with remedies", _doctor)
+    # Answered before the parser is asked; named here for the help.
+    commands.add_parser("setup", help="install what is missing: workshop setup --help")
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_version)
+    return parser
+
+
+RUN_NOTES = """\
+A STEP is a notebook's number or name: 03, 3, 03_deploy_llama_stack.
+A VALUE is read as a Python literal where the parameter's default is one: 300, True, "text".
+Credentials are never parameters: MODEL_TOKEN is read from the environment.
+The report goes to .workshop/runs/latest/: index.html, report.json, the executed notebooks.
+Services stay up after the run, also when it fails.
+"""
+
+
+def _run(options: argparse.Namespace) -> int:
+    from workshop.run.commands import run
+
+    return run(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from workshop.run.commands import status
+
+    return status(options)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from workshop.run.commands import logs
+
+    return logs(options)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from workshop.run.commands import stop
+
+    return stop(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from workshop.run.commands import doctor
+
+    return doctor(options)
+
+
+def _version(_options: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
+    sys.stdout.write(f"agent-workshop-kit {version('agent-workshop-kit')}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

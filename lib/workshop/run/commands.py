@@ -1,0 +1,139 @@
+"""What each command of ``workshop`` does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from workshop.connecting import connect
+from workshop.errors import WorkshopError
+from workshop.local.lock import hold
+from workshop.local.state import State
+from workshop.masked import Secret
+from workshop.run.parameters import assign
+from workshop.run.runner import run as run_steps
+from workshop.run.sequence import Selection, find, select
+from workshop.run.view import View
+from workshop.settings import Settings
+from workshop.steps import notebook_of
+from workshop.target import PartStatus, Target
+
+LOG_LINES = 8
+"""How much of a log the doctor shows of each part."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Execute notebooks."""
+    settings = Settings.from_env()
+    target = connect(options.target)
+    wanted = Selection(options.first, options.last, options.only, options.without, options.clean_up)
+    folder = Path(options.notebooks).absolute() if options.notebooks else settings.notebooks
+
+    def known() -> list[Secret]:
+        return _known_secrets(settings)
+
+    steps = assign(
+        select(find(folder), wanted),
+        options.parameters,
+        target=target.name,
+        without=options.without,
+        secrets=known(),
+    )
+    with hold(State(settings.state).lock_path, "workshop run"):
+        outcome = run_steps(
+            steps,
+            target=target.name,
+            runs=settings.state / "runs",
+            known_secrets=known,
+            view=lambda masked: View(sys.stdout, masked),
+            services=lambda: [part for part in target.status() if part.state in UP],
+        )
+    if outcome.interrupted:
+        return 130
+    return 0 if outcome.report.status == "passed" else 1
+
+
+UP = ("running", "yours")
+
+
+def _known_secrets(settings: Settings) -> list[Secret]:
+    own = [settings.model_token] if settings.model_token else []
+    return State(settings.state).secrets() + own
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show what runs."""
+    rows = connect(options.target).status()
+    _write(_table(rows) if rows else ["Nothing was started here yet.  Hint: workshop run"])
+    return 0
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Show one part's log."""
+    target = connect(options.target)
+    for line in target.logs(options.name, lines=options.lines, follow=options.follow):
+        _write([line])
+    return 0
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Stop one part, or all."""
+    target = connect(options.target)
+    with hold(State(Settings.from_env().state).lock_path, "workshop stop"):
+        stopped = target.stop(options.name)
+    _write([f"stopped {name}" for name in stopped] or ["nothing was running"])
+    return 0
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Check this place, and every part."""
+    target = connect(options.target)
+    checks = target.environment()
+    width = max((len(check.name) for check in checks), default=0)
+    lines = [f"environment of the {target.name} target"]
+    for check in checks:
+        mark = "[ OK ]" if check.ok else "[FAIL]"
+        missing = "" if check.ok else f"  (expected: {check.expected})"
+        lines.append(f"  {mark} {check.name:<{width}}  {check.seen}{missing}")
+    rows = target.status()
+    lines += ["", "parts"]
+    lines += [f"  {row}" for row in _table(rows)] or ["  nothing was started here yet"]
+    ended = [row for row in rows if row.state not in UP]
+    for part in ended:
+        lines += ["", *_trouble(target, part)]
+    problems = sum(not check.ok for check in checks) + len(ended)
+    found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
+    lines += ["", found if problems else "no problem found"]
+    _write(lines)
+    return 1 if problems else 0
+
+
+def _trouble(target: Target, part: PartStatus) -> Sequence[str]:
+    lines = [f"{part.name} is {part.state}: {part.detail}"]
+    try:
+        log = list(target.logs(part.name, lines=LOG_LINES))
+    except WorkshopError as error:
+        log = str(error).splitlines()
+    lines += [f"    {line}" for line in log]
+    number = notebook_of(part.name)[:2]
+    lines.append(f"  Hint: workshop run --only {number} starts it again; workshop logs {part.name}")
+    return lines
+
+
+def _table(rows: Iterable[PartStatus]) -> list[str]:
+    cells = [(row.name, row.state, row.url, row.detail) for row in rows]
+    widths = [max((len(cell[column]) for cell in cells), default=0) for column in range(3)]
+    return [
+        "  ".join(
+            [*(text.ljust(width) for text, width in zip(cell, widths, strict=False)), cell[3]]
+        )
+        for cell in cells
+    ]
+
+
+def _write(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()

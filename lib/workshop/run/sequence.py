@@ -1,0 +1,168 @@
+"""Which notebooks a run consists of."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workshop.errors import SettingsError
+
+CLEAN_UP = "99"
+"""Runs on demand only: with ``--clean-up`` after the others, or alone with ``--only``."""
+
+WITHOUT = {"mongodb": ("04", "05", "06")}
+"""The optional parts, and the notebooks that are skipped without each."""
+
+_NAME = re.compile(r"(\d\d)_\w+")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One notebook of a run.
+
+    Args:
+        path: The notebook.
+        skip: Why it is not executed, or "".
+        parameters: What papermill passes to it.
+    """
+
+    path: Path
+    skip: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The notebook's name without its ending, such as ``02_serve_model``."""
+        return self.path.stem
+
+    @property
+    def number(self) -> str:
+        """Its two digits."""
+        return self.name[:2]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which steps the user wants; each is named by its number or name, "" means no limit."""
+
+    first: str = ""
+    last: str = ""
+    only: str = ""
+    without: Collection[str] = ()
+    clean_up: bool = False
+
+
+def find(folder: Path) -> list[Step]:
+    """The numbered notebooks of a folder, in their order.
+
+    Raises:
+        SettingsError: There are none, or two have the same number.
+    """
+    steps = [Step(path) for path in sorted(folder.glob("*.ipynb")) if _NAME.fullmatch(path.stem)]
+    if not steps:
+        raise SettingsError(
+            "There is no numbered notebook to run.",
+            where=str(folder),
+            hint="--notebooks names the folder that holds 00_... to 99_...",
+        )
+    numbers = [step.number for step in steps]
+    doubled = [step.name for step in steps if numbers.count(step.number) > 1]
+    if doubled:
+        raise SettingsError(
+            "Two notebooks have the same number.",
+            where=str(folder),
+            state=", ".join(doubled),
+            hint="rename one of them: the number is the order",
+        )
+    return steps
+
+
+def select(steps: list[Step], wanted: Selection) -> list[Step]:
+    """The steps to run, in order; those that are left out on purpose carry their reason.
+
+    Raises:
+        SettingsError: A step or an optional part of that name does not exist, or nothing is left.
+    """
+    unknown = sorted(set(wanted.without) - set(WITHOUT))
+    if unknown:
+        raise SettingsError(
+            f"--without {unknown[0]}: this part cannot be left out.",
+            state="optional parts: " + ", ".join(WITHOUT),
+            hint="workshop run --without mongodb",
+        )
+    if wanted.only:
+        if wanted.first or wanted.last:
+            raise SettingsError(
+                "--only cannot be combined with --from or --to.",
+                hint=f"workshop run --only {wanted.only}",
+            )
+        chosen = [_named(steps, wanted.only)]
+    else:
+        numbers = [step.number for step in steps if step.number != CLEAN_UP]
+        first = _named(steps, wanted.first).number if wanted.first else "00"
+        last = _named(steps, wanted.last).number if wanted.last else max(numbers, default="")
+        chosen = [step for step in steps if step.number in numbers and first <= step.number <= last]
+        if not chosen:
+            raise SettingsError(
+                "No step is left to run.",
+                state=f"from {first} to {last}; steps: {_listed(steps)}",
+                hint="99 runs with --clean-up, or alone with --only 99",
+            )
+    if wanted.clean_up and CLEAN_UP not in [step.number for step in chosen]:
+        chosen.append(_named(steps, CLEAN_UP))
+    return [_skipped(step, wanted.without) for step in chosen]
+
+
+def _skipped(step: Step, without: Collection[str]) -> Step:
+    for part in without:
+        if step.number in WITHOUT[part]:
+            return Step(step.path, skip=f"started with --without {part}")
+    return step
+
+
+def _named(steps: list[Step], wanted: str) -> Step:
+    number = wanted.zfill(2) if wanted.isdigit() else ""
+    names = [wanted, wanted.removesuffix(".ipynb")]
+    for step in steps:
+        if step.number == number or step.name in names or step.name[3:] in names:
+            return step
+    close = difflib.get_close_matches(wanted, [step.name for step in steps], 1, cutoff=0.4)
+    raise SettingsError(
+        f"There is no step {wanted!r}.",
+        state="steps: " + _listed(steps),
+        hint=f"did you mean {close[0]}?" if close else "name a step by its number",
+    )
+
+
+def _listed(steps: list[Step]) -> str:
+    return ", ".join(step.name for step in steps)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A notebook's JSON.
+
+    Raises:
+        SettingsError: It is no notebook.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            "A notebook cannot be read.",
+            where=str(path),
+            state=str(error),
+            hint=f"git checkout -- {path.name}",
+        ) from error
+    if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+        raise SettingsError(
+            "A notebook cannot be read.",
+            where=str(path),
+            state="it has no list of cells",
+            hint=f"git checkout -- {path.name}",
+        )
+    return content

@@ -1,0 +1,20 @@
+"""The parts in the order of the sequence, and the notebook that deploys each."""
+
+from __future__ import annotations
+
+NOTEBOOK_OF = {
+    "model": "02_serve_model",
+    "embedder": "03_deploy_llama_stack",
+    "llama-stack": "03_deploy_llama_stack",
+    "mongodb": "04_deploy_mongodb",
+    "mcp-server": "05_deploy_mcp_server",
+    "agent's tools": "06_register_mcp_server",
+}
+
+PROCESSES = tuple(name for name in NOTEBOOK_OF if name != "agent's tools")
+"""The parts that are software of their own, in dependency order."""
+
+
+def notebook_of(part: str) -> str:
+    """The notebook to run when this part is missing."""
+    return NOTEBOOK_OF.get(part, "00_check_environment")

@@ -1,0 +1,149 @@
+"""What a part may ask of the place it runs in, and how a part is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from workshop.checks import Check
+from workshop.masked import Secret
+from workshop.progress import Stages
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How to reach a part. The credential shows in no repr.
+
+    Args:
+        url: Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
+        token: Sent as ``Authorization: Bearer``, or None.
+        user: With ``password``: for a database.
+        password: With ``user``: for a database.
+        ca_file: The CA that signed the server's certificate; None means the system's.
+        also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
+    """
+
+    url: str
+    token: Secret | None = None
+    user: str = ""
+    password: Secret | None = None
+    ca_file: Path | None = None
+    also: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def port(self) -> int:
+        """The port in the URL, or its scheme's."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part needs from the place it runs in. A target reads this and asks no more.
+
+    Args:
+        name: The part's name: the folder in ``manifests/`` and the process's name locally.
+        port: The architecture's port.
+        settings: Plain values, none of them secret.
+        secrets: Credentials by name; the target hands them over unseen by ``ps`` and logs.
+        needs: The endpoints of the parts that this one talks to, by part name.
+        extra_ports: Further ports by name, such as ``{"monitoring": 3001}``.
+    """
+
+    name: str
+    port: int
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    needs: Mapping[str, Endpoint] = field(default_factory=dict)
+    extra_ports: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A part that runs: how to reach it, and what was done to make it so."""
+
+    name: str
+    endpoint: Endpoint
+    action: Literal["created", "reused", "changed", "restarted", "adopted"]
+    seconds: float
+    log: str
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.action} in {self.seconds:.1f} s, {self.endpoint.url}"
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One line of ``workshop status``."""
+
+    name: str
+    state: str
+    url: str
+    detail: str
+
+
+class Target(Protocol):
+    """The place where parts run. Implemented by ``local`` and, later, by ``cluster``."""
+
+    name: str
+
+    def environment(self) -> list[Check]:
+        """What this place offers: one check a requirement, all of them, with remedies."""
+
+    def skip_reason(self, part: str) -> str | None:
+        """Why this part is not deployed here, or None when it is."""
+
+    def ensure(
+        self,
+        part: Part,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make the part run with these settings, and return once ``ready`` gave a value.
+
+        ``ready`` asks the part for real: it returns ``wait.NotYet`` until it is satisfied.
+        Running it twice reuses what runs; changed settings are applied.
+
+        Raises:
+            PartFailed: The part ended while it was awaited, with the last lines of its log.
+            PartTooSlow: It was not ready within ``timeout`` seconds.
+        """
+
+    def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
+        """Take an endpoint that somebody else runs as this part."""
+
+    def find(self, name: str) -> Endpoint:
+        """How to reach a part that an earlier notebook deployed, from where this code runs.
+
+        Raises:
+            StepMissing: It was not deployed, or it ended since, naming the notebook to run.
+        """
+
+    def secret(self, name: str, make: Callable[[], str]) -> Secret:
+        """A credential that is made once and kept where only this user can read it."""
+
+    def remember(self, name: str, value: str | None) -> None:
+        """Keep a plain fact for later notebooks, such as a vector store's id; None forgets it."""
+
+    def recall(self, name: str) -> str | None:
+        """A fact that an earlier notebook kept, or None."""
+
+    def status(self) -> list[PartStatus]:
+        """What runs here, in the order of the sequence."""
+
+    def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
+        """A part's log, newest lines last; ``follow`` goes on until interrupted."""
+
+    def stop(self, name: str | None = None) -> list[str]:
+        """Stop one part, or all of them last first; gives the names that were stopped."""
+
+    def clean_up(self, *, data: bool) -> list[str]:
+        """Remove all that the kit made here, its data too when ``data``; gives what was removed."""
+
+    def leftovers(self) -> list[str]:
+        """What the kit made here and is still there."""

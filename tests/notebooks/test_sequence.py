@@ -1,0 +1,369 @@
+"""The sequence on the local target, with the real model: it passes, and says why when it cannot.
+
+The tests stand in the order in which they are quickest: what each of them breaks, it mends again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import psutil
+import pytest
+import workshop
+from conftest import ROOT, Chain
+from workshop import http, llama_stack, mongodb, proof, questions, registration
+from workshop.agent import Agent
+from workshop.answers import Answer
+from workshop.errors import AnswerNotGrounded, CheckFailed, EndpointError
+from workshop.local import programs
+from workshop.local.process import Process
+from workshop.masked import Secret
+from workshop.settings import DATA
+from workshop.steps import PROCESSES
+from workshop.target import Endpoint, Part
+from workshop.wait import NotYet, wait_for
+
+STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-7]_*.ipynb"))
+DEPLOY = {
+    "model": workshop.serve_model,
+    "embedder": workshop.deploy_llama_stack,
+    "llama-stack": workshop.deploy_llama_stack,
+    "mongodb": workshop.deploy_mongodb,
+    "mcp-server": workshop.deploy_mcp_server,
+}
+
+pytestmark = [
+    pytest.mark.timeout(1800),
+    # A connection that was cut in the middle of a question is collected some time later.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def process(chain: Chain, part: str) -> Process:
+    """The control folder of a part of the chain."""
+    return Process(chain.home / "local" / part, part)
+
+
+def pids(chain: Chain) -> dict[str, int]:
+    """The pid of each part that runs."""
+    records = {part: process(chain, part).record() for part in PROCESSES}
+    return {part: record.pid for part, record in records.items() if record}
+
+
+def kill(chain: Chain, part: str) -> None:
+    """End a part as the kernel does when memory runs out."""
+    os.kill(pids(chain)[part], signal.SIGKILL)
+    wait_for(
+        "the end",
+        lambda: process(chain, part).state() != "running" or NotYet("running"),
+        timeout=10,
+    )
+
+
+def test_every_step_passes_and_every_answer_is_grounded(chain: Chain) -> None:
+    assert chain.code == 0, chain.output
+    report = chain.report
+    assert report["schema"] == 1
+    assert report["status"] == "passed"
+    assert [step["notebook"] for step in report["steps"]] == STEPS
+    statuses = {step["notebook"]: step["status"] for step in report["steps"]}
+    assert statuses.pop("01_add_gpu_nodes") == "skipped"
+    assert set(statuses.values()) == {"passed"}
+    for step in report["steps"]:
+        assert step["checks"] or "adds no machines" in step["reason"]
+        assert all(check["ok"] for check in step["checks"])
+
+
+def test_the_answers_in_the_report_hold_what_pymongo_reads_now(chain: Chain) -> None:
+    answers = {answer["question"]: answer for answer in chain.report["answers"]}
+    asked = questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS
+    assert list(answers) == [question.text for question in asked]
+    with mongodb.connected(chain.target.find("mongodb")) as database:
+        for question in asked:
+            answer = answers[question.text]
+            assert answer["grounded"], answer
+            assert [call["ok"] for call in answer["tool_calls"]].count(True) >= 1, answer
+            values = question.truth(database)
+            assert values
+            missing = [value for value in values if not proof.contains(answer["text"], value)]
+            assert not missing, answer
+
+
+def test_the_run_says_how_to_reach_and_to_stop_the_services(chain: Chain) -> None:
+    assert "The services stay up: workshop status; stop them: workshop stop" in chain.output
+    for part in PROCESSES:
+        assert chain.target.find(part).url in chain.output
+    status = chain.run("status")
+    assert status.returncode == 0
+    for part, pid in pids(chain).items():
+        assert re.search(rf"{part} +running .*pid {pid}", status.stdout), status.stdout
+
+
+def test_no_credential_is_written_or_shown_anywhere(chain: Chain) -> None:
+    secrets = [secret.reveal() for secret in chain.target.state.secrets()]
+    assert len(set(secrets)) >= 4
+    kept = chain.home / "local" / "secrets.json"
+    assert kept.stat().st_mode & 0o777 == 0o600
+    data = [chain.home / "local" / part / programs.DATA for part in PROCESSES]
+    places = [
+        path
+        for path in chain.home.rglob("*")
+        if path.is_file() and path != kept and not any(folder in path.parents for folder in data)
+    ]
+    assert len(places) > 20
+    for path in places:
+        text = path.read_text("utf-8", errors="replace")
+        assert not [secret for secret in secrets if secret in text], path
+    lines = [
+        " ".join(running.info["cmdline"] or []) for running in psutil.process_iter(["cmdline"])
+    ]
+    assert any("serve_gguf" in line for line in lines)
+    for secret in secrets:
+        assert secret not in chain.output
+        assert not [line for line in lines if secret in line]
+
+
+def test_parts_listen_on_loopback_alone(chain: Chain) -> None:
+    for part, pid in pids(chain).items():
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        listening = [
+            connection.laddr.ip
+            for member in family
+            for connection in member.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening, part
+        # Milvus Lite takes its loopback port as an IPv6 one: ::ffff:127.0.0.1.
+        addresses = {ip.removeprefix("::ffff:") for ip in listening}
+        assert addresses == {"127.0.0.1"}, part
+
+
+def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
+    agent = chain.agent()
+    box = workshop.question_box(agent, "How many alerts are firing?")
+    button = box.children[0].children[1]
+    button.click()
+    assert not button.disabled
+    (answer,) = agent.answers
+    with mongodb.connected(chain.target.find("mongodb")) as database:
+        firing = str(database.alerts.count_documents({"state": "firing"}))
+    assert answer.grounded
+    assert proof.contains(answer.text, firing)
+
+
+def test_every_notebook_runs_under_nbval(chain: Chain) -> None:
+    notebooks = [str(ROOT / "notebooks" / f"{step}.ipynb") for step in STEPS]
+    command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull]
+    done = subprocess.run(
+        [sys.executable, *command, "--nbval-lax", "--nbval-current-env", *notebooks],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=chain.home,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed, done.stdout
+    cells = [
+        cell
+        for path in notebooks
+        for cell in json.loads(Path(path).read_text("utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
+    assert int(passed.group(1)) == len(cells)
+
+
+@pytest.mark.parametrize("part", ["embedder", "mongodb", "mcp-server", "llama-stack", "model"])
+def test_the_next_run_starts_just_the_part_that_was_killed(chain: Chain, part: str) -> None:
+    before = pids(chain)
+    kill(chain, part)
+    found = chain.run("run", "--from", "02", "--to", "05")
+    assert found.returncode == 0, found.stdout
+    assert re.search(r"it does not run any more \(\w+.*\): starting it again", found.stdout)
+    after = pids(chain)
+    changed = {name for name, pid in after.items() if before[name] != pid}
+    assert changed == {part}
+
+
+@pytest.fixture
+def asking(chain: Chain) -> Iterator[tuple[Agent, Future[Answer]]]:
+    """A question that the model is reading at this moment."""
+    agent = chain.agent()
+    answer: Future[Answer] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(agent.ask("How many alerts of the service search are firing?"))
+        except Exception as error:
+            answer.set_exception(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    endpoint = chain.target.find("model")
+
+    def reading() -> bool | NotYet:
+        assert thread.is_alive(), answer
+        busy = re.search(
+            r"^llamacpp:requests_processing (\d+)", http.call(endpoint, "/metrics").text, re.M
+        )
+        return True if busy and int(busy.group(1)) else NotYet("idle")
+
+    wait_for("the model to read", reading, timeout=60, every=0.02)
+    yield agent, answer
+    thread.join(120)
+    for part in ("model", "llama-stack", "mongodb", "mcp-server"):
+        DEPLOY[part](chain.target)
+
+
+@pytest.mark.parametrize("part", ["model", "llama-stack", "mongodb", "mcp-server"])
+def test_a_part_killed_in_the_middle_of_a_question_is_named(
+    chain: Chain, asking: tuple[Agent, Future[Answer]], part: str
+) -> None:
+    kill(chain, part)
+    error = asking[1].exception(timeout=280)
+    assert isinstance(error, EndpointError | AnswerNotGrounded), error
+    text = str(error)
+    assert f"Last state: {part} does not run any more." in text
+    assert str(process(chain, part).log_path) in text
+    steps = {"model": "02_serve", "llama-stack": "03_deploy", "mongodb": "04_deploy"}
+    notebook = steps.get(part, "05_deploy_mcp_server")
+    assert f"Hint: run {notebook}" in text
+    assert text.endswith("again: it starts what has ended")
+
+
+def test_a_wrong_mcp_secret_is_told_apart_from_a_broken_server(chain: Chain) -> None:
+    target = chain.target
+    right = target.find("mcp-server")
+    wrong = Endpoint(right.url, token=Secret("not-the-secret"), also=right.also)
+    try:
+        target.state.save_endpoint("mcp-server", wrong)
+        with pytest.raises(CheckFailed) as failed:
+            workshop.verify_registration(target)
+        with pytest.raises(EndpointError) as refused:
+            chain.agent().ask("How many incidents are open?")
+    finally:
+        target.state.save_endpoint("mcp-server", right)
+    assert "The credential was refused." in str(failed.value)
+    assert "HTTP 403" in str(failed.value)
+    assert "The MCP server: The credential was refused. HTTP 403" in str(refused.value)
+    assert "Hint: run 05_deploy_mcp_server and 06_register_mcp_server again" in str(refused.value)
+    assert registration.listed_by_llama_stack(target)
+
+
+def test_an_answer_that_invents_is_not_taken(chain: Chain) -> None:
+    # The real model without tools: it answers politely, and from thin air.
+    agent = Agent(chain.target, "Answer in one sentence.", [], DATA)
+    with pytest.raises(AnswerNotGrounded) as refused:
+        agent.ask("How many alerts are firing in the database mcp_demo?")
+    assert "The answer is not grounded: no tool was called." in str(refused.value)
+    assert agent.answers[-1].grounded is False
+    with pytest.raises(CheckFailed):
+        workshop.verify_answers(agent)
+
+
+def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_run(
+    chain: Chain,
+) -> None:
+    target = chain.target
+    kill(chain, "model")
+    record = process(chain, "llama-stack").record()
+    assert record
+    # As it was, but started while there is no model: its list of models stays empty.
+    part = Part(
+        "llama-stack",
+        record.ports["main"],
+        settings={
+            "server": "llama-stack",
+            "vector_store": "milvus",
+            "max_tokens": 512,
+            "embedder": "embedder",
+            "embedding_dimension": llama_stack.DIMENSION,
+        },
+        needs={
+            name: endpoint
+            for name in ("model", "embedder")
+            if (endpoint := target.state.endpoint(name))
+        },
+    )
+    stack = process(chain, "llama-stack")
+    stack.stop()
+    # Its own memory of the models goes too: a first start is what goes wrong.
+    shutil.rmtree(stack.folder / programs.DATA)
+    target.ensure(part, ready=llama_stack._ready, timeout=120, stage=_stages())
+    assert not _lists_a_language_model(target.find("llama-stack"))
+    found = chain.run("run", "--from", "02", "--to", "03")
+    assert found.returncode == 0, found.stdout
+    assert "it was started before the model: starting it again" in found.stdout
+    assert _lists_a_language_model(target.find("llama-stack"))
+
+
+def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "workshop.run.cli", "run", "--only", "07"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"WORKSHOP_HOME": str(tmp_path)},
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "was not deployed yet" in done.stdout or "not registered yet" in done.stdout
+    assert re.search(r"Hint: run 0[346]_\w+ first", done.stdout), done.stdout
+    report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text("utf-8"))
+    assert report["status"] == "failed"
+    assert report["answers"] == []
+
+
+def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> None:
+    done = chain.run("run", "--from", "04", "--without", "mongodb")
+    assert done.returncode == 0, done.stdout
+    report = chain.report
+    reasons = {step["notebook"]: step["reason"] for step in report["steps"]}
+    assert reasons["05_deploy_mcp_server"] == "started with --without mongodb"
+    (answer,) = report["answers"]
+    assert answer["grounded"]
+    assert [call["name"] for call in answer["tool_calls"]] == ["file_search"]
+
+
+def test_ogx_runs_the_same_sequence(chain: Chain) -> None:
+    done = chain.run("run", "--from", "03", "-p", "SERVER=ogx", timeout=1200)
+    assert done.returncode == 0, done.stdout
+    assert "runs the version that was pinned: ogx " in done.stdout
+    answers = chain.report["answers"]
+    assert len(answers) == len(questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS)
+    assert all(answer["grounded"] for answer in answers)
+
+
+def test_clean_up_leaves_nothing(chain: Chain) -> None:
+    running = pids(chain)
+    done = chain.run("run", "--only", "99", "-p", "DELETE_DATA=True")
+    assert done.returncode == 0, done.stdout
+    assert chain.target.leftovers() == []
+    # A zombie is what this test's own process has not yet been told of.
+    left = [pid for pid in running.values() if psutil.pid_exists(pid)]
+    assert not [pid for pid in left if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    assert not (chain.home / "local" / "secrets.json").exists()
+    assert (chain.latest / "report.json").exists()
+
+
+def _stages():  # type: ignore[no-untyped-def]
+    from workshop.progress import Stages
+
+    return Stages("test")
+
+
+def _lists_a_language_model(endpoint: Endpoint) -> bool:
+    listed = http.call(endpoint, "/v1/models").json["data"]
+    return any(entry["id"].startswith(llama_stack.MODEL_PREFIX) for entry in listed)
