@@ -22,8 +22,12 @@ DIMENSION = 896
 SERVERS = {"llama-stack": pins.LLAMA_STACK, "ogx": pins.OGX}
 """The servers that the kit knows, and the version that each is pinned to."""
 
-VECTOR_STORES = {"llama-stack": ("milvus", "faiss"), "ogx": ("faiss",)}
+VECTOR_STORES = {"llama-stack": ("faiss", "milvus"), "ogx": ("faiss",)}
 """The stores that work inside each server, the preferred one first.
+
+Llama Stack 0.7.3 forgets what it keeps in Milvus when it ends: its Milvus provider reads its list
+of stores when it starts (``VECTOR_DBS_PREFIX``), and never writes it, as the FAISS provider does.
+The runbooks are then loaded again, which takes most of a minute.
 
 OGX 1.5.0 drives Milvus by pymilvus's asynchronous client, which asks for ``AllocTimestamp``; Milvus
 Lite 3.2 answers that it is not implemented. Seen with pymilvus 2.5.18, 2.6.12 and 3.0.2.

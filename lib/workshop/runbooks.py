@@ -57,8 +57,8 @@ def load(
     try:
         store = _find(client, name)
         if store is not None and not _holds(client, store, len(files)):
-            # Milvus Lite writes late: what it held when it was killed is listed, and gone.
-            stage("the vector store has lost runbooks: loading them again")
+            # Llama Stack has forgotten what is in Milvus: see VECTOR_STORES.
+            stage("the server lists the vector store and cannot search it: loading the runbooks again")
             client.vector_stores.delete(vector_store_id=store)
             store = None
         if store is None:

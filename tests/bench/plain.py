@@ -29,6 +29,7 @@ from workshop.target import Endpoint, Part
 
 PORTS = {"model": 18080, "embedder": 18081, "llama-stack": 18321, "mongodb": 17017, "mcp": 13000}
 TOKEN = Secret("plain-script-token")
+STORE = llama_stack.VECTOR_STORES["llama-stack"][0]
 
 
 class Plain:
@@ -108,7 +109,7 @@ def model_and_stack(plain: Plain) -> str:
         0,
         settings={
             "server": "llama-stack",
-            "vector_store": "milvus",
+            "vector_store": STORE,
             "max_tokens": model.MAX_TOKENS,
             "embedder": "embedder",
             "embedding_dimension": llama_stack.DIMENSION,
@@ -127,7 +128,7 @@ def load_runbooks() -> str:
     api = client()
     store = api.vector_stores.create(
         name="runbooks",
-        extra_body={"provider_id": "milvus", "embedding_model": "embedder/embedder"},
+        extra_body={"provider_id": STORE, "embedding_model": "embedder/embedder"},
     )
     ids = [
         api.files.create(

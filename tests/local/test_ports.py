@@ -14,7 +14,6 @@ import pytest
 from serving import gone
 from workshop.errors import WorkshopError
 from workshop.local.ports import REACH, free_port, holder, is_free
-from workshop.wait import NotYet, wait_for
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -64,10 +63,35 @@ def test_a_killed_server_leaves_its_port_free(server, port):
     assert not is_free(port)
     os.kill(pid, signal.SIGKILL)
     gone(pid)
-    # The main thread of a killed process counts as ended a moment before its other threads have,
-    # and they hold the port until then.
-    wait_for("the port", lambda: is_free(port) or NotYet("taken"), timeout=10)
     assert free_port(port) == port
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="no SO_REUSEPORT here")
+def test_a_killed_server_with_open_connections_leaves_its_port_free(script, port):
+    """As llama.cpp's, whose client, Llama Stack, keeps its connections open: FIN_WAIT2."""
+    running = script("stealer.py", port, "--reuse-port", "--accept")
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        assert client.recv(8) == b"accepted"
+        assert not is_free(port)
+        os.kill(running.pid, signal.SIGKILL)
+        gone(running.pid)
+        assert client.recv(1) == b""
+        with socket.socket() as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with pytest.raises(OSError, match="Address already in use"):
+                plain.bind(("127.0.0.1", port))
+        assert is_free(port)
+        again = script("stealer.py", port, "--reuse-port", "--accept")
+        assert not is_free(port)
+        assert holder(port).endswith(f"(pid {again.pid})")
+
+
+def test_looking_at_a_port_takes_no_call_from_its_server(script, port):
+    script("stealer.py", port, "--reuse-port", "--accept")
+    for _ in range(20):
+        assert not is_free(port)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            assert client.recv(8) == b"accepted"
 
 
 def test_a_server_that_starts_on_a_stolen_port_says_so_in_its_log(server, script, port):

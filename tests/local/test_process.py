@@ -19,7 +19,7 @@ import psutil
 import pytest
 from serving import SERVERS, command_for, gone, listening
 from workshop.errors import AlreadyRunning, PartFailed, WorkshopError
-from workshop.local import files, tree
+from workshop.local import files, ports, tree
 from workshop.local.process import Command, Process
 from workshop.masked import Secret
 from workshop.wait import NotYet, wait_for
@@ -457,6 +457,20 @@ def test_stop_ends_a_stubborn_tree(server, tmp_path, flags):
     assert process.stop(grace=0.3) is True
     for pid in pids:
         gone(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux calls such a process a zombie")
+def test_it_runs_until_its_last_thread_has_ended(server, port):
+    """As a killed server is for a moment: it looks like a zombie, and holds its port."""
+    running = server("--first-thread-ends", "--port", str(port))
+    one = psutil.Process(running.get()["pid"])
+    wait_for("it", lambda: one.status() == psutil.STATUS_ZOMBIE or NotYet("alive"), timeout=10)
+    assert not tree.is_over(one)
+    assert running.process.state() == "running"
+    assert not ports.is_free(port)
+    running.process.stop(grace=5)
+    assert tree.is_over(one)
+    assert ports.is_free(port)
 
 
 @pytest.mark.parametrize("away", [(), ("--away",)], ids=["same session", "own session"])

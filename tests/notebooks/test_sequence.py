@@ -285,7 +285,7 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
         record.ports["main"],
         settings={
             "server": "llama-stack",
-            "vector_store": "milvus",
+            "vector_store": llama_stack.VECTOR_STORES["llama-stack"][0],
             "max_tokens": 512,
             "embedder": "embedder",
             "embedding_dimension": llama_stack.DIMENSION,

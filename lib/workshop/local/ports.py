@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 
 from workshop.errors import WorkshopError
+from workshop.local import listening
 
-LOOPBACK = "127.0.0.1"
+LOOPBACK = listening.LOOPBACK
 
 REACH = 200
 """How many ports are tried: a free one is near, or something is wrong with the machine."""
@@ -42,17 +43,21 @@ def free_port(wanted: int, taken: Collection[int] = ()) -> int:
 def is_free(port: int) -> bool:
     """Whether a server could listen on this port of the loopback address now."""
     with socket.socket() as server:
-        # As servers do: without it, connections of a server that has just ended (TIME_WAIT) would
-        # make its port look taken for a minute.
+        # As servers do, each with one or the other (llama.cpp's with SO_REUSEPORT alone): without
+        # them, connections of a server that has just ended would make its port look taken for a
+        # minute. No listen(): beside a server with SO_REUSEPORT it would take calls from it.
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "SO_REUSEPORT"):
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             server.bind((LOOPBACK, port))
-            server.listen(1)
         except OSError as error:
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 return False
             raise
-    return not _answers(port)
+    # BSD and macOS let a server take one address of a port that another holds on all addresses; the
+    # one on all addresses then still answers.
+    return not listening.anybody(port)
 
 
 def holder(port: int) -> str:
@@ -69,20 +74,6 @@ def holder(port: int) -> str:
         except psutil.AccessDenied:
             return f"another user's program (pid {pid})"
     return "nobody" if is_free(port) else "another user's program"
-
-
-def _answers(port: int) -> bool:
-    """Whether a connection is accepted.
-
-    BSD and macOS let a server take one address of a port that another holds on all addresses;
-    the one on all addresses then still answers.
-    """
-    with socket.socket() as client:
-        client.settimeout(0.5)
-        if client.connect_ex((LOOPBACK, port)) != 0:
-            return False
-        # TCP lets a socket meet itself when the system gives it this very port to call from.
-        return bool(client.getsockname() != client.getpeername())
 
 
 def _listeners() -> list[tuple[int | None, int]]:

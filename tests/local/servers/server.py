@@ -5,6 +5,7 @@ a line to its log. It writes ``listening on 127.0.0.1:PORT`` once it listens.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import select
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
@@ -69,6 +71,7 @@ def main():
     parser.add_argument("--say-env", metavar="NAME", help="print this variable, as bad servers do")
     parser.add_argument("--child", help="a file for the pid of a child that ignores SIGTERM")
     parser.add_argument("--away", action="store_true", help="the child has a session of its own")
+    parser.add_argument("--first-thread-ends", action="store_true", help="others go on serving")
     parser.add_argument("--bare", action="store_true", help="the child has no environment")
     options = parser.parse_args()
 
@@ -96,7 +99,11 @@ def main():
         say(f"listening on 127.0.0.1:{listening.getsockname()[1]}")
         rest()
     with Server(("127.0.0.1", options.port), Handler) as server:
+        if options.first_thread_ends:
+            threading.Thread(target=server.serve_forever).start()
         say(f"listening on 127.0.0.1:{server.server_port}")
+        if options.first_thread_ends:
+            ctypes.CDLL(None).pthread_exit(None)
         server.serve_forever()
 
 

@@ -162,16 +162,20 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
                 "provider_id": "embedder",
                 "model_id": part.settings["embedder"],
             },
-            # Each found chunk goes to the model as plain text: the defaults add 150 tokens of ids
-            # to every chunk, nine seconds of reading for a small model on two cores.
+            # Each found chunk goes to the model as plain text. The default adds 150 tokens of ids
+            # and scores to it: seconds of reading on two cores, and, since the ids are random,
+            # another prompt, so now and then another answer, after every loading.
             "file_search_params": {
                 "header_template": "file_search found {num_chunks} runbook:\n",
                 "footer_template": "End of the runbook.\n",
             },
-            "context_prompt_params": {
-                "chunk_annotation_template": "{index}. {chunk.content}\n",
-                "context_template": "Found for: {query}\n",
+            "context_prompt_params": {"context_template": "Found for: {query}\n"},
+            # Only with annotations enabled is our template used, and it must name {file_id}:
+            # in double braces it stands there as it is (tool_executor.py and core/datatypes.py of
+            # Llama Stack 0.7.3, and the same in OGX 1.5.0).
+            "annotation_prompt_params": {
+                "enable_annotations": True,
+                "chunk_annotation_template": "Runbook {index} ({{file_id}}):\n{chunk_text}\n",
             },
-            "annotation_prompt_params": {"enable_annotations": False},
         },
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,22 +25,19 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         f"--name={part.settings['name']}",
         f"--context={part.settings['context']}",
     ]
+    token = part.secrets["token"]
+    env = {"SERVER_TOKEN": token.reveal()}
     if chat:
         argv += [f"--chat-template={TEMPLATE}", f"--max-tokens={part.settings['max_tokens']}"]
+        # In the environment so that an edited template changes the fingerprint and is applied.
+        env["TEMPLATE_SHA256"] = hashlib.sha256(TEMPLATE.read_bytes()).hexdigest()
     else:
         argv += ["--embedding"]
-    token = part.secrets["token"]
     return Command(
         argv=tuple(argv),
-        env={"SERVER_TOKEN": token.reveal(), "TEMPLATE_SHA": _digest(TEMPLATE)},
+        env=env,
         cwd=folder,
         ports=ports,
         secrets=(token,),
     )
 
-
-def _digest(path: Path) -> str:
-    # In the environment so that an edited template changes the fingerprint and is applied.
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()

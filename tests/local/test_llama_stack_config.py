@@ -1,0 +1,82 @@
+"""The configuration that the kit writes, as Llama Stack's and OGX's own code understands it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workshop import llama_stack
+from workshop.errors import SetupError
+from workshop.local import programs
+from workshop.local.setup import locate
+from workshop.masked import Secret
+from workshop.settings import DATA
+from workshop.target import Endpoint, Part
+
+STANDIN = Path(__file__).parent / "standin" / "file_search.py"
+RUNBOOK = (DATA / "runbooks" / "gpu-node-not-ready.md").read_text(encoding="utf-8")
+PACKAGES = {"llama-stack": "llama_stack", "ogx": "ogx"}
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def written(server: str, folder: Path) -> dict[str, Any]:
+    """The config.yaml that the kit writes for this server."""
+    model = Endpoint("http://127.0.0.1:8080", token=Secret("model-token"))
+    embedder = Endpoint("http://127.0.0.1:8081", token=Secret("embedder-token"))
+    part = Part(
+        "llama-stack",
+        8321,
+        settings={
+            "server": server,
+            "vector_store": llama_stack.VECTOR_STORES[server][0],
+            "max_tokens": 512,
+            "embedder": "embedder",
+            "embedding_dimension": llama_stack.DIMENSION,
+        },
+        needs={"model": model, "embedder": embedder},
+    )
+    programs.command(part, {"main": 8321}, folder)
+    config: dict[str, Any] = json.loads((folder / "config.yaml").read_text("utf-8"))
+    return config
+
+
+def shown(server: str, config: dict[str, Any], number: int) -> str:
+    """What the model is shown of a runbook that was found under these ids."""
+    ids = {"file_id": f"file-{number:032x}", "document_id": f"file-{number:032x}"}
+    hit = {
+        "file_id": ids["file_id"],
+        "filename": "gpu-node-not-ready.md",
+        "score": number / 1000,
+        "attributes": ids | {"chunk_id": f"{number:08x}"},
+        "text": RUNBOOK,
+    }
+    done = subprocess.run(
+        [locate(server) / "bin" / "python", STANDIN, PACKAGES[server]],
+        input=json.dumps({"hit": hit, "vector_stores": config["vector_stores"]}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("server", PACKAGES)
+def test_a_found_runbook_reaches_the_model_without_ids_that_change(
+    server: str, tmp_path: Path
+) -> None:
+    """Ids are made anew by each loading: with them in the prompt, the answer changes by chance."""
+    try:
+        locate(server)
+    except SetupError as error:
+        pytest.skip(f"{server} is not installed: {error.what}")
+    config = written(server, tmp_path)
+    first = shown(server, config, 123)
+    assert first == shown(server, config, 456)
+    assert RUNBOOK in first
+    assert "file_search found 1 runbook" in first
+    assert len(first) < len(RUNBOOK) + 120, first
