@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +18,7 @@ from workshop import (
     proof,
     questions,
     registration,
+    responses,
     runbooks,
 )
 from workshop.answers import Answer, NotAsked, ToolCall
@@ -47,10 +47,16 @@ class Agent:
     """Asks the model, which calls tools; made by ``create_agent``."""
 
     def __init__(
-        self, target: Target, instructions: str, tools: list[dict[str, Any]], data: Path
+        self,
+        target: Target,
+        instructions: str,
+        tools: list[dict[str, Any]],
+        data: Path,
+        temperature: float = 0.0,
     ) -> None:
         self.target = target
         self.instructions = instructions
+        self.temperature = temperature
         self.answers: list[Answer] = []
         self._tools = tools
         self._data = data
@@ -82,7 +88,7 @@ class Agent:
             began = time.monotonic()
             response = self._respond(question, timeout, stage)
             seconds = time.monotonic() - began
-            text, calls = _read(response)
+            text, calls = responses.read(response)
             try:
                 grounds = self._prove(question, text, calls, known)
             except AnswerNotGrounded as error:
@@ -161,7 +167,7 @@ class Agent:
             input=question,
             instructions=self.instructions,
             tools=self._tools,
-            temperature=0,
+            temperature=self.temperature,
             parallel_tool_calls=False,
             store=False,
             stream=True,
@@ -180,7 +186,7 @@ class Agent:
                 elif event.type in ("response.completed", "response.incomplete"):
                     return event.response
                 elif event.type == "response.failed":
-                    raise _failed(event.response, self._endpoint.url)
+                    raise responses.failed(event.response, NO_ANSWER, self._endpoint.url)
         raise EndpointError(
             "The answer broke off.", where=self._endpoint.url, hint="workshop logs llama-stack"
         )
@@ -221,13 +227,16 @@ class Agent:
         return None
 
 
-def create_agent(target: Target, *, data: Path = DATA, use_mongodb: bool = True) -> Agent:
+def create_agent(
+    target: Target, *, data: Path = DATA, use_mongodb: bool = True, temperature: float = 0.0
+) -> Agent:
     """An agent with the registered MCP server's tools and a search of the runbooks.
 
     Args:
         target: Where the parts run.
         data: The folder with ``runbooks/``.
         use_mongodb: False: the runbooks alone.
+        temperature: Of the model's choice of words; 0 takes the likeliest each time.
 
     Raises:
         StepMissing: Llama Stack, its runbooks or the registered MCP server is missing.
@@ -245,7 +254,7 @@ def create_agent(target: Target, *, data: Path = DATA, use_mongodb: bool = True)
             "max_num_results": FOUND,
         }
     )
-    return Agent(target, instructions.text(described), tools, data)
+    return Agent(target, instructions.text(described), tools, data, temperature)
 
 
 def verify_answers(agent: Agent) -> Checks:
@@ -264,41 +273,3 @@ def verify_answers(agent: Agent) -> Checks:
             show=lambda seen: f"{seen.text} ({seen.proof})",
         )
     return checks.raise_if_failed()
-
-
-def _failed(response: Any, url: str) -> EndpointError:
-    error = getattr(response, "error", None)
-    return EndpointError(
-        NO_ANSWER,
-        where=url,
-        state=str(getattr(error, "message", error)),
-        hint="workshop logs llama-stack; workshop logs model",
-    ).of_kind("server error")
-
-
-def _read(response: Any) -> tuple[str, tuple[ToolCall, ...]]:
-    """The answer's text, and the tool calls in it, from either client's response."""
-    texts, calls = [], []
-    for item in response.output:
-        if item.type == "mcp_call":
-            failure = getattr(item, "error", None)
-            output = str(item.output or "")
-            calls.append(
-                ToolCall(item.name, _json(item.arguments), not failure, output or str(failure))
-            )
-        elif item.type == "file_search_call":
-            results = [hit.text for hit in item.results or []]
-            ok = item.status == "completed"
-            queries = {"queries": list(item.queries)}
-            calls.append(ToolCall(proof.FILE_SEARCH, queries, ok, json.dumps(results)))
-        elif item.type == "message":
-            texts += [part.text for part in item.content if getattr(part, "text", None)]
-    return " ".join(texts).strip(), tuple(calls)
-
-
-def _json(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {"arguments": text}
-    return found if isinstance(found, dict) else {"arguments": found}

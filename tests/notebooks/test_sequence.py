@@ -326,6 +326,18 @@ def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None
     assert report["answers"] == []
 
 
+def test_with_milvus_runbooks_that_llama_stack_forgot_are_loaded_again(chain: Chain) -> None:
+    """The agent of the next test then answers from Milvus."""
+    with_milvus = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
+    done = chain.run(*with_milvus)
+    assert done.returncode == 0, done.stdout
+    assert "loading 12 runbooks into milvus" in done.stdout
+    kill(chain, "llama-stack")
+    done = chain.run(*with_milvus)
+    assert done.returncode == 0, done.stdout
+    assert "the server has lost the runbooks: loading them again" in done.stdout
+
+
 def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> None:
     done = chain.run("run", "--from", "04", "--without", "mongodb")
     assert done.returncode == 0, done.stdout

@@ -84,7 +84,7 @@ def is_over(process: psutil.Process) -> bool:
         if not process.is_running() or process.status() == psutil.STATUS_DEAD:
             return True
         return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+    except psutil.NoSuchProcess:
         return True
 
 

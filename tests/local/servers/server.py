@@ -58,6 +58,13 @@ def rest(seconds=None):
     select.select([], [], [], seconds)
 
 
+def serve_without_the_first_thread(port):
+    server = Server(("127.0.0.1", port), Handler)
+    threading.Thread(target=server.serve_forever).start()
+    say(f"listening on 127.0.0.1:{server.server_port}")
+    ctypes.CDLL(None).pthread_exit(None)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
@@ -94,16 +101,14 @@ def main():
     if options.crash:
         sys.stderr.write(f"{options.crash}\n")
         return options.exit_code
+    if options.first_thread_ends:
+        serve_without_the_first_thread(options.port)
     if options.silent:
         listening = socket.create_server(("127.0.0.1", options.port))
         say(f"listening on 127.0.0.1:{listening.getsockname()[1]}")
         rest()
     with Server(("127.0.0.1", options.port), Handler) as server:
-        if options.first_thread_ends:
-            threading.Thread(target=server.serve_forever).start()
         say(f"listening on 127.0.0.1:{server.server_port}")
-        if options.first_thread_ends:
-            ctypes.CDLL(None).pthread_exit(None)
         server.serve_forever()
 
 

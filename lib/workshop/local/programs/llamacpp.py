@@ -40,4 +40,3 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         ports=ports,
         secrets=(token,),
     )
-
