@@ -58,9 +58,7 @@ def load(
         store = _find(client, name)
         if store is not None and not _holds(client, store, len(files)):
             # Llama Stack has forgotten what is in Milvus: see VECTOR_STORES.
-            stage(
-                "the server lists the vector store and cannot search it: loading the runbooks again"
-            )
+            stage("the server has lost the runbooks: loading them again")
             client.vector_stores.delete(vector_store_id=store)
             store = None
         if store is None:
