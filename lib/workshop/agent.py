@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -108,21 +109,19 @@ class Agent:
         calls: tuple[ToolCall, ...],
         known: questions.Question | None,
     ) -> str:
-        database = self.target.find(mongodb.PART) if self._has_database else None
-        truth: list[str] = []
-        if known in questions.RUNBOOK_QUESTIONS:
-            truth = known.truth(None)
-        elif known and database:
-            with mongodb.connected(database) as reading:
-                truth = known.truth(reading)
-        return proof.prove(
-            question,
-            text,
-            calls,
-            database=database,
-            runbooks=self._data / "runbooks",
-            truth=truth,
-        )
+        with contextlib.ExitStack() as stack:
+            database = None
+            if self._has_database:
+                endpoint = self.target.find(mongodb.PART)
+                database = stack.enter_context(mongodb.connected(endpoint))
+            return proof.prove(
+                question,
+                text,
+                calls,
+                database=database,
+                runbooks=self._data / "runbooks",
+                truth=known.truth(database) if known else (),
+            )
 
     def _respond(self, question: str, timeout: float, stage: Stages) -> Any:
         """Send the question, and show what happens until the answer is there."""

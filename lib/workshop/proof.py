@@ -16,7 +16,6 @@ from typing import Any
 from workshop import mcp_server, mongodb
 from workshop.answers import ToolCall
 from workshop.errors import AnswerNotGrounded
-from workshop.target import Endpoint
 
 FILE_SEARCH = "file_search"
 COUNT = re.compile(r"Found (\d+) documents")
@@ -46,7 +45,7 @@ def prove(
     text: str,
     calls: Sequence[ToolCall],
     *,
-    database: Endpoint | None,
+    database: Any | None,
     runbooks: Path,
     truth: Sequence[str] = (),
 ) -> str:
@@ -56,7 +55,7 @@ def prove(
         question: Its own words prove nothing when the answer repeats them.
         text: The answer.
         calls: The tool calls that the agent made.
-        database: For pymongo's own reading; None when there is no database.
+        database: As ``mongodb.connected`` gives it; None when there is no database.
         runbooks: The folder that the vector store was filled from.
         truth: Values that must all be in the answer.
 
@@ -130,7 +129,7 @@ def _not(why: str, text: str, hint: str) -> AnswerNotGrounded:
 
 
 def _one(
-    question: str, text: str, call: ToolCall, database: Endpoint | None, runbooks: Path
+    question: str, text: str, call: ToolCall, database: Any | None, runbooks: Path
 ) -> tuple[bool, str]:
     """Whether this call grounds the answer, and why or why not."""
     if call.name == FILE_SEARCH:
@@ -158,26 +157,25 @@ def _one(
     return True, f"{source} gives the same, and the answer quotes {', '.join(quoted)[:200]}"
 
 
-def _read_again(call: ToolCall, endpoint: Endpoint) -> tuple[Any, str]:
+def _read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
     """What pymongo gives for the same arguments, and how it was asked."""
     arguments = dict(call.arguments)
     name = str(arguments.get("collection", ""))
-    with mongodb.connected(endpoint) as default:
-        database = default.client[str(arguments.get("database") or mongodb.DATABASE)]
-        if call.name == "list-collections":
-            return sorted(database.list_collection_names()), "pymongo's list_collection_names"
-        if call.name == "count":
-            query = _typed(arguments.get("query") or {})
-            return database[name].count_documents(query), f"pymongo's count_documents({query})"
-        if call.name == "find":
-            query = _typed(arguments.get("filter") or {})
-            cursor = database[name].find(query, arguments.get("projection") or None)
-            if arguments.get("sort"):
-                order = {"asc": 1, "ascending": 1, "desc": -1, "descending": -1}
-                cursor = cursor.sort([(k, order.get(v, v)) for k, v in arguments["sort"].items()])
-            # 10 is the tool's own default.
-            found = list(cursor.limit(int(arguments.get("limit") or 10)))
-            return found, f"pymongo's find({query})"
+    database = default.client[str(arguments.get("database") or mongodb.DATABASE)]
+    if call.name == "list-collections":
+        return sorted(database.list_collection_names()), "pymongo's list_collection_names"
+    if call.name == "count":
+        query = _typed(arguments.get("query") or {})
+        return database[name].count_documents(query), f"pymongo's count_documents({query})"
+    if call.name == "find":
+        query = _typed(arguments.get("filter") or {})
+        cursor = database[name].find(query, arguments.get("projection") or None)
+        if arguments.get("sort"):
+            order = {"asc": 1, "ascending": 1, "desc": -1, "descending": -1}
+            cursor = cursor.sort([(k, order.get(v, v)) for k, v in arguments["sort"].items()])
+        # 10 is the tool's own default.
+        found = list(cursor.limit(int(arguments.get("limit") or 10)))
+        return found, f"pymongo's find({query})"
     return None, ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -172,7 +173,9 @@ def incident(database):
 
 
 def proven(database, question, text, *calls, truth=()):
-    return prove(question, text, calls, database=database, runbooks=RUNBOOKS, truth=truth)
+    with contextlib.ExitStack() as stack:
+        reading = stack.enter_context(mongodb.connected(database)) if database else None
+        return prove(question, text, calls, database=reading, runbooks=RUNBOOKS, truth=truth)
 
 
 def refused(database, question, text, *calls, truth=()):
