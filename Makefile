@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint lab bench fix clean
+.PHONY: help setup run test test-fast test-cluster lint lab bench fix clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,10 @@ test:  ## all checks and tests, the cheap ones first
 test-fast:  ## the unit tests alone: seconds, no servers
 	@./bootstrap --only kit
 	$(BIN)/pytest tests/unit
+
+test-cluster:  ## tests on a real Kubernetes of their own: Linux, root, go; 15 minutes the first time
+	@./bootstrap --only kit
+	$(BIN)/pytest tests/cluster -rs
 
 lint:  # needs the kit's environment
 	$(BIN)/ruff check

@@ -1,0 +1,116 @@
+"""The test cluster itself: pods run restricted, find each other by name, and nothing is left."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import PROBE
+from testcluster.kubectl import kubectl
+from testcluster.node import Node
+from testcluster.place import HOST
+from workshop.local.tree import MARKER
+
+pytestmark = pytest.mark.timeout(1800)
+
+RESTRICTED = "pod-security.kubernetes.io/enforce"
+UID = 1000650000
+"""As OpenShift gives one to a namespace."""
+
+
+def pod(name: str, *arguments: str, restricted: bool = True, **more: Any) -> dict[str, Any]:
+    """A pod of the probe."""
+    container: dict[str, Any] = {"name": "probe", "image": PROBE, "args": list(arguments)}
+    spec: dict[str, Any] = {"restartPolicy": "Never", "containers": [container], **more}
+    if restricted:
+        spec["securityContext"] = {
+            "runAsNonRoot": True,
+            "runAsUser": UID,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+        container["securityContext"] = {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        }
+    labels = {"app": name}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": spec,
+    }
+
+
+@pytest.fixture(scope="module")
+def namespace(node: Node) -> str:
+    """A namespace that takes restricted pods alone; it goes with the node."""
+    kubectl(node.kubeconfig, "create", "namespace", "probe")
+    kubectl(node.kubeconfig, "label", "namespace", "probe", f"{RESTRICTED}=restricted")
+    return "probe"
+
+
+def apply(node: Node, namespace: str, *objects: dict[str, Any]) -> None:
+    items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    kubectl(node.kubeconfig, "-n", namespace, "apply", "-f", "-", input=items)
+
+
+def logs_when_done(node: Node, namespace: str, name: str) -> str:
+    """What a pod wrote, once it has succeeded."""
+    until = ("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    done = kubectl(node.kubeconfig, "-n", namespace, *until, check=False)
+    told = kubectl(node.kubeconfig, "-n", namespace, "logs", name, check=False).stdout
+    assert done.returncode == 0, told or done.stderr
+    return told
+
+
+def test_a_restricted_pod_serves_and_another_finds_it_by_name(node: Node, namespace: str) -> None:
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "server"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    }
+    apply(node, namespace, pod("server", "serve"), service)
+    ready = ("wait", "pod/server", "--for=condition=Ready", "--timeout=60s")
+    kubectl(node.kubeconfig, "-n", namespace, *ready)
+    apply(node, namespace, pod("caller", "get", "http://web.probe.svc.cluster.local/"))
+    assert logs_when_done(node, namespace, "caller") == f"200 uid {UID}"
+
+
+def test_a_pod_that_is_not_restricted_is_refused(node: Node, namespace: str) -> None:
+    with pytest.raises(RuntimeError, match="violates PodSecurity"):
+        apply(node, namespace, pod("free", "serve", restricted=False))
+
+
+def test_an_image_that_nobody_gave_the_node_cannot_be_pulled(node: Node, namespace: str) -> None:
+    missing = pod("missing", "serve")
+    missing["spec"]["containers"][0]["image"] = "registry.test/missing:1"
+    apply(node, namespace, missing)
+    reason = "{.status.containerStatuses[0].state.waiting.reason}"
+    until = ("wait", "pod/missing", f"--for=jsonpath={reason}=ErrImagePull", "--timeout=60s")
+    kubectl(node.kubeconfig, "-n", namespace, *until)
+
+
+def test_nothing_is_left_of_it(node: Node, say: Callable[[str], None]) -> None:
+    node.down(say)
+    assert not node.folder.exists()
+    assert str(node.folder) not in Path("/proc/self/mounts").read_text("utf-8")
+    links = subprocess.run(["ip", "address"], capture_output=True, text=True, check=True).stdout
+    assert HOST not in links
+    namespaces = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+    assert "agent-workshop" not in namespaces
+    assert not list(Path("/sys/fs/cgroup").glob("*/kubepods"))
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARKER, "").startswith(str(node.folder)):
+                left.append(process.cmdline())
+        except (psutil.Error, OSError):
+            continue
+    assert left == []

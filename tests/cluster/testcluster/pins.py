@@ -1,0 +1,50 @@
+"""Every version that the test cluster is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KUBERNETES = "v1.35.4"
+STAGING = "v0.35.4"
+"""The version of the modules that Kubernetes' own go.mod replaces by folders of its repository."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A Go program: its module and version, and the packages that are built from it."""
+
+    module: str
+    version: str
+    packages: tuple[str, ...]
+    flags: str = "-s -w"
+
+
+_VERSION = "k8s.io/component-base/version"
+
+PROGRAMS = (
+    Program(
+        "k8s.io/kubernetes",
+        KUBERNETES,
+        tuple(
+            f"k8s.io/kubernetes/cmd/{name}"
+            for name in (
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "kubelet",
+                "kube-proxy",
+            )
+        ),
+        f"-s -w -X {_VERSION}.gitVersion={KUBERNETES} -X {_VERSION}.gitMajor=1 "
+        f"-X {_VERSION}.gitMinor=35",
+    ),
+    Program("go.etcd.io/etcd/server/v3", "v3.6.14", ("go.etcd.io/etcd/server/v3",)),
+    Program("github.com/coredns/coredns", "v1.12.4", ("github.com/coredns/coredns",)),
+)
+
+DEBIAN = (
+    *("containerd", "runc", "containernetworking-plugins"),
+    *("nftables", "libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libxtables12"),
+    *("iptables", "libseccomp2", "conntrack"),
+)
+"""Debian packages that are unpacked into the cache; nothing is installed on the machine."""
