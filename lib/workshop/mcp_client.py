@@ -12,6 +12,9 @@ from workshop import http
 from workshop.errors import EndpointError
 from workshop.target import Endpoint
 
+CALL = 60.0
+"""Seconds that a tool may take. A server whose database cannot be found says so after 30."""
+
 PROTOCOL = "2025-06-18"
 """A version that MCP server 3.x speaks; it answers with the one that it prefers."""
 
@@ -114,11 +117,15 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
 
         async with (
             httpx2.AsyncClient(
-                headers=http.headers(endpoint), verify=http.tls(endpoint), trust_env=False
+                headers=http.headers(endpoint),
+                verify=http.tls(endpoint),
+                trust_env=False,
+                # The default is 5 seconds of silence, less than a slow tool needs.
+                timeout=CALL,
             ) as transport,
             mcp.Client(
                 streamable_http_client(endpoint.url + path, http_client=transport),
-                read_timeout_seconds=60,
+                read_timeout_seconds=CALL,
             ) as session,
         ):
             return await ask(session)

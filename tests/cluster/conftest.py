@@ -7,41 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from testcluster import images
+from testcluster import mounts
 from testcluster.node import FOLDER, Node
 from testcluster.place import Place
 from testcluster.programs import Missing, debian_programs, go_programs
-
-PROBE = "registry.test/probe:1"
-
-PROBE_GO = """package main
-
-import (
-	"fmt"
-	"io"
-	"net/http"
-	"os"
-	"time"
-)
-
-func main() {
-	if os.Args[1] == "serve" {
-		http.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, "uid %d", os.Getuid())
-		})
-		fmt.Println(http.ListenAndServe(":8080", nil))
-		os.Exit(1)
-	}
-	client := http.Client{Timeout: 5 * time.Second}
-	answer, err := client.Get(os.Args[2])
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
-	text, _ := io.ReadAll(answer.Body)
-	fmt.Printf("%d %s", answer.StatusCode, text)
-}
-"""
 
 
 @pytest.fixture(scope="session")
@@ -52,17 +21,21 @@ def say() -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def node(tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]) -> Iterator[Node]:
-    """The running node."""
+    """The running node; after the tests, nothing is left of it."""
     if sys.platform != "linux" or os.getuid() != 0:
         pytest.skip("a node needs Linux, and root")
     node = Node(FOLDER)
     try:
         node.up(say)
-        place = Place(node.folder, go_programs(say), debian_programs(say))
-        binary = images.compiled(place.go, "probe", PROBE_GO)
-        images.add(place.ctr, PROBE, {"/probe": binary}, entrypoint=("/probe",))
         yield node
     except Missing as missing:
         pytest.skip(str(missing))
     finally:
         node.down(say)
+        assert mounts.left(FOLDER) == []
+
+
+@pytest.fixture(scope="session")
+def place(node: Node, say: Callable[[str], None]) -> Place:
+    """Where the node lives; to give it images."""
+    return Place(node.folder, go_programs(say), debian_programs(say))

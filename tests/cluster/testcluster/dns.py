@@ -14,15 +14,20 @@ PORT = 1053
 """Not 53, which only root may take."""
 
 COREFILE = f"""
-.:{PORT} {{
+cluster.local:{PORT} in-addr.arpa:{PORT} {{
     errors
     health :8080
     ready :8181
-    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+    kubernetes cluster.local in-addr.arpa {{
         pods insecure
     }}
     cache 5
-    reload
+}}
+# There is no other network: a name outside the cluster does not exist.
+.:{PORT} {{
+    template ANY ANY {{
+        rcode NXDOMAIN
+    }}
 }}
 """
 

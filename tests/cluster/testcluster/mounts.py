@@ -6,6 +6,11 @@ import contextlib
 import subprocess
 from pathlib import Path
 
+import psutil
+from workshop.local.tree import MARKER
+
+from testcluster.place import HOST, NAMESPACE
+
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
@@ -30,3 +35,19 @@ def remove_control_groups(name: str) -> None:
         for group in sorted([top, *groups], key=lambda path: len(path.parts), reverse=True):
             with contextlib.suppress(OSError):
                 group.rmdir()
+
+
+def left(folder: Path) -> list[str]:
+    """What an ended node has left: files, mounts, links, namespaces, groups, processes."""
+    found = [str(folder)] if folder.exists() else []
+    mounted = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
+    found += [line for line in mounted if f"{folder}/" in line]
+    for command, trace in ((["ip", "address"], HOST), (["ip", "netns"], NAMESPACE)):
+        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        found += [line for line in shown.splitlines() if trace in line]
+    found += map(str, CONTROL_GROUPS.glob("*/kubepods"))
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(MARKER, "").startswith(f"{folder}/"):
+                found.append(" ".join(process.cmdline()))
+    return found
