@@ -36,6 +36,22 @@ MODEL_PREFIX = "vllm"
 """Llama Stack names a model by its provider: ``vllm/<name>``."""
 
 
+def part_of(server: str, vector_store: str, language_model: Endpoint, embedder: Endpoint) -> Part:
+    """What the server must be, on this model and this embedder."""
+    return Part(
+        PART,
+        PORT,
+        settings={
+            "server": server,
+            "vector_store": vector_store,
+            "max_tokens": model.MAX_TOKENS,
+            "embedder": EMBEDDER.name,
+            "embedding_dimension": DIMENSION,
+        },
+        needs={"model": language_model, "embedder": embedder},
+    )
+
+
 def deploy_llama_stack(
     target: Target,
     *,
@@ -66,18 +82,7 @@ def deploy_llama_stack(
     with stages("Llama Stack") as stage:
         language_model = target.find(model.PART)
         embedder = _deploy_embedder(target, timeout, stage)
-        part = Part(
-            PART,
-            PORT,
-            settings={
-                "server": server,
-                "vector_store": vector_store,
-                "max_tokens": model.MAX_TOKENS,
-                "embedder": EMBEDDER.name,
-                "embedding_dimension": DIMENSION,
-            },
-            needs={"model": language_model, "embedder": embedder},
-        )
+        part = part_of(server, vector_store, language_model, embedder)
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)

@@ -104,20 +104,11 @@ def model_and_stack(plain: Plain) -> str:
                 [(chat, local("model") + "/v1/models"), (embed, local("embedder") + "/v1/models")],
             )
         )
-    stack = Part(
+    stack = llama_stack.part_of(
         "llama-stack",
-        0,
-        settings={
-            "server": "llama-stack",
-            "vector_store": STORE,
-            "max_tokens": model.MAX_TOKENS,
-            "embedder": "embedder",
-            "embedding_dimension": llama_stack.DIMENSION,
-        },
-        needs={
-            "model": Endpoint(local("model"), token=TOKEN),
-            "embedder": Endpoint(local("embedder"), token=TOKEN),
-        },
+        STORE,
+        Endpoint(local("model"), token=TOKEN),
+        Endpoint(local("embedder"), token=TOKEN),
     )
     plain.start(stack, {"main": PORTS["llama-stack"]}, local("llama-stack") + "/v1/health")
     return load_runbooks()

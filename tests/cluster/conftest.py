@@ -10,7 +10,7 @@ import pytest
 from testcluster import mounts
 from testcluster.node import FOLDER, Node
 from testcluster.place import Place
-from testcluster.programs import Missing, debian_programs, go_programs
+from testcluster.programs import Missing
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def say() -> Callable[[str], None]:
 
 
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]) -> Iterator[Node]:
+def node(say: Callable[[str], None]) -> Iterator[Node]:
     """The running node; after the tests, nothing is left of it."""
     if sys.platform != "linux" or os.getuid() != 0:
         pytest.skip("a node needs Linux, and root")
@@ -38,4 +38,4 @@ def node(tmp_path_factory: pytest.TempPathFactory, say: Callable[[str], None]) -
 @pytest.fixture(scope="session")
 def place(node: Node, say: Callable[[str], None]) -> Place:
     """Where the node lives; to give it images."""
-    return Place(node.folder, go_programs(say), debian_programs(say))
+    return node.place(say)

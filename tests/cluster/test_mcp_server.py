@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from testcluster import software
-from testcluster.kubectl import kubectl
+from testcluster.kubectl import UID, apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from testcluster.place import Place
 from workshop import http, mcp_client, mcp_server, pins
@@ -24,19 +24,13 @@ pytestmark = pytest.mark.timeout(1800)
 
 BASE = Path(__file__).resolve().parents[2] / "manifests" / "mcp-server" / "base"
 NAMESPACE = "attendee-1"
-UID = 1000650000
-"""As OpenShift's restricted-v2 gives one to a namespace; the manifests name none."""
 
 
 @pytest.fixture(scope="module")
 def deployed(node: Node, place: Place) -> Iterator[Endpoint]:
     """The server, reached by a forwarded port of this machine."""
     software.add_mcp_server(place.ctr)
-    kubectl(node.kubeconfig, "create", "namespace", NAMESPACE)
-    kubectl(
-        node.kubeconfig,
-        *("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted"),
-    )
+    restricted_namespace(node.kubeconfig, NAMESPACE)
     token = Secret(secrets.token_urlsafe(32))
     content = {
         "connection-string": "mongodb://mongodb:27017/",
@@ -48,8 +42,7 @@ def deployed(node: Node, place: Place) -> Iterator[Endpoint]:
         "metadata": {"name": "mongodb-mcp-server"},
         "stringData": content,
     }
-    applied = json.dumps({"apiVersion": "v1", "kind": "List", "items": [secret, *admitted(node)]})
-    kubectl(node.kubeconfig, "-n", NAMESPACE, "apply", "-f", "-", input=applied)
+    apply(node.kubeconfig, secret, *admitted(node), namespace=NAMESPACE)
     rollout = ("rollout", "status", "deployment/mongodb-mcp-server", "--timeout=90s")
     done = kubectl(node.kubeconfig, "-n", NAMESPACE, *rollout, check=False)
     logs = kubectl(

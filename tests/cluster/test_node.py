@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from testcluster import images
-from testcluster.kubectl import kubectl
+from testcluster.kubectl import UID, apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from testcluster.place import Place
 
 pytestmark = pytest.mark.timeout(1800)
-
-RESTRICTED = "pod-security.kubernetes.io/enforce"
-UID = 1000650000
-"""As OpenShift gives one to a namespace."""
-
 
 PROBE = "registry.test/probe:1"
 
@@ -50,10 +44,10 @@ func main() {
 """
 
 
-def pod(name: str, *arguments: str, restricted: bool = True, **more: Any) -> dict[str, Any]:
+def pod(name: str, *arguments: str, restricted: bool = True) -> dict[str, Any]:
     """A pod of the probe."""
     container: dict[str, Any] = {"name": "probe", "image": PROBE, "args": list(arguments)}
-    spec: dict[str, Any] = {"restartPolicy": "Never", "containers": [container], **more}
+    spec: dict[str, Any] = {"restartPolicy": "Never", "containers": [container]}
     if restricted:
         spec["securityContext"] = {
             "runAsNonRoot": True,
@@ -65,11 +59,10 @@ def pod(name: str, *arguments: str, restricted: bool = True, **more: Any) -> dic
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         }
-    labels = {"app": name}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": name, "labels": {"app": name}},
         "spec": spec,
     }
 
@@ -79,14 +72,8 @@ def namespace(node: Node, place: Place) -> str:
     """A namespace that takes restricted pods alone; it goes with the node."""
     binary = images.compiled(place.go, "probe", PROBE_GO)
     images.add(place.ctr, PROBE, {"/probe": binary}, entrypoint=("/probe",))
-    kubectl(node.kubeconfig, "create", "namespace", "probe")
-    kubectl(node.kubeconfig, "label", "namespace", "probe", f"{RESTRICTED}=restricted")
+    restricted_namespace(node.kubeconfig, "probe")
     return "probe"
-
-
-def apply(node: Node, namespace: str, *objects: dict[str, Any]) -> None:
-    items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-    kubectl(node.kubeconfig, "-n", namespace, "apply", "-f", "-", input=items)
 
 
 def logs_when_done(node: Node, namespace: str, name: str) -> str:
@@ -105,22 +92,26 @@ def test_a_restricted_pod_serves_and_another_finds_it_by_name(node: Node, namesp
         "metadata": {"name": "web"},
         "spec": {"selector": {"app": "server"}, "ports": [{"port": 80, "targetPort": 8080}]},
     }
-    apply(node, namespace, pod("server", "serve"), service)
+    apply(node.kubeconfig, pod("server", "serve"), service, namespace=namespace)
     ready = ("wait", "pod/server", "--for=condition=Ready", "--timeout=60s")
     kubectl(node.kubeconfig, "-n", namespace, *ready)
-    apply(node, namespace, pod("caller", "get", "http://web.probe.svc.cluster.local/"))
+    apply(
+        node.kubeconfig,
+        pod("caller", "get", "http://web.probe.svc.cluster.local/"),
+        namespace=namespace,
+    )
     assert logs_when_done(node, namespace, "caller") == f"200 uid {UID}"
 
 
 def test_a_pod_that_is_not_restricted_is_refused(node: Node, namespace: str) -> None:
     with pytest.raises(RuntimeError, match="violates PodSecurity"):
-        apply(node, namespace, pod("free", "serve", restricted=False))
+        apply(node.kubeconfig, pod("free", "serve", restricted=False), namespace=namespace)
 
 
 def test_an_image_that_nobody_gave_the_node_cannot_be_pulled(node: Node, namespace: str) -> None:
     missing = pod("missing", "serve")
     missing["spec"]["containers"][0]["image"] = "registry.test/missing:1"
-    apply(node, namespace, missing)
+    apply(node.kubeconfig, missing, namespace=namespace)
     reason = "{.status.containerStatuses[0].state.waiting.reason}"
     until = ("wait", "pod/missing", f"--for=jsonpath={reason}=ErrImagePull", "--timeout=60s")
     kubectl(node.kubeconfig, "-n", namespace, *until)

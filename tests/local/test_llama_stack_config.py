@@ -14,7 +14,7 @@ from workshop.local import programs
 from workshop.local.setup import locate
 from workshop.masked import Secret
 from workshop.settings import DATA
-from workshop.target import Endpoint, Part
+from workshop.target import Endpoint
 
 STANDIN = Path(__file__).parent / "standin" / "file_search.py"
 RUNBOOK = (DATA / "runbooks" / "gpu-node-not-ready.md").read_text(encoding="utf-8")
@@ -27,18 +27,7 @@ def written(server: str, folder: Path) -> dict[str, Any]:
     """The config.yaml that the kit writes for this server."""
     model = Endpoint("http://127.0.0.1:8080", token=Secret("model-token"))
     embedder = Endpoint("http://127.0.0.1:8081", token=Secret("embedder-token"))
-    part = Part(
-        "llama-stack",
-        8321,
-        settings={
-            "server": server,
-            "vector_store": llama_stack.VECTOR_STORES[server][0],
-            "max_tokens": 512,
-            "embedder": "embedder",
-            "embedding_dimension": llama_stack.DIMENSION,
-        },
-        needs={"model": model, "embedder": embedder},
-    )
+    part = llama_stack.part_of(server, llama_stack.VECTOR_STORES[server][0], model, embedder)
     programs.command(part, {"main": 8321}, folder)
     config: dict[str, Any] = json.loads((folder / "config.yaml").read_text("utf-8"))
     return config

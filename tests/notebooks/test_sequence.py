@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -30,7 +31,7 @@ from workshop.local.process import Process
 from workshop.masked import Secret
 from workshop.settings import DATA
 from workshop.steps import PROCESSES
-from workshop.target import Endpoint, Part
+from workshop.target import Endpoint
 from workshop.wait import NotYet, wait_for
 
 STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-7]_*.ipynb"))
@@ -280,22 +281,12 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     record = process(chain, "llama-stack").record()
     assert record
     # As it was, but started while there is no model: its list of models stays empty.
-    part = Part(
-        "llama-stack",
-        record.ports["main"],
-        settings={
-            "server": "llama-stack",
-            "vector_store": llama_stack.VECTOR_STORES["llama-stack"][0],
-            "max_tokens": 512,
-            "embedder": "embedder",
-            "embedding_dimension": llama_stack.DIMENSION,
-        },
-        needs={
-            name: endpoint
-            for name in ("model", "embedder")
-            if (endpoint := target.state.endpoint(name))
-        },
-    )
+    model, embedder = target.state.endpoint("model"), target.state.endpoint("embedder")
+    assert model
+    assert embedder
+    store = llama_stack.VECTOR_STORES["llama-stack"][0]
+    part = llama_stack.part_of("llama-stack", store, model, embedder)
+    part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")
     stack.stop()
     # Its own memory of the models goes too: a first start is what goes wrong.

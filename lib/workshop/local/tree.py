@@ -81,9 +81,10 @@ def is_over(process: psutil.Process) -> bool:
     server a fifth of a second, it holds its ports.
     """
     try:
-        if not process.is_running() or process.status() == psutil.STATUS_DEAD:
+        status = process.status()
+        if not process.is_running() or status == psutil.STATUS_DEAD:
             return True
-        return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+        return status == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
     except psutil.NoSuchProcess:
         return True
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from testcluster import images
-from testcluster.kubectl import kubectl
+from testcluster.kubectl import apply
 
 IMAGE = "registry.test/coredns:1"
 PORT = 1053
@@ -35,8 +34,7 @@ cluster.local:{PORT} in-addr.arpa:{PORT} {{
 def add(ctr: images.Ctr, programs: Path, kubeconfig: Path, address: str) -> None:
     """Make the image, and apply what runs it at this address."""
     images.add(ctr, IMAGE, {"/coredns": programs / "coredns"}, entrypoint=("/coredns",))
-    objects = {"apiVersion": "v1", "kind": "List", "items": _objects(address)}
-    kubectl(kubeconfig, "apply", "-f", "-", input=json.dumps(objects))
+    apply(kubeconfig, *_objects(address))
 
 
 def _objects(address: str) -> list[dict[str, Any]]:

@@ -36,8 +36,6 @@ def archive(
     files: Mapping[str, Path],
     *,
     entrypoint: tuple[str, ...],
-    env: Mapping[str, str] | None = None,
-    user: str = "65532",
 ) -> Path:
     """Write a docker archive of one layer.
 
@@ -46,8 +44,6 @@ def archive(
         name: The image's name and tag.
         files: Where each file or folder stands in the image, and where it comes from.
         entrypoint: The program.
-        env: Environment variables.
-        user: A number: a restricted pod refuses a name.
     """
     with tempfile.TemporaryDirectory() as work:
         layer = Path(work) / "layer.tar"
@@ -65,8 +61,8 @@ def archive(
                 "os": "linux",
                 "config": {
                     "Entrypoint": list(entrypoint),
-                    "Env": [f"{key}={value}" for key, value in (env or {}).items()],
-                    "User": user,
+                    # A number: a restricted pod refuses a name.
+                    "User": "65532",
                 },
                 "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
             }
@@ -114,11 +110,10 @@ def add(
     files: Mapping[str, Path],
     *,
     entrypoint: tuple[str, ...],
-    env: Mapping[str, str] | None = None,
 ) -> None:
     """Make an image and give it to the node."""
     with tempfile.TemporaryDirectory() as work:
-        tar = archive(Path(work) / "image.tar", name, files, entrypoint=entrypoint, env=env)
+        tar = archive(Path(work) / "image.tar", name, files, entrypoint=entrypoint)
         ctr("images", "import", str(tar))
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
+from typing import Any
+
+UID = 1000650000
+"""A user as OpenShift's restricted-v2 gives one to a namespace; manifests name none."""
 
 
 def kubectl(
@@ -20,3 +25,17 @@ def kubectl(
     if check and done.returncode:
         raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
     return done
+
+
+def apply(kubeconfig: Path, *objects: dict[str, Any], namespace: str = "") -> None:
+    """Apply these objects, in this namespace or, without one, in those that they name."""
+    items = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    where = ("--namespace", namespace) if namespace else ()
+    kubectl(kubeconfig, *where, "apply", "-f", "-", input=items)
+
+
+def restricted_namespace(kubeconfig: Path, name: str) -> None:
+    """Make a namespace that takes restricted pods alone; it goes with the node."""
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    meta = {"name": name, "labels": level}
+    apply(kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})

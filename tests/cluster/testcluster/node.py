@@ -56,6 +56,10 @@ class Node:
         """For the cluster's administrator."""
         return self.folder / "pki" / "admin.kubeconfig"
 
+    def place(self, say: Say) -> Place:
+        """Where it lives; what is missing of its programs is built or fetched first."""
+        return Place(self.folder, go_programs(say), debian_programs(say))
+
     def up(self, say: Say) -> None:
         """Start everything, and wait until the node is Ready and DNS answers.
 
@@ -66,7 +70,7 @@ class Node:
             PartTooSlow: Something did not answer in time; with its log.
         """
         need("ip", "nsenter", "sysctl", "umount", "kubectl", "go", "apt-get", "dpkg")
-        place = Place(self.folder, go_programs(say), debian_programs(say))
+        place = self.place(say)
         self.down(say)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         say("making the network")
