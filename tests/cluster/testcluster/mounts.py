@@ -9,9 +9,12 @@ from pathlib import Path
 import psutil
 from workshop.local.tree import MARKER
 
-from testcluster.place import HOST, NAMESPACE
+from testcluster.place import HOST, NAMESPACE, SLOT
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
+
+CONTROL_GROUP = NAMESPACE if SLOT else "kubepods"
+"""The pods' one: a kubelet ends all that it does not know in its own."""
 
 
 def unmount_below(folder: Path) -> None:
@@ -24,6 +27,19 @@ def unmount_below(folder: Path) -> None:
             found.append(path)
     for path in sorted(found, key=len, reverse=True):
         subprocess.run(["umount", "--lazy", path], capture_output=True, check=False)
+
+
+def make_control_group(name: str) -> None:
+    """Make a control group of this name in every hierarchy (version 1), as kubelet wants it."""
+    for top in CONTROL_GROUPS.iterdir():
+        if top.is_symlink() or not (top / "cgroup.procs").exists():
+            continue
+        group = top / name
+        group.mkdir(exist_ok=True)
+        for file in ("cpuset.cpus", "cpuset.mems"):
+            # A new group has none, and nothing may run in it then.
+            if (group / file).exists():
+                (group / file).write_text((top / file).read_text())
 
 
 def remove_control_groups(name: str) -> None:
@@ -42,10 +58,11 @@ def left(folder: Path) -> list[str]:
     found = [str(folder)] if folder.exists() else []
     mounted = Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()
     found += [line for line in mounted if f"{folder}/" in line]
-    for command, trace in ((["ip", "address"], HOST), (["ip", "netns"], NAMESPACE)):
-        shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found += [line for line in shown.splitlines() if trace in line]
-    found += map(str, CONTROL_GROUPS.glob("*/kubepods"))
+    shown = subprocess.run(["ip", "address"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in shown.splitlines() if f"{HOST}/" in line]
+    shown = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+    found += [line for line in shown.splitlines() if line.split()[:1] == [NAMESPACE]]
+    found += map(str, CONTROL_GROUPS.glob(f"*/{CONTROL_GROUP}"))
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARKER, "").startswith(f"{folder}/"):

@@ -22,6 +22,7 @@ from testcluster.place import (
     DNS,
     ENTER,
     HOST,
+    LINKS,
     NAME,
     NAMESPACE,
     NODE,
@@ -33,8 +34,8 @@ from testcluster.place import (
 )
 from testcluster.programs import debian_programs, go_programs, need
 
-FOLDER = Path("/var/tmp/agent-workshop-test-cluster")  # noqa: S108 - mode 0700
-"""Where the machine's one node is. Short: containerd's sockets lie below it."""
+FOLDER = Path(f"/var/tmp/{NAMESPACE}-test-cluster")  # noqa: S108 - mode 0700
+"""Where the slot's node is. Short: containerd's sockets lie below it."""
 
 STOPPED = (
     *("kubelet", "kube-proxy", "containerd"),
@@ -103,19 +104,20 @@ class Node:
         mounts.unmount_below(self.folder)
         if Path(f"/var/run/netns/{NAMESPACE}").exists():
             do("ip", "netns", "delete", NAMESPACE)
-        mounts.remove_control_groups("kubepods")
+        mounts.remove_control_groups(mounts.CONTROL_GROUP)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _network() -> None:
     inside = ("ip", "-n", NAMESPACE)
     do("ip", "netns", "add", NAMESPACE)
-    do("ip", "link", "add", "aw-host", "type", "veth", "peer", "aw-node")
-    do("ip", "link", "set", "aw-node", "netns", NAMESPACE)
-    do("ip", "address", "add", f"{HOST}/30", "dev", "aw-host")
-    do("ip", "link", "set", "aw-host", "up")
-    do(*inside, "address", "add", f"{NODE}/30", "dev", "aw-node")
-    do(*inside, "link", "set", "aw-node", "up")
+    here, there = LINKS
+    do("ip", "link", "add", here, "type", "veth", "peer", there)
+    do("ip", "link", "set", there, "netns", NAMESPACE)
+    do("ip", "address", "add", f"{HOST}/30", "dev", here)
+    do("ip", "link", "set", here, "up")
+    do(*inside, "address", "add", f"{NODE}/30", "dev", there)
+    do(*inside, "link", "set", there, "up")
     do(*inside, "link", "set", "lo", "up")
     # kube-proxy and the pods' way out want a default route, though nothing is behind it.
     do(*inside, "route", "add", "default", "via", HOST)

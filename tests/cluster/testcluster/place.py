@@ -10,7 +10,10 @@ from pathlib import Path
 from workshop.local.command import Command
 from workshop.local.process import Process
 
-HOST, NODE = "10.199.77.1", "10.199.77.2"
+SLOT = int(os.environ.get("TEST_CLUSTER_SLOT", "0"))
+"""Which of the machine's nodes this is: 0, or up to 9 for one beside it."""
+
+HOST, NODE = f"10.199.{77 + SLOT}.1", f"10.199.{77 + SLOT}.2"
 SERVICES, API, DNS = "10.96.0.0/16", "10.96.0.1", "10.96.0.10"
 PODS = "10.244.0.0/16"
 NAME = "node-1"
@@ -18,8 +21,11 @@ PAUSE = "registry.test/pause:1"
 START = 120.0
 """Seconds for one program to answer. The API server takes 3 on an idle machine."""
 
-NAMESPACE = "agent-workshop"
-"""The network namespace: one node runs on a machine at a time."""
+NAMESPACE = "agent-workshop" + (f"-{SLOT}" if SLOT else "")
+"""The network namespace: one node runs in a slot at a time."""
+
+LINKS = (f"aw-host-{SLOT}", f"aw-node-{SLOT}")
+"""The two ends of the link between the machine and the node."""
 
 URL = f"https://{NODE}:6443"
 """The API server, from this machine and from inside."""

@@ -6,8 +6,9 @@ import json
 
 from workshop.wait import NotYet, wait_for
 
+from testcluster import mounts
 from testcluster.pki import Authority
-from testcluster.place import DNS, NAME, NODE, PAUSE, PODS, START, URL, Place
+from testcluster.place import DNS, NAME, NODE, PAUSE, PODS, SLOT, START, URL, Place
 
 
 def start(place: Place, authority: Authority) -> None:
@@ -51,6 +52,9 @@ def start(place: Place, authority: Authority) -> None:
         "podLogsDir": str(folder / "logs"),
         "nodeStatusUpdateFrequency": "4s",
     }
+    if SLOT:
+        mounts.make_control_group(mounts.CONTROL_GROUP)
+        config |= {"cgroupRoot": f"/{mounts.CONTROL_GROUP}", "cgroupsPerQOS": True}
     (folder / "resolv.conf").write_text("")
     (folder / "kubelet.json").write_text(json.dumps(config))
     place.start(
