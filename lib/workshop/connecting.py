@@ -13,7 +13,8 @@ def connect(name: str = "local") -> Target:
     """The place where parts run.
 
     Args:
-        name: ``local``: processes on this machine's loopback.
+        name: ``local``: processes on this machine's loopback; ``cluster``: a namespace of the
+            cluster that the kubeconfig or the surrounding pod names.
 
     Raises:
         SettingsError: There is no such target, or the environment cannot be used.
@@ -26,6 +27,11 @@ def connect(name: str = "local") -> Target:
             state="targets: " + ", ".join(TARGETS),
             hint=f'set TARGET = "{close[0] if close else TARGETS[0]}"',
         )
+    if name == "cluster":
+        from workshop.cluster.login import connect as log_in
+        from workshop.cluster.target import ClusterTarget
+
+        return ClusterTarget(Settings.from_env(), log_in())
     from workshop.local.target import LocalTarget
 
     return LocalTarget(Settings.from_env())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 from workshop import clients, http, model, pins, runbooks
@@ -15,9 +16,12 @@ from workshop.wait import NotYet, wait_for
 
 PART = "llama-stack"
 PORT = 8321
-EMBEDDER = Part("embedder", 8081, settings={"name": "embedder", "context": 2048, "embedding": True})
-DIMENSION = 896
-"""Of the default embedder's vectors."""
+EMBEDDER = Part(
+    "embedder",
+    8081,
+    settings={"name": "embedder", "context": 2048, "embedding": True},
+    credential="embedder token",
+)
 
 SERVERS = {"llama-stack": pins.LLAMA_STACK, "ogx": pins.OGX}
 """The servers that the kit knows, and the version that each is pinned to."""
@@ -36,8 +40,10 @@ MODEL_PREFIX = "vllm"
 """Llama Stack names a model by its provider: ``vllm/<name>``."""
 
 
-def part_of(server: str, vector_store: str, language_model: Endpoint, embedder: Endpoint) -> Part:
-    """What the server must be, on this model and this embedder."""
+def part_of(
+    server: str, vector_store: str, language_model: Endpoint, embedder: Endpoint, dimension: int
+) -> Part:
+    """What the server must be, on this model and this embedder of so many dimensions."""
     return Part(
         PART,
         PORT,
@@ -46,7 +52,7 @@ def part_of(server: str, vector_store: str, language_model: Endpoint, embedder: 
             "vector_store": vector_store,
             "max_tokens": model.MAX_TOKENS,
             "embedder": EMBEDDER.name,
-            "embedding_dimension": DIMENSION,
+            "embedding_dimension": dimension,
         },
         needs={"model": language_model, "embedder": embedder},
     )
@@ -55,7 +61,7 @@ def part_of(server: str, vector_store: str, language_model: Endpoint, embedder: 
 def deploy_llama_stack(
     target: Target,
     *,
-    server: str = "llama-stack",
+    server: str = "auto",
     vector_store: str = "auto",
     data: Path = DATA,
     timeout: float = 300.0,
@@ -64,7 +70,8 @@ def deploy_llama_stack(
 
     Args:
         target: Where.
-        server: ``llama-stack`` or ``ogx``.
+        server: ``llama-stack`` or ``ogx``; ``auto``: on a cluster the one that its operator runs,
+            elsewhere Llama Stack.
         vector_store: ``milvus`` or ``faiss``, inside the server; ``auto``: what works in it.
         data: The folder with ``runbooks/``.
         timeout: Seconds for each of the server and the runbooks.
@@ -75,6 +82,8 @@ def deploy_llama_stack(
         PartFailed: A process ended, or a runbook could not be embedded.
         PartTooSlow: Something was not ready in time.
     """
+    if server == "auto":
+        server = target.choose(PART, tuple(SERVERS))
     _refuse_unknown("SERVER", server, tuple(SERVERS))
     if vector_store == "auto":
         vector_store = VECTOR_STORES[server][0]
@@ -82,7 +91,7 @@ def deploy_llama_stack(
     with stages("Llama Stack") as stage:
         language_model = target.find(model.PART)
         embedder = _deploy_embedder(target, timeout, stage)
-        part = part_of(server, vector_store, language_model, embedder)
+        part = part_of(server, vector_store, language_model, embedder, dimension(embedder))
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)
@@ -151,9 +160,25 @@ def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _deploy_embedder(target: Target, timeout: float, stage: Stages) -> Endpoint:
-    token = target.secret("embedder token", lambda: secrets.token_urlsafe(32))
-    part = Part(EMBEDDER.name, EMBEDDER.port, settings=EMBEDDER.settings, secrets={"token": token})
+    token = target.secret(EMBEDDER.credential, lambda: secrets.token_urlsafe(32))
+    part = replace(EMBEDDER, secrets={"token": token})
     return target.ensure(part, ready=_embedder_ready, timeout=timeout, stage=stage).endpoint
+
+
+def dimension(embedder: Endpoint) -> int:
+    """How many numbers this embedder makes of a text: asked, because each model has its own.
+
+    Raises:
+        EndpointError: It makes no vectors.
+    """
+    body = {"model": EMBEDDER.name, "input": "How long is your answer?"}
+    try:
+        answer = http.call(embedder, "/v1/embeddings", json=body, timeout=60).json
+        return len(answer["data"][0]["embedding"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise EndpointError(
+            "The embedder gave no vector.", where=embedder.url, hint="workshop logs embedder"
+        ) from error
 
 
 def _embedder_ready(endpoint: Endpoint) -> object:

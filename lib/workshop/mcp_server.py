@@ -16,6 +16,7 @@ from workshop.wait import NotYet
 
 PART = "mcp-server"
 PORT = 3000
+CREDENTIAL = "mcp secret"
 PATH = "/mcp"
 """Where the streamable HTTP transport answers."""
 
@@ -37,8 +38,16 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
         part = Part(
             PART,
             PORT,
-            settings={"read_only": True, "disabled_tools": DISABLED},
-            secrets={"token": target.secret("mcp secret", lambda: secrets.token_urlsafe(32))},
+            settings={
+                "read_only": True,
+                "disabled_tools": DISABLED,
+                "reader": mongodb.READER,
+            },
+            secrets={
+                "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
+                "reader password": mongodb.reader_password(target),
+            },
+            credential=CREDENTIAL,
             needs={"mongodb": target.find(mongodb.PART)},
             extra_ports={"monitoring": 3001},
         )

@@ -16,6 +16,7 @@ from workshop.wait import NotYet
 
 PART = "model"
 PORT = 8080
+CREDENTIAL = "model token"
 COMPLETIONS = "/v1/chat/completions"
 NAME = "qwen2.5-coder-1.5b"
 """The name under which the default model answers."""
@@ -38,6 +39,7 @@ def serve_model(
     *,
     url: str = "",
     name: str = "",
+    model: str = "",
     timeout: float = 300.0,
 ) -> Deployed:
     """Serve the default model, or take the user's own endpoint.
@@ -49,6 +51,8 @@ def serve_model(
         target: Where.
         url: An OpenAI-compatible endpoint to use instead, with or without ``/v1``.
         name: The model's name there; may be left out when it has only one.
+        model: On a cluster, the model that vLLM serves, such as ``Qwen/Qwen3-14B-AWQ`` or an
+            ``oci://`` image; "" takes one that fits the GPU, or the CPU where there is none.
         timeout: Seconds until the model must answer.
 
     Raises:
@@ -72,11 +76,17 @@ def serve_model(
         part = Part(
             PART,
             PORT,
-            settings={"name": NAME, "context": CONTEXT, "max_tokens": MAX_TOKENS},
-            secrets={"token": target.secret("model token", lambda: secrets.token_urlsafe(32))},
+            settings={
+                "name": NAME,
+                "context": CONTEXT,
+                "max_tokens": MAX_TOKENS,
+                **({"model": model} if model else {}),
+            },
+            secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
+            credential=CREDENTIAL,
         )
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
-        target.remember("model name", NAME)
+        target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
         return deployed
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
+from workshop.masked import Secret
 from workshop.progress import stages
 from workshop.settings import DATA
 from workshop.table import Table
@@ -20,7 +21,8 @@ from workshop.wait import NotYet
 
 PART = "mongodb"
 PORT = 27017
-USER = "workshop"
+USER, READER = "workshop", "workshop-reader"
+CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
 DATABASE = "mcp_demo"
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
@@ -37,8 +39,20 @@ class Loaded:
     yours: int
 
 
-def deploy_mongodb(target: Target, *, timeout: float = 120.0) -> Deployed:
+def deploy_mongodb(
+    target: Target,
+    *,
+    storage_size: str = "20Gi",
+    storage_class: str = "",
+    timeout: float = 120.0,
+) -> Deployed:
     """Run the database, with a user and a generated password.
+
+    Args:
+        target: Where.
+        storage_size: On a cluster, of its volume.
+        storage_class: On a cluster, of its volume; "" takes the default class.
+        timeout: Seconds until it must answer.
 
     Raises:
         PartFailed: It ended while it started.
@@ -48,13 +62,26 @@ def deploy_mongodb(target: Target, *, timeout: float = 120.0) -> Deployed:
         part = Part(
             PART,
             PORT,
-            settings={"scheme": "mongodb", "user": USER},
+            settings={
+                "scheme": "mongodb",
+                "user": USER,
+                "reader": READER,
+                "storage_size": storage_size,
+                "storage_class": storage_class,
+            },
             secrets={
-                "password": target.secret("mongodb password", lambda: secrets.token_urlsafe(24))
+                "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
+                "reader password": reader_password(target),
             },
             extra_ports={"metrics": 28017},
+            credential=CREDENTIAL,
         )
         return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+
+
+def reader_password(target: Target) -> Secret:
+    """Of the user that may only read, where the database has roles."""
+    return target.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:

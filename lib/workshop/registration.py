@@ -41,7 +41,7 @@ def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> 
     with stages("Registration") as stage:
         target.find(llama_stack.PART)
         endpoint = target.find(mcp_server.PART)
-        registration = Registration(LABEL, endpoint.url + mcp_server.PATH, tuple(tools))
+        registration = Registration(LABEL, endpoint.peer_url + mcp_server.PATH, tuple(tools))
         target.remember(FACT, json.dumps([registration.label, registration.url, list(tools)]))
         stage(f"{registration.label} at {registration.url}: {', '.join(tools)}")
         return registration
@@ -86,7 +86,7 @@ def tool(target: Target) -> dict[str, Any]:
     found = {
         "type": "mcp",
         "server_label": registration.label,
-        "server_url": endpoint.url + mcp_server.PATH,
+        "server_url": endpoint.peer_url + mcp_server.PATH,
         "require_approval": "never",
         "allowed_tools": list(registration.tools),
     }

@@ -16,7 +16,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DATA = CHECKOUT / "data"
 """Sample documents and runbooks."""
 
-TARGETS = ("local",)
+TARGETS = ("local", "cluster")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -24,6 +24,9 @@ class Endpoint:
         password: With ``user``: for a database.
         ca_file: The CA that signed the server's certificate; None means the system's.
         also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
+        inside: The URL by which the other parts reach it, where that differs: on a cluster, the
+            Service's; "" where it is the same.
+        server_name: The host name that the certificate must be for, where the URL has another.
     """
 
     url: str
@@ -32,6 +35,13 @@ class Endpoint:
     password: Secret | None = None
     ca_file: Path | None = None
     also: Mapping[str, str] = field(default_factory=dict)
+    inside: str = ""
+    server_name: str = ""
+
+    @property
+    def peer_url(self) -> str:
+        """The URL by which another part reaches this one."""
+        return self.inside or self.url
 
     @property
     def port(self) -> int:
@@ -51,6 +61,8 @@ class Part:
         secrets: Credentials by name; the target hands them over unseen by ``ps`` and logs.
         needs: The endpoints of the parts that this one talks to, by part name.
         extra_ports: Further ports by name, such as ``{"monitoring": 3001}``.
+        credential: The name under which ``Target.secret`` keeps what its callers must send: a
+            token, or the database's password. "": it asks for none.
     """
 
     name: str
@@ -59,6 +71,7 @@ class Part:
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     needs: Mapping[str, Endpoint] = field(default_factory=dict)
     extra_ports: Mapping[str, int] = field(default_factory=dict)
+    credential: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +99,7 @@ class PartStatus:
 
 
 class Target(Protocol):
-    """The place where parts run. Implemented by ``local`` and, later, by ``cluster``."""
+    """The place where parts run. Implemented by ``local`` and by ``cluster``."""
 
     name: str
 
@@ -95,6 +108,9 @@ class Target(Protocol):
 
     def skip_reason(self, part: str) -> str | None:
         """Why this part is not deployed here, or None when it is."""
+
+    def choose(self, part: str, options: Sequence[str]) -> str:
+        """Which of these programs this place runs for a part; the first when any would do."""
 
     def ensure(
         self,
@@ -123,6 +139,9 @@ class Target(Protocol):
         Raises:
             StepMissing: It was not deployed, or it ended since, naming the notebook to run.
         """
+
+    def secrets(self) -> list[Secret]:
+        """Every credential that is kept here, so that it can be masked."""
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once and kept where only this user can read it."""

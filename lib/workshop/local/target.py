@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from workshop.checks import Check
@@ -55,6 +55,10 @@ class LocalTarget:
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
         return None
+
+    def choose(self, part: str, options: Sequence[str]) -> str:
+        """The first: everything that the kit knows runs here."""
+        return options[0]
 
     def ensure(
         self,
@@ -132,6 +136,10 @@ class LocalTarget:
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once, in a file of mode 0600."""
         return self.state.secret(name, make)
+
+    def secrets(self) -> list[Secret]:
+        """Every credential that is kept here."""
+        return self.state.secrets()
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact for later notebooks."""

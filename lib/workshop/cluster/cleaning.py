@@ -1,0 +1,133 @@
+"""Removing what the kit made: by its labels, and nothing that another object made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from workshop.cluster import objects, trouble
+from workshop.cluster.api import MANAGER, Api
+from workshop.cluster.objects import OURS, PRUNED
+from workshop.cluster.recipes import Plan
+from workshop.cluster.transport import Object
+from workshop.wait import NotYet, wait_for
+
+GONE = 180.0
+"""Seconds for what was deleted to be gone: a pod may take half a minute to end."""
+
+VOLUMES = ("v1", "PersistentVolumeClaim")
+PODS = ("v1", "Pod")
+
+
+class Cleaning:
+    """Works in the namespace of ``api``."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def prune(self, part: str, wanted: Iterable[Object]) -> list[str]:
+        """Remove a part's objects that are not wanted any more; gives what was removed."""
+        keep = {objects.key(thing) for thing in wanted}
+        found = self._found(PRUNED, f"{OURS},{objects.COMPONENT}={part}")
+        extra = [thing for thing in found if objects.key(thing) not in keep]
+        return self._delete(extra)
+
+    def outdated_jobs(self, plan: Plan) -> None:
+        """Remove jobs of other settings, and failed ones: a job's pods cannot be changed."""
+        outdated = []
+        for name in plan.jobs:
+            job = self._api.get("batch/v1", "Job", name)
+            if job is None:
+                continue
+            status = job.get("status") or {}
+            failed = any(one["type"] == "Failed" for one in status.get("conditions") or [])
+            if failed or not trouble.carries(job["spec"]["template"], plan.digest):
+                outdated.append({"apiVersion": "batch/v1", "kind": "Job"} | job)
+        self._delete(outdated)
+        self._await_gone(outdated)
+
+    def remove(self, part: str) -> list[str]:
+        """Remove a part's objects but its volumes, and wait until its pods are gone."""
+        selector = f"{OURS},{objects.COMPONENT}={part}"
+        found = self._found(PRUNED, selector)
+        removed = self._delete(found)
+        self._await_gone(found)
+        return removed
+
+    def everything(self, parts: Sequence[str], *, data: bool) -> list[str]:
+        """Remove all parts, in this order, and what they share; with ``data`` the volumes too."""
+        if self._api.get("v1", "Namespace", self._api.namespace) is None:
+            return []
+        removed: list[str] = []
+        for part in parts:
+            removed += self.remove(part)
+        if data:
+            # Last: without the passwords, what is left in a volume could not be read any more.
+            volumes = self._found([VOLUMES], OURS)
+            shared = self._found(PRUNED, OURS)
+            removed += self._delete([*volumes, *shared])
+            self._await_gone([*volumes, *shared])
+            removed += self._own_namespace()
+        else:
+            removed += self._forget_facts()
+        return removed
+
+    def left(self) -> list[str]:
+        """What still carries the kit's label; volumes and the kit's Secret hold data."""
+        if self._api.get("v1", "Namespace", self._api.namespace) is None:
+            return []
+        found = self._found([*PRUNED, PODS], OURS)
+        shared = ("Secret", MANAGER)
+        return [f"{t['kind']} {t['metadata']['name']}" for t in found if objects.key(t) != shared]
+
+    def _forget_facts(self) -> list[str]:
+        kept = self._api.get("v1", "ConfigMap", MANAGER)
+        return self._delete([{"apiVersion": "v1", "kind": "ConfigMap"} | kept] if kept else [])
+
+    def _own_namespace(self) -> list[str]:
+        """Remove the namespace if the kit made it: it goes with all that is in it."""
+        namespace = self._api.get("v1", "Namespace", self._api.namespace)
+        labels = (namespace or {}).get("metadata", {}).get("labels") or {}
+        if namespace is None or labels.get(objects.MANAGED_BY) != MANAGER:
+            return []
+        whole = {"apiVersion": "v1", "kind": "Namespace"} | namespace
+        removed = self._delete([whole])
+        self._await_gone([whole])
+        return removed
+
+    def _found(self, kinds: Iterable[tuple[str, str]], selector: str) -> list[Object]:
+        found = []
+        for api_version, kind in kinds:
+            found += self._api.list(api_version, kind, selector)
+        return [thing for thing in found if not objects.is_owned(thing) or thing["kind"] == "Pod"]
+
+    def _delete(self, things: Iterable[Object]) -> list[str]:
+        return [
+            f"{thing['kind']} {thing['metadata']['name']}"
+            for thing in things
+            if self._api.delete(thing)
+        ]
+
+    def _await_gone(self, things: Sequence[Object]) -> None:
+        """Wait until they are gone, and the pods of the parts that they were."""
+        parts = {(t["metadata"].get("labels") or {}).get(objects.COMPONENT) for t in things}
+
+        def gone() -> object:
+            left = [
+                f"{t['kind']} {t['metadata']['name']}"
+                for t in things
+                if self._api.get(t["apiVersion"], t["kind"], t["metadata"]["name"]) is not None
+            ]
+            for part in filter(None, parts):
+                pods = self._api.list(*PODS, f"{OURS},{objects.COMPONENT}={part}")
+                left += [f"Pod {pod['metadata']['name']}" for pod in pods]
+            return NotYet("still there: " + ", ".join(left)) if left else True
+
+        if things:
+            wait_for(
+                "what was removed to be gone",
+                gone,
+                timeout=GONE,
+                every=0.5,
+                where=self._api.where,
+                hint="kubectl get all; a finalizer whose operator is away holds an object",
+            )

@@ -1,0 +1,119 @@
+"""What notebooks keep for each other: credentials in a Secret, plain facts in a ConfigMap.
+
+Both lie in the namespace, so that another kernel, another machine or a workbench goes on where this
+one stopped, and so that whoever may read the namespace's Secrets, and nobody else, has them.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from typing import Any
+
+from workshop.cluster import objects
+from workshop.cluster.api import MANAGER, Api
+from workshop.cluster.refusals import Refused
+from workshop.cluster.transport import Object
+from workshop.errors import PartFailed
+from workshop.masked import Secret
+
+ATTEMPTS = 5
+"""How often a credential is looked for again when somebody else has just written one."""
+
+
+class Memory:
+    """Reads and writes them."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._secrets: dict[str, str] = {}
+
+    def secret(self, name: str, make: Callable[[], str]) -> Secret:
+        """A credential that is made once; two that ask at once get the same.
+
+        Raises:
+            Refused: This user may not read or write the namespace's Secrets.
+        """
+        key = _key(name)
+        for _ in range(ATTEMPTS):
+            kept = self._read("Secret")
+            if kept is not None:
+                self._secrets = _decoded(kept)
+            if key in self._secrets:
+                return Secret(self._secrets[key])
+            try:
+                self._write("Secret", kept, {key: base64.b64encode(make().encode()).decode()})
+            except Refused as error:
+                if error.code != 409:
+                    raise
+        raise PartFailed(
+            "Somebody else changes the kit's Secret all the time.",
+            where=self._api.where,
+            hint=f"kubectl get secret {MANAGER} -w",
+        )
+
+    def given(self, name: str, value: Secret | None) -> None:
+        """Keep a credential that the user gave; None forgets it."""
+        encoded = base64.b64encode(value.reveal().encode()).decode() if value else None
+        kept = self._read("Secret")
+        if kept is not None or encoded is not None:
+            self._write("Secret", kept, {_key(name): encoded})
+        self._secrets.pop(_key(name), None)
+
+    def kept(self, name: str) -> Secret | None:
+        """A credential that was made before, or None."""
+        if _key(name) not in self._secrets:
+            self.secrets()
+        value = self._secrets.get(_key(name))
+        return Secret(value) if value else None
+
+    def secrets(self) -> list[Secret]:
+        """All credentials that are kept, so that they can be masked."""
+        found = self._read("Secret")
+        self._secrets = _decoded(found) if found else {}
+        return [Secret(value) for value in self._secrets.values() if value]
+
+    def remember(self, name: str, value: str | None) -> None:
+        """Keep a plain fact; None forgets it."""
+        kept = self._read("ConfigMap")
+        if kept is not None or value is not None:
+            self._write("ConfigMap", kept, {_key(name): value})
+
+    def recall(self, name: str) -> str | None:
+        """A fact, or None."""
+        return read(self._read("ConfigMap"), name)
+
+    def _read(self, kind: str) -> Object | None:
+        return self._api.get("v1", kind, MANAGER)
+
+    def _write(self, kind: str, kept: Object | None, change: dict[str, Any]) -> None:
+        thing: Object = {
+            "apiVersion": "v1",
+            "kind": kind,
+            "metadata": {"name": MANAGER, "labels": objects.labels("workshop")},
+        }
+        if kept is None:
+            present = {key: value for key, value in change.items() if value is not None}
+            self._api.create(thing | {"data": present})
+            return
+        # Refused when somebody else has written in the meantime.
+        version = {"resourceVersion": kept["metadata"]["resourceVersion"]}
+        only = {"metadata": version} if kind == "Secret" else {}
+        self._api.merge(thing, only | {"data": change})
+
+
+def read(kept: Object | None, name: str) -> str | None:
+    """A fact in this ConfigMap, or None."""
+    value = ((kept or {}).get("data") or {}).get(_key(name))
+    return str(value) if value is not None else None
+
+
+def _key(name: str) -> str:
+    """A name as these objects allow one: letters, digits, dashes."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+
+
+def _decoded(kept: Object) -> dict[str, str]:
+    data = kept.get("data") or {}
+    return {key: base64.b64decode(value).decode() for key, value in data.items()}

@@ -1,0 +1,191 @@
+"""How a part is reached from where this code runs.
+
+In a pod of the cluster: by the Service's DNS name. From outside: by the Route, if its host is known
+here; else by a forwarded port of this machine's loopback.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from workshop.cluster.api import Api
+from workshop.cluster.forward import Forward
+from workshop.cluster.memory import Memory
+from workshop.cluster.recipes import Plan
+from workshop.cluster.transport import Object
+from workshop.errors import PartFailed
+from workshop.masked import Secret
+from workshop.target import Endpoint, Part
+
+ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
+"""Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is kept of a plan, so that another notebook finds the part. No credential is in it."""
+
+    deployment: str
+    pods: dict[str, str]
+    service: str
+    port: int
+    scheme: str
+    also: dict[str, int] = field(default_factory=dict)
+    user: str = ""
+    credential: str = ""
+    token: tuple[str, str] | None = None
+    ca: tuple[str, str] | None = None
+    route: str = ""
+
+    @classmethod
+    def of(cls, plan: Plan, part: Part) -> Way:
+        """The way to a part; ``credential`` names the one that the kit keeps."""
+        return cls(
+            deployment=plan.deployment,
+            pods=dict(plan.pods),
+            service=plan.service,
+            port=plan.port,
+            scheme=plan.scheme,
+            also=dict(plan.also),
+            user=plan.user,
+            credential=part.credential,
+            token=plan.token,
+            ca=plan.ca,
+            route=plan.route,
+        )
+
+    def text(self) -> str:
+        """As it is kept."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Way:
+        """From what was kept."""
+        content = json.loads(text)
+        for pair in ("token", "ca"):
+            content[pair] = tuple(content[pair]) if content[pair] else None
+        return cls(**content)
+
+
+class Reach:
+    """Makes endpoints, and keeps the forwarded ports of this process."""
+
+    def __init__(self, api: Api, memory: Memory) -> None:
+        self._api = api
+        self._memory = memory
+        self._forwards: dict[tuple[str, int], Forward] = {}
+        self._tokens: dict[tuple[str, str], Secret] = {}
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def endpoint(self, way: Way, ready: Callable[[], list[Object]]) -> Endpoint:
+        """How to reach it; ``ready`` gives its pods that are ready.
+
+        Raises:
+            PartFailed: Its credential or its CA is not where the cluster keeps it.
+        """
+        inside = f"{way.scheme}://{self._host(way)}:{self._service_port(way)}"
+        credential = self._credential(way)
+        if self._api.inside:
+            url = inside
+            also = {name: f"http://{self._host(way)}:{port}" for name, port in way.also.items()}
+        else:
+            url = f"{way.scheme}://{self._forwarded(way, way.port, ready)}"
+            also = {
+                name: f"http://{self._forwarded(way, port, ready)}"
+                for name, port in way.also.items()
+            }
+        routed = self._routed(way)
+        ca = self._ca(*way.ca) if way.ca else None
+        database = way.scheme == "mongodb"
+        return Endpoint(
+            routed or url,
+            token=None if database else credential,
+            user=way.user,
+            password=credential if database else None,
+            ca_file=self._router_ca() if routed else ca,
+            also=also,
+            inside=inside,
+            server_name=self._host(way) if way.scheme == "https" and not routed else "",
+        )
+
+    def _host(self, way: Way) -> str:
+        return f"{way.service}.{self._api.namespace}.svc.cluster.local"
+
+    def _service_port(self, way: Way) -> int:
+        """The port on which the Service answers. A headless one leads to the pods' own port."""
+        service = self._api.get("v1", "Service", way.service)
+        if service is None or service["spec"].get("clusterIP") == "None":
+            return way.port
+        ports = service["spec"].get("ports") or []
+        for port in ports:
+            if way.port in (port["port"], port.get("targetPort")):
+                return int(port["port"])
+        return int(ports[0]["port"]) if len(ports) == 1 else way.port
+
+    def _forwarded(self, way: Way, port: int, ready: Callable[[], list[Object]]) -> str:
+        key = (way.service, port)
+        if key not in self._forwards:
+            self._forwards[key] = Forward(self._api, ready, port)
+        return self._forwards[key].address
+
+    def _credential(self, way: Way) -> Secret | None:
+        if way.token is None:
+            return self._memory.kept(way.credential) if way.credential else None
+        if way.token not in self._tokens:
+            name, key = way.token
+            kept = self._api.get("v1", "Secret", name)
+            value = ((kept or {}).get("data") or {}).get(key)
+            if not value:
+                raise PartFailed(
+                    f"The cluster has not made the token in the Secret {name}.",
+                    where=self._api.where,
+                    state=f"its key {key} is missing",
+                    hint="run this notebook again; kubectl describe secret " + name,
+                )
+            self._tokens[way.token] = Secret(base64.b64decode(value).decode())
+        return self._tokens[way.token]
+
+    def _routed(self, way: Way) -> str:
+        """The Route's URL, if it was admitted and its host is known where this code runs."""
+        if not way.route or self._api.inside:
+            return ""
+        route = self._api.get("route.openshift.io/v1", "Route", way.route)
+        host = admitted(route)
+        if not host:
+            return ""
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            return ""
+        return f"https://{host}"
+
+    def _router_ca(self) -> Path | None:
+        """The router's CA; None, the system's, where it is not shown, as with a public one."""
+        namespace, name, key = ROUTER_CA
+        return self._ca(name, key, namespace)
+
+    def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
+        kept = self._api.get("v1", "ConfigMap", name, namespace)
+        text = ((kept or {}).get("data") or {}).get(key)
+        if not text:
+            return None
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="workshop-ca-")
+        path = Path(self._folder.name) / f"{name}.pem"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+
+def admitted(route: Object | None) -> str:
+    """The host at which a router serves this Route, or "" when none does."""
+    for ingress in ((route or {}).get("status") or {}).get("ingress") or []:
+        for condition in ingress.get("conditions") or []:
+            if condition["type"] == "Admitted" and condition["status"] == "True":
+                return str(ingress["host"])
+    return ""

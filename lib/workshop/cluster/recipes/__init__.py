@@ -1,0 +1,106 @@
+"""What each part is on a cluster: which manifests, filled with what, and how it is reached.
+
+One module a part. A recipe turns a part's settings, secrets and needs into objects; it asks the
+cluster only which kinds it knows. Credentials go into Secrets and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from workshop.cluster.api import Api
+from workshop.cluster.transport import Object
+from workshop.errors import SettingsError
+from workshop.target import Part
+
+ROUTE = ("route.openshift.io/v1", "Route")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A custom resource whose operator brings the part up."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A part on this cluster.
+
+    Args:
+        objects: Everything to apply.
+        digest: Of all settings and credentials; its pods carry it.
+        deployment: The Deployment that runs it, made by the kit or by an operator.
+        pods: The labels by which its pods are found.
+        service: Its Service.
+        port: The Service's and the pods' port.
+        scheme: ``http``, ``https`` or ``mongodb``.
+        also: Further ports by name.
+        user: Of a database.
+        resource: The custom resource that an operator turns into the Deployment, if there is one.
+        jobs: Jobs that must have succeeded.
+        token: Where the credential is when the cluster makes it: a Secret's name and key.
+        ca: The ConfigMap and key with the CA of its certificate.
+        route: The Route by which it is reached from outside; "" when there is none.
+    """
+
+    objects: list[Object]
+    digest: str
+    deployment: str
+    pods: Mapping[str, str]
+    service: str
+    port: int
+    scheme: str = "http"
+    also: Mapping[str, int] = field(default_factory=dict)
+    user: str = ""
+    resource: Resource | None = None
+    jobs: tuple[str, ...] = ()
+    token: tuple[str, str] | None = None
+    ca: tuple[str, str] | None = None
+    route: str = ""
+
+
+Recipe = Callable[[Part, Api], Plan]
+"""Takes a part and the cluster; says what to apply."""
+
+
+def known() -> dict[str, Recipe]:
+    """The recipe of each part, by the part's name."""
+    # They import this module.
+    from workshop.cluster.recipes import embedder, llama_stack, mcp_server, model, mongodb
+
+    return {
+        "model": model.plan,
+        "embedder": embedder.plan,
+        "llama-stack": llama_stack.plan,
+        "mongodb": mongodb.plan,
+        "mcp-server": mcp_server.plan,
+    }
+
+
+def plan(part: Part, api: Api) -> Plan:
+    """What this part is on this cluster.
+
+    Raises:
+        SettingsError: No recipe is known for the part, or its settings do not fit the cluster.
+    """
+    recipes = known()
+    if part.name not in recipes:
+        raise SettingsError(
+            f"The cluster target has no recipe for {part.name}.",
+            state="it has: " + ", ".join(recipes),
+        )
+    return recipes[part.name](part, api)
+
+
+def is_openshift(api: Api) -> bool:
+    """Whether the cluster has OpenShift's Routes, and with them its other additions."""
+    return api.kind(*ROUTE) is not None
+
+
+def overlay(api: Api) -> str:
+    """The overlay for this cluster: OpenShift gives pods their user, others must be told."""
+    return "base" if is_openshift(api) else "overlays/kubernetes"

@@ -1,0 +1,152 @@
+"""Llama Stack or OGX on a cluster: by its operator where there is one, else as a Deployment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from workshop.cluster import objects
+from workshop.cluster.api import Api
+from workshop.cluster.recipes import Plan, Resource, is_openshift
+from workshop.cluster.transport import Object
+from workshop.errors import SettingsError
+from workshop.target import Endpoint, Part
+
+NAME = "llama-stack"
+SERVICE = "llama-stack-service"
+"""The operators' name for the Service of ``llama-stack``; ours too, where there is none."""
+
+CONFIG = "llama-stack-config"
+OPERATORS = {
+    "llama-stack": Resource("llamastack.io/v1alpha1", "LlamaStackDistribution", NAME),
+    "ogx": Resource("ogx.io/v1beta1", "OGXServer", NAME),
+}
+"""The custom resource of each server. From OpenShift AI 3.5 on there is OGX alone."""
+
+DATA = {"llama-stack": "/.llama", "ogx": "/.ogx"}
+COMMAND = {
+    "llama-stack": ["llama", "stack", "run", "/etc/llama-stack/config.yaml"],
+    # OGX listens without TLS only when told to; TLS ends at the Route or Ingress.
+    "ogx": ["ogx", "stack", "run", "--insecure", "/etc/llama-stack/config.yaml"],
+}
+IMAGES = {
+    "llama-stack": "docker.io/ogxai/distribution-starter:0.7.3",
+    "ogx": "docker.io/ogxai/distribution-starter:1.5.0",
+}
+"""For clusters without the operator, which otherwise chooses the image."""
+
+SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"
+"""Where every pod on OpenShift has the CA of Services."""
+
+
+def serves(api: Api) -> str:
+    """The server that this cluster's operator runs, or "" when there is no operator."""
+    # The newer one first: a cluster that was upgraded has both kinds, and runs OGX alone.
+    for server in ("ogx", "llama-stack"):
+        resource = OPERATORS[server]
+        if api.kind(resource.api_version, resource.kind) is not None:
+            return server
+    return ""
+
+
+def plan(part: Part, api: Api) -> Plan:
+    """The server with its configuration, its credentials and its way in."""
+    server = str(part.settings["server"])
+    operated = serves(api)
+    if operated and operated != server:
+        raise SettingsError(
+            f"This cluster's operator runs {operated}, and SERVER is {server!r}.",
+            where="the parameters of 03_deploy_llama_stack",
+            state=f"it knows the kind {OPERATORS[operated].kind}",
+            hint=f'set SERVER = "{operated}", or "auto"',
+        )
+    folder = OPERATORS[server].kind.lower() if operated else "kubernetes"
+    built = objects.build(objects.MANIFESTS / NAME / "overlays" / folder)
+    _configure(objects.one(built, "ConfigMap", CONFIG), part)
+    model, embedder = part.needs["model"], part.needs["embedder"]
+    tokens = {"model-token": _token(model), "embedder-token": _token(embedder)}
+    built.append(objects.secret(NAME, NAME, tokens))
+    values = {
+        "MODEL_URL": f"{model.peer_url}/v1",
+        "MODEL_TLS_VERIFY": SERVICE_CA if model.peer_url.startswith("https:") else "true",
+        "EMBEDDER_URL": f"{embedder.peer_url}/v1",
+        "EMBEDDING_DIMENSION": str(part.settings["embedding_dimension"]),
+    }
+    if operated:
+        _operated(built, server, values)
+    else:
+        _deployed(built, server, values)
+        objects.size(built, part.settings)
+    return Plan(
+        built,
+        values["SETTINGS"],
+        deployment=NAME,
+        pods={"app": "ogx" if operated == "ogx" else "llama-stack"},
+        service=SERVICE,
+        port=part.port,
+        resource=OPERATORS[server] if operated else None,
+        route=NAME if is_openshift(api) and operated else "",
+    )
+
+
+def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
+    resource = objects.one(built, OPERATORS[server].kind)
+    if server == "ogx":
+        environment = resource["spec"]["workload"]["overrides"]["env"]
+        secret = objects.one(built, "Secret", NAME)
+        secret["metadata"]["labels"]["ogx.io/watch"] = "true"
+    else:
+        environment = resource["spec"]["server"]["containerSpec"]["env"]
+    _set(environment, values)
+    values["SETTINGS"] = objects.digest(built)
+    _set(environment, {"SETTINGS": values["SETTINGS"]})
+
+
+def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
+    deployment = objects.one(built, "Deployment")
+    container = objects.container(deployment)
+    container["image"], container["command"] = IMAGES[server], COMMAND[server]
+    _set(container["env"], values)
+    values["SETTINGS"] = objects.digest(built)
+    objects.mark(deployment, values["SETTINGS"])
+
+
+def _set(environment: list[dict[str, Any]], values: dict[str, str]) -> None:
+    for name, value in values.items():
+        environment[:] = [one for one in environment if one["name"] != name]
+        environment.append({"name": name, "value": value})
+
+
+def _token(endpoint: Endpoint) -> str:
+    # A server without a token ignores one, and the configuration wants some text.
+    return endpoint.token.reveal() if endpoint.token else "none"
+
+
+def _configure(config_map: Object, part: Part) -> None:
+    """Put the chosen vector store, and the longest answer, into the server's configuration."""
+    text = config_map["data"]["config.yaml"]
+    store = str(part.settings["vector_store"])
+    config = yaml.safe_load(text)
+    inference = config["providers"]["inference"][0]["config"]
+    inference["max_tokens"] = part.settings["max_tokens"]
+    if store != "faiss":
+        uri = str(part.settings.get("milvus", ""))
+        config["providers"]["vector_io"].append(_milvus(store, uri))
+        config["vector_stores"]["default_provider_id"] = store
+    config_map["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+
+
+def _milvus(store: str, uri: str) -> dict[str, Any]:
+    persistence = {"namespace": "vector_io::milvus", "backend": "kv_default"}
+    if uri:
+        return {
+            "provider_id": store,
+            "provider_type": "remote::milvus",
+            "config": {"uri": uri, "token": "${env.MILVUS_TOKEN:=}", "persistence": persistence},
+        }
+    return {
+        "provider_id": store,
+        "provider_type": "inline::milvus",
+        "config": {"db_path": "${env.DATA}/milvus.db", "persistence": persistence},
+    }

@@ -1,0 +1,44 @@
+"""MongoDB on a cluster: ``manifests/mongodb``, with its Secret and the size of its volume."""
+
+from __future__ import annotations
+
+from workshop.cluster import objects
+from workshop.cluster.api import Api
+from workshop.cluster.recipes import Plan, overlay
+from workshop.target import Part
+
+NAME = "mongodb"
+USERS = "mongodb-users"
+
+
+def plan(part: Part, api: Api) -> Plan:
+    """Deployment, volume and Service; a Job makes the user that may only read."""
+    user = str(part.settings["user"])
+    built = objects.build(objects.MANIFESTS / part.name / overlay(api))
+    built.append(
+        objects.secret(
+            NAME,
+            part.name,
+            {
+                "username": user,
+                "password": part.secrets["password"].reveal(),
+                "reader-username": str(part.settings["reader"]),
+                "reader-password": part.secrets["reader password"].reveal(),
+            },
+        )
+    )
+    objects.size(built, part.settings)
+    digest = objects.digest(built)
+    for kind in ("Deployment", "Job"):
+        objects.mark(objects.one(built, kind), digest)
+    return Plan(
+        built,
+        digest,
+        deployment=NAME,
+        pods={"app": NAME},
+        service=NAME,
+        port=part.port,
+        scheme="mongodb",
+        user=user,
+        jobs=(USERS,),
+    )

@@ -1,0 +1,85 @@
+"""vLLM as a Deployment of its own, with a key; and the flags by which a model calls tools."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from workshop.cluster import objects
+from workshop.cluster.recipes import Plan
+from workshop.cluster.transport import Object
+from workshop.errors import SettingsError
+from workshop.target import Part
+
+TEMPLATES = "/opt/app-root/template"
+"""The folder of chat templates in Red Hat's image; the upstream image has them elsewhere."""
+
+PARSERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"llama-?3\.[12]", ("--tool-call-parser=llama3_json",)),
+    (r"llama-?3\.3", ("--tool-call-parser=llama3_json",)),
+    (r"llama-?4", ("--tool-call-parser=llama4_pythonic",)),
+    (r"granite-?4", ("--tool-call-parser=granite4",)),
+    (r"granite-?3", ("--tool-call-parser=granite",)),
+    (r"qwen3-?coder", ("--tool-call-parser=qwen3_xml",)),
+    (r"qwen-?3", ("--tool-call-parser=hermes", "--reasoning-parser=qwen3")),
+    (r"qwen-?2\.5", ("--tool-call-parser=hermes",)),
+    (r"mistral|ministral|mixtral", ("--tool-call-parser=mistral",)),
+    (r"gpt-oss", ("--tool-call-parser=openai",)),
+)
+"""Which parser understands the tool calls of which family of models, the special before the
+general. Source: vLLM's documentation of tool calling; Llama 3 wants its chat template besides."""
+
+
+def tool_flags(model: str, *, templates: str = "") -> list[str]:
+    """The flags with which vLLM makes tool calls of what this model writes.
+
+    Args:
+        model: Its name or URI, such as ``ibm-granite/granite-3.3-8b-instruct``.
+        templates: The image's folder of chat templates, for the families that need one.
+
+    Raises:
+        SettingsError: The kit knows no parser for it; says which families it knows.
+    """
+    for pattern, flags in PARSERS:
+        if re.search(pattern, model.lower()):
+            more = []
+            if templates and "llama3_json" in flags[0]:
+                version = "3.2" if "3.2" in model else "3.1"
+                more = [f"--chat-template={templates}/tool_chat_template_llama{version}_json.jinja"]
+            return ["--enable-auto-tool-choice", *flags, *more]
+    raise SettingsError(
+        f"The kit does not know how {model!r} calls tools.",
+        where="the parameter MODEL of 02_serve_model",
+        state="known: Llama 3.1 to 4, Granite 3 and 4, Qwen 2.5 and 3, Mistral, gpt-oss",
+        hint="take one of these; or serve it yourself with its --tool-call-parser, and name its "
+        "address in MODEL_URL",
+    )
+
+
+def short_name(model: str) -> str:
+    """The name under which a model answers: the last part of its id or URI, in small letters."""
+    last = re.split(r"[/:]", model.rstrip("/"))[-1]
+    return re.sub(r"[^a-z0-9.-]+", "-", last.lower())
+
+
+def arguments(given: Sequence[str], changed: Sequence[str]) -> list[str]:
+    """The arguments, with these in place of those of the same name."""
+    names = {one.partition("=")[0] for one in changed}
+    return [one for one in given if one.partition("=")[0] not in names] + list(changed)
+
+
+def chosen(args: Sequence[str], model: str, context: int, templates: str = "") -> list[str]:
+    """The arguments for another model than the manifest's."""
+    flags = ("--tool-call-parser", "--reasoning-parser", "--chat-template")
+    kept = [one for one in args if one.partition("=")[0] not in flags]
+    own = [f"--model={model}", f"--served-model-name={short_name(model)}"]
+    own += [f"--max-model-len={context}"]
+    return arguments(kept, [*own, *tool_flags(model, templates=templates)])
+
+
+def deployed(built: list[Object], part: Part, name: str) -> Plan:
+    """The plan for vLLM as a Deployment ``name``, with the token in a Secret named as the part."""
+    built.append(objects.secret(part.name, part.name, {"token": part.secrets["token"].reveal()}))
+    digest = objects.digest(built)
+    objects.mark(objects.one(built, "Deployment"), digest)
+    return Plan(built, digest, deployment=name, pods={"app": name}, service=name, port=part.port)

@@ -1,0 +1,214 @@
+"""Whether a part is up as it was asked for, by what the namespace's watches say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from workshop.cluster import trouble
+from workshop.cluster.api import Api
+from workshop.cluster.recipes import Plan
+from workshop.cluster.refusals import Refused, Unreachable
+from workshop.cluster.transport import Object
+from workshop.cluster.trouble import Seen, Trouble
+from workshop.cluster.watching import Watching
+from workshop.errors import PartFailed, WorkshopError
+from workshop.wait import NotYet
+
+LOG = 12
+"""Lines of a log in an error."""
+
+
+class Rollout:
+    """One part's way up.
+
+    Args:
+        api: The cluster.
+        watching: What is in the namespace now.
+        name: The part's name, for errors.
+        plan: What was applied.
+    """
+
+    def __init__(self, api: Api, watching: Watching, name: str, plan: Plan) -> None:
+        self._api = api
+        self._watching = watching
+        self._name = name
+        self._plan = plan
+
+    def state(self) -> object:
+        """True when all pods run as they were asked for; ``NotYet`` with what they do until then.
+
+        Raises:
+            PartFailed: Waiting is useless; with the reason, and the log's end if it says more.
+        """
+        try:
+            return self._state()
+        except Unreachable as error:
+            return NotYet(f"{error.what} {error.state}")
+
+    def pods(self) -> list[Object]:
+        """The pods that are ready now, whichever settings they have."""
+        found = trouble.current(self._watching.all("v1", "Pod"), self._plan.pods, "")
+        return [pod for pod in found if _is_ready(pod)]
+
+    def log(self) -> list[str]:
+        """The last lines of its newest pod."""
+        pods = self._current()
+        if not pods:
+            return []
+        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        return self._tail(newest["metadata"]["name"], newest["spec"]["containers"][0]["name"])
+
+    def _state(self) -> object:
+        refused = self._refused_by_operator()
+        if refused is not None:
+            raise self._failed(refused)
+        deployment = self._deployment()
+        if deployment is None:
+            return NotYet(self._awaited_operator())
+        seen = self._seen(deployment)
+        found = trouble.find(seen) or self._job_trouble()
+        if found is not None:
+            raise self._failed(found)
+        if not self._is_rolled_out(deployment):
+            return NotYet(trouble.describe(seen))
+        for job in self._plan.jobs:
+            if not self._has_succeeded(job):
+                return NotYet(f"the job {job} is not done yet")
+        return True
+
+    def _deployment(self) -> Object | None:
+        for deployment in self._watching.all("apps/v1", "Deployment"):
+            template = deployment["spec"]["template"]
+            named = deployment["metadata"]["name"] == self._plan.deployment
+            if named and trouble.carries(template, self._plan.digest):
+                return deployment
+        return None
+
+    def _is_rolled_out(self, deployment: Object) -> bool:
+        status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+        return bool(
+            status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+            and status.get("updatedReplicas", 0) == wanted
+            and status.get("replicas", 0) == wanted
+            and status.get("availableReplicas", 0) == wanted
+        )
+
+    def _current(self) -> list[Object]:
+        return trouble.current(self._watching.all("v1", "Pod"), self._plan.pods, self._plan.digest)
+
+    def _seen(self, deployment: Object) -> Seen:
+        uid = deployment["metadata"]["uid"]
+        sets = [
+            one
+            for one in self._watching.all("apps/v1", "ReplicaSet")
+            if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences") or [])
+            and trouble.carries(one["spec"]["template"], self._plan.digest)
+        ]
+        return Seen(
+            self._current(),
+            sets,
+            self._watching.all("v1", "PersistentVolumeClaim"),
+            self._watching.all("v1", "Event"),
+        )
+
+    def _refused_by_operator(self) -> Trouble | None:
+        """What the operator says when it gave up on the custom resource."""
+        resource = self._resource()
+        if resource is None:
+            return None
+        kind, status = resource["kind"], resource.get("status") or {}
+        model = status.get("modelStatus") or {}
+        failed = status.get("phase") == "Failed"
+        blocked = model.get("transitionStatus") in ("InvalidSpec",)
+        if not failed and not blocked:
+            return None
+        conditions = status.get("conditions") or []
+        said = [
+            f"{one['type']}: {one.get('message') or one.get('reason')}"
+            for one in conditions
+            if one.get("status") == "False"
+        ]
+        said += [str((model.get("lastFailureInfo") or {}).get("message") or "")]
+        state = "; ".join(filter(None, said)) or f"phase {status.get('phase')}"
+        name = resource["metadata"]["name"]
+        return Trouble("was given up by its operator", state, f"kubectl describe {kind} {name}")
+
+    def _resource(self) -> Object | None:
+        wanted = self._plan.resource
+        if wanted is None:
+            return None
+        for one in self._watching.all(wanted.api_version, wanted.kind):
+            if one["metadata"]["name"] == wanted.name:
+                return {"kind": wanted.kind, **one}
+        return None
+
+    def _awaited_operator(self) -> str:
+        resource = self._resource()
+        if resource is None:
+            return "its Deployment is not there yet"
+        status = resource.get("status")
+        if not status:
+            return f"the operator has not looked at the {resource['kind']} yet: is it running?"
+        phase = status.get("phase") or ", ".join(
+            f"{one['type']}={one['status']}" for one in status.get("conditions") or []
+        )
+        return f"{resource['kind']}: {phase}"
+
+    def _job_trouble(self) -> Trouble | None:
+        for job in self._watching.all("batch/v1", "Job"):
+            if job["metadata"]["name"] not in self._plan.jobs:
+                continue
+            for condition in (job.get("status") or {}).get("conditions") or []:
+                if condition["type"] == "Failed" and condition["status"] == "True":
+                    name = job["metadata"]["name"]
+                    return Trouble(
+                        f"could not be set up: its job {name} failed",
+                        str(condition.get("message", "")),
+                        f"kubectl logs job/{name}",
+                    )
+        return None
+
+    def _has_succeeded(self, name: str) -> bool:
+        for job in self._watching.all("batch/v1", "Job"):
+            ours = trouble.carries(job["spec"]["template"], self._plan.digest)
+            if job["metadata"]["name"] == name and ours:
+                return bool((job.get("status") or {}).get("succeeded"))
+        return False
+
+    def _failed(self, found: Trouble) -> PartFailed:
+        log = self._tail(found.pod, found.container, found.previous) if found.pod else []
+        return PartFailed(
+            f"{self._name} {found.what}.",
+            where=self._api.where,
+            state=found.state,
+            log=log,
+            hint=found.hint,
+        )
+
+    def _tail(self, pod: str, container: str, previous: bool = False) -> list[str]:
+        try:
+            return list(self._api.logs(pod, container, lines=LOG, previous=previous))
+        except (Refused, Unreachable):
+            # A container that never ran has none; the error says enough without it.
+            return []
+
+
+def guarded(probe: Callable[[], object], rollout: Rollout) -> object:
+    """A part's own probe, asked while its pods run.
+
+    A probe that fails for good does so as its pods' trouble, if they have one: a connection that is
+    refused says less than a container that was ended for its memory.
+    """
+    state = rollout.state()
+    if isinstance(state, NotYet):
+        return state
+    try:
+        return probe()
+    except WorkshopError:
+        rollout.state()
+        raise
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

@@ -1,0 +1,276 @@
+"""The cluster target: each part is Kubernetes objects in one namespace."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+from workshop.checks import Check
+from workshop.cluster import environment, objects, recipes, trouble
+from workshop.cluster.api import MANAGER, Api
+from workshop.cluster.cleaning import Cleaning
+from workshop.cluster.memory import Memory, read
+from workshop.cluster.reach import Reach, Way
+from workshop.cluster.rollout import Rollout, guarded
+from workshop.cluster.transport import Object
+from workshop.cluster.watching import Watching
+from workshop.errors import SettingsError, StepMissing
+from workshop.masked import Secret
+from workshop.progress import Stages
+from workshop.settings import Settings
+from workshop.steps import PROCESSES, notebook_of
+from workshop.table import Table
+from workshop.target import Deployed, Endpoint, Part, PartStatus
+from workshop.wait import NotYet, wait_for
+
+AT_ONCE = 8
+"""Objects that are applied at the same time."""
+
+
+class ClusterTarget:
+    """Deploys to one namespace, and reaches what runs there from wherever this code runs.
+
+    Args:
+        settings: Where reports go.
+        api: The cluster.
+    """
+
+    name = "cluster"
+
+    def __init__(self, settings: Settings, api: Api) -> None:
+        self.settings = settings
+        self.api = api
+        self.memory = Memory(api)
+        self._watching = Watching(api)
+        self._reach = Reach(api, self.memory)
+
+    def environment(self) -> list[Check]:
+        """What this cluster offers, and what this user may do."""
+        return environment.checks(self.api)
+
+    def skip_reason(self, part: str) -> str | None:
+        """Whether there is something to add for this part."""
+        if part == "gpu-nodes" and not recipes.is_openshift(self.api):
+            return "this cluster has no MachineSets: its nodes are added outside of it"
+        return None
+
+    def choose(self, part: str, options: Sequence[str]) -> str:
+        """The server that this cluster's operator runs, or the first."""
+        from workshop.cluster.recipes import llama_stack
+
+        preferred = llama_stack.serves(self.api) if part == llama_stack.NAME else ""
+        return preferred if preferred in options else options[0]
+
+    def ensure(
+        self,
+        part: Part,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make the part run with these settings; see ``Target.ensure``."""
+        self._namespace(stage)
+        plan = recipes.plan(part, self.api)
+        action = self._apply(part, plan, stage)
+        rollout = Rollout(self.api, self._watching, part.name, plan)
+        way = Way.of(plan, part)
+
+        def up() -> object:
+            return guarded(lambda: ready(self._reach.endpoint(way, rollout.pods)), rollout)
+
+        wait_for(
+            f"{part.name} to answer",
+            up,
+            timeout=timeout,
+            stage=stage,
+            every=0.1,
+            where=self.api.where,
+            log=rollout.log,
+            hint=f"workshop logs {part.name} --target cluster; kubectl get events",
+        )
+        self.memory.remember(_fact(part.name), way.text())
+        endpoint = self._reach.endpoint(way, rollout.pods)
+        stage(f"ready at {endpoint.peer_url} ({action})")
+        log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
+        return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
+
+    def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
+        """Use an endpoint that somebody else runs; our own objects for this part go."""
+        self.stop(name)
+        self.memory.given(_given(name), endpoint.token)
+        ca = endpoint.ca_file.read_text(encoding="utf-8") if endpoint.ca_file else None
+        self.memory.remember(_given(name) + " ca", ca)
+        self.memory.remember(_given(name), endpoint.url)
+        return Deployed(name, endpoint, "adopted", 0.0, "")
+
+    def find(self, name: str) -> Endpoint:
+        """How to reach a part that runs; see ``Target.find``."""
+        facts = self._facts()
+        given = read(facts, _given(name))
+        if given is not None:
+            return Endpoint(given, token=self.memory.kept(_given(name)))
+        kept = read(facts, _fact(name))
+        if kept is None:
+            raise StepMissing(
+                f"{name} was not deployed yet.",
+                where=self.api.where,
+                hint=f"run {notebook_of(name)} first",
+            )
+        way = Way.read(kept)
+        ready = functools.partial(self._ready_pods, way)
+        if not ready():
+            raise StepMissing(
+                f"{name} does not run any more.",
+                where=self.api.where,
+                state=self._describe(way),
+                hint=f"run {notebook_of(name)} again: it starts what has ended",
+            )
+        return self._reach.endpoint(way, ready)
+
+    def secrets(self) -> list[Secret]:
+        """Every credential that is kept here."""
+        return self.memory.secrets()
+
+    def secret(self, name: str, make: Callable[[], str]) -> Secret:
+        """A credential that is made once, in a Secret of the namespace."""
+        self._namespace(None)
+        return self.memory.secret(name, make)
+
+    def remember(self, name: str, value: str | None) -> None:
+        """Keep a plain fact for later notebooks, in a ConfigMap of the namespace."""
+        self.memory.remember(name, value)
+
+    def recall(self, name: str) -> str | None:
+        """A fact that an earlier notebook kept."""
+        return self.memory.recall(name)
+
+    def status(self) -> Table[PartStatus]:
+        """One line a part that was deployed or taken over."""
+        rows: Table[PartStatus] = Table()
+        if self.api.get("v1", "Namespace", self.api.namespace) is None:
+            return rows
+        facts = self._facts()
+        for name in PROCESSES:
+            given, kept = read(facts, _given(name)), read(facts, _fact(name))
+            if given is not None:
+                rows.append(PartStatus(name, "yours", given, "an endpoint of your own"))
+            elif kept is not None:
+                way = Way.read(kept)
+                state = "running" if self._ready_pods(way) else "not ready"
+                url = f"{way.scheme}://{way.service}.{self.api.namespace}.svc:{way.port}"
+                rows.append(PartStatus(name, state, url, self._describe(way)))
+        return rows
+
+    def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
+        """The log of a part's newest pod, without secrets."""
+        from workshop.masked import mask
+
+        kept = read(self._facts(), _fact(self._known(name)))
+        way = Way.read(kept) if kept else None
+        pods = trouble.current(self._watching.all("v1", "Pod"), way.pods, "") if way else []
+        if not pods:
+            raise StepMissing(
+                f"{name} has no pod.", where=self.api.where, hint=f"run {notebook_of(name)}"
+            )
+        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        container = newest["spec"]["containers"][0]["name"]
+        hidden = self.secrets()
+        for line in self.api.logs(
+            newest["metadata"]["name"], container, lines=lines, follow=follow
+        ):
+            yield mask(line, hidden)
+
+    def stop(self, name: str | None = None) -> list[str]:
+        """Remove one part's objects, or those of all; volumes and credentials stay."""
+        names = [self._known(name)] if name else list(reversed(PROCESSES))
+        stopped = []
+        for part in names:
+            self.memory.remember(_fact(part), None)
+            if Cleaning(self.api).remove(part):
+                stopped.append(part)
+        return stopped
+
+    def clean_up(self, *, data: bool) -> list[str]:
+        """Remove what carries the kit's label; volumes and credentials too when ``data``."""
+        return Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data)
+
+    def leftovers(self) -> list[str]:
+        """What carries the kit's label and is still there, kept data left out."""
+        return Cleaning(self.api).left()
+
+    def _apply(
+        self, part: Part, plan: recipes.Plan, stage: Stages
+    ) -> Literal["created", "reused", "changed", "restarted"]:
+        before = self.api.get("apps/v1", "Deployment", plan.deployment)
+        was = before and trouble.carries(before["spec"]["template"], plan.digest)
+        if not was:
+            stage(f"applying {len(plan.objects)} objects in {self.api.namespace}")
+        Cleaning(self.api).outdated_jobs(plan)
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
+            for wave in objects.waves(plan.objects):
+                list(pool.map(self.api.apply, wave))
+        for removed in Cleaning(self.api).prune(part.name, plan.objects):
+            stage(f"removed {removed}, which this part does not need any more")
+        if before is None:
+            return "created"
+        if not was:
+            return "changed"
+        ready = (before.get("status") or {}).get("availableReplicas", 0)
+        return "reused" if ready else "restarted"
+
+    def _namespace(self, stage: Stages | None) -> None:
+        """Make the namespace, unless it is there."""
+        name = self.api.namespace
+        if self.api.get("v1", "Namespace", name) is not None:
+            return
+        if stage:
+            stage(f"making the namespace {name}")
+        self.api.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Namespace",
+                "metadata": {"name": name, "labels": objects.labels("workshop")},
+            }
+        )
+
+        def account() -> object:
+            # Pods are refused until the namespace has its ServiceAccount.
+            found = self.api.get("v1", "ServiceAccount", "default")
+            return found or NotYet("its ServiceAccount is not there yet")
+
+        wait_for("the namespace to be ready", account, timeout=30, every=0.1)
+
+    def _facts(self) -> Object | None:
+        kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
+        return kept[0] if kept else None
+
+    def _ready_pods(self, way: Way) -> list[Object]:
+        return self._rollout(way).pods()
+
+    def _describe(self, way: Way) -> str:
+        pods = trouble.current(self._watching.all("v1", "Pod"), way.pods, "")
+        return trouble.describe(trouble.Seen(pods, (), (), self._watching.all("v1", "Event")))
+
+    def _rollout(self, way: Way) -> Rollout:
+        plan = recipes.Plan([], "", way.deployment, way.pods, way.service, way.port)
+        return Rollout(self.api, self._watching, way.service, plan)
+
+    def _known(self, name: str) -> str:
+        if name in PROCESSES:
+            return name
+        raise SettingsError(
+            f"There is no part {name!r}.",
+            state="parts: " + ", ".join(PROCESSES),
+            hint="workshop status --target cluster",
+        )
+
+
+def _fact(name: str) -> str:
+    return f"part {name}"
+
+
+def _given(name: str) -> str:
+    return f"given {name}"

@@ -1,0 +1,188 @@
+"""Requests to the API server, and what to make of an answer that did not come."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from workshop.cluster import refusals
+from workshop.cluster.refusals import Refused, Unreachable
+from workshop.errors import SettingsError
+from workshop.wait import NotYet, wait_for
+
+Object = dict[str, Any]
+
+CONNECT, ANSWER = 5.0, 30.0
+"""Seconds for a connection, and for an answer."""
+
+SILENCE = 330.0
+"""Seconds without a line after which a watch or a followed log counts as broken: longer than the
+API server lets a watch live."""
+
+PATIENCE = 60.0
+"""Seconds for which an API server may be away in the middle of a step: it is updated now and then,
+and behind it etcd elects a new leader."""
+
+_AGAIN = (429, 500, 502, 503, 504)
+"""Answers of an API server that is busy, or that cannot reach etcd."""
+
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+
+
+class Transport:
+    """The official client's ``ApiClient``, which brings logins, TLS and proxies.
+
+    Args:
+        client: The ``ApiClient``.
+        namespace: Where namespaced objects without one of their own are.
+
+    Attributes:
+        requests: How many were sent.
+    """
+
+    def __init__(self, client: Any, namespace: str) -> None:
+        self.client = client
+        self.namespace = namespace
+        self.requests = 0
+
+    @property
+    def url(self) -> str:
+        """The API server."""
+        return str(self.client.configuration.host)
+
+    @property
+    def where(self) -> str:
+        """For errors: the API server and namespace."""
+        return f"{self.url}, namespace {self.namespace}"
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Sequence[tuple[str, str]] = (),
+        content: str = "application/json",
+        accept: str = "application/json",
+        what: str,
+        patient: bool = True,
+    ) -> Object:
+        """One request, repeated while the API server is away: all that is asked here may be.
+
+        Raises:
+            Refused: The API server refused, with what that means.
+            Unreachable: It did not answer for ``PATIENCE`` seconds.
+        """
+
+        def once() -> Object | NotYet:
+            try:
+                return self._once(method, path, body, query, content, accept, what)
+            except Unreachable as error:
+                if not patient:
+                    raise
+                return NotYet(error.state)
+            except Refused as error:
+                if not patient or error.code not in _AGAIN or "quota" in error.state:
+                    raise
+                return NotYet(error.state)
+
+        if not patient:
+            return self._once(method, path, body, query, content, accept, what)
+        return wait_for(
+            f"the API server to {what}",
+            once,
+            timeout=PATIENCE,
+            every=0.5,
+            where=self.where,
+            hint="is the cluster up, and the network? kubectl get --raw /readyz",
+        )
+
+    def _once(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Sequence[tuple[str, str]],
+        content: str,
+        accept: str,
+        what: str,
+    ) -> Object:
+        answer = self._send(method, path, body, query, content, accept, what, (CONNECT, ANSWER))
+        found: Object = json.loads(answer.data or b"{}")
+        return found
+
+    def _lines(self, path: str, query: Sequence[tuple[str, str]], what: str) -> Iterator[str]:
+        import urllib3
+
+        answer = self._send("GET", path, None, query, "", "*/*", what, (CONNECT, SILENCE))
+        rest = b""
+        try:
+            for chunk in answer.stream(amt=None, decode_content=False):
+                *whole, rest = (rest + chunk).split(b"\n")
+                yield from (line.decode("utf-8", "replace") for line in whole)
+            if rest:
+                yield rest.decode("utf-8", "replace")
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._away(error) from error
+        finally:
+            answer.close()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Sequence[tuple[str, str]],
+        content: str,
+        accept: str,
+        what: str,
+        timeout: tuple[float, float | None],
+    ) -> Any:
+        import urllib3
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.config import ConfigException
+
+        self.requests += 1
+        try:
+            answer = self.client.call_api(
+                path,
+                method,
+                query_params=list(query),
+                header_params={"Accept": accept, **({"Content-Type": content} if body else {})},
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=timeout,
+            )
+            if timeout[1] == ANSWER:
+                answer.read(cache_content=True)
+        except ApiException as error:
+            if not error.status:
+                raise self._away(error) from error
+            raw = error.body or str(error.reason)
+            text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+            raise refusals.refused(
+                error.status, text, what=what, where=self.where, sent=body
+            ) from error
+        except ConfigException as error:
+            raise SettingsError(
+                "The login for the cluster cannot be used.",
+                where=self.url,
+                state=str(error),
+                hint="log in again: oc login, or a new kubeconfig",
+            ) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._away(error) from error
+        return answer
+
+    def _away(self, error: BaseException) -> Unreachable:
+        text = " ".join(str(error).split())
+        return Unreachable(
+            "The API server does not answer.",
+            where=self.url,
+            state=f"{type(error).__name__}: {text[:200]}",
+            hint="is the cluster up, and the network? kubectl get --raw /readyz",
+        )

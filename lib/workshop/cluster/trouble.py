@@ -1,0 +1,260 @@
+"""Why a part does not come up: what Kubernetes knows about its pods, as one sentence.
+
+Pure functions of what a namespace holds. Each trouble below would otherwise be waited for until the
+time is over; here it ends the waiting at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from workshop.cluster.objects import DIGEST
+from workshop.cluster.transport import Object
+
+IMAGE = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+SCALING = ("TriggeredScaleUp",)
+"""Events that say that a missing node is on its way."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why waiting is useless.
+
+    Args:
+        what: The end of "mongodb ...".
+        state: What Kubernetes says.
+        hint: What mends it.
+        pod: Whose log says more, with the container; or "".
+        container: Of that pod.
+        previous: Whether the log is that of the container's last run.
+    """
+
+    what: str
+    state: str
+    hint: str
+    pod: str = ""
+    container: str = ""
+    previous: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is of a part: its current pods, and the namespace's claims and events."""
+
+    pods: Sequence[Object]
+    sets: Sequence[Object]
+    claims: Sequence[Object]
+    events: Sequence[Object]
+
+
+def current(pods: Iterable[Object], selector: Mapping[str, str], digest: str) -> list[Object]:
+    """The pods of a part as it is deployed now, without those of an earlier deployment."""
+    found = []
+    for pod in pods:
+        meta = pod["metadata"]
+        have = meta.get("labels") or {}
+        ours = all(have.get(key) == value for key, value in selector.items())
+        if ours and not meta.get("deletionTimestamp") and carries(pod, digest):
+            found.append(pod)
+    return found
+
+
+def carries(thing: Object, digest: str) -> bool:
+    """Whether a pod or a pod template was made from these settings.
+
+    An operator that takes no annotations for its pods gets the digest as a variable.
+    """
+    if not digest:
+        return True
+    if ((thing.get("metadata") or {}).get("annotations") or {}).get(DIGEST) == digest:
+        return True
+    containers = thing["spec"]["containers"]
+    return any(
+        variable.get("value") == digest for one in containers for variable in one.get("env") or []
+    )
+
+
+def find(seen: Seen) -> Trouble | None:
+    """The first trouble that waiting would not mend, or None."""
+    for replica_set in seen.sets:
+        trouble = _not_created(replica_set)
+        if trouble:
+            return trouble
+    for pod in seen.pods:
+        trouble = _unschedulable(pod, seen) or _container(pod)
+        if trouble:
+            return trouble
+    return None
+
+
+def describe(seen: Seen) -> str:
+    """What its pods do at the moment, for the waiting line and for an error's last state."""
+    if not seen.pods:
+        return "no pod yet"
+    return "; ".join(_describe(pod, seen.events) for pod in seen.pods)
+
+
+def _not_created(replica_set: Object) -> Trouble | None:
+    for condition in _conditions(replica_set):
+        if condition["type"] != "ReplicaFailure" or condition["status"] != "True":
+            continue
+        message = _clean(condition.get("message", ""))
+        if "exceeded quota" in message:
+            return Trouble(
+                "does not fit into the namespace's quota",
+                message,
+                "kubectl describe quota; remove what is not needed, or ask for a larger quota",
+            )
+        if "violates PodSecurity" in message or "security context constraint" in message:
+            return Trouble(
+                "is not admitted: its pod asks for rights that this namespace does not give",
+                message,
+                "use the kit's manifests unchanged: they fit the level restricted and "
+                "OpenShift's restricted-v2",
+            )
+        return Trouble("gets no pod", message, "kubectl describe replicaset")
+    return None
+
+
+def _unschedulable(pod: Object, seen: Seen) -> Trouble | None:
+    for condition in _conditions(pod):
+        if condition["type"] != "PodScheduled" or condition["status"] != "False":
+            continue
+        message = _clean(condition.get("message", ""))
+        reasons = [event.get("reason") for event in _events_of(pod, seen.events)]
+        if any(reason in SCALING for reason in reasons):
+            return None
+        if "persistentvolumeclaim" in message.lower() or "volume" in message.lower():
+            return _volume(pod, seen, message)
+        if "nvidia.com/gpu" in message:
+            return Trouble(
+                "waits for a GPU, and no node has one free",
+                message,
+                "run 01_add_gpu_nodes, or take the CPU: a model without one is chosen where no "
+                "node offers nvidia.com/gpu",
+            )
+        if "Insufficient" in message:
+            return Trouble(
+                "does not fit on any node",
+                message,
+                "free some CPU or memory on the cluster's nodes, or add a node",
+            )
+        if "taint" in message or "affinity" in message or "selector" in message:
+            return Trouble(
+                "is not allowed on any node",
+                message,
+                "kubectl get nodes --show-labels; kubectl describe node",
+            )
+    return None
+
+
+def _volume(pod: Object, seen: Seen, message: str) -> Trouble | None:
+    """A claim that nothing will bind; one that is being provisioned is waited for."""
+    volumes = pod["spec"].get("volumes") or []
+    claims = [v["persistentVolumeClaim"] for v in volumes if "persistentVolumeClaim" in v]
+    names = {claim["claimName"] for claim in claims}
+    for claim in seen.claims:
+        if claim["metadata"]["name"] not in names or claim["status"].get("phase") == "Bound":
+            continue
+        for event in _events_of(claim, seen.events):
+            said = _clean(event.get("message", ""))
+            if event.get("reason") == "ProvisioningFailed" or "no storage class is set" in said:
+                return Trouble(
+                    f"waits for its volume {claim['metadata']['name']}, and nothing provides it",
+                    f"{said}; {message}",
+                    "kubectl get storageclass; name one in the notebook's STORAGE_CLASS, or make "
+                    "one the default",
+                )
+    return None
+
+
+def _container(pod: Object) -> Trouble | None:
+    name = pod["metadata"]["name"]
+    for one in _statuses(pod):
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        ended = (one.get("state") or {}).get("terminated") or {}
+        last = (one.get("lastState") or {}).get("terminated") or {}
+        reason, message = waiting.get("reason", ""), _clean(waiting.get("message", ""))
+        if reason in IMAGE:
+            return Trouble(
+                "cannot pull its image",
+                f"{one['image']}: {message or reason}",
+                "is the name right, and may the cluster reach that registry? A registry that wants "
+                "a login needs a pull secret; Docker Hub limits anonymous pulls",
+            )
+        if reason in CONFIG:
+            return Trouble(
+                "cannot be started by its node",
+                f"{reason}: {message}",
+                f"kubectl describe pod {name}",
+            )
+        if "OOMKilled" in (ended.get("reason"), last.get("reason")):
+            limit = _limit(pod, one["name"])
+            return Trouble(
+                f"was ended because it used more memory than its limit{limit}",
+                f"OOMKilled, started {one.get('restartCount', 0) + 1} times",
+                "raise the memory limit in its manifest, or take a smaller model",
+                *(name, one["name"], not ended),
+            )
+        if reason == "CrashLoopBackOff":
+            code = last.get("exitCode")
+            return Trouble(
+                "ends again and again",
+                f"exit code {code}, started {one.get('restartCount', 0) + 1} times",
+                f"its log says why: kubectl logs {name} --previous",
+                *(name, one["name"], True),
+            )
+    return None
+
+
+def _statuses(pod: Object) -> list[Object]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _describe(pod: Object, events: Sequence[Object]) -> str:
+    status = pod.get("status") or {}
+    said = []
+    for one in _statuses(pod):
+        state = one.get("state") or {}
+        if "waiting" in state:
+            said.append(f"{one['name']}: {state['waiting'].get('reason', 'waiting')}")
+        elif "running" in state:
+            ready = "ready" if one.get("ready") else "running, not ready yet"
+            again = one.get("restartCount", 0)
+            said.append(f"{one['name']}: {ready}" + (f", restarted {again} times" if again else ""))
+        elif state.get("terminated", {}).get("exitCode"):
+            said.append(f"{one['name']}: ended with {state['terminated']['exitCode']}")
+    text = ", ".join(said) or str(status.get("phase", "unknown"))
+    for condition in _conditions(pod):
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            text += f": {_clean(condition.get('message', ''))}"
+    warnings = [e for e in _events_of(pod, events) if e.get("type") == "Warning"]
+    if warnings:
+        newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or ""))
+        text += f" ({newest.get('reason')}: {_clean(newest.get('message', ''))})"
+    return f"pod {pod['metadata']['name']} {text}"
+
+
+def _events_of(thing: Object, events: Iterable[Object]) -> list[Object]:
+    uid = thing["metadata"].get("uid")
+    return [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]
+
+
+def _conditions(thing: Object) -> list[Object]:
+    return (thing.get("status") or {}).get("conditions") or []
+
+
+def _limit(pod: Object, container: str) -> str:
+    for one in pod["spec"]["containers"]:
+        if one["name"] == container:
+            limit = ((one.get("resources") or {}).get("limits") or {}).get("memory")
+            return f" of {limit}" if limit else ""
+    return ""
+
+
+def _clean(text: str) -> str:
+    return " ".join(text.split())[:400]
