@@ -81,7 +81,7 @@ class Node:
         control_plane.start(place, authority)
         say("starting the node")
         worker.start(place, authority)
-        images.add_pause(place.ctr, place.go, PAUSE)
+        images.add_pause(place, PAUSE)
         wait_for(
             "the node to be Ready",
             lambda: _ready(self.kubeconfig) or NotYet("not Ready yet"),
@@ -90,7 +90,7 @@ class Node:
             log=place.process("kubelet").log_tail,
         )
         say("starting DNS")
-        dns.add(place.ctr, place.go, self.kubeconfig, DNS)
+        dns.add(place, self.kubeconfig, DNS)
         rollout = ("rollout", "status", "deployment/coredns", "--timeout=60s")
         kubectl(self.kubeconfig, "--namespace=kube-system", *rollout)
 
