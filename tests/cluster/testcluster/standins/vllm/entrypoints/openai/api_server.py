@@ -70,6 +70,8 @@ def main() -> None:
     import xllamacpp
 
     print(f"INFO api_server.py: serving {sys.argv[1:]}", flush=True)
+    # As a container's first process it would not even notice SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     server = xllamacpp.Server(parameters(options()))
     print("INFO: Application startup complete.", flush=True)
     try:
