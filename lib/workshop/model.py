@@ -73,21 +73,26 @@ def serve_model(
             deployed = target.adopt(PART, endpoint)
             target.remember("model name", chosen)
             return deployed
-        part = Part(
-            PART,
-            PORT,
-            settings={
-                "name": NAME,
-                "context": CONTEXT,
-                "max_tokens": MAX_TOKENS,
-                **({"model": model} if model else {}),
-            },
-            secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
-            credential=CREDENTIAL,
-        )
+        part = part_of(target, model)
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
         return deployed
+
+
+def part_of(target: Target, model: str = "") -> Part:
+    """What the model's server must be."""
+    return Part(
+        PART,
+        PORT,
+        settings={
+            "name": NAME,
+            "context": CONTEXT,
+            "max_tokens": MAX_TOKENS,
+            **({"model": model} if model else {}),
+        },
+        secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
+        credential=CREDENTIAL,
+    )
 
 
 def model_name(target: Target) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -18,7 +18,7 @@ from workshop.cluster.transport import Object
 from workshop.cluster.watching import Watching
 from workshop.errors import SettingsError, StepMissing
 from workshop.masked import Secret
-from workshop.progress import Stages
+from workshop.progress import Stages, stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
@@ -35,13 +35,20 @@ class ClusterTarget:
     Args:
         settings: Where reports go.
         api: The cluster.
+        recipes: What each part is, by part name; the kit's own when left out.
     """
 
     name = "cluster"
 
-    def __init__(self, settings: Settings, api: Api) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        api: Api,
+        recipes: Mapping[str, recipes.Recipe] | None = None,
+    ) -> None:
         self.settings = settings
         self.api = api
+        self._recipes = recipes
         self.memory = Memory(api)
         self._watching = Watching(api)
         self._reach = Reach(api, self.memory)
@@ -73,7 +80,7 @@ class ClusterTarget:
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         self._namespace(stage)
-        plan = recipes.plan(part, self.api)
+        plan = recipes.plan(part, self.api, self._recipes)
         action = self._apply(part, plan, stage)
         rollout = Rollout(self.api, self._watching, part.name, plan)
         way = Way.of(plan, part)
@@ -96,6 +103,13 @@ class ClusterTarget:
         stage(f"ready at {endpoint.peer_url} ({action})")
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
+
+    def begin(self, part: Part) -> bool:
+        """Apply a part's objects; the notebook that deploys it waits for them."""
+        with stages(part.name) as stage:
+            self._namespace(stage)
+            self._apply(part, recipes.plan(part, self.api, self._recipes), stage)
+        return True
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
@@ -150,7 +164,7 @@ class ClusterTarget:
     def status(self) -> Table[PartStatus]:
         """One line a part that was deployed or taken over."""
         rows: Table[PartStatus] = Table()
-        if self.api.get("v1", "Namespace", self.api.namespace) is None:
+        if not self.api.has_namespace():
             return rows
         facts = self._facts()
         for name in PROCESSES:
@@ -218,13 +232,15 @@ class ClusterTarget:
             return "created"
         if not was:
             return "changed"
-        ready = (before.get("status") or {}).get("availableReplicas", 0)
-        return "reused" if ready else "restarted"
+        if (before.get("status") or {}).get("availableReplicas", 0):
+            return "reused"
+        # One that never was ready was begun ahead of its notebook, or by one that was interrupted.
+        return "restarted" if read(self._facts(), _fact(part.name)) else "created"
 
     def _namespace(self, stage: Stages | None) -> None:
         """Make the namespace, unless it is there."""
         name = self.api.namespace
-        if self.api.get("v1", "Namespace", name) is not None:
+        if self.api.has_namespace():
             return
         if stage:
             stage(f"making the namespace {name}")
