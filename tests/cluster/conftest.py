@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 import pytest
-from testcluster import mounts
+from testcluster import mounts, openshift
 from testcluster.node import FOLDER, Node
 from testcluster.place import Place
 from testcluster.programs import Missing
@@ -39,3 +39,17 @@ def node(say: Callable[[str], None]) -> Iterator[Node]:
 def place(node: Node, say: Callable[[str], None]) -> Place:
     """Where the node lives; to give it images."""
     return node.place(say)
+
+
+@pytest.fixture(scope="module")
+def openshift_node(
+    request: pytest.FixtureRequest, node: Node, place: Place, say: Callable[[str], None]
+) -> Iterator[Node]:
+    """The node as an OpenShift, booted anew for one module; those after it find a plain one.
+
+    A module that wants the older Llama Stack operator sets ``GENERATION = "llamastack"``.
+    """
+    node.up(say)
+    openshift.up(node, place, say, generation=getattr(request.module, "GENERATION", "ogx"))
+    yield node
+    node.up(say)
