@@ -80,13 +80,10 @@ REFUSED = {
             "metadata": {"name": "one", "namespace": "default"},
             "spec": {
                 "to": {"kind": "Service", "name": "x"},
-                "tls": {
-                    "termination": "passthrough",
-                    "insecureEdgeTerminationPolicy": "Allow",
-                },
+                "tls": {"termination": "edges"},
             },
         },
-        "cannot have both spec.tls.termination: passthrough",
+        "termination: Unsupported value",
     ),
     "a machine set with labels in no known place": (
         {

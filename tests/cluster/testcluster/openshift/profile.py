@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from testcluster.kubectl import apply
 from testcluster.node import Node
-from testcluster.openshift import crds
+from testcluster.openshift import crds, kserve, names
 from testcluster.openshift.crds import Generation
 from testcluster.place import Place
 
 Say = Callable[[str], None]
+
+NAMESPACES = (names.APPLICATIONS, names.MACHINES, names.MARKETPLACE, names.MANAGED)
+"""What an OpenShift has, of that which the profile needs."""
 
 
 def up(
@@ -26,3 +31,11 @@ def up(
     """
     say("adding OpenShift's kinds")
     crds.install(node.kubeconfig, generation)
+    apply(node.kubeconfig, *map(namespace, NAMESPACES))
+    say("starting KServe")
+    kserve.start(place, node.kubeconfig, say, headless=headless)
+
+
+def namespace(name: str) -> dict[str, Any]:
+    """A namespace, as ``kubectl apply`` wants it."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
