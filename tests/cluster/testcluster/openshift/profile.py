@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from testcluster import images
 from testcluster.kubectl import apply
 from testcluster.node import Node
-from testcluster.openshift import crds, kserve, names
+from testcluster.openshift import crds, kserve, names, starting
 from testcluster.openshift.crds import Generation
 from testcluster.place import Place
 
 Say = Callable[[str], None]
+
+PROXY_GO = Path(__file__).with_name("auth_proxy.go")
 
 NAMESPACES = (names.APPLICATIONS, names.MACHINES, names.MARKETPLACE, names.MANAGED)
 """What an OpenShift has, of that which the profile needs."""
@@ -32,6 +36,10 @@ def up(
     say("adding OpenShift's kinds")
     crds.install(node.kubeconfig, generation)
     apply(node.kubeconfig, *map(namespace, NAMESPACES))
+    proxy = images.compiled(place.go, "auth-proxy", PROXY_GO.read_text())
+    images.add(place.ctr, names.PROXY_IMAGE, {"/auth-proxy": proxy}, entrypoint=("/auth-proxy",))
+    say("starting OpenShift's operators")
+    starting.start(place, node.kubeconfig)
     say("starting KServe")
     kserve.start(place, node.kubeconfig, say, headless=headless)
 
