@@ -19,7 +19,7 @@ PROJECT = "attendee-1"
 
 
 @pytest.fixture(scope="module")
-def node(openshift_node: Node, place: Place) -> Node:
+def cluster(openshift_node: Node, place: Place) -> Node:
     """The OpenShift, with a project and its images."""
     help_.add_servers(place)
     help_.namespace(openshift_node, PROJECT)
@@ -41,7 +41,7 @@ def config_map(name: str, labels: dict[str, str]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
 
 
-def test_ogx_sees_only_what_is_labelled_for_it(node: Node) -> None:
+def test_ogx_sees_only_what_is_labelled_for_it(cluster: Node) -> None:
     """It fails while the ConfigMap has no label, and is Ready soon after it has one."""
     override = {"name": "config", "key": "config.yaml"}
     env = [{"name": "VLLM_TLS_VERIFY", "value": "false"}]
@@ -50,23 +50,23 @@ def test_ogx_sees_only_what_is_labelled_for_it(node: Node) -> None:
         overrideConfig=override,
         workload={"storage": {"size": "1Gi"}, "overrides": {"env": env}},
     )
-    apply(node.kubeconfig, config_map("config", {}), server, namespace=PROJECT)
-    one = until(node, PROJECT, ("ogxserver", "agent"), phase("Failed"))
+    apply(cluster.kubeconfig, config_map("config", {}), server, namespace=PROJECT)
+    one = until(cluster, PROJECT, ("ogxserver", "agent"), phase("Failed"))
     assert 'configmaps "config" not found' in one["status"]["conditions"][0]["message"]
-    apply(node.kubeconfig, config_map("config", {"ogx.io/watch": "true"}), namespace=PROJECT)
-    one = until(node, PROJECT, ("ogxserver", "agent"), answered)
+    apply(cluster.kubeconfig, config_map("config", {"ogx.io/watch": "true"}), namespace=PROJECT)
+    one = until(cluster, PROJECT, ("ogxserver", "agent"), answered)
     status = one["status"]
     assert status["serviceURL"] == f"http://agent-service.{PROJECT}.svc.cluster.local:8321"
     assert status["version"]["serverVersion"] == "0.0.1"
     assert conditions(one)["StorageReady"] == "True"
-    told = json.loads(raw(node, PROJECT, "agent-service", "http", "/"))
+    told = json.loads(raw(cluster, PROJECT, "agent-service", "http", "/"))
     found = dict(pair.split("=", 1) for pair in told["env"])
     assert found["HF_HOME"] == "/.ogx"
     assert found["VLLM_TLS_VERIFY"] == "false"
-    assert raw(node, PROJECT, "agent-service", "http", f"/read?file={found['OGX_CONFIG']}") == (
+    assert raw(cluster, PROJECT, "agent-service", "http", f"/read?file={found['OGX_CONFIG']}") == (
         "version: 2\n"
     )
-    (container,) = shown(node, PROJECT, "deployment", "agent")["spec"]["template"]["spec"][
+    (container,) = shown(cluster, PROJECT, "deployment", "agent")["spec"]["template"]["spec"][
         "containers"
     ]
     assert container["name"] == "ogx"
@@ -95,8 +95,8 @@ def deployment(name: str, account: str = "default", **context: Any) -> dict[str,
     }
 
 
-def first_user(node: Node) -> int:
-    meta = shown(node, PROJECT, "namespace", PROJECT)["metadata"]
+def first_user(cluster: Node) -> int:
+    meta = shown(cluster, PROJECT, "namespace", PROJECT)["metadata"]
     return int(meta["annotations"]["openshift.io/sa.scc.uid-range"].split("/")[0])
 
 
@@ -104,11 +104,11 @@ def available(one: dict[str, Any]) -> bool | None:
     return conditions(one).get("Available") == "True" or None
 
 
-def test_a_pod_without_a_user_gets_the_namespaces_first(node: Node) -> None:
-    apply(node.kubeconfig, deployment("plain"), namespace=PROJECT)
-    until(node, PROJECT, ("deployment", "plain"), available)
-    (pod,) = shown(node, PROJECT, "pods", "-l", "app=plain")["items"]
-    user = first_user(node)
+def test_a_pod_without_a_user_gets_the_namespaces_first(cluster: Node) -> None:
+    apply(cluster.kubeconfig, deployment("plain"), namespace=PROJECT)
+    until(cluster, PROJECT, ("deployment", "plain"), available)
+    (pod,) = shown(cluster, PROJECT, "pods", "-l", "app=plain")["items"]
+    user = first_user(cluster)
     assert user >= 1000650000
     assert pod["spec"]["securityContext"]["fsGroup"] == user
     assert pod["metadata"]["annotations"]["openshift.io/scc"] == "restricted-v2"
@@ -120,17 +120,17 @@ def test_a_pod_without_a_user_gets_the_namespaces_first(node: Node) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     url = f"/api/v1/namespaces/{PROJECT}/pods/{pod['metadata']['name']}:8080/proxy"
-    told = kubectl(node.kubeconfig, "get", "--raw", f"{url}/").stdout
+    told = kubectl(cluster.kubeconfig, "get", "--raw", f"{url}/").stdout
     assert json.loads(told)["uid"] == user
     path = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"
-    bundle = kubectl(node.kubeconfig, "get", "--raw", f"{url}/read?file={path}").stdout
-    assert bundle == (node.folder / "openshift" / "service-ca" / "ca.crt").read_text()
+    bundle = kubectl(cluster.kubeconfig, "get", "--raw", f"{url}/read?file={path}").stdout
+    assert bundle == (cluster.folder / "openshift" / "service-ca" / "ca.crt").read_text()
 
 
 @pytest.mark.parametrize("field", ["runAsUser", "fsGroup"])
-def test_a_pod_with_a_fixed_user_is_refused(node: Node, field: str) -> None:
+def test_a_pod_with_a_fixed_user_is_refused(cluster: Node, field: str) -> None:
     name = f"fixed-{field.lower()}"
-    apply(node.kubeconfig, deployment(name, **{field: 1001}), namespace=PROJECT)
+    apply(cluster.kubeconfig, deployment(name, **{field: 1001}), namespace=PROJECT)
 
     def refusal(one: dict[str, Any]) -> str | None:
         failed = [
@@ -138,12 +138,12 @@ def test_a_pod_with_a_fixed_user_is_refused(node: Node, field: str) -> None:
         ]
         return failed[0] if failed else None
 
-    said = until(node, PROJECT, ("deployment", name), lambda o: o.get("status") and refusal(o))
+    said = until(cluster, PROJECT, ("deployment", name), lambda o: o.get("status") and refusal(o))
     assert "unable to validate against any security context constraint" in said
     assert field in said
 
 
-def test_an_account_that_may_use_any_user_may(node: Node) -> None:
+def test_an_account_that_may_use_any_user_may(cluster: Node) -> None:
     rbac = "rbac.authorization.k8s.io"
     role = {"apiGroup": rbac, "kind": "ClusterRole", "name": "system:openshift:scc:anyuid"}
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "free"}}
@@ -155,5 +155,5 @@ def test_an_account_that_may_use_any_user_may(node: Node) -> None:
         "subjects": [{"kind": "ServiceAccount", "name": "free"}],
     }
     pod = deployment("free", "free", runAsUser=1001, fsGroup=1001)
-    apply(node.kubeconfig, account, binding, pod, namespace=PROJECT)
-    until(node, PROJECT, ("deployment", "free"), available)
+    apply(cluster.kubeconfig, account, binding, pod, namespace=PROJECT)
+    until(cluster, PROJECT, ("deployment", "free"), available)

@@ -19,7 +19,7 @@ HOST = f"model-predictor.{PROJECT}.svc.cluster.local"
 
 
 @pytest.fixture(scope="module")
-def node(openshift_node: Node, place: Place) -> Node:
+def cluster(openshift_node: Node, place: Place) -> Node:
     """The OpenShift, with a project and two models: one behind tokens, one open."""
     help_.add_servers(place)
     help_.namespace(openshift_node, PROJECT)
@@ -99,52 +99,52 @@ def token(account: str, may_get: str) -> list[dict[str, Any]]:
     ]
 
 
-def curl(node: Node, service: str, url: str, *words: str) -> str:
+def curl(cluster: Node, service: str, url: str, *words: str) -> str:
     """Ask a Service's pod from the node, by the name that its certificate is for."""
-    (pod,) = shown(node, PROJECT, "pods", "-l", f"app=isvc.{service}")["items"]
+    (pod,) = shown(cluster, PROJECT, "pods", "-l", f"app=isvc.{service}")["items"]
     host, port = url.split("/")[2].split(":")
-    where = f"--resolve={host}:{port}:{pod['status']['podIP']}"
-    trusted = f"--cacert={node.folder}/openshift/service-ca/ca.crt"
-    shape = "--write-out=\n%{http_code}"
-    argv = [*ENTER, "curl", "-sS", "--max-time", "10", where, trusted, shape, *words, url]
+    where = ("--resolve", f"{host}:{port}:{pod['status']['podIP']}")
+    trusted = ("--cacert", f"{cluster.folder}/openshift/service-ca/ca.crt")
+    shape = ("-sS", "--max-time", "10", "--write-out", "\n%{http_code}")
+    argv = [*ENTER, "curl", *shape, *where, *trusted, *words, url]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-def secret(node: Node, account: str) -> str:
+def secret(cluster: Node, account: str) -> str:
     template = "--template={{.data.token | base64decode}}"
     words = ("-n", PROJECT, "get", "secret", f"token-{account}", template)
-    return kubectl(node.kubeconfig, *words).stdout
+    return kubectl(cluster.kubeconfig, *words).stdout
 
 
-def test_the_addresses_are_those_that_answer(node: Node) -> None:
-    protected = shown(node, PROJECT, "isvc", "model")["status"]
+def test_the_addresses_are_those_that_answer(cluster: Node) -> None:
+    protected = shown(cluster, PROJECT, "isvc", "model")["status"]
     assert protected["url"] == protected["address"]["url"] == f"https://{HOST}:8443"
-    opened = shown(node, PROJECT, "isvc", "open")["status"]
+    opened = shown(cluster, PROJECT, "isvc", "open")["status"]
     assert opened["address"]["url"] == f"http://open-predictor.{PROJECT}.svc.cluster.local:8080"
-    spec = shown(node, PROJECT, "service", "model-predictor")["spec"]
+    spec = shown(cluster, PROJECT, "service", "model-predictor")["spec"]
     assert [(port["name"], port["port"]) for port in spec["ports"]] == [("https", 8443)]
     assert spec["clusterIP"] == "None"
 
 
-def test_a_token_opens_it_and_nothing_else_does(node: Node) -> None:
+def test_a_token_opens_it_and_nothing_else_does(cluster: Node) -> None:
     url = f"https://{HOST}:8443/v1/version"
-    assert curl(node, "model-predictor", url).endswith("401")
-    wrong = "--header=authorization: Bearer wrong"
-    assert curl(node, "model-predictor", url, wrong).endswith("401")
-    stranger = f"--header=authorization: Bearer {secret(node, 'stranger')}"
-    assert curl(node, "model-predictor", url, stranger).endswith("403")
-    reader = f"--header=authorization: Bearer {secret(node, 'reader')}"
-    told = curl(node, "model-predictor", url, reader)
+    assert curl(cluster, "model-predictor", url).endswith("401")
+    wrong = ("--header", "authorization: Bearer wrong")
+    assert curl(cluster, "model-predictor", url, *wrong).endswith("401")
+    stranger = ("--header", f"authorization: Bearer {secret(cluster, 'stranger')}")
+    assert curl(cluster, "model-predictor", url, *stranger).endswith("403")
+    reader = ("--header", f"authorization: Bearer {secret(cluster, 'reader')}")
+    told = curl(cluster, "model-predictor", url, *reader)
     assert '"version":"0.0.1"' in told
     assert told.endswith("200")
 
 
-def test_what_was_added_stays_and_the_controller_rests(node: Node) -> None:
+def test_what_was_added_stays_and_the_controller_rests(cluster: Node) -> None:
     """A change of the model goes through KServe's controller, and the proxy is still there."""
-    before = shown(node, PROJECT, "deployment", "model-predictor")
+    before = shown(cluster, PROJECT, "deployment", "model-predictor")
     patch = '{"spec":{"predictor":{"model":{"env":[{"name":"A","value":"b"}]}}}}'
     words = ("-n", PROJECT, "patch", "isvc", "model", "--type=merge", "-p", patch)
-    kubectl(node.kubeconfig, *words)
+    kubectl(cluster.kubeconfig, *words)
 
     def changed(one: dict[str, Any]) -> dict[str, Any] | None:
         fresh = one["metadata"]["generation"] == before["metadata"]["generation"] + 1
@@ -152,19 +152,19 @@ def test_what_was_added_stays_and_the_controller_rests(node: Node) -> None:
         replaced = one["status"].get("updatedReplicas") == one["status"].get("replicas")
         return one if fresh and done and replaced and conditions(one)["Available"] else None
 
-    after = until(node, PROJECT, ("deployment", "model-predictor"), changed)
+    after = until(cluster, PROJECT, ("deployment", "model-predictor"), changed)
     containers = {c["name"]: c for c in after["spec"]["template"]["spec"]["containers"]}
     assert list(containers) == ["kserve-container", "kube-rbac-proxy"]
     assert containers["kserve-container"]["env"] == [{"name": "A", "value": "b"}]
-    settled = shown(node, PROJECT, "deployment", "model-predictor")
+    settled = shown(cluster, PROJECT, "deployment", "model-predictor")
     assert settled["metadata"]["generation"] == after["metadata"]["generation"]
-    spec = shown(node, PROJECT, "service", "model-predictor")["spec"]
+    spec = shown(cluster, PROJECT, "service", "model-predictor")["spec"]
     assert [port["port"] for port in spec["ports"]] == [8443]
 
 
-def test_metrics_are_collected_from_every_model(node: Node) -> None:
-    found = shown(node, PROJECT, "servicemonitor", "open-metrics")
+def test_metrics_are_collected_from_every_model(cluster: Node) -> None:
+    found = shown(cluster, PROJECT, "servicemonitor", "open-metrics")
     assert found["metadata"]["labels"]["monitoring.opendatahub.io/scrape"] == "true"
     (endpoint,) = found["spec"]["endpoints"]
-    service = shown(node, PROJECT, "service", "open-metrics")
+    service = shown(cluster, PROJECT, "service", "open-metrics")
     assert endpoint["port"] == service["spec"]["ports"][0]["name"]

@@ -5,12 +5,32 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from testcluster.openshift.api import Api, Object
-from testcluster.pki import Authority
+from testcluster.pki import Authority, private
 
 ASKS = "service.beta.openshift.io/serving-cert-secret-name"
 SIGNED = "service.beta.openshift.io/serving-cert-signed-by"
 BUNDLE = "openshift-service-ca.crt"
+
+
+def kept(folder: Path, common: str) -> Authority:
+    """An authority whose key stays the same when its process is started again."""
+    file = folder / "ca.key"
+    if file.exists():
+        key = serialization.load_pem_private_key(file.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return Authority(folder, common, key)
+    authority = Authority(folder, common)
+    pem = authority.key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    private(file, pem)
+    return authority
 
 
 class Certificates:
@@ -18,7 +38,7 @@ class Certificates:
 
     def __init__(self, api: Api, folder: Path) -> None:
         self.api = api
-        self.authority = Authority(folder / "service-ca", "openshift-service-serving-signer")
+        self.authority = kept(folder / "service-ca", "openshift-service-serving-signer")
         self.bundle = self.authority.file.read_text()
         self.spread: set[str] = set()
 

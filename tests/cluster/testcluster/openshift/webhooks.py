@@ -126,7 +126,7 @@ def review_answer(hook: Hook, request: Object) -> Object:
     try:
         hook.change(after, request)
     except Refused as refused:
-        LOG.info("refused %s %s: %s", request["resource"]["resource"], request["name"], refused)
+        LOG.info("refused one of %s: %s", request["resource"]["resource"], refused)
         return answer | {"allowed": False, "status": {"code": 403, "message": str(refused)}}
     changes = [
         {"op": "add", "path": f"/{field}", "value": value}
