@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from testcluster import mounts
+from testcluster import mounts, openshift
 from testcluster.node import FOLDER, Node
 from testcluster.place import Place
 from testcluster.programs import Missing
@@ -60,3 +60,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["WORKSHOP_HOME"]
     else:
         os.environ["WORKSHOP_HOME"] = before
+
+
+@pytest.fixture(scope="module")
+def openshift_node(
+    request: pytest.FixtureRequest, node: Node, place: Place, say: Callable[[str], None]
+) -> Iterator[Node]:
+    """The node as an OpenShift, booted anew for one module; those after it find a plain one.
+
+    A module that wants the older Llama Stack operator sets ``GENERATION = "llamastack"``.
+    """
+    node.up(say)
+    openshift.up(node, place, say, generation=getattr(request.module, "GENERATION", "ogx"))
+    yield node
+    node.up(say)
