@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workshop import llama_stack, model, mongodb
+from workshop import llama_stack, mcp_server, model, mongodb
 from workshop.target import Part, Target
 
 
 def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Begin the model, the embedder and the database where their notebooks are run.
+    """Begin the model, the embedder, the database and its MCP server, if their notebooks are run.
 
     Args:
         target: Where.
@@ -32,4 +32,9 @@ def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[s
     if store is not None:
         size = str(store.get("STORAGE_SIZE", mongodb.STORAGE))
         parts.append(mongodb.part_of(target, size, str(store.get("STORAGE_CLASS", ""))))
-    return [part.name for part in parts if target.begin(part)]
+    begun = {part.name: target.begin(part) for part in parts}
+    database = begun.get(mongodb.PART)
+    if database is not None and "05" in parameters:
+        # It starts without the database, and connects to it when it is asked.
+        begun[mcp_server.PART] = target.begin(mcp_server.part_of(target, database))
+    return [name for name, endpoint in begun.items() if endpoint is not None]

@@ -90,7 +90,7 @@ class Reach:
         Raises:
             PartFailed: Its credential or its CA is not where the cluster keeps it.
         """
-        inside = f"{way.scheme}://{self._host(way)}:{self._service_port(way)}"
+        inside = self.peer(way).url
         credential = self._credential(way)
         if self._api.inside:
             url = inside
@@ -113,6 +113,12 @@ class Reach:
             also=also,
             inside=inside,
             server_name=self._host(way) if way.scheme == "https" and not routed else "",
+        )
+
+    def peer(self, way: Way) -> Endpoint:
+        """How other parts reach it, whether it runs already or not; without its credential."""
+        return Endpoint(
+            f"{way.scheme}://{self._host(way)}:{self._service_port(way)}", user=way.user
         )
 
     def _host(self, way: Way) -> str:
@@ -172,8 +178,10 @@ class Reach:
     def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
         kept = self._api.get("v1", "ConfigMap", name, namespace)
         text = ((kept or {}).get("data") or {}).get(key)
-        if not text:
-            return None
+        return self.ca_file(name, text) if text else None
+
+    def ca_file(self, name: str, text: str) -> Path:
+        """A file with this CA, for as long as this process lives."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="workshop-ca-")
         path = Path(self._folder.name) / f"{name}.pem"

@@ -104,12 +104,13 @@ class ClusterTarget:
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
 
-    def begin(self, part: Part) -> bool:
+    def begin(self, part: Part) -> Endpoint | None:
         """Apply a part's objects; the notebook that deploys it waits for them."""
         with stages(part.name) as stage:
             self._namespace(stage)
-            self._apply(part, recipes.plan(part, self.api, self._recipes), stage)
-        return True
+            plan = recipes.plan(part, self.api, self._recipes)
+            self._apply(part, plan, stage)
+        return self._reach.peer(Way.of(plan, part))
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
@@ -125,7 +126,12 @@ class ClusterTarget:
         facts = self._facts()
         given = read(facts, _given(name))
         if given is not None:
-            return Endpoint(given, token=self.memory.kept(_given(name)))
+            ca = read(facts, _given(name) + " ca")
+            return Endpoint(
+                given,
+                token=self.memory.kept(_given(name)),
+                ca_file=self._reach.ca_file(name, ca) if ca else None,
+            )
         kept = read(facts, _fact(name))
         if kept is None:
             raise StepMissing(
