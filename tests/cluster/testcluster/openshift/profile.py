@@ -9,7 +9,7 @@ from typing import Any
 from testcluster import images
 from testcluster.kubectl import apply
 from testcluster.node import Node
-from testcluster.openshift import crds, kserve, names, starting
+from testcluster.openshift import crds, kserve, names, routes, starting
 from testcluster.openshift.crds import Generation
 from testcluster.place import Place
 
@@ -40,6 +40,7 @@ def up(
     images.add(place.ctr, names.PROXY_IMAGE, {"/auth-proxy": proxy}, entrypoint=("/auth-proxy",))
     say("starting OpenShift's operators")
     starting.start(place, node.kubeconfig)
+    routes.start(place)
     say("starting KServe")
     kserve.start(place, node.kubeconfig, say, headless=headless)
 
