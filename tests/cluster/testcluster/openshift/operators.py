@@ -19,7 +19,9 @@ import httpx
 from testcluster.openshift.api import Api
 from testcluster.openshift.certificates import Certificates
 from testcluster.openshift.constraints import Constraints
+from testcluster.openshift.lifecycle import Lifecycle
 from testcluster.openshift.llama_stack import LlamaStack
+from testcluster.openshift.machines import MachineApi
 from testcluster.openshift.routes import Router
 from testcluster.openshift.serving import LABEL, Serving
 from testcluster.openshift.starting import READY, folder
@@ -66,12 +68,16 @@ def main() -> None:
     )
     constraints.start()
     router.start()
+    lifecycle = Lifecycle(api)
+    lifecycle.start()
     (own / READY).touch()
     controllers: tuple[Callable[[], None], ...] = (
         certificates.reconcile,
         serving.reconcile,
         LlamaStack(api).reconcile,
         router.reconcile,
+        MachineApi(api).reconcile,
+        lifecycle.reconcile,
     )
     pause = threading.Event()
     while not pause.wait(EVERY):
