@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from testcluster.place import NODE, SLOT
-
-DOMAIN = f"cluster-{SLOT}.workshop.test"
-APPS = f"apps.{DOMAIN}"
-"""Below it lie the host names of Routes. Pods resolve them; this machine must be told: every one
-of them is at ``ROUTER``."""
+from testcluster.place import APPS as APPS
+from testcluster.place import NODE
 
 ROUTER = NODE
-"""The router's address: ports 80 and 443."""
+"""The router's address: ports 80 and 443, for every host name below ``APPS``."""
 
 APPLICATIONS = "redhat-ods-applications"
 """Where OpenShift AI's own parts run."""

@@ -19,7 +19,10 @@ import httpx
 from testcluster.openshift.api import Api
 from testcluster.openshift.certificates import Certificates
 from testcluster.openshift.constraints import Constraints
+from testcluster.openshift.lifecycle import Lifecycle
 from testcluster.openshift.llama_stack import LlamaStack
+from testcluster.openshift.machines import MachineApi
+from testcluster.openshift.routes import Router
 from testcluster.openshift.serving import LABEL, Serving
 from testcluster.openshift.starting import READY, folder
 from testcluster.openshift.webhooks import Hook, serve
@@ -40,6 +43,7 @@ def main() -> None:
     constraints = Constraints(api)
     serving = Serving(api)
     certificates = Certificates(api, own)
+    router = Router(api, own, Path(sys.argv[1]))
     both = ("CREATE", "UPDATE")
     serve(
         api,
@@ -48,6 +52,7 @@ def main() -> None:
             "namespaces": Hook(
                 constraints.namespace, ("namespaces",), ("",), both, everywhere=True
             ),
+            "routes": Hook(router.route, ("routes",), ("route.openshift.io",), both),
             "pods": Hook(constraints.pod, ("pods",), ("",)),
             "deployments": Hook(
                 serving.deployment, ("deployments",), ("apps",), both, labelled=LABEL
@@ -62,11 +67,17 @@ def main() -> None:
         },
     )
     constraints.start()
+    router.start()
+    lifecycle = Lifecycle(api)
+    lifecycle.start()
     (own / READY).touch()
     controllers: tuple[Callable[[], None], ...] = (
         certificates.reconcile,
         serving.reconcile,
         LlamaStack(api).reconcile,
+        router.reconcile,
+        MachineApi(api).reconcile,
+        lifecycle.reconcile,
     )
     pause = threading.Event()
     while not pause.wait(EVERY):

@@ -9,7 +9,7 @@ from typing import Any
 from testcluster import images
 from testcluster.kubectl import apply
 from testcluster.node import Node
-from testcluster.openshift import crds, kserve, names, starting
+from testcluster.openshift import crds, installed, kserve, names, routes, starting
 from testcluster.openshift.crds import Generation
 from testcluster.place import Place
 
@@ -36,10 +36,12 @@ def up(
     say("adding OpenShift's kinds")
     crds.install(node.kubeconfig, generation)
     apply(node.kubeconfig, *map(namespace, NAMESPACES))
+    installed.install(node.kubeconfig)
     proxy = images.compiled(place.go, "auth-proxy", PROXY_GO.read_text())
     images.add(place, names.PROXY_IMAGE, {"/auth-proxy": proxy}, entrypoint=("/auth-proxy",))
     say("starting OpenShift's operators")
     starting.start(place, node.kubeconfig)
+    routes.start(place)
     say("starting KServe")
     kserve.start(place, node.kubeconfig, say, headless=headless)
 
