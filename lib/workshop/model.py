@@ -65,7 +65,7 @@ def serve_model(
         if url:
             settings = Settings.from_env()
             endpoint = Endpoint(
-                _base(url), token=settings.model_token, ca_file=settings.model_ca_file
+                address(url), token=settings.model_token, ca_file=settings.model_ca_file
             )
             stage(f"asking {endpoint.url} for its models")
             chosen = _choose(endpoint, name, min(timeout, PATIENCE))
@@ -145,7 +145,8 @@ def _ready(endpoint: Endpoint) -> object:
         raise
 
 
-def _base(url: str) -> str:
+def address(url: str) -> str:
+    """An endpoint's address as the kit keeps it: without ``/v1``, and without a password in it."""
     base = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     try:
         parts = urlsplit(base)
