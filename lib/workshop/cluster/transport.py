@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workshop.cluster import refusals
+from workshop.cluster import official, refusals
 from workshop.cluster.refusals import Refused, Unreachable
 from workshop.errors import SettingsError
 from workshop.wait import NotYet, wait_for
@@ -156,9 +156,8 @@ class Transport:
         user: str = "",
     ) -> Any:
         import urllib3
-        from kubernetes.client.exceptions import ApiException
-        from kubernetes.config import ConfigException
 
+        client = official.pieces()
         self.requests += 1
         headers = {"Accept": accept}
         if body:
@@ -179,7 +178,7 @@ class Transport:
             )
             if timeout[1] == ANSWER:
                 answer.read(cache_content=True)
-        except ApiException as error:
+        except client.ApiException as error:
             if not error.status:
                 raise self._away(error) from error
             raw = error.body or str(error.reason)
@@ -187,7 +186,7 @@ class Transport:
             raise refusals.refused(
                 error.status, text, what=what, where=self.where, sent=body
             ) from error
-        except ConfigException as error:
+        except client.config.ConfigException as error:
             raise SettingsError(
                 "The login for the cluster cannot be used.",
                 where=self.url,
