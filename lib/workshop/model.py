@@ -11,7 +11,7 @@ from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import stages
 from workshop.settings import Settings
-from workshop.target import Deployed, Endpoint, Part, Target
+from workshop.target import Deployed, Endpoint, Offer, Part, Target
 from workshop.wait import NotYet
 
 PART = "model"
@@ -42,9 +42,9 @@ def serve_model(
     model: str = "",
     timeout: float = 300.0,
 ) -> Deployed:
-    """Serve the default model, or take the user's own endpoint.
+    """Serve the default model, or take an endpoint: the user's own, or one that is offered here.
 
-    That endpoint's token comes from the environment variable ``MODEL_TOKEN``, and the CA of its
+    The token of the user's comes from the environment variable ``MODEL_TOKEN``, and the CA of its
     certificate from ``MODEL_CA_FILE``: a parameter would be written into the executed notebook.
 
     Args:
@@ -62,15 +62,12 @@ def serve_model(
         PartTooSlow: It was not ready in time.
     """
     with stages("Model") as stage:
-        if url:
-            settings = Settings.from_env()
-            endpoint = Endpoint(
-                address(url), token=settings.model_token, ca_file=settings.model_ca_file
-            )
-            stage(f"asking {endpoint.url} for its models")
-            chosen = _choose(endpoint, name, min(timeout, PATIENCE))
-            stage(f"using {chosen}")
-            deployed = target.adopt(PART, endpoint)
+        offer = _yours(url) if url else None if model else target.offered(PART)
+        if offer:
+            stage(f"asking {offer.endpoint.url} for its models")
+            chosen = _choose(offer.endpoint, name or offer.name, min(timeout, PATIENCE))
+            stage(f"using {chosen}" + ("" if url else ", which is offered to this namespace"))
+            deployed = target.adopt(PART, offer.endpoint)
             target.remember("model name", chosen)
             return deployed
         part = Part(
@@ -143,6 +140,11 @@ def _ready(endpoint: Endpoint) -> object:
         if error.kind in ("refused", "busy", "timeout", "protocol"):
             return NotYet(error.state or error.what)
         raise
+
+
+def _yours(url: str) -> Offer:
+    settings = Settings.from_env()
+    return Offer(Endpoint(address(url), settings.model_token, ca_file=settings.model_ca_file))
 
 
 def address(url: str) -> str:

@@ -173,11 +173,13 @@ class Reach:
     def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
         kept = self._api.get("v1", "ConfigMap", name, namespace)
         text = ((kept or {}).get("data") or {}).get(key)
-        if not text:
-            return None
+        return self.ca_file(name, text) if text else None
+
+    def ca_file(self, name: str, text: str) -> Path:
+        """A file with this CA, as long as this process lives."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="workshop-ca-")
-        path = Path(self._folder.name) / f"{name}.pem"
+        path = Path(self._folder.name) / f"{name.replace(' ', '-')}.pem"
         path.write_text(text, encoding="utf-8")
         return path
 
