@@ -69,7 +69,7 @@ def argv(*arguments: str) -> list[str]:
 
 
 def environment(node: Node, token: str) -> dict[str, str]:
-    mine = {"KUBECONFIG": str(node.kubeconfig), "MODEL_TOKEN": token, "MODEL_CA_FILE": ""}
+    mine = {"KUBECONFIG": str(node.kubeconfig), "MODEL_TOKEN": token}
     return os.environ | mine
 
 
@@ -305,7 +305,10 @@ def test_a_shared_model_does_not_go_unsaid(
     ):
         refused = run(node, *arguments)
         assert refused.returncode == 1
-        assert "This room shares a model, which these arguments would take away." in refused.stderr
+        assert (
+            "This room shares a model, and these arguments leave something of it out."
+            in refused.stderr
+        )
         assert said in refused.stderr
     assert run(node, *made, *MODEL, token=TOKEN + "-2").returncode == 0
     kept = api.get("v1", "Secret", "agent-workshop-room", "shared-2")
@@ -318,19 +321,18 @@ def test_a_shared_model_does_not_go_unsaid(
 
 
 def test_a_notebook_takes_the_shared_model_and_cleaning_up_leaves_the_room(
-    node: Node, prefix: Callable[[str], str], openai_server: ModuleType, tmp_path: Path
+    node: Node,
+    prefix: Callable[[str], str],
+    openai_server: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = prefix("offer")
     pem, ca = openai_server.certificate(tmp_path)
     with openai_server.OpenAIServer(token=TOKEN, certificate=pem) as server:
         offered = ("--model-url", server.url, "--model-name", "granite-8b")
-        done = subprocess.run(
-            argv("--attendees", "1", "--prefix", name, *offered),
-            env=environment(node, TOKEN) | {"MODEL_CA_FILE": str(ca)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        monkeypatch.setenv("MODEL_CA_FILE", str(ca))
+        done = run(node, "--attendees", "1", "--prefix", name, *offered, token=TOKEN)
         assert done.returncode == 0, done.stdout + done.stderr
         mine = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "offer-1"}
         target = ClusterTarget(Settings(), connect(mine))
@@ -348,9 +350,10 @@ def test_a_notebook_takes_the_shared_model_and_cleaning_up_leaves_the_room(
         assert serve_model(other).action == "adopted"
     other.clean_up(data=True)
     again = run(node, "--attendees", "1", "--prefix", name, *offered, token=TOKEN)
-    # The CA was not given again; all else is there as it was.
-    assert rows(again)[0].split()[2:] == ["changed", *rows(again)[0].split()[3:5], "yes", "OK"]
-    assert again.returncode == 0
+    assert rows(again)[0].split()[2] == "unchanged"
+    monkeypatch.delenv("MODEL_CA_FILE")
+    refused = run(node, "--attendees", "1", "--prefix", name, *offered, token=TOKEN)
+    assert "its model has a CA, and MODEL_CA_FILE is not set" in refused.stderr
 
 
 def test_the_token_stands_in_the_secrets_alone(

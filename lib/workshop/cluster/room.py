@@ -81,8 +81,10 @@ class Preparing:
         if self.found.offers and not without_model:
             if model is None:
                 raise self._unsaid("it offers a model, and --model-url is not given")
-            if self.found.tokens and model.token is None:
+            if "token" in self.found.kept and model.token is None:
                 raise self._unsaid("its model has a token, and MODEL_TOKEN is not set")
+            if "ca" in self.found.kept and not model.ca:
+                raise self._unsaid("its model has a CA, and MODEL_CA_FILE is not set")
         return self.found
 
     def make(self, *, without: Sequence[str] = ()) -> None:
@@ -223,10 +225,10 @@ class Preparing:
 
     def _unsaid(self, state: str) -> SettingsError:
         return SettingsError(
-            "This room shares a model, which these arguments would take away.",
+            "This room shares a model, and these arguments leave something of it out.",
             where=self._api.url,
             state=state,
-            hint="repeat them, with MODEL_TOKEN in the environment; or say --no-model",
+            hint="say again what the model is; or --no-model, if it shall go",
         )
 
 

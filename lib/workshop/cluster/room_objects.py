@@ -264,10 +264,12 @@ def checked(room: Room) -> Room:
 def is_right(wanted: Object, found: Object) -> bool:
     """Whether all that is wanted of an object is so. What the cluster has added does not count.
 
-    Lists must be equally long: one subject more is one too many. Kind and version are those by
-    which it was listed, and stand in no listed object.
+    Lists must be equally long: one subject more is one too many, and so is one key of a Secret.
+    Kind and version are those by which it was listed, and stand in no listed object.
     """
     content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
+    if "data" in content and set(content["data"]) != set(found.get("data") or {}):
+        return False
     return _within(content, found)
 
 

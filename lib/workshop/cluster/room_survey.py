@@ -19,7 +19,8 @@ class Found:
         ending: The names of namespaces that are being deleted.
         extra: The names of the room's namespaces above the last attendee.
         right: Kind and number of each object that is as it shall be.
-        offers: Kind and name of each object that offers a model, by namespace.
+        offers: The namespaces in which a model is offered.
+        kept: What is known of that model: ``url``, ``name``, ``token``, ``ca``.
     """
 
     ours: set[int] = field(default_factory=set)
@@ -28,7 +29,7 @@ class Found:
     extra: list[str] = field(default_factory=list)
     right: set[tuple[str, int]] = field(default_factory=set)
     offers: list[str] = field(default_factory=list)
-    tokens: int = 0
+    kept: set[str] = field(default_factory=set)
 
 
 def survey(api: Api, room: Room) -> Found:
@@ -44,7 +45,7 @@ def survey(api: Api, room: Room) -> Found:
                 continue
             if kind == "Secret":
                 found.offers.append(meta["namespace"])
-                found.tokens += "token" in (thing.get("data") or {})
+                found.kept |= set(thing.get("data") or {})
             if (api_version, kind) in room.kinds and is_right(room.build(kind, number), thing):
                 found.right.add((kind, number))
     return found
