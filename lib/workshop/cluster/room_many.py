@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,12 +88,24 @@ def for_all[Item](
     if not items:
         return
     stage(f"{what}: {len(items)}")
+    over = threading.Event()
+
+    def guarded(item: Item) -> None:
+        if over.is_set():
+            return
+        try:
+            do(item)
+        except BaseException:
+            over.set()
+            raise
+
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="room")
     shown = time.monotonic()
     try:
-        for done, _ in enumerate(pool.map(do, items), 1):
+        for done, _ in enumerate(pool.map(guarded, items), 1):
             if time.monotonic() - shown >= SHOWN:
                 stage.waiting(f"{what}: {done} of {len(items)}")
                 shown = time.monotonic()
     finally:
+        over.set()
         pool.shutdown(cancel_futures=True)
