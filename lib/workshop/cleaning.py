@@ -10,7 +10,7 @@ from workshop.target import Target
 def clean_up(target: Target, *, delete_data: bool = False) -> list[str]:
     """Stop all parts and remove what they left; the data too when ``delete_data``."""
     with stages("Clean-up") as stage:
-        removed = target.clean_up(data=delete_data)
+        removed = target.clean_up(data=delete_data, stage=stage)
         for name in removed:
             stage(f"removed {name}")
         return removed

@@ -14,6 +14,11 @@ from workshop.wait import NotYet, wait_for
 
 FACT = "runbooks' vector store"
 
+UPLOADED = ".txt"
+"""The ending under which a runbook is uploaded. Llama Stack 0.7.3 goes by the ending, and knows
+``.md`` only where there is a file ``/etc/mime.types``: without one, as in small images, it takes a
+runbook for empty."""
+
 PROBED = 12
 CHUNKS = 4
 """A search gives at most 50 results: room for four chunks of each file that is looked for."""
@@ -94,7 +99,7 @@ def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
         found = client.vector_stores.search(vector_store_id=store, query=query, max_num_results=3)
     except clients.api_error(client) as error:
         raise clients.explained(error, endpoint, "The runbooks cannot be searched.") from error
-    return [str(hit.filename) for hit in found.data]
+    return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in found.data]
 
 
 def _digest(files: list[Path]) -> str:
@@ -142,7 +147,7 @@ def _create(
     )
     ids = [
         client.files.create(
-            file=(file.name, file.read_bytes(), "text/markdown"), purpose="assistants"
+            file=(file.stem + UPLOADED, file.read_bytes(), "text/plain"), purpose="assistants"
         ).id
         for file in files
     ]

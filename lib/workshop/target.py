@@ -177,8 +177,11 @@ class Target(Protocol):
     def stop(self, name: str | None = None) -> list[str]:
         """Stop one part, or all of them last first; gives the names that were stopped."""
 
-    def clean_up(self, *, data: bool) -> list[str]:
-        """Remove all that the kit made here, its data too when ``data``; gives what was removed."""
+    def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
+        """Remove all that the kit made here, its data too when ``data``; gives what was removed.
+
+        ``stage`` shows what is waited for.
+        """
 
     def leftovers(self) -> list[str]:
         """What the kit made here and is still there."""

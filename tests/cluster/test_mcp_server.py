@@ -29,7 +29,7 @@ NAMESPACE = "attendee-1"
 @pytest.fixture(scope="module")
 def deployed(node: Node, place: Place) -> Iterator[Endpoint]:
     """The server, reached by a forwarded port of this machine."""
-    software.add_mcp_server(place.ctr)
+    software.add_mcp_server(place)
     restricted_namespace(node.kubeconfig, NAMESPACE)
     token = Secret(secrets.token_urlsafe(32))
     content = {

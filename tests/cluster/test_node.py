@@ -71,7 +71,7 @@ def pod(name: str, *arguments: str, restricted: bool = True) -> dict[str, Any]:
 def namespace(node: Node, place: Place) -> str:
     """A namespace that takes restricted pods alone; it goes with the node."""
     binary = images.compiled(place.go, "probe", PROBE_GO)
-    images.add(place.ctr, PROBE, {"/probe": binary}, entrypoint=("/probe",))
+    images.add(place, PROBE, {"/probe": binary}, entrypoint=("/probe",))
     restricted_namespace(node.kubeconfig, "probe")
     return "probe"
 

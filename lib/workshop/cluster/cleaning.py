@@ -9,6 +9,7 @@ from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.objects import OURS, PRUNED
 from workshop.cluster.recipes import Plan
 from workshop.cluster.transport import Object
+from workshop.progress import Stages
 from workshop.wait import NotYet, wait_for
 
 GONE = 180.0
@@ -53,20 +54,26 @@ class Cleaning:
         self._await_gone(found)
         return removed
 
-    def everything(self, parts: Sequence[str], *, data: bool) -> list[str]:
+    def everything(
+        self, parts: Sequence[str], *, data: bool, stage: Stages | None = None
+    ) -> list[str]:
         """Remove all parts, in this order, and what they share; with ``data`` the volumes too."""
         if self._api.get("v1", "Namespace", self._api.namespace) is None:
             return []
         removed: list[str] = []
+        stopped: list[Object] = []
         for part in parts:
-            removed += self.remove(part)
+            found = self._found(PRUNED, f"{OURS},{objects.COMPONENT}={part}")
+            removed += self._delete(found)
+            stopped += found
+        self._await_gone(stopped, stage)
         if data:
             # Last: without the passwords, what is left in a volume could not be read any more.
             volumes = self._found([VOLUMES], OURS)
             shared = self._found(PRUNED, OURS)
             removed += self._delete([*volumes, *shared])
-            self._await_gone([*volumes, *shared])
-            removed += self._own_namespace()
+            self._await_gone([*volumes, *shared], stage)
+            removed += self._own_namespace(stage)
         else:
             removed += self._forget_facts()
         return removed
@@ -83,7 +90,7 @@ class Cleaning:
         kept = self._api.get("v1", "ConfigMap", MANAGER)
         return self._delete([{"apiVersion": "v1", "kind": "ConfigMap"} | kept] if kept else [])
 
-    def _own_namespace(self) -> list[str]:
+    def _own_namespace(self, stage: Stages | None) -> list[str]:
         """Remove the namespace if the kit made it: it goes with all that is in it."""
         namespace = self._api.get("v1", "Namespace", self._api.namespace)
         labels = (namespace or {}).get("metadata", {}).get("labels") or {}
@@ -91,7 +98,7 @@ class Cleaning:
             return []
         whole = {"apiVersion": "v1", "kind": "Namespace"} | namespace
         removed = self._delete([whole])
-        self._await_gone([whole])
+        self._await_gone([whole], stage)
         return removed
 
     def _found(self, kinds: Iterable[tuple[str, str]], selector: str) -> list[Object]:
@@ -107,7 +114,7 @@ class Cleaning:
             if self._api.delete(thing)
         ]
 
-    def _await_gone(self, things: Sequence[Object]) -> None:
+    def _await_gone(self, things: Sequence[Object], stage: Stages | None = None) -> None:
         """Wait until they are gone, and the pods of the parts that they were."""
         parts = {(t["metadata"].get("labels") or {}).get(objects.COMPONENT) for t in things}
 
@@ -127,6 +134,7 @@ class Cleaning:
                 "what was removed to be gone",
                 gone,
                 timeout=GONE,
+                stage=stage,
                 every=0.5,
                 where=self._api.where,
                 hint="kubectl get all; a finalizer whose operator is away holds an object",

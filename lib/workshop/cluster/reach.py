@@ -83,6 +83,7 @@ class Reach:
         self._memory = memory
         self._forwards: dict[tuple[str, int], Forward] = {}
         self._tokens: dict[tuple[str, str], Secret] = {}
+        self._ports: dict[str, int] = {}
         self._folder: Path | None = None
 
     def endpoint(self, way: Way, ready: Callable[[], list[Object]]) -> Endpoint:
@@ -121,14 +122,12 @@ class Reach:
 
     def _service_port(self, way: Way) -> int:
         """The port on which the Service answers. A headless one leads to the pods' own port."""
-        service = self._api.get("v1", "Service", way.service)
-        if service is None or service["spec"].get("clusterIP") == "None":
-            return way.port
-        ports = service["spec"].get("ports") or []
-        for port in ports:
-            if way.port in (port["port"], port.get("targetPort")):
-                return int(port["port"])
-        return int(ports[0]["port"]) if len(ports) == 1 else way.port
+        if way.service not in self._ports:
+            service = self._api.get("v1", "Service", way.service)
+            if service is None:
+                return way.port
+            self._ports[way.service] = _port(service, way.port)
+        return self._ports[way.service]
 
     def _forwarded(self, way: Way, port: int, ready: Callable[[], list[Object]]) -> str:
         key = (way.service, port)
@@ -185,6 +184,16 @@ class Reach:
         path = self._folder / f"{name.replace(' ', '-')}.pem"
         path.write_text(text, encoding="utf-8")
         return path
+
+
+def _port(service: Object, wanted: int) -> int:
+    if service["spec"].get("clusterIP") == "None":
+        return wanted
+    ports = service["spec"].get("ports") or []
+    for port in ports:
+        if wanted in (port["port"], port.get("targetPort")):
+            return int(port["port"])
+    return int(ports[0]["port"]) if len(ports) == 1 else wanted
 
 
 def admitted(route: Object | None) -> str:

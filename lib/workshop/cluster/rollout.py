@@ -48,7 +48,7 @@ class Rollout:
     def pods(self) -> list[Object]:
         """The pods that are ready now, whichever settings they have."""
         found = trouble.current(self._watching.all("v1", "Pod"), self._plan.pods, "")
-        return [pod for pod in found if _is_ready(pod)]
+        return [pod for pod in found if trouble.is_ready(pod)]
 
     def log(self) -> list[str]:
         """The last lines of its newest pod."""
@@ -207,8 +207,3 @@ def guarded(probe: Callable[[], object], rollout: Rollout) -> object:
     except WorkshopError:
         rollout.state()
         raise
-
-
-def _is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

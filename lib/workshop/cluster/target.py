@@ -202,9 +202,9 @@ class ClusterTarget:
                 stopped.append(part)
         return stopped
 
-    def clean_up(self, *, data: bool) -> list[str]:
+    def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
-        return Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data)
+        return Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data, stage=stage)
 
     def leftovers(self) -> list[str]:
         """What carries the kit's label and is still there, kept data left out."""

@@ -77,6 +77,11 @@ def carries(thing: Object, digest: str) -> bool:
     )
 
 
+def is_ready(pod: Object) -> bool:
+    """Whether it takes requests."""
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in _conditions(pod))
+
+
 def find(seen: Seen) -> Trouble | None:
     """The first trouble that waiting would not mend, or None."""
     for replica_set in seen.sets:
@@ -233,7 +238,8 @@ def _describe(pod: Object, events: Sequence[Object]) -> str:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             text += f": {_clean(condition.get('message', ''))}"
     warnings = [e for e in _events_of(pod, events) if e.get("type") == "Warning"]
-    if warnings:
+    # What was once amiss with a pod that is ready now is of no use to anybody.
+    if warnings and not is_ready(pod):
         newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or ""))
         text += f" ({newest.get('reason')}: {_clean(newest.get('message', ''))})"
     return f"pod {pod['metadata']['name']} {text}"

@@ -190,7 +190,7 @@ class LocalTarget:
                 stopped.append(part)
         return stopped
 
-    def clean_up(self, *, data: bool) -> list[str]:
+    def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
         """Stop everything; remove logs and control files, and the data too when ``data``."""
         removed = [f"process {name}" for name in self.stop()]
         for name in PROCESSES:

@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.notebooks).absolute() if options.notebooks else settings.notebooks
 
     def known() -> list[Secret]:
-        return _known_secrets(settings)
+        own = [settings.model_token] if settings.model_token else []
+        return target.secrets() + own
 
     steps = assign(
         select(find(folder), wanted),
@@ -56,11 +57,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 UP = ("running", "yours")
-
-
-def _known_secrets(settings: Settings) -> list[Secret]:
-    own = [settings.model_token] if settings.model_token else []
-    return State(settings.state).secrets() + own
 
 
 def status(options: argparse.Namespace) -> int:

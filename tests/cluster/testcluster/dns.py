@@ -7,6 +7,7 @@ from typing import Any
 
 from testcluster import images
 from testcluster.kubectl import apply
+from testcluster.place import Place
 
 IMAGE = "registry.test/coredns:1"
 PORT = 1053
@@ -31,9 +32,9 @@ cluster.local:{PORT} in-addr.arpa:{PORT} {{
 """
 
 
-def add(ctr: images.Ctr, programs: Path, kubeconfig: Path, address: str) -> None:
+def add(place: Place, kubeconfig: Path, address: str) -> None:
     """Make the image, and apply what runs it at this address."""
-    images.add(ctr, IMAGE, {"/coredns": programs / "coredns"}, entrypoint=("/coredns",))
+    images.add(place, IMAGE, {"/coredns": place.go / "coredns"}, entrypoint=("/coredns",))
     apply(kubeconfig, *_objects(address))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workshop.wait import NotYet, wait_for
 
-from testcluster import control_plane, dns, images, mounts, worker
+from testcluster import control_plane, dns, images, mounts, volumes, worker
 from testcluster.kubectl import kubectl
 from testcluster.pki import Authority
 from testcluster.place import (
@@ -38,6 +38,7 @@ FOLDER = Path(f"/var/tmp/{NAMESPACE}-test-cluster")  # noqa: S108 - mode 0700
 """Where the slot's node is. Short: containerd's sockets lie below it."""
 
 STOPPED = (
+    *("haproxy", "operators", "kserve-manager", volumes.PROCESS),
     *("kubelet", "kube-proxy", "containerd"),
     *("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"),
 )
@@ -81,7 +82,7 @@ class Node:
         control_plane.start(place, authority)
         say("starting the node")
         worker.start(place, authority)
-        images.add_pause(place.ctr, place.go, PAUSE)
+        images.add_pause(place, PAUSE)
         wait_for(
             "the node to be Ready",
             lambda: _ready(self.kubeconfig) or NotYet("not Ready yet"),
@@ -89,8 +90,9 @@ class Node:
             every=0.5,
             log=place.process("kubelet").log_tail,
         )
+        volumes.start(place, self.kubeconfig)
         say("starting DNS")
-        dns.add(place.ctr, place.go, self.kubeconfig, DNS)
+        dns.add(place, self.kubeconfig, DNS)
         rollout = ("rollout", "status", "deployment/coredns", "--timeout=60s")
         kubectl(self.kubeconfig, "--namespace=kube-system", *rollout)
 

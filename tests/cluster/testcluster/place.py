@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +59,30 @@ class Place:
         """The control folder of a program."""
         return process(self.folder, name)
 
-    def start(self, name: str, *arguments: str, program: Path | None = None) -> None:
+    def start(
+        self,
+        name: str,
+        *arguments: str,
+        program: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         """Start a program inside the network namespace."""
         command = Command(
             argv=(*OPEN, *ENTER, str(program or self.go / name), *arguments),
-            env=self.env,
+            env=self.env | dict(env or {}),
             cwd=self.folder,
             ports={"main": 0},
         )
         self.process(name).start(command, fingerprint="1")
+
+    def start_python(self, name: str, module: str, *arguments: str, kubeconfig: Path) -> None:
+        """Start a module of this package, with this account, inside the network namespace."""
+        env = {
+            "KUBECONFIG": str(kubeconfig),
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self.start(name, "-m", module, *arguments, program=Path(sys.executable), env=env)
 
     def ctr(self, *arguments: str) -> None:
         """Containerd's own client, in Kubernetes' namespace of images."""

@@ -1,33 +1,180 @@
 """Images with the real software, under the very names that the manifests use.
 
-No container registry is asked: what goes in is what the kit's own set-up has installed.
+No container registry is asked: what goes in is what the kit's own set-up has installed. Stand-ins
+are llama.cpp's server in vLLM's place and FerretDB in MongoDB's, each behind the command line and
+the environment of what it stands for.
 """
 
 from __future__ import annotations
 
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from workshop import pins
-from workshop.local.setup import locate
+from workshop.cluster.recipes.llama_stack import IMAGES as LLAMA_STACK
+from workshop.local.programs import llamacpp
+from workshop.local.setup import ensure, locate
 
-from testcluster import images
+from testcluster import images, programs
+from testcluster.place import Place
 
 MCP_SERVER = f"docker.io/mongodb/mongodb-mcp-server:{pins.MCP_SERVER}"
+MONGODB = "docker.io/library/mongo:8.0.26"
+VLLM = (
+    "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.21.0",
+    "docker.io/vllm/vllm-openai:v0.21.0",
+)
+MONGOSH = "2.12.0"
+STANDINS = Path(__file__).with_name("standins")
+
+MONGOD_GO = """package main
+
+// The entry point of MongoDB's image, as far as the manifests use it, with FerretDB behind it.
+
+import (
+	"os"
+	"strings"
+	"syscall"
+)
+
+func given(name string) string {
+	if file := os.Getenv(name + "_FILE"); file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			panic(err)
+		}
+		return strings.TrimSpace(string(text))
+	}
+	return os.Getenv(name)
+}
+
+func main() {
+	env := []string{
+		"FERRETDB_HANDLER=sqlite",
+		"FERRETDB_LISTEN_ADDR=:27017",
+		"FERRETDB_SQLITE_URL=file:/data/db/",
+		"FERRETDB_STATE_DIR=/data/db",
+		"FERRETDB_DEBUG_ADDR=:28017",
+		"FERRETDB_TELEMETRY=disable",
+		"FERRETDB_TEST_ENABLE_NEW_AUTH=true",
+		"FERRETDB_SETUP_USERNAME=" + given("MONGO_INITDB_ROOT_USERNAME"),
+		"FERRETDB_SETUP_PASSWORD=" + given("MONGO_INITDB_ROOT_PASSWORD"),
+		"FERRETDB_SETUP_DATABASE=admin",
+	}
+	panic(syscall.Exec("/usr/local/bin/ferretdb", []string{"ferretdb"}, env))
+}
+"""
 
 
-def add_mcp_server(ctr: images.Ctr) -> None:
+def add_mcp_server(place: Place) -> None:
     """The official MCP server, as npm has it, on Node."""
     node, index = locate("node"), locate("mcp-server")
     modules = index.parents[3]
     inside = f"/app/node_modules/{index.relative_to(modules)}"
     files = {"/app/node_modules": modules, **program("/usr/local/bin/node", node)}
-    images.add(ctr, MCP_SERVER, files, entrypoint=("/usr/local/bin/node", inside))
+    images.add(place, MCP_SERVER, files, entrypoint=("/usr/local/bin/node", inside))
+
+
+def add_mongodb(place: Place) -> None:
+    """FerretDB in MongoDB's place, with the real mongosh."""
+    files = {
+        "/usr/local/bin/docker-entrypoint": images.compiled(place.go, "mongod", MONGOD_GO),
+        "/usr/local/bin/ferretdb": locate("mongodb"),
+        **program("/usr/local/bin/node", locate("node")),
+        **program("/usr/bin/env", Path("/usr/bin/env")),
+        "/app/node_modules": _mongosh() / "node_modules",
+        "/usr/local/bin/mongosh": _mongosh() / "mongosh",
+    }
+    images.add(
+        place,
+        MONGODB,
+        files,
+        entrypoint=("/usr/local/bin/docker-entrypoint",),
+        env={"PATH": "/usr/local/bin:/usr/bin"},
+    )
+
+
+def add_vllm(place: Place) -> None:
+    """llama.cpp's server behind vLLM's command line, with the weights of both models."""
+    environment = locate("model-server")
+    packages = next(environment.glob("lib/python*/site-packages"))
+    files = {
+        **python(environment),
+        str(packages / "vllm"): STANDINS / "vllm",
+        str(packages / "serve_gguf.py"): llamacpp.SCRIPT,
+        "/weights/chat.gguf": locate("chat-weights"),
+        "/weights/embedding.gguf": locate("embedding-weights"),
+        "/weights/chat-template.jinja": llamacpp.TEMPLATE,
+    }
+    for name in VLLM:
+        images.add(place, name, files, entrypoint=("python3",), env=_path(environment))
+
+
+def add_llama_stack(place: Place, *names: str, server: str = "llama-stack") -> None:
+    """Llama Stack, or OGX, as PyPI has it; under these names, or the upstream image's."""
+    ensure([server], report=lambda _text: None)
+    environment = locate(server)
+    files = {**python(environment), "/tiktoken": locate("tokenizer")}
+    config = "/etc/llama-stack/config.yaml"
+    command = {
+        "llama-stack": ("llama", "stack", "run", config),
+        "ogx": ("ogx", "stack", "run", "--insecure", config),
+    }[server]
+    env = _path(environment) | {"TIKTOKEN_CACHE_DIR": "/tiktoken", "HF_HUB_OFFLINE": "1"}
+    for name in names or (LLAMA_STACK[server],):
+        images.add(place, name, files, entrypoint=command, env=env)
+
+
+def python(environment: Path) -> dict[str, Path]:
+    """A virtual environment with its interpreter and all system libraries, at the same paths."""
+    interpreter = (environment / "bin" / "python").resolve()
+    base = interpreter.parents[1]
+    modules = [*environment.rglob("*.so*"), *base.glob("lib/python*/lib-dynload/*.so")]
+    return {
+        str(environment): environment,
+        str(base / "bin"): base / "bin",
+        **{str(folder): folder for folder in base.glob("lib/python*")},
+        **{str(file): file for file in base.glob("lib/*.so*")},
+        **libraries([interpreter, *modules]),
+    }
 
 
 def program(inside: str, path: Path) -> dict[str, Path]:
     """A program of this machine with the libraries that it is linked to."""
-    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
-    found = re.findall(r"(/\S+) \(0x", listed)
-    return {inside: path.resolve(), **{name: Path(name).resolve() for name in found}}
+    return {inside: path.resolve(), **libraries([path.resolve()])}
+
+
+def libraries(paths: Iterable[Path]) -> dict[str, Path]:
+    """The system's libraries that these programs and modules are linked to."""
+    listed = subprocess.run(
+        ["ldd", *paths], capture_output=True, text=True, check=False, env={"LC_ALL": "C"}
+    ).stdout
+    found = set(re.findall(r"(/\S+) \(0x", listed))
+    return {name: Path(name).resolve() for name in found if name.startswith(("/lib", "/usr/lib"))}
+
+
+def _path(environment: Path) -> dict[str, str]:
+    return {"PATH": f"{environment}/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
+
+
+def _mongosh() -> Path:
+    """The real mongosh, from npm; installed once."""
+    folder = programs.folder() / f"mongosh-{MONGOSH}"
+    if folder.exists():
+        return folder
+    fresh = folder.with_suffix(".new")
+    fresh.mkdir(parents=True, exist_ok=True)
+    node = locate("node")
+    bundled = node.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    npm = [node, bundled] if bundled.exists() else ["npm"]
+    subprocess.run(
+        [*npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", f"mongosh@{MONGOSH}"],
+        cwd=fresh,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    (fresh / "mongosh").symlink_to("/app/node_modules/mongosh/bin/mongosh.js")
+    fresh.rename(folder)
+    return folder

@@ -1,0 +1,84 @@
+"""llama.cpp's server in vLLM's place, behind vLLM's command line.
+
+The manifests call ``python3 -m vllm.entrypoints.openai.api_server`` and pass vLLM's options; those
+that llama.cpp has a counterpart for are obeyed, and what vLLM refuses is refused here too. Which
+weights are served does not follow ``--model``: there are two files, for chat and for embeddings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import serve_gguf
+
+CHAT = "/weights/chat.gguf"
+EMBEDDING = "/weights/embedding.gguf"
+TEMPLATE = "/weights/chat-template.jinja"
+
+PARSERS = (
+    *("hermes", "llama3_json", "llama4_pythonic", "pythonic", "granite", "granite4", "mistral"),
+    *("openai", "qwen3_xml", "qwen3_coder"),
+)
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="api_server.py")
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - as vLLM does
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--served-model-name")
+    parser.add_argument("--max-model-len", type=int, default=4096)
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--runner", choices=("auto", "generate", "pooling"), default="auto")
+    parser.add_argument("--gpu-memory-utilization", type=float, default=0.9)
+    parser.add_argument("--enable-auto-tool-choice", action="store_true")
+    parser.add_argument("--tool-call-parser", choices=PARSERS)
+    parser.add_argument("--reasoning-parser")
+    parser.add_argument("--chat-template")
+    chosen = parser.parse_args()
+    if chosen.enable_auto_tool_choice and not chosen.tool_call_parser:
+        sys.exit("TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser")
+    return chosen
+
+
+def parameters(chosen: argparse.Namespace) -> Any:
+    pooling = chosen.runner == "pooling"
+    os.environ["SERVER_TOKEN"] = os.environ.pop("VLLM_API_KEY", "")
+    params = serve_gguf.parameters(
+        SimpleNamespace(
+            weights=EMBEDDING if pooling else CHAT,
+            name=chosen.served_model_name or chosen.model,
+            port=chosen.port,
+            # The embedder's runbooks are longer in this model's tokens than in the named one's.
+            context=max(chosen.max_model_len, 2048),
+            embedding=pooling,
+            chat_template=TEMPLATE,
+            max_tokens=512,
+        )
+    )
+    params.hostnames = [chosen.host]
+    params.api_keys = [key for key in params.api_keys if key]
+    return params
+
+
+def main() -> None:
+    import xllamacpp
+
+    print(f"INFO api_server.py: serving {sys.argv[1:]}", flush=True)
+    # As a container's first process it would not even notice SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    server = xllamacpp.Server(parameters(options()))
+    print("INFO: Application startup complete.", flush=True)
+    try:
+        signal.pause()
+    finally:
+        del server
+
+
+if __name__ == "__main__":
+    main()
