@@ -420,6 +420,34 @@ def test_a_room_that_is_being_removed_is_waited_for(
     assert [row.split()[2] for row in rows(done)] == ["unchanged", "created"]
 
 
+def test_a_removal_that_was_cut_goes_on_and_says_what_it_waits_for(
+    node: Node, api: Api, prefix: Callable[[str], str]
+) -> None:
+    name = prefix("held")
+    assert run(node, "--attendees", "2", "--prefix", name).returncode == 0
+    meta = {"name": "held", "namespace": "held-1", "finalizers": ["example.com/hold"]}
+    apply(node.kubeconfig, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta})
+    kubectl(node.kubeconfig, "delete", "namespace", "held-1", "--wait=false")
+    with subprocess.Popen(
+        argv("--remove", "--yes", "--prefix", name),
+        env=environment(node, ""),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "waiting for deleted namespaces to be gone: " in line:
+                assert "held-1" in line
+                break
+        free = ("--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+        kubectl(node.kubeconfig, "-n", "held-1", "patch", "configmap", "held", *free)
+        out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert out.startswith("removed Namespace held-1\nremoved Namespace held-2\n")
+    assert names(api, "held-") == []
+
+
 @pytest.mark.parametrize("answer", ["no", ""])
 def test_a_person_is_asked_before_anything_is_removed(
     node: Node, api: Api, prefix: Callable[[str], str], answer: str

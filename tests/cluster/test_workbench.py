@@ -1,7 +1,7 @@
 """The workbench's objects, against definitions of the two kinds that OpenShift AI would bring.
 
-The definitions are our own, from the fields that the notebook controller and the image API have. The
-pod inside is checked by the API server's own schema, and by its level ``restricted``.
+The definitions are our own, from the fields that the notebook controller and the image API have.
+The pod inside is checked by the API server's own schema, and by its level ``restricted``.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from workshop.cluster.api import Api
+from workshop.cluster.refusals import Refused
 from workshop.cluster.room_objects import CLUSTER_KINDS, ROOM
 from workshop.progress import Stages
 from workshop.wait import NotYet, wait_for
@@ -38,7 +39,12 @@ def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
     """
 
     def one(name: str) -> None:
-        api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        try:
+            api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        except Refused as error:
+            # It is being deleted already, as after Ctrl-C.
+            if error.code != 409:
+                raise
 
     for_all(one, names, stage, "deleting namespaces")
     wanted = set(names)
