@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -36,10 +37,11 @@ URL, TOKEN = "https://model.example.com", "not-a-real-token"
 
 @dataclass(frozen=True)
 class Timed:
-    """One command: seconds, its largest memory in MiB, requests to the API server if it says."""
+    """One command or loop: seconds, and those on a CPU of this side; memory in MiB; requests."""
 
     seconds: float
-    memory: float
+    cpu: float
+    memory: float = 0
     requests: int = 0
 
 
@@ -80,13 +82,17 @@ def measure(folder: Path) -> None:
     show(made, again, whole, single)
 
 
-def show(made: dict[int, Timed], again: dict[int, Timed], whole: float, single: float) -> None:
+def show(made: dict[int, Timed], again: dict[int, Timed], whole: Timed, single: Timed) -> None:
     """The table."""
-    ours = made[ATTENDEES].seconds
-    out(f"\n{ATTENDEES} attendees, {5 * ATTENDEES} objects, from an empty cluster")
-    out(f"  workshop room, with its checks        {ours:8.1f} s")
-    out(f"  kubectl apply, a call a namespace     {whole:8.1f} s   {whole / ours:5.1f} times")
-    out(f"  kubectl apply, a call an object       {single:8.1f} s   {single / ours:5.1f} times")
+    ours = made[ATTENDEES]
+    out(f"\n{ATTENDEES} attendees, {5 * ATTENDEES} objects       seconds   times  CPU here   times")
+    for name, other in (
+        ("workshop room, with its checks", ours),
+        ("kubectl apply, a call a namespace", whole),
+        ("kubectl apply, a call an object", single),
+    ):
+        times, busy = other.seconds / ours.seconds, other.cpu / ours.cpu
+        out(f"  {name:33} {other.seconds:8.1f} {times:7.1f} {other.cpu:9.1f} {busy:7.1f}")
     out("\nattendees  seconds  ms each  requests  each  MiB  |  again  ms each  requests")
     for size in SIZES:
         new, old = made[size], again[size]
@@ -119,7 +125,7 @@ def room(prefix: str, attendees: int) -> Timed:
     found = re.search(r"and (\d+) requests", text)
     if process.returncode or not found:
         raise SystemExit(text)
-    return Timed(seconds, usage.ru_maxrss / 1024, int(found.group(1)))
+    return Timed(seconds, on_cpu(usage), usage.ru_maxrss / 1024, int(found.group(1)))
 
 
 def write(folder: Path, prefix: str, attendees: int, *, together: bool) -> list[Path]:
@@ -135,11 +141,17 @@ def write(folder: Path, prefix: str, attendees: int, *, together: bool) -> list[
     return files
 
 
-def loop(files: list[Path]) -> float:
-    """Seconds for one ``kubectl apply`` after the other."""
-    began = time.monotonic()
+def loop(files: list[Path]) -> Timed:
+    """One ``kubectl apply`` after the other."""
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     kubectl(files)
-    return time.monotonic() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Timed(time.monotonic() - began, on_cpu(after) - on_cpu(before))
+
+
+def on_cpu(usage: resource.struct_rusage) -> float:
+    """Seconds."""
+    return usage.ru_utime + usage.ru_stime
 
 
 def kubectl(files: Iterable[Path]) -> None:
