@@ -108,6 +108,8 @@ def call(
                 url,
                 json=json,
                 headers=headers(endpoint) if authorize else {},
+                # Through a forwarded port the certificate is for the Service's name.
+                extensions={"sni_hostname": endpoint.server_name} if endpoint.server_name else {},
             )
     except httpx.HTTPError as error:
         raise unreachable(url, error, timeout) from error

@@ -159,9 +159,14 @@ def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...]) -> None:
         )
 
 
-def _deploy_embedder(target: Target, timeout: float, stage: Stages) -> Endpoint:
+def embedder_of(target: Target) -> Part:
+    """What the embedder must be."""
     token = target.secret(EMBEDDER.credential, lambda: secrets.token_urlsafe(32))
-    part = replace(EMBEDDER, secrets={"token": token})
+    return replace(EMBEDDER, secrets={"token": token})
+
+
+def _deploy_embedder(target: Target, timeout: float, stage: Stages) -> Endpoint:
+    part = embedder_of(target)
     return target.ensure(part, ready=_embedder_ready, timeout=timeout, stage=stage).endpoint
 
 

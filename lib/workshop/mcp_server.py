@@ -35,23 +35,24 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
         PartTooSlow: It was not ready in time.
     """
     with stages("MCP server") as stage:
-        part = Part(
-            PART,
-            PORT,
-            settings={
-                "read_only": True,
-                "disabled_tools": DISABLED,
-                "reader": mongodb.READER,
-            },
-            secrets={
-                "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
-                "reader password": mongodb.reader_password(target),
-            },
-            credential=CREDENTIAL,
-            needs={"mongodb": target.find(mongodb.PART)},
-            extra_ports={"monitoring": 3001},
-        )
+        part = part_of(target, target.find(mongodb.PART))
         return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+
+
+def part_of(target: Target, database: Endpoint) -> Part:
+    """What the server must be, on this database."""
+    return Part(
+        PART,
+        PORT,
+        settings={"read_only": True, "disabled_tools": DISABLED, "reader": mongodb.READER},
+        secrets={
+            "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
+            "reader password": mongodb.reader_password(target),
+        },
+        needs={"mongodb": database},
+        extra_ports={"monitoring": 3001},
+        credential=CREDENTIAL,
+    )
 
 
 def verify_mcp_server(target: Target) -> Checks:

@@ -50,7 +50,7 @@ def serve_model(
     Args:
         target: Where.
         url: An OpenAI-compatible endpoint to use instead, with or without ``/v1``.
-        name: The model's name there; may be left out when it has only one.
+        name: The model's name there, unless it has only one.
         model: On a cluster, the model that vLLM serves, such as ``Qwen/Qwen3-14B-AWQ`` or an
             ``oci://`` image; "" takes one that fits the GPU, or the CPU where there is none.
         timeout: Seconds until the model must answer.
@@ -62,7 +62,10 @@ def serve_model(
         PartTooSlow: It was not ready in time.
     """
     with stages("Model") as stage:
-        offer = _yours(url) if url else None if model else target.offered(PART)
+        offer = None if url or model else target.offered(PART)
+        if url:
+            mine = Settings.from_env()
+            offer = Offer(Endpoint(address(url), mine.model_token, ca_file=mine.model_ca_file))
         if offer:
             stage(f"asking {offer.endpoint.url} for its models")
             chosen = _choose(offer.endpoint, name or offer.name, min(timeout, PATIENCE))
@@ -70,21 +73,22 @@ def serve_model(
             deployed = target.adopt(PART, offer.endpoint)
             target.remember("model name", chosen)
             return deployed
-        part = Part(
-            PART,
-            PORT,
-            settings={
-                "name": NAME,
-                "context": CONTEXT,
-                "max_tokens": MAX_TOKENS,
-                **({"model": model} if model else {}),
-            },
-            secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
-            credential=CREDENTIAL,
-        )
+        part = part_of(target, model)
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
         return deployed
+
+
+def part_of(target: Target, model: str = "") -> Part:
+    """What the model's server must be."""
+    given = {"model": model} if model else {}
+    return Part(
+        PART,
+        PORT,
+        settings={"name": NAME, "context": CONTEXT, "max_tokens": MAX_TOKENS, **given},
+        secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
+        credential=CREDENTIAL,
+    )
 
 
 def model_name(target: Target) -> str:
@@ -140,11 +144,6 @@ def _ready(endpoint: Endpoint) -> object:
         if error.kind in ("refused", "busy", "timeout", "protocol"):
             return NotYet(error.state or error.what)
         raise
-
-
-def _yours(url: str) -> Offer:
-    settings = Settings.from_env()
-    return Offer(Endpoint(address(url), settings.model_token, ca_file=settings.model_ca_file))
 
 
 def address(url: str) -> str:

@@ -24,6 +24,8 @@ PORT = 27017
 USER, READER = "workshop", "workshop-reader"
 CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
 DATABASE = "mcp_demo"
+STORAGE = "20Gi"
+"""Of the database's volume on a cluster."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
 
@@ -42,7 +44,7 @@ class Loaded:
 def deploy_mongodb(
     target: Target,
     *,
-    storage_size: str = "20Gi",
+    storage_size: str = STORAGE,
     storage_class: str = "",
     timeout: float = 120.0,
 ) -> Deployed:
@@ -59,24 +61,29 @@ def deploy_mongodb(
         PartTooSlow: It was not ready in time.
     """
     with stages("MongoDB") as stage:
-        part = Part(
-            PART,
-            PORT,
-            settings={
-                "scheme": "mongodb",
-                "user": USER,
-                "reader": READER,
-                "storage_size": storage_size,
-                "storage_class": storage_class,
-            },
-            secrets={
-                "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
-                "reader password": reader_password(target),
-            },
-            extra_ports={"metrics": 28017},
-            credential=CREDENTIAL,
-        )
+        part = part_of(target, storage_size, storage_class)
         return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+
+
+def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
+    """What the database must be."""
+    return Part(
+        PART,
+        PORT,
+        settings={
+            "scheme": "mongodb",
+            "user": USER,
+            "reader": READER,
+            "storage_size": storage_size,
+            "storage_class": storage_class,
+        },
+        secrets={
+            "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
+            "reader password": reader_password(target),
+        },
+        extra_ports={"metrics": 28017},
+        credential=CREDENTIAL,
+    )
 
 
 def reader_password(target: Target) -> Secret:

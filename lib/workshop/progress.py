@@ -95,6 +95,13 @@ def show(thing: object) -> None:
         _display(thing)
 
 
+class Silent:
+    """Shows nothing: for work whose progress somebody else shows."""
+
+    def line(self, subject: str, text: str, *, replaces: bool) -> None:
+        """Show nothing."""
+
+
 class Terminal:
     """One line a stage on stderr; on a terminal, a waiting line is redrawn in place."""
 

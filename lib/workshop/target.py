@@ -143,6 +143,12 @@ class Target(Protocol):
             PartTooSlow: It was not ready within ``timeout`` seconds.
         """
 
+    def begin(self, part: Part) -> Endpoint | None:
+        """Begin to bring a part up, and do not wait; gives how others will reach it.
+
+        None where parts come up one by one.
+        """
+
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Take an endpoint that somebody else runs as this part."""
 

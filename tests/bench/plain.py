@@ -109,6 +109,7 @@ def model_and_stack(plain: Plain) -> str:
         STORE,
         Endpoint(local("model"), token=TOKEN),
         Endpoint(local("embedder"), token=TOKEN),
+        896,
     )
     plain.start(stack, {"main": PORTS["llama-stack"]}, local("llama-stack") + "/v1/health")
     return load_runbooks()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-from testcluster import mounts
+from testcluster import mounts, openshift
 from testcluster.node import FOLDER, Node
 from testcluster.place import Place
 from testcluster.programs import Missing
@@ -25,12 +26,19 @@ def node(say: Callable[[str], None]) -> Iterator[Node]:
     if sys.platform != "linux" or os.getuid() != 0:
         pytest.skip("a node needs Linux, and root")
     node = Node(FOLDER)
+    before = os.environ.get("KUBECONFIG")
     try:
         node.up(say)
+        # What the kit connects to, here and in the programs that the tests start.
+        os.environ["KUBECONFIG"] = str(node.kubeconfig)
         yield node
     except Missing as missing:
         pytest.skip(str(missing))
     finally:
+        if before is None:
+            os.environ.pop("KUBECONFIG", None)
+        else:
+            os.environ["KUBECONFIG"] = before
         node.down(say)
         assert mounts.left(FOLDER) == []
 
@@ -39,3 +47,30 @@ def node(say: Callable[[str], None]) -> Iterator[Node]:
 def place(node: Node, say: Callable[[str], None]) -> Place:
     """Where the node lives; to give it images."""
     return node.place(say)
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for the reports of runs, in place of the checkout's."""
+    folder = tmp_path_factory.mktemp("home")
+    before = os.environ.get("WORKSHOP_HOME")
+    os.environ["WORKSHOP_HOME"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["WORKSHOP_HOME"]
+    else:
+        os.environ["WORKSHOP_HOME"] = before
+
+
+@pytest.fixture(scope="module")
+def openshift_node(
+    request: pytest.FixtureRequest, node: Node, place: Place, say: Callable[[str], None]
+) -> Iterator[Node]:
+    """The node as an OpenShift, booted anew for one module; those after it find a plain one.
+
+    A module that wants the older Llama Stack operator sets ``GENERATION = "llamastack"``.
+    """
+    node.up(say)
+    openshift.up(node, place, say, generation=getattr(request.module, "GENERATION", "ogx"))
+    yield node
+    node.up(say)

@@ -37,7 +37,7 @@ func main() {
 @pytest.fixture(scope="module", autouse=True)
 def namespace(node: Node, place: Place) -> None:
     binary = images.compiled(place.go, "writer", WRITER_GO)
-    images.add(place.ctr, WRITER, {"/writer": binary}, entrypoint=("/writer",))
+    images.add(place, WRITER, {"/writer": binary}, entrypoint=("/writer",))
     apply(
         node.kubeconfig,
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from workshop import llama_stack
 from workshop.errors import SetupError
 from workshop.local import programs
 from workshop.local.setup import locate
 from workshop.masked import Secret
-from workshop.settings import DATA
+from workshop.settings import CHECKOUT, DATA
 from workshop.target import Endpoint
 
 STANDIN = Path(__file__).parent / "standin" / "file_search.py"
@@ -27,7 +28,8 @@ def written(server: str, folder: Path) -> dict[str, Any]:
     """The config.yaml that the kit writes for this server."""
     model = Endpoint("http://127.0.0.1:8080", token=Secret("model-token"))
     embedder = Endpoint("http://127.0.0.1:8081", token=Secret("embedder-token"))
-    part = llama_stack.part_of(server, llama_stack.VECTOR_STORES[server][0], model, embedder)
+    store = llama_stack.VECTOR_STORES[server][0]
+    part = llama_stack.part_of(server, store, model, embedder, 896)
     programs.command(part, {"main": 8321}, folder)
     config: dict[str, Any] = json.loads((folder / "config.yaml").read_text("utf-8"))
     return config
@@ -69,3 +71,20 @@ def test_a_found_runbook_reaches_the_model_without_ids_that_change(
     assert RUNBOOK in first
     assert "file_search found 1 runbook" in first
     assert len(first) < len(RUNBOOK) + 120, first
+
+
+def test_the_cluster_is_given_the_same_configuration(tmp_path: Path) -> None:
+    """Two files say it, because ``oc apply -k`` takes the manifest's as it is."""
+    here = written("llama-stack", tmp_path)
+    path = CHECKOUT / "manifests" / "llama-stack" / "base" / "config.yaml"
+    there = yaml.safe_load(path.read_text("utf-8"))
+    assert there["apis"] == here["apis"]
+    assert there["vector_stores"] == here["vector_stores"]
+    assert there["storage"]["stores"] == here["storage"]["stores"]
+    for api, providers in here["providers"].items():
+        kinds = [one["provider_type"] for one in there["providers"][api]]
+        # Milvus is put in by the recipe, when it is chosen.
+        wanted = [p["provider_type"] for p in providers if p["provider_id"] != "milvus"]
+        assert kinds == wanted, api
+    assert there["providers"]["responses"] == here["providers"]["responses"]
+    assert there["registered_resources"]["models"][0]["model_type"] == "embedding"

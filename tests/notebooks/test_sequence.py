@@ -285,7 +285,7 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     assert model
     assert embedder
     store = llama_stack.VECTOR_STORES["llama-stack"][0]
-    part = llama_stack.part_of("llama-stack", store, model, embedder)
+    part = llama_stack.part_of("llama-stack", store, model, embedder, 896)
     part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")
     stack.stop()

@@ -539,7 +539,7 @@ BREAKS: dict[str, list[Break]] = {
         swap("What you will do", "─────────────┐", "─────────────────────────────┐"),
     ],
     "parameters_are_plain_values": [
-        swap("parameters", "= 120 ", "= 2 * 60 "),
+        swap("parameters", "= 300 ", "= 5 * 60 "),
         swap("parameters", "  # how long the database may take until it answers", ""),
         swap("parameters", '"local"', '"cluster"'),
         swap("parameters", "TIMEOUT_SECONDS", "timeout_seconds"),
@@ -547,7 +547,7 @@ BREAKS: dict[str, list[Break]] = {
         tag("parameters"),
         tag(LOAD, "parameters"),
     ],
-    "parameters_are_used": [swap("deploy_mongodb(target", "timeout=TIMEOUT_SECONDS", "timeout=9")],
+    "parameters_are_used": [swap("deploy_mongodb(\n", "timeout=TIMEOUT_SECONDS", "timeout=9")],
     "connects_first": [swap("from workshop import", "connect(TARGET)", 'connect("local")')],
     "imports_exist": [swap("from workshop import", "verify_mongodb", "verify_mongo")],
     "one_checkpoint_after_the_last_deploy": [
@@ -565,7 +565,9 @@ BREAKS: dict[str, list[Break]] = {
     ],
     "cells_are_small": [
         add("exercise", "\n".join(["found"] * 15)),
-        lambda raw: [add(words, "1\n2\n3\n4")(raw) for words in ("deploy_mongodb(t", LOAD, "veri")],
+        lambda raw: [
+            add(words, "1\n2\n3\n4")(raw) for words in ("deploy_mongodb(\n", LOAD, "veri")
+        ],
     ],
     "code_is_explained": [
         drop("Each line counts the documents"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from workshop.cluster.refusals import Refused
+from workshop.cluster.refusals import Forbidden, Refused
 from workshop.cluster.transport import Object, Transport
 from workshop.errors import SettingsError
 
@@ -108,6 +108,13 @@ class Api(Transport):
             more = (found.get("metadata") or {}).get("continue", "")
             if not more:
                 return
+
+    def has_namespace(self) -> bool:
+        """Whether its namespace is there. Who may not look works in one that somebody made."""
+        try:
+            return self.get("v1", "Namespace", self.namespace) is not None
+        except Forbidden:
+            return True
 
     def apply(self, wanted: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Server-side apply; gives the object as it is then.

@@ -8,6 +8,7 @@ from workshop.cluster import objects, trouble
 from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.objects import OURS, PRUNED
 from workshop.cluster.recipes import Plan
+from workshop.cluster.refusals import Forbidden
 from workshop.cluster.transport import Object
 from workshop.progress import Stages
 from workshop.wait import NotYet, wait_for
@@ -58,7 +59,7 @@ class Cleaning:
         self, parts: Sequence[str], *, data: bool, stage: Stages | None = None
     ) -> list[str]:
         """Remove all parts, in this order, and what they share; with ``data`` the volumes too."""
-        if self._api.get("v1", "Namespace", self._api.namespace) is None:
+        if not self._api.has_namespace():
             return []
         removed: list[str] = []
         stopped: list[Object] = []
@@ -80,7 +81,7 @@ class Cleaning:
 
     def left(self) -> list[str]:
         """What still carries the kit's label; volumes and the kit's Secret hold data."""
-        if self._api.get("v1", "Namespace", self._api.namespace) is None:
+        if not self._api.has_namespace():
             return []
         found = self._found([*PRUNED, PODS], OURS)
         shared = ("Secret", MANAGER)
@@ -92,7 +93,10 @@ class Cleaning:
 
     def _own_namespace(self, stage: Stages | None) -> list[str]:
         """Remove the namespace if the kit made it: it goes with all that is in it."""
-        namespace = self._api.get("v1", "Namespace", self._api.namespace)
+        try:
+            namespace = self._api.get("v1", "Namespace", self._api.namespace)
+        except Forbidden:
+            return []
         labels = (namespace or {}).get("metadata", {}).get("labels") or {}
         if namespace is None or labels.get(objects.MANAGED_BY) != MANAGER:
             return []

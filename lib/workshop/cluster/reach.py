@@ -92,7 +92,7 @@ class Reach:
         Raises:
             PartFailed: Its credential or its CA is not where the cluster keeps it.
         """
-        inside = f"{way.scheme}://{self._host(way)}:{self._service_port(way)}"
+        inside = self.peer(way).url
         credential = self._credential(way)
         if self._api.inside:
             url = inside
@@ -115,6 +115,12 @@ class Reach:
             also=also,
             inside=inside,
             server_name=self._host(way) if way.scheme == "https" and not routed else "",
+        )
+
+    def peer(self, way: Way) -> Endpoint:
+        """How other parts reach it, whether it runs already or not; without its credential."""
+        return Endpoint(
+            f"{way.scheme}://{self._host(way)}:{self._service_port(way)}", user=way.user
         )
 
     def _host(self, way: Way) -> str:
@@ -177,11 +183,11 @@ class Reach:
         return self.ca_file(name, text) if text else None
 
     def ca_file(self, name: str, text: str) -> Path:
-        """A file with this CA, as long as this process lives."""
+        """A file with this CA, for as long as this process lives."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="workshop-ca-"))
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        path = self._folder / f"{name.replace(' ', '-')}.pem"
+        path = self._folder / f"{name}.pem"
         path.write_text(text, encoding="utf-8")
         return path
 

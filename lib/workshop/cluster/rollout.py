@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from workshop.cluster import trouble
 from workshop.cluster.api import Api
-from workshop.cluster.recipes import Plan
+from workshop.cluster.recipes import ROUTE, Plan
 from workshop.cluster.refusals import Refused, Unreachable
 from workshop.cluster.transport import Object
 from workshop.cluster.trouble import Seen, Trouble
@@ -74,7 +74,25 @@ class Rollout:
         for job in self._plan.jobs:
             if not self._has_succeeded(job):
                 return NotYet(f"the job {job} is not done yet")
-        return True
+        return self._routed()
+
+    def _routed(self) -> object:
+        """Whether the router serves the part's Route."""
+        name = self._plan.route
+        if not name:
+            return True
+        for route in self._watching.all(*ROUTE):
+            if route["metadata"]["name"] != name:
+                continue
+            for ingress in (route.get("status") or {}).get("ingress") or []:
+                for condition in ingress.get("conditions") or []:
+                    if condition["type"] == "Admitted" and condition["status"] == "True":
+                        return True
+                    if condition["type"] == "Admitted":
+                        said = f"{condition.get('reason')}: {condition.get('message')}"
+                        hint = f"kubectl describe route {name}; another Route may have its host"
+                        raise self._failed(Trouble("has a Route that was refused", said, hint))
+        return NotYet(f"no router has admitted the Route {name} yet")
 
     def _deployment(self) -> Object | None:
         for deployment in self._watching.all("apps/v1", "Deployment"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -18,7 +18,7 @@ from workshop.cluster.transport import Object
 from workshop.cluster.watching import Watching
 from workshop.errors import SettingsError, StepMissing
 from workshop.masked import Secret
-from workshop.progress import Stages
+from workshop.progress import Stages, stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
@@ -35,13 +35,20 @@ class ClusterTarget:
     Args:
         settings: Where reports go.
         api: The cluster.
+        recipes: What each part is, by part name; the kit's own when left out.
     """
 
     name = "cluster"
 
-    def __init__(self, settings: Settings, api: Api) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        api: Api,
+        recipes: Mapping[str, recipes.Recipe] | None = None,
+    ) -> None:
         self.settings = settings
         self.api = api
+        self._recipes = recipes
         self.memory = Memory(api)
         self._watching = Watching(api)
         self._reach = Reach(api, self.memory)
@@ -73,7 +80,7 @@ class ClusterTarget:
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         self._namespace(stage)
-        plan = recipes.plan(part, self.api)
+        plan = recipes.plan(part, self.api, self._recipes)
         action = self._apply(part, plan, stage)
         rollout = Rollout(self.api, self._watching, part.name, plan)
         way = Way.of(plan, part)
@@ -97,6 +104,14 @@ class ClusterTarget:
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
 
+    def begin(self, part: Part) -> Endpoint | None:
+        """Apply a part's objects; the notebook that deploys it waits for them."""
+        with stages(part.name) as stage:
+            self._namespace(stage)
+            plan = recipes.plan(part, self.api, self._recipes)
+            self._apply(part, plan, stage)
+        return self._reach.peer(Way.of(plan, part))
+
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
         self.stop(name)
@@ -115,12 +130,8 @@ class ClusterTarget:
         facts = self._facts()
         given = read(facts, _given(name))
         if given is not None:
-            ca = read(facts, _given(name) + " ca")
-            return Endpoint(
-                given,
-                token=self.memory.kept(_given(name)),
-                ca_file=self._reach.ca_file(_given(name), ca) if ca else None,
-            )
+            token, ca = self.memory.kept(_given(name)), read(facts, _given(name) + " ca")
+            return Endpoint(given, token, ca_file=self._reach.ca_file(name, ca) if ca else None)
         kept = read(facts, _fact(name))
         if kept is None:
             raise StepMissing(
@@ -159,7 +170,7 @@ class ClusterTarget:
     def status(self) -> Table[PartStatus]:
         """One line a part that was deployed or taken over."""
         rows: Table[PartStatus] = Table()
-        if self.api.get("v1", "Namespace", self.api.namespace) is None:
+        if not self.api.has_namespace():
             return rows
         facts = self._facts()
         for name in PROCESSES:
@@ -227,13 +238,15 @@ class ClusterTarget:
             return "created"
         if not was:
             return "changed"
-        ready = (before.get("status") or {}).get("availableReplicas", 0)
-        return "reused" if ready else "restarted"
+        if (before.get("status") or {}).get("availableReplicas", 0):
+            return "reused"
+        # One that never was ready was begun ahead of its notebook, or by one that was interrupted.
+        return "restarted" if read(self._facts(), _fact(part.name)) else "created"
 
     def _namespace(self, stage: Stages | None) -> None:
         """Make the namespace, unless it is there."""
         name = self.api.namespace
-        if self.api.get("v1", "Namespace", name) is not None:
+        if self.api.has_namespace():
             return
         if stage:
             stage(f"making the namespace {name}")

@@ -89,7 +89,7 @@ def find(seen: Seen) -> Trouble | None:
         if trouble:
             return trouble
     for pod in seen.pods:
-        trouble = _unschedulable(pod, seen) or _container(pod)
+        trouble = _unschedulable(pod, seen) or _probed(pod, seen) or _container(pod)
         if trouble:
             return trouble
     return None
@@ -173,6 +173,29 @@ def _volume(pod: Object, seen: Seen, message: str) -> Trouble | None:
                     "kubectl get storageclass; name one in the notebook's STORAGE_CLASS, or make "
                     "one the default",
                 )
+    return None
+
+
+def _probed(pod: Object, seen: Seen) -> Trouble | None:
+    """A container that its node ends again and again because it does not answer in time."""
+    killed = [e for e in _events_of(pod, seen.events) if e.get("reason") == "Killing"]
+    said = [str(event.get("message", "")) for event in killed]
+    if not any("failed startup probe" in one or "failed liveness probe" in one for one in said):
+        return None
+    for one in _statuses(pod):
+        if one.get("restartCount", 0) and not one.get("ready"):
+            failed = [
+                _clean(event.get("message", ""))
+                for event in _events_of(pod, seen.events)
+                if event.get("reason") == "Unhealthy"
+            ]
+            return Trouble(
+                "is ended by its own probe while it still loads",
+                f"{'; '.join(failed[-1:])}; started {one['restartCount'] + 1} times",
+                "give its startupProbe more time in the manifest: failureThreshold times "
+                "periodSeconds must be longer than loading takes",
+                *(pod["metadata"]["name"], one["name"], True),
+            )
     return None
 
 

@@ -97,6 +97,10 @@ class LocalTarget:
         stage(f"ready at {endpoint.url} ({action})")
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), str(process.log_path))
 
+    def begin(self, part: Part) -> Endpoint | None:
+        """Nothing: one machine's cores are busy with one part's start."""
+        return None
+
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own process for this part ends."""
         self.state.forget(name)

@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     where = argparse.ArgumentParser(add_help=False)
     where.add_argument(
-        "--target", default="local", help="where parts run (default: local, this machine)"
+        "--target",
+        default=os.environ.get("WORKSHOP_TARGET", "local"),
+        help="where parts run: local or cluster (default: WORKSHOP_TARGET, or else local)",
     )
 
     def command(name: str, what: str, do: Callable[[argparse.Namespace], int], **more: str):  # type: ignore[no-untyped-def]

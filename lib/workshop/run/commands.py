@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from workshop.local.state import State
 from workshop.masked import Secret
 from workshop.run.parameters import assign
 from workshop.run.runner import run as run_steps
-from workshop.run.sequence import Selection, find, select
+from workshop.run.sequence import Selection, Step, find, select
 from workshop.run.view import View
 from workshop.settings import Settings
 from workshop.steps import notebook_of
@@ -50,10 +52,35 @@ def run(options: argparse.Namespace) -> int:
             known_secrets=known,
             view=lambda masked: View(sys.stdout, masked),
             services=lambda: [part for part in target.status() if part.state in UP],
+            before=Ahead(target, steps).before,
         )
     if outcome.interrupted:
         return 130
     return 0 if outcome.report.status == "passed" else 1
+
+
+class Ahead:
+    """Begins what later notebooks deploy, once the environment has been checked."""
+
+    def __init__(self, target: Target, steps: Sequence[Step]) -> None:
+        self._target = target
+        self._parameters = {step.number: step.parameters for step in steps if not step.skip}
+        self._begun = False
+
+    def before(self, step: Step) -> None:
+        """Begin, in the background, before the first notebook that deploys software."""
+        if self._begun or not "02" <= step.number <= "04":
+            return
+        self._begun = True
+        threading.Thread(target=self._begin, name="ahead", daemon=True).start()
+
+    def _begin(self) -> None:
+        # Imported here: the parts are not needed by any other command.
+        from workshop import ahead, progress
+
+        progress.use(progress.Silent())
+        with contextlib.suppress(WorkshopError):
+            ahead.begin(self._target, self._parameters)
 
 
 UP = ("running", "yours")

@@ -53,6 +53,7 @@ class _Run:
     kernels: Kernels
     renderer: Renderer
     began: float
+    before: Callable[[Step], object]
 
     def save(self) -> None:
         """Bring report.json up to date: a crash leaves what is known by then."""
@@ -69,6 +70,7 @@ def run(
     known_secrets: Callable[[], Iterable[Secret]],
     view: Callable[[Callable[[str], str]], View],
     services: Callable[[], Iterable[PartStatus]],
+    before: Callable[[Step], object] = lambda _step: None,
 ) -> Outcome:
     """Execute the steps until one fails; a step 99 runs in the end, whatever happened.
 
@@ -79,6 +81,7 @@ def run(
         known_secrets: The credentials that no file may show.
         view: Makes the view, given what masks a text.
         services: What runs, asked in the end.
+        before: Called before each step that is executed.
 
     Raises:
         WorkshopError: The report cannot be written, or no kernel can be started.
@@ -100,7 +103,7 @@ def run(
 
         renderer = Renderer()
         stack.callback(renderer.close)
-        this = _Run(folder, report, shown, interrupts, kernels, renderer, began)
+        this = _Run(folder, report, shown, interrupts, kernels, renderer, began, before)
         fault = _steps(this, steps)
         this.save()
         pages = renderer.finish()
@@ -134,6 +137,7 @@ def _steps(this: _Run, steps: Sequence[Step]) -> Fault | None:
             reported.status, reported.reason = "skipped", step.skip
         else:
             this.interrupts.again()
+            this.before(step)
             fault = _step(this, step, reported, later=_executed(steps[index + 1 :]))
             if fault:
                 first, stopped = first or fault, f"{step.name} failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from workshop.wait import NotYet, wait_for
 
 from testcluster.pki import Authority
 from testcluster.place import API, NODE, PODS, SERVICES, START, URL, Place
+
+ARGUMENTS = "apiserver.json"
+"""Where the API server's arguments are kept."""
 
 
 def start(place: Place, authority: Authority) -> None:
@@ -32,8 +36,7 @@ def start(place: Place, authority: Authority) -> None:
     kubelet, kubelet_key = authority.sign("kubelet-client", "apiserver", group="system:masters")
     proxy, proxy_key = authority.sign("front-proxy", "front-proxy-client")
     public, private_key = authority.signing_key()
-    place.start(
-        "kube-apiserver",
+    arguments = [
         f"--advertise-address={NODE}",
         "--secure-port=6443",
         f"--etcd-servers={etcd}",
@@ -59,7 +62,9 @@ def start(place: Place, authority: Authority) -> None:
         "--requestheader-username-headers=X-Remote-User",
         f"--proxy-client-cert-file={proxy}",
         f"--proxy-client-key-file={proxy_key}",
-    )
+    ]
+    (folder / ARGUMENTS).write_text(json.dumps(arguments))
+    start_api_server(place)
     authority.kubeconfig("admin", URL, "admin", "system:masters")
     wait_for(
         "the API server",
@@ -84,6 +89,11 @@ def start(place: Place, authority: Authority) -> None:
     )
     scheduler = authority.kubeconfig("scheduler", URL, "system:kube-scheduler")
     place.start("kube-scheduler", f"--kubeconfig={scheduler}", "--leader-elect=false")
+
+
+def start_api_server(place: Place) -> None:
+    """Start the API server as it was started first; tests end it and start it again."""
+    place.start("kube-apiserver", *json.loads((place.folder / ARGUMENTS).read_text()))
 
 
 def _healthy(pki: Path) -> bool:

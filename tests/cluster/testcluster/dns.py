@@ -7,7 +7,7 @@ from typing import Any
 
 from testcluster import images
 from testcluster.kubectl import apply
-from testcluster.place import Place
+from testcluster.place import APPS, NODE, Place
 
 IMAGE = "registry.test/coredns:1"
 PORT = 1053
@@ -22,6 +22,15 @@ cluster.local:{PORT} in-addr.arpa:{PORT} {{
         pods insecure
     }}
     cache 5
+}}
+# Where OpenShift's router would be.
+{APPS}:{PORT} {{
+    template IN A {{
+        answer "{{{{ .Name }}}} 30 IN A {NODE}"
+    }}
+    template ANY ANY {{
+        rcode NOERROR
+    }}
 }}
 # There is no other network: a name outside the cluster does not exist.
 .:{PORT} {{

@@ -104,8 +104,8 @@ def add(
 ) -> None:
     """Give the node an image.
 
-    The image goes in with a mark alone, and its unpacked layer is then filled by hard links: weights
-    and Python environments of gigabytes take a second instead of minutes.
+    The image goes in with a mark alone, and its unpacked layer is then filled by hard links: the
+    gigabytes of weights and Python environments take a second instead of minutes.
 
     Args:
         place: The node's.

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from workshop.cluster import objects
+
 UID = 1000650000
 """A user as OpenShift's restricted-v2 gives one to a namespace; manifests name none."""
 
@@ -16,7 +18,7 @@ def kubectl(
 ) -> subprocess.CompletedProcess[str]:
     """Run it; it never waits for ever on a port that nobody serves."""
     done = subprocess.run(
-        ["kubectl", f"--kubeconfig={kubeconfig}", "--request-timeout=20s", *words],
+        [objects.kubectl(), f"--kubeconfig={kubeconfig}", "--request-timeout=20s", *words],
         capture_output=True,
         text=True,
         check=False,

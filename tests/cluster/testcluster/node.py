@@ -71,7 +71,7 @@ class Node:
             Missing: This machine cannot run it; says why.
             PartTooSlow: Something did not answer in time; with its log.
         """
-        need("ip", "nsenter", "sysctl", "umount", "kubectl", "go", "apt-get", "dpkg")
+        need("ip", "nsenter", "sysctl", "umount", "go", "apt-get", "dpkg")
         place = self.place(say)
         self.down(say)
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

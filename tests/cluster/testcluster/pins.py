@@ -42,9 +42,17 @@ PROGRAMS = (
     Program("github.com/coredns/coredns", "v1.12.4", ("github.com/coredns/coredns",)),
 )
 
+KSERVE = Program("github.com/kserve/kserve", "v0.15.2", ("github.com/kserve/kserve/cmd/manager",))
+"""The controller of the OpenShift profile; built when that profile is first wanted."""
+
+OPENSHIFT_API = ("github.com/openshift/api", "v0.0.0-20250725072657-92b1455121e1")
+PROMETHEUS_OPERATOR = ("github.com/prometheus-operator/prometheus-operator", "v0.85.0")
+"""Modules that only CRDs are taken from."""
+
 DEBIAN = (
     *("containerd", "runc", "containernetworking-plugins"),
     *("nftables", "libnftables1", "libnftnl11", "libmnl0", "libjansson4", "libxtables12"),
     *("iptables", "libseccomp2", "conntrack"),
+    *("haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"),
 )
 """Debian packages that are unpacked into the cache; nothing is installed on the machine."""

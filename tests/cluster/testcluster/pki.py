@@ -37,13 +37,14 @@ class Authority:
     """One certificate authority, and what it signs, as files of a folder."""
 
     folder: Path
+    common: str = "test cluster"
     key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
     )
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test cluster")])
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.common)])
         certificate = (
             self._builder(self.name, self.key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

@@ -19,6 +19,9 @@ HOST, NODE = f"10.199.{77 + SLOT}.1", f"10.199.{77 + SLOT}.2"
 SERVICES, API, DNS = "10.96.0.0/16", "10.96.0.1", "10.96.0.10"
 PODS = "10.244.0.0/16"
 NAME = "node-1"
+APPS = f"apps.cluster-{SLOT}.workshop.test"
+"""In the OpenShift profile, the host names of Routes lie below it. Pods resolve them to the node;
+this machine must be told."""
 PAUSE = "registry.test/pause:1"
 START = 120.0
 """Seconds for one program to answer. The API server takes 3 on an idle machine."""
@@ -81,6 +84,7 @@ class Place:
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(Path(__file__).parents[1]),
             "PYTHONUNBUFFERED": "1",
+            "TEST_CLUSTER_SLOT": str(SLOT),
         }
         self.start(name, "-m", module, *arguments, program=Path(sys.executable), env=env)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from workshop.local.setup.context import cache_folder
 
-from testcluster.pins import DEBIAN, PROGRAMS, STAGING, Program
+from testcluster.pins import DEBIAN, KSERVE, PROGRAMS, STAGING, Program
 
 Say = Callable[[str], None]
 
@@ -44,17 +44,17 @@ def folder() -> Path:
     return cache_folder(os.environ) / "test-cluster"
 
 
-def go_programs(say: Say) -> Path:
-    """Build what is missing; gives the folder with all Go programs.
+def go_programs(say: Say, programs: tuple[Program, ...] = PROGRAMS) -> Path:
+    """Build what is missing; gives the folder with these Go programs.
 
     Raises:
         Missing: There is no Go, or a build failed; with the end of what it said.
     """
     need("go")
-    digest = hashlib.sha256(repr(PROGRAMS).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(repr(programs).encode()).hexdigest()[:12]
     target = folder() / f"go-{digest}"
     target.mkdir(parents=True, exist_ok=True)
-    for program in PROGRAMS:
+    for program in programs:
         for package in program.packages:
             if not (target / name_of(package)).exists():
                 say(f"building {name_of(package)} {program.version}")
@@ -64,7 +64,25 @@ def go_programs(say: Say) -> Path:
 
 def name_of(package: str) -> str:
     """What a package's program is called: ``go.etcd.io/etcd/server/v3`` is etcd."""
-    return "etcd" if "/etcd/" in package else package.rsplit("/", 1)[-1]
+    own = {"go.etcd.io/etcd/server/v3": "etcd", KSERVE.packages[0]: "kserve-manager"}
+    return own.get(package, package.rsplit("/", 1)[-1])
+
+
+def module_folder(module: str, version: str) -> Path:
+    """The files of a Go module, in Go's own cache.
+
+    Raises:
+        Missing: It could not be downloaded.
+    """
+    argv = ["go", "mod", "download", "-json", f"{module}@{version}"]
+    env = os.environ | {"GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=mod"}
+    # Outside of any module: a go.mod here would be asked first.
+    target = folder()
+    target.mkdir(parents=True, exist_ok=True)
+    said = subprocess.run(argv, cwd=target, env=env, capture_output=True, text=True, check=False)
+    if said.returncode:
+        raise Missing(f"{module} could not be downloaded: {said.stdout} {said.stderr}")
+    return Path(json.loads(said.stdout)["Dir"])
 
 
 def _build(program: Program, package: str, target: Path) -> None:

@@ -81,13 +81,13 @@ def known() -> dict[str, Recipe]:
     }
 
 
-def plan(part: Part, api: Api) -> Plan:
-    """What this part is on this cluster.
+def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> Plan:
+    """What this part is on this cluster, by the recipes that the kit knows, or by these.
 
     Raises:
         SettingsError: No recipe is known for the part, or its settings do not fit the cluster.
     """
-    recipes = known()
+    recipes = known() if recipes is None else recipes
     if part.name not in recipes:
         raise SettingsError(
             f"The cluster target has no recipe for {part.name}.",

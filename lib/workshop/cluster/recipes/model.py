@@ -24,7 +24,7 @@ def plan(part: Part, api: Api) -> Plan:
     accelerator = "gpu" if offers_gpu(api) else "cpu"
     if api.kind(*KSERVE) is None:
         built = objects.build(objects.MANIFESTS / NAME / f"overlays/kubernetes-{accelerator}")
-        _choose(objects.container(objects.one(built, "Deployment")), part, "")
+        _choose(objects.container(objects.one(built, "Deployment")), part)
         return vllm.deployed(built, part, PREDICTOR)
     return _kserve(part, api, accelerator)
 
@@ -46,7 +46,7 @@ def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
     built = objects.build(objects.MANIFESTS / NAME / f"overlays/{accelerator}")
     service = objects.one(built, KSERVE[1])
     runtime = objects.one(built, "ServingRuntime")
-    _choose(service["spec"]["predictor"]["model"], part, vllm.TEMPLATES)
+    _choose(service["spec"]["predictor"]["model"], part)
     guarded = is_openshift(api)
     if not guarded:
         # Nobody puts a proxy before it: vLLM asks for the key itself.
@@ -73,7 +73,7 @@ def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
     )
 
 
-def _choose(serving: Object, part: Part, templates: str) -> None:
+def _choose(serving: Object, part: Part) -> None:
     """Put the user's model in place of the manifest's."""
     model = str(part.settings.get("model") or "")
     if not model:
@@ -82,8 +82,8 @@ def _choose(serving: Object, part: Part, templates: str) -> None:
     args = serving.get("args") or []
     if "://" in model and "storageUri" in serving:
         serving["storageUri"] = model
-        kept = vllm.chosen(args, model, context, templates)
+        kept = vllm.chosen(args, model, context)
         serving["args"] = [one for one in kept if not one.startswith("--model=")]
         return
     serving.pop("storageUri", None)
-    serving["args"] = vllm.chosen(args, model, context, templates)
+    serving["args"] = vllm.chosen(args, model, context)

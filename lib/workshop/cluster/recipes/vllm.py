@@ -11,8 +11,8 @@ from workshop.cluster.transport import Object
 from workshop.errors import SettingsError
 from workshop.target import Part
 
-TEMPLATES = "/opt/app-root/template"
-"""The folder of chat templates in Red Hat's image; the upstream image has them elsewhere."""
+TEMPLATES = "/vllm-workspace/examples"
+"""The folder of chat templates in vLLM's image for GPUs; Red Hat's has /opt/app-root/template."""
 
 PARSERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"llama-?3\.[12]", ("--tool-call-parser=llama3_json",)),
@@ -30,12 +30,11 @@ PARSERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 general. Source: vLLM's documentation of tool calling; Llama 3 wants its chat template besides."""
 
 
-def tool_flags(model: str, *, templates: str = "") -> list[str]:
+def tool_flags(model: str) -> list[str]:
     """The flags with which vLLM makes tool calls of what this model writes.
 
     Args:
         model: Its name or URI, such as ``ibm-granite/granite-3.3-8b-instruct``.
-        templates: The image's folder of chat templates, for the families that need one.
 
     Raises:
         SettingsError: The kit knows no parser for it; says which families it knows.
@@ -43,9 +42,9 @@ def tool_flags(model: str, *, templates: str = "") -> list[str]:
     for pattern, flags in PARSERS:
         if re.search(pattern, model.lower()):
             more = []
-            if templates and "llama3_json" in flags[0]:
+            if "llama3_json" in flags[0]:
                 version = "3.2" if "3.2" in model else "3.1"
-                more = [f"--chat-template={templates}/tool_chat_template_llama{version}_json.jinja"]
+                more = [f"--chat-template={TEMPLATES}/tool_chat_template_llama{version}_json.jinja"]
             return ["--enable-auto-tool-choice", *flags, *more]
     raise SettingsError(
         f"The kit does not know how {model!r} calls tools.",
@@ -68,13 +67,13 @@ def arguments(given: Sequence[str], changed: Sequence[str]) -> list[str]:
     return [one for one in given if one.partition("=")[0] not in names] + list(changed)
 
 
-def chosen(args: Sequence[str], model: str, context: int, templates: str = "") -> list[str]:
+def chosen(args: Sequence[str], model: str, context: int) -> list[str]:
     """The arguments for another model than the manifest's."""
     flags = ("--tool-call-parser", "--reasoning-parser", "--chat-template")
     kept = [one for one in args if one.partition("=")[0] not in flags]
     own = [f"--model={model}", f"--served-model-name={short_name(model)}"]
     own += [f"--max-model-len={context}"]
-    return arguments(kept, [*own, *tool_flags(model, templates=templates)])
+    return arguments(kept, [*own, *tool_flags(model)])
 
 
 def deployed(built: list[Object], part: Part, name: str) -> Plan:

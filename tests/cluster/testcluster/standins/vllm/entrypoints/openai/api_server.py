@@ -69,11 +69,11 @@ def parameters(chosen: argparse.Namespace) -> Any:
 def main() -> None:
     import xllamacpp
 
-    print(f"INFO api_server.py: serving {sys.argv[1:]}", flush=True)
+    sys.stderr.write(f"INFO api_server.py: serving {sys.argv[1:]}\n")
     # As a container's first process it would not even notice SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     server = xllamacpp.Server(parameters(options()))
-    print("INFO: Application startup complete.", flush=True)
+    sys.stderr.write("INFO: Application startup complete.\n")
     try:
         signal.pause()
     finally:

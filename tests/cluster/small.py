@@ -1,0 +1,175 @@
+"""A part of a few lines for tests of the cluster target: one small web server, however it is bent.
+
+Its recipe is the test's; all that brings it up is the kit's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from testcluster import images
+from testcluster.kubectl import apply
+from testcluster.node import Node
+from testcluster.place import Place
+from workshop import http
+from workshop.cluster import objects
+from workshop.cluster.api import Api
+from workshop.cluster.login import connect
+from workshop.cluster.recipes import Plan
+from workshop.cluster.target import ClusterTarget
+from workshop.cluster.transport import Object
+from workshop.errors import EndpointError
+from workshop.progress import Stages
+from workshop.settings import Settings
+from workshop.target import Deployed, Endpoint, Part
+from workshop.wait import NotYet
+
+IMAGE = "registry.test/small:1"
+NAME = "mongodb"
+"""The part whose place it takes: a target knows its parts by name."""
+
+SERVER_GO = """package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+)
+
+func main() {
+	if code := os.Getenv("END_WITH"); code != "" {
+		fmt.Println("the disk is on fire")
+		number, _ := strconv.Atoi(code)
+		os.Exit(number)
+	}
+	if os.Getenv("EAT") != "" {
+		fmt.Println("eating")
+		var kept [][]byte
+		for {
+			piece := make([]byte, 8<<20)
+			for i := range piece {
+				piece[i] = 1
+			}
+			kept = append(kept, piece)
+		}
+	}
+	if seconds, _ := strconv.Atoi(os.Getenv("LOAD_FOR")); seconds > 0 {
+		fmt.Println("loading")
+		time.Sleep(time.Duration(seconds) * time.Second)
+	}
+	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "{\\"said\\": %q, \\"path\\": %q}", os.Getenv("SAY"), r.URL.Path)
+	})
+	fmt.Println("serving")
+	http.ListenAndServe(":8080", nil)
+}
+"""
+
+Bend = Callable[[list[Object]], object]
+
+
+def add_image(place: Place) -> None:
+    """Give the node the small server."""
+    binary = images.compiled(place.go, "small", SERVER_GO)
+    images.add(place, IMAGE, {"/small": binary}, entrypoint=("/small",))
+
+
+def built(part: Part) -> list[Object]:
+    """A Deployment and its Service, as restricted as the kit's own."""
+    labels = objects.labels(part.name) | {"app": NAME}
+    container = {
+        "name": "small",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{"name": "SAY", "value": str(part.settings.get("say", "hello"))}],
+        "ports": [{"containerPort": 8080}],
+        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "16Mi"},
+            "limits": {"cpu": "500m", "memory": "64Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+    }
+    pod = {
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+    }
+    meta = {"name": NAME, "labels": labels}
+    return [
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": meta,
+            "spec": {
+                "replicas": 1,
+                "strategy": {"type": "Recreate"},
+                "selector": {"matchLabels": {"app": NAME}},
+                "template": {"metadata": {"labels": labels}, "spec": pod},
+            },
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": meta,
+            "spec": {"selector": {"app": NAME}, "ports": [{"name": "http", "port": 8080}]},
+        },
+    ]
+
+
+def recipe(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Plan]:
+    """The small server, changed by ``bend`` before it is applied."""
+
+    def plan(part: Part, _api: Api) -> Plan:
+        made = built(part)
+        bend(made)
+        digest = objects.digest(made)
+        objects.mark(made[0], digest)
+        fields = {"deployment": NAME, "pods": {"app": NAME}, "service": NAME, "port": 8080, **more}
+        return Plan(made, digest, **fields)
+
+    return plan
+
+
+def setting(name: str, value: str) -> Bend:
+    """Set a variable of the server."""
+    return lambda made: objects.set_variable(made[0], name, value)
+
+
+@contextmanager
+def target(
+    node: Node, namespace: str, bend: Bend = lambda _: None, api: Api | None = None, **more: Any
+) -> Iterator[ClusterTarget]:
+    """A cluster target whose one part is the small server, in a namespace of its own."""
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    meta = {"name": namespace, "labels": level}
+    apply(node.kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    api = api or connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": namespace})
+    yield ClusterTarget(Settings(), api, {NAME: recipe(bend, **more)})
+
+
+def ready(endpoint: Endpoint) -> object:
+    """The probe of the small server."""
+    try:
+        return http.call(endpoint, "/", timeout=5).json["said"]
+    except EndpointError as error:
+        return NotYet(error.state or error.what)
+
+
+def ensure(target: ClusterTarget, *, timeout: float = 60.0, **settings: Any) -> Deployed:
+    """Bring it up."""
+    part = Part(NAME, 8080, settings=settings)
+    return target.ensure(part, ready=ready, timeout=timeout, stage=Stages("small"))

@@ -1,0 +1,62 @@
+"""The sequence on plain Kubernetes: the unpatched notebooks, to grounded answers, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from runs import Run, checked, run_all
+from testcluster import software
+from testcluster.node import Node
+from testcluster.place import Place
+
+pytestmark = pytest.mark.timeout(2400)
+
+
+@pytest.fixture(scope="module")
+def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
+    software.add_mcp_server(place)
+    software.add_mongodb(place)
+    software.add_vllm(place)
+    software.add_llama_stack(place)
+    with run_all(node, "plain", home) as run:
+        yield run
+
+
+def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
+    statuses = checked(done)
+    assert statuses.pop("01_add_gpu_nodes") == "skipped"
+    assert set(statuses.values()) == {"passed"}
+
+
+def test_the_pods_are_restricted_and_never_restarted(done: Run) -> None:
+    for pod in done.pods():
+        for one in pod["status"]["containerStatuses"]:
+            assert one["restartCount"] == 0, pod["metadata"]["name"]
+        security = pod["spec"]["securityContext"]
+        assert security["runAsNonRoot"] is True
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_no_credential_is_shown_anywhere(done: Run) -> None:
+    done.assert_no_credential_is_shown()
+
+
+def test_parts_were_begun_side_by_side(done: Run) -> None:
+    began = {
+        pod["metadata"]["labels"]["app"]: pod["metadata"]["creationTimestamp"]
+        for pod in done.pods()
+    }
+    assert began["mongodb"] < began["llama-stack"]
+
+
+def test_a_pod_deleted_while_the_agent_asks_is_named_and_the_next_question_answered(
+    done: Run,
+) -> None:
+    done.assert_a_deleted_pod_is_survived("deployment/mongodb-mcp-server")
+
+
+def test_clean_up_leaves_nothing(done: Run) -> None:
+    done.assert_clean_up_leaves_nothing()

@@ -1,0 +1,49 @@
+"""The sequence on an OpenShift with the OGX operator: OGXServer, KServe.
+
+The operators, the router and the admission of pods are stand-ins; see ``testcluster/openshift``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from openshift_runs import sequence
+from runs import Run, checked
+from testcluster.kubectl import kubectl
+from testcluster.node import Node
+from testcluster.place import Place
+
+GENERATION = "ogx"
+NAMESPACE = "attendee"
+
+pytestmark = pytest.mark.timeout(2400)
+
+
+@pytest.fixture(scope="module")
+def done(openshift_node: Node, place: Place, home: Path) -> Iterator[Run]:
+    with sequence(openshift_node, place, NAMESPACE, home, "ogx") as run:
+        yield run
+
+
+def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
+    checked(done)
+
+
+def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:
+    get = ("-n", NAMESPACE, "get", "ogxserver", "llama-stack", "-o", "json")
+    status = json.loads(kubectl(done.node.kubeconfig, *get).stdout)["status"]
+    assert status["phase"] == "Ready"
+    deployment = ("-n", NAMESPACE, "get", "deployment", "llama-stack", "-o", "json")
+    owners = json.loads(kubectl(done.node.kubeconfig, *deployment).stdout)["metadata"]
+    assert owners["ownerReferences"][0]["kind"] == "OGXServer"
+
+
+def test_no_credential_is_shown_anywhere(done: Run) -> None:
+    done.assert_no_credential_is_shown()
+
+
+def test_clean_up_leaves_nothing(done: Run) -> None:
+    done.assert_clean_up_leaves_nothing()

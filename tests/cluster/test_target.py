@@ -1,0 +1,147 @@
+"""The cluster target on a real Kubernetes: up, reused, changed, found, stopped, cleaned up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import small
+from testcluster.kubectl import kubectl
+from testcluster.node import Node
+from testcluster.place import Place
+from workshop import http
+from workshop.cluster.target import ClusterTarget
+from workshop.errors import EndpointError, StepMissing
+from workshop.wait import NotYet, wait_for
+
+pytestmark = pytest.mark.timeout(1800)
+
+
+@pytest.fixture(scope="module")
+def target(node: Node, place: Place) -> Iterator[ClusterTarget]:
+    small.add_image(place)
+    with small.target(node, "target") as target:
+        yield target
+
+
+def pods(node: Node) -> list[str]:
+    words = ("-n", "target", "get", "pods", "-o", "name")
+    return kubectl(node.kubeconfig, *words).stdout.split()
+
+
+def test_a_part_comes_up_and_is_reached_from_outside(target: ClusterTarget) -> None:
+    deployed = small.ensure(target)
+    assert deployed.action == "created"
+    assert deployed.endpoint.url.startswith("http://127.0.0.1:")
+    assert deployed.endpoint.inside == "http://mongodb.target.svc.cluster.local:8080"
+    assert http.call(target.find(small.NAME), "/x").json == {"said": "hello", "path": "/x"}
+
+
+def test_the_second_time_it_is_reused(target: ClusterTarget, node: Node) -> None:
+    before = pods(node)
+    assert small.ensure(target).action == "reused"
+    assert pods(node) == before
+
+
+def test_changed_settings_are_applied_and_awaited(target: ClusterTarget, node: Node) -> None:
+    before = pods(node)
+    deployed = small.ensure(target, say="good evening")
+    assert deployed.action == "changed"
+    assert http.call(deployed.endpoint, "/").json["said"] == "good evening"
+    assert not set(before) & set(pods(node))
+
+
+def test_a_forwarded_port_survives_the_pods_end(target: ClusterTarget, node: Node) -> None:
+    endpoint = small.ensure(target).endpoint
+    (pod,) = pods(node)
+    kubectl(node.kubeconfig, "-n", "target", "delete", pod)
+
+    def answers() -> object:
+        try:
+            return http.call(endpoint, "/").json
+        except EndpointError as error:
+            return NotYet(error.what)
+
+    wait_for("the new pod", answers, timeout=60)
+
+
+def test_many_connections_at_once_go_through_a_forwarded_port(target: ClusterTarget) -> None:
+    endpoint = small.ensure(target).endpoint
+    with ThreadPoolExecutor(16) as pool:
+        paths = [f"/{number}" for number in range(48)]
+        answers = list(pool.map(lambda path: http.call(endpoint, path).json["path"], paths))
+    assert answers == paths
+
+
+def test_a_forwarded_port_is_on_loopback_alone_and_leaves_no_process(
+    target: ClusterTarget,
+) -> None:
+    port = small.ensure(target).endpoint.port
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((socket.gethostbyname("127.0.0.2"), port), timeout=2)
+    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("forward")]
+    assert names
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name in names)
+
+
+def test_status_and_logs_name_what_runs(target: ClusterTarget) -> None:
+    small.ensure(target)
+    (row,) = target.status()
+    assert (row.name, row.state) == (small.NAME, "running")
+    assert "small: ready" in row.detail
+    assert list(target.logs(small.NAME)) == ["serving"]
+
+
+def test_what_was_stopped_is_not_found(target: ClusterTarget, node: Node) -> None:
+    small.ensure(target)
+    assert target.stop(small.NAME) == [small.NAME]
+    assert pods(node) == []
+    with pytest.raises(StepMissing, match="mongodb was not deployed yet") as missing:
+        target.find(small.NAME)
+    assert missing.value.hint == "run 04_deploy_mongodb first"
+    assert target.stop(small.NAME) == []
+
+
+def test_what_a_part_does_not_need_any_more_is_removed(node: Node) -> None:
+    def extra(made: list[dict[str, object]]) -> None:
+        meta = {"name": "extra", "labels": made[0]["metadata"]["labels"]}  # type: ignore[index]
+        made.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"a": "b"}})
+
+    stranger = ("-n", "prune", "create", "configmap", "stranger")
+    with small.target(node, "prune", extra) as target:
+        small.ensure(target)
+        kubectl(node.kubeconfig, *stranger)
+    with small.target(node, "prune") as target:
+        small.ensure(target)
+        found = kubectl(node.kubeconfig, "-n", "prune", "get", "configmaps", "-o", "name").stdout
+        assert "configmap/extra" not in found
+        assert "configmap/stranger" in found
+
+
+def test_clean_up_removes_what_is_the_kits_and_nothing_else(node: Node) -> None:
+    with small.target(node, "clean") as target:
+        small.ensure(target)
+        target.secret("a token", lambda: "secret-canary")
+        kubectl(node.kubeconfig, "-n", "clean", "create", "configmap", "stranger")
+        kept = target.clean_up(data=False)
+        assert "Deployment mongodb" in kept
+        assert target.leftovers() == []
+        assert [secret.reveal() for secret in target.secrets()] == ["secret-canary"]
+        assert "Secret agent-workshop-kit" in target.clean_up(data=True)
+        assert target.secrets() == []
+        names = kubectl(node.kubeconfig, "-n", "clean", "get", "configmaps", "-o", "name").stdout
+        assert "configmap/stranger" in names
+
+
+def test_two_that_ask_at_once_get_the_same_credential(node: Node) -> None:
+    with small.target(node, "secrets") as target:
+        made = iter(range(100))
+        with ThreadPoolExecutor(8) as pool:
+            asked = [
+                pool.submit(target.secret, "a token", lambda: f"canary-{next(made)}")
+                for _ in range(8)
+            ]
+            assert len({one.result().reveal() for one in asked}) == 1
