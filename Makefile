@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-cluster lint lab bench fix clean
+.PHONY: help setup run test test-fast test-cluster lint lab bench bench-cluster fix clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,7 @@ test:  ## all checks and tests, the cheap ones first
 	@./bootstrap --with ogx
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit tests/local tests/notebooks
+	$(BIN)/coverage run -m pytest tests/unit tests/manifests tests/local tests/notebooks
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -44,6 +44,10 @@ lab: setup  ## open the notebooks in JupyterLab, on this machine alone
 
 bench: setup  ## measure, print and keep the figures
 	@for script in tests/bench/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
+
+bench-cluster:  ## the figures of the cluster target, on KUBECONFIG's cluster or on one of its own
+	@./bootstrap --only kit
+	@for script in tests/bench/cluster/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
 fix:  ## format the code and strip the notebooks' outputs
 	@./bootstrap --only kit

@@ -26,7 +26,9 @@ def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[s
     parts: list[Part] = []
     serve, store = parameters.get("02"), parameters.get("04")
     if serve is not None and not serve.get("MODEL_URL"):
-        parts.append(model.part_of(target, str(serve.get("MODEL", ""))))
+        wanted = str(serve.get("MODEL", ""))
+        if wanted or target.offered(model.PART) is None:
+            parts.append(model.part_of(target, wanted))
     if "03" in parameters:
         parts.append(llama_stack.embedder_of(target))
     if store is not None:

@@ -11,7 +11,7 @@ from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import stages
 from workshop.settings import Settings
-from workshop.target import Deployed, Endpoint, Part, Target
+from workshop.target import Deployed, Endpoint, Offer, Part, Target
 from workshop.wait import NotYet
 
 PART = "model"
@@ -42,15 +42,15 @@ def serve_model(
     model: str = "",
     timeout: float = 300.0,
 ) -> Deployed:
-    """Serve the default model, or take the user's own endpoint.
+    """Serve the default model, or take an endpoint: the user's own, or one that is offered here.
 
-    That endpoint's token comes from the environment variable ``MODEL_TOKEN``, and the CA of its
+    The token of the user's comes from the environment variable ``MODEL_TOKEN``, and the CA of its
     certificate from ``MODEL_CA_FILE``: a parameter would be written into the executed notebook.
 
     Args:
         target: Where.
         url: An OpenAI-compatible endpoint to use instead, with or without ``/v1``.
-        name: The model's name there; may be left out when it has only one.
+        name: The model's name there, unless it has only one.
         model: On a cluster, the model that vLLM serves, such as ``Qwen/Qwen3-14B-AWQ`` or an
             ``oci://`` image; "" takes one that fits the GPU, or the CPU where there is none.
         timeout: Seconds until the model must answer.
@@ -62,15 +62,15 @@ def serve_model(
         PartTooSlow: It was not ready in time.
     """
     with stages("Model") as stage:
+        offer = None if url or model else target.offered(PART)
         if url:
-            settings = Settings.from_env()
-            endpoint = Endpoint(
-                _base(url), token=settings.model_token, ca_file=settings.model_ca_file
-            )
-            stage(f"asking {endpoint.url} for its models")
-            chosen = _choose(endpoint, name, min(timeout, PATIENCE))
-            stage(f"using {chosen}")
-            deployed = target.adopt(PART, endpoint)
+            mine = Settings.from_env()
+            offer = Offer(Endpoint(address(url), mine.model_token, ca_file=mine.model_ca_file))
+        if offer:
+            stage(f"asking {offer.endpoint.url} for its models")
+            chosen = _choose(offer.endpoint, name or offer.name, min(timeout, PATIENCE))
+            stage(f"using {chosen}" + ("" if url else ", which is offered to this namespace"))
+            deployed = target.adopt(PART, offer.endpoint)
             target.remember("model name", chosen)
             return deployed
         part = part_of(target, model)
@@ -81,15 +81,11 @@ def serve_model(
 
 def part_of(target: Target, model: str = "") -> Part:
     """What the model's server must be."""
+    given = {"model": model} if model else {}
     return Part(
         PART,
         PORT,
-        settings={
-            "name": NAME,
-            "context": CONTEXT,
-            "max_tokens": MAX_TOKENS,
-            **({"model": model} if model else {}),
-        },
+        settings={"name": NAME, "context": CONTEXT, "max_tokens": MAX_TOKENS, **given},
         secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
         credential=CREDENTIAL,
     )
@@ -150,7 +146,8 @@ def _ready(endpoint: Endpoint) -> object:
         raise
 
 
-def _base(url: str) -> str:
+def address(url: str) -> str:
+    """An endpoint's address as the kit keeps it: without ``/v1``, and without a password in it."""
     base = url.strip().rstrip("/").removesuffix("/v1").rstrip("/")
     try:
         parts = urlsplit(base)

@@ -98,6 +98,19 @@ class PartStatus:
     detail: str
 
 
+@dataclass(frozen=True)
+class Offer:
+    """A part that whoever prepared this place runs for everybody: how to reach it.
+
+    Args:
+        endpoint: Where, with its credential.
+        name: The model's name there; "" when it has only one.
+    """
+
+    endpoint: Endpoint
+    name: str = ""
+
+
 class Target(Protocol):
     """The place where parts run. Implemented by ``local`` and by ``cluster``."""
 
@@ -138,6 +151,9 @@ class Target(Protocol):
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Take an endpoint that somebody else runs as this part."""
+
+    def offered(self, name: str) -> Offer | None:
+        """What whoever prepared this place runs in place of this part, or None."""
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that an earlier notebook deployed, from where this code runs.

@@ -21,6 +21,9 @@ MANAGER = "agent-workshop-kit"
 WATCHED = 300
 """Seconds after which the API server ends a watch; it is then begun again where it ended."""
 
+PAGE = 250
+"""Objects of one page, when many are listed: half a megabyte."""
+
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 """All kinds of all groups in one answer; Kubernetes 1.30 and newer have it in this version."""
 
@@ -82,6 +85,29 @@ class Api(Transport):
             "GET", self._path(known, namespace), query=query, what=f"list {known.plural}"
         )
         return [{"apiVersion": known.api_version, "kind": kind, **o} for o in found["items"]]
+
+    def each(self, api_version: str, kind: str, selector: str = "") -> Iterator[Object]:
+        """The objects with these labels in all namespaces, fetched a page at a time.
+
+        For many objects: those of the pages before are not kept.
+        """
+        known = self.kind(api_version, kind)
+        if known is None:
+            return
+        query = [("limit", str(PAGE)), *([("labelSelector", selector)] if selector else [])]
+        more = ""
+        while True:
+            onward = [("continue", more)] if more else []
+            found = self.request(
+                "GET",
+                self._path(known, None),
+                query=[*query, *onward],
+                what=f"list {known.plural}",
+            )
+            yield from found["items"]
+            more = (found.get("metadata") or {}).get("continue", "")
+            if not more:
+                return
 
     def has_namespace(self) -> bool:
         """Whether its namespace is there. Who may not look works in one that somebody made."""

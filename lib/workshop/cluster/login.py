@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workshop.cluster import official
 from workshop.cluster.api import Api
 from workshop.errors import SettingsError
 
@@ -26,9 +27,8 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
     Raises:
         SettingsError: There is no cluster to reach, or the namespace's name is none.
     """
-    # Loads the whole client, which takes most of a second: only the cluster target pays for it.
-    from kubernetes import client, config
-
+    client = official.pieces()
+    config = client.config
     configuration = client.Configuration()
     # The kit repeats requests itself, with a limit and with progress.
     configuration.retries = False

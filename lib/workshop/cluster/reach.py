@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import socket
 import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -82,7 +84,7 @@ class Reach:
         self._forwards: dict[tuple[str, int], Forward] = {}
         self._tokens: dict[tuple[str, str], Secret] = {}
         self._ports: dict[str, int] = {}
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     def endpoint(self, way: Way, ready: Callable[[], list[Object]]) -> Endpoint:
         """How to reach it; ``ready`` gives its pods that are ready.
@@ -183,8 +185,9 @@ class Reach:
     def ca_file(self, name: str, text: str) -> Path:
         """A file with this CA, for as long as this process lives."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="workshop-ca-")
-        path = Path(self._folder.name) / f"{name}.pem"
+            self._folder = Path(tempfile.mkdtemp(prefix="workshop-ca-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        path = self._folder / f"{name}.pem"
         path.write_text(text, encoding="utf-8")
         return path
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from workshop.checks import Check
-from workshop.cluster import environment, objects, recipes, trouble
+from workshop.cluster import environment, objects, recipes, room_offer, trouble
 from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.cleaning import Cleaning
 from workshop.cluster.memory import Memory, read
@@ -22,7 +22,7 @@ from workshop.progress import Stages, stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
-from workshop.target import Deployed, Endpoint, Part, PartStatus
+from workshop.target import Deployed, Endpoint, Offer, Part, PartStatus
 from workshop.wait import NotYet, wait_for
 
 AT_ONCE = 8
@@ -121,17 +121,17 @@ class ClusterTarget:
         self.memory.remember(_given(name), endpoint.url)
         return Deployed(name, endpoint, "adopted", 0.0, "")
 
+    def offered(self, name: str) -> Offer | None:
+        """The model that ``workshop room`` has put into this namespace."""
+        return room_offer.read(self.api, self._reach) if name == "model" else None
+
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
         facts = self._facts()
         given = read(facts, _given(name))
         if given is not None:
-            ca = read(facts, _given(name) + " ca")
-            return Endpoint(
-                given,
-                token=self.memory.kept(_given(name)),
-                ca_file=self._reach.ca_file(name, ca) if ca else None,
-            )
+            token, ca = self.memory.kept(_given(name)), read(facts, _given(name) + " ca")
+            return Endpoint(given, token, ca_file=self._reach.ca_file(name, ca) if ca else None)
         kept = read(facts, _fact(name))
         if kept is None:
             raise StepMissing(

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from workshop.cluster import refusals
+from workshop.cluster import official, refusals
 from workshop.cluster.refusals import Refused, Unreachable
 from workshop.errors import SettingsError
 from workshop.wait import NotYet, wait_for
@@ -68,8 +68,20 @@ class Transport:
         accept: str = "application/json",
         what: str,
         patient: bool = True,
+        user: str = "",
     ) -> Object:
         """One request, repeated while the API server is away: all that is asked here may be.
+
+        Args:
+            method: The HTTP verb.
+            path: Below the API server's URL.
+            body: Sent as JSON.
+            query: Names and values.
+            content: The type of the body.
+            accept: The type of the answer.
+            what: What it is for, such as ``apply Deployment mongodb``; for errors.
+            patient: Whether it is repeated.
+            user: Ask as this user would; "" asks as oneself.
 
         Raises:
             Refused: The API server refused, with what that means.
@@ -78,7 +90,7 @@ class Transport:
 
         def once() -> Object | NotYet:
             try:
-                return self._once(method, path, body, query, content, accept, what)
+                return self._once(method, path, body, query, content, accept, what, user)
             except Unreachable as error:
                 if not patient:
                     raise
@@ -89,7 +101,7 @@ class Transport:
                 return NotYet(error.state)
 
         if not patient:
-            return self._once(method, path, body, query, content, accept, what)
+            return self._once(method, path, body, query, content, accept, what, user)
         return wait_for(
             f"the API server to {what}",
             once,
@@ -108,8 +120,10 @@ class Transport:
         content: str,
         accept: str,
         what: str,
+        user: str,
     ) -> Object:
-        answer = self._send(method, path, body, query, content, accept, what, (CONNECT, ANSWER))
+        limits = (CONNECT, ANSWER)
+        answer = self._send(method, path, body, query, content, accept, what, limits, user)
         found: Object = json.loads(answer.data or b"{}")
         return found
 
@@ -139,18 +153,23 @@ class Transport:
         accept: str,
         what: str,
         timeout: tuple[float, float | None],
+        user: str = "",
     ) -> Any:
         import urllib3
-        from kubernetes.client.exceptions import ApiException
-        from kubernetes.config import ConfigException
 
+        client = official.pieces()
         self.requests += 1
+        headers = {"Accept": accept}
+        if body:
+            headers["Content-Type"] = content
+        if user:
+            headers["Impersonate-User"] = user
         try:
             answer = self.client.call_api(
                 path,
                 method,
                 query_params=list(query),
-                header_params={"Accept": accept, **({"Content-Type": content} if body else {})},
+                header_params=headers,
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
@@ -159,7 +178,7 @@ class Transport:
             )
             if timeout[1] == ANSWER:
                 answer.read(cache_content=True)
-        except ApiException as error:
+        except client.ApiException as error:
             if not error.status:
                 raise self._away(error) from error
             raw = error.body or str(error.reason)
@@ -167,7 +186,7 @@ class Transport:
             raise refusals.refused(
                 error.status, text, what=what, where=self.where, sent=body
             ) from error
-        except ConfigException as error:
+        except client.config.ConfigException as error:
             raise SettingsError(
                 "The login for the cluster cannot be used.",
                 where=self.url,

@@ -17,7 +17,7 @@ from workshop.progress import Stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
-from workshop.target import Deployed, Endpoint, Part, PartStatus
+from workshop.target import Deployed, Endpoint, Offer, Part, PartStatus
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
@@ -107,6 +107,10 @@ class LocalTarget:
         self._process(name).stop()
         self.state.save_endpoint(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
+
+    def offered(self, _name: str) -> Offer | None:
+        """Nothing: nobody prepares this machine for others."""
+        return None
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""

@@ -25,6 +25,7 @@ examples:
   workshop status                               what runs, and where
   workshop logs model -f                        follow one part's log
   workshop stop                                 stop all parts
+  workshop room --attendees 20                  namespaces for a class, as the cluster's admin
   workshop doctor                               what is wrong with this machine or a part
 """
 
@@ -130,12 +131,52 @@ def _parser() -> argparse.ArgumentParser:
     stop = command("stop", "stop one part, or all of them", _stop)
     stop.add_argument("name", nargs="?", metavar="NAME", help="a part; all of them without it")
     command("doctor", "check this machine and every part, with remedies", _doctor)
+    _room_options(
+        commands.add_parser(
+            "room",
+            help="prepare namespaces for the attendees of a workshop, and check them",
+            description="Prepare namespaces for the attendees of a workshop, and check them.",
+            epilog=ROOM_NOTES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
     # Answered before the parser is asked; named here for the help.
     commands.add_parser("setup", help="install what is missing: workshop setup --help")
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser
 
+
+def _room_options(room: argparse.ArgumentParser) -> None:
+    room.set_defaults(command=_room)
+    what = room.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--attendees", type=int, metavar="N", help="prepare PREFIX-1 to PREFIX-N; safe to repeat"
+    )
+    what.add_argument(
+        "--remove", action="store_true", help="remove the room: all that carries its label"
+    )
+    room.add_argument("--prefix", default="attendee", help="of the namespaces (default: attendee)")
+    room.add_argument("--user-prefix", default="user", help="of the users (default: user)")
+    room.add_argument(
+        "--model-url", default="", metavar="URL", help="a model endpoint that all attendees share"
+    )
+    room.add_argument(
+        "--model-name", default="", metavar="NAME", help="the model's name, if it has several"
+    )
+    room.add_argument("--no-model", action="store_true", help="take a shared model away again")
+    room.add_argument(
+        "--remove-extra", action="store_true", help="remove the room's namespaces above N"
+    )
+    room.add_argument("--yes", action="store_true", help="remove without being asked")
+
+
+ROOM_NOTES = """\
+It works on the cluster that KUBECONFIG or the kubeconfig names, as its administrator.
+Each namespace gets a quota, limits, and the rights that the notebooks need: for the attendee's user
+and for a workbench named "workshop". Namespaces without the room's label are never touched.
+The shared model's token is read from MODEL_TOKEN, its CA from MODEL_CA_FILE.
+"""
 
 RUN_NOTES = """\
 A STEP is a notebook's number or name: 03, 3, 03_deploy_llama_stack.
@@ -174,6 +215,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from workshop.run.commands import doctor
 
     return doctor(options)
+
+
+def _room(options: argparse.Namespace) -> int:
+    from workshop.run.room import room
+
+    return room(options)
 
 
 def _version(_options: argparse.Namespace) -> int:

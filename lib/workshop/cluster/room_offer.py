@@ -1,0 +1,34 @@
+"""The shared model of a prepared namespace, as a notebook finds it.
+
+It lies in a Secret of its own, which the notebooks read and never write: what an attendee chooses
+instead is kept elsewhere, and cleaning up takes nothing of the room away.
+"""
+
+from __future__ import annotations
+
+import base64
+
+from workshop.cluster.api import Api
+from workshop.cluster.reach import Reach
+from workshop.cluster.room_objects import NAME
+from workshop.masked import Secret
+from workshop.target import Endpoint, Offer
+
+
+def read(api: Api, reach: Reach) -> Offer | None:
+    """The offer in this namespace, or None.
+
+    Raises:
+        Refused: This user may not read the namespace's Secrets.
+    """
+    kept = (api.get("v1", "Secret", NAME) or {}).get("data") or {}
+    content = {key: base64.b64decode(value).decode() for key, value in kept.items()}
+    if not content.get("url"):
+        return None
+    token, ca = content.get("token"), content.get("ca")
+    endpoint = Endpoint(
+        content["url"],
+        token=Secret(token) if token else None,
+        ca_file=reach.ca_file(NAME, ca) if ca else None,
+    )
+    return Offer(endpoint, content.get("name", ""))
