@@ -135,7 +135,13 @@ class Api(Transport):
         return True
 
     def watch(
-        self, api_version: str, kind: str, *, field: str = "", selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        field: str = "",
+        selector: str = "",
+        namespace: str = "",
     ) -> Iterator[tuple[str, Object]]:
         """What is there, then every change: ``("ADDED" | "MODIFIED" | "DELETED", object)``.
 
@@ -149,7 +155,7 @@ class Api(Transport):
         if known is None:
             yield "LISTED", {}
             return
-        path = self._path(known, "")
+        path = self._path(known, namespace)
         query = [("fieldSelector", field)] if field else []
         query += [("labelSelector", selector)] if selector else []
         listed = self.request("GET", path, query=query, what=f"list {known.plural}", patient=False)

@@ -11,6 +11,7 @@ from workshop.checks import Check
 from workshop.cluster import environment, objects, recipes, trouble
 from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.cleaning import Cleaning
+from workshop.cluster.machines import GpuMachines
 from workshop.cluster.memory import Memory, read
 from workshop.cluster.reach import Reach, Way
 from workshop.cluster.rollout import Rollout, guarded
@@ -22,7 +23,7 @@ from workshop.progress import Stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
-from workshop.target import Deployed, Endpoint, Part, PartStatus
+from workshop.target import Accelerator, Deployed, Endpoint, Machines, Part, PartStatus
 from workshop.wait import NotYet, wait_for
 
 AT_ONCE = 8
@@ -45,6 +46,7 @@ class ClusterTarget:
         self.memory = Memory(api)
         self._watching = Watching(api)
         self._reach = Reach(api, self.memory)
+        self._machines = GpuMachines(api, self._watching)
 
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
@@ -52,9 +54,17 @@ class ClusterTarget:
 
     def skip_reason(self, part: str) -> str | None:
         """Whether there is something to add for this part."""
-        if part == "gpu-nodes" and not recipes.is_openshift(self.api):
-            return "this cluster has no MachineSets: its nodes are added outside of it"
-        return None
+        return self._machines.skip_reason() if part == "gpu-nodes" else None
+
+    def accelerators(self) -> list[Accelerator]:
+        """The nodes that offer a GPU; none where this user may not see nodes."""
+        return self._machines.accelerators()
+
+    def add_machines(
+        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
+    ) -> str:
+        """Add machines by a MachineSet; see ``Target.add_machines``."""
+        return self._machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The server that this cluster's operator runs, or the first."""
@@ -195,11 +205,13 @@ class ClusterTarget:
 
     def clean_up(self, *, data: bool) -> list[str]:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
-        return Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data)
+        removed = Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data)
+        # Last: the parts leave their nodes before these are drained.
+        return removed + self._machines.remove()
 
     def leftovers(self) -> list[str]:
         """What carries the kit's label and is still there, kept data left out."""
-        return Cleaning(self.api).left()
+        return Cleaning(self.api).left() + self._machines.left()
 
     def _apply(
         self, part: Part, plan: recipes.Plan, stage: Stages

@@ -17,7 +17,7 @@ from workshop.progress import Stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
-from workshop.target import Deployed, Endpoint, Part, PartStatus
+from workshop.target import Accelerator, Deployed, Endpoint, Machines, Part, PartStatus
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
@@ -96,6 +96,18 @@ class LocalTarget:
         self.state.save_endpoint(part.name, endpoint)
         stage(f"ready at {endpoint.url} ({action})")
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), str(process.log_path))
+
+    def accelerators(self) -> list[Accelerator]:
+        """None: a GPU of this machine's own is not offered to parts."""
+        return []
+
+    def add_machines(
+        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
+    ) -> str:
+        """There is nothing to add; ``skip_reason`` says so before."""
+        raise SettingsError(
+            "The local target adds no machines.", hint='set TARGET = "cluster" to add some there'
+        )
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own process for this part ends."""
