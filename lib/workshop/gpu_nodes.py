@@ -99,7 +99,7 @@ def verify_gpu_nodes(target: Target) -> Checks:
             f"a Ready node with {RESOURCE}: 1 or more",
             lambda: _ready(target),
             show=_described,
-            hint="run the cell above with DRY_RUN = False; oc get machines -n openshift-machine-api",
+            hint="run the cell above, DRY_RUN = False; oc get machines -n openshift-machine-api",
         )
         or []
     )

@@ -54,6 +54,9 @@ class Operators:
 
     def missing(self) -> list[Operator]:
         """Those whose kind the cluster does not know."""
+        if any(self._api.kind(*one.brings) is None for one in OPERATORS):
+            # Somebody may have installed them since the kinds were asked for.
+            self._api.discover()
         return [one for one in OPERATORS if self._api.kind(*one.brings) is None]
 
     def ensure(self, *, timeout: float, stage: Stages) -> None:
