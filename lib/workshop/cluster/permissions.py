@@ -217,5 +217,6 @@ def _subject(name: str) -> Object:
 
 def _slug(name: str) -> str:
     """A name as objects may have one, of its last letters: they differ among attendees."""
+    name = name.removeprefix("system:serviceaccount:").lower()
     kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
-    return kept.lower()[-30:].strip("-") or "user"
+    return kept[-30:].strip("-") or "user"

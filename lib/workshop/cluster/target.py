@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from workshop.checks import Check
-from workshop.cluster import environment, objects, recipes, trouble
+from workshop.cluster import environment, namespaces, objects, recipes, trouble
 from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.cleaning import Cleaning
 from workshop.cluster.machines import GpuMachines
@@ -24,7 +24,7 @@ from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
 from workshop.target import Accelerator, Deployed, Endpoint, Machines, Part, PartStatus
-from workshop.wait import NotYet, wait_for
+from workshop.wait import wait_for
 
 AT_ONCE = 8
 """Objects that are applied at the same time."""
@@ -82,7 +82,7 @@ class ClusterTarget:
         stage: Stages,
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
-        self._namespace(stage)
+        namespaces.ensure(self.api, stage)
         plan = recipes.plan(part, self.api)
         action = self._apply(part, plan, stage)
         rollout = Rollout(self.api, self._watching, part.name, plan)
@@ -146,7 +146,7 @@ class ClusterTarget:
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once, in a Secret of the namespace."""
-        self._namespace(None)
+        namespaces.ensure(self.api, None)
         return self.memory.secret(name, make)
 
     def remember(self, name: str, value: str | None) -> None:
@@ -160,7 +160,7 @@ class ClusterTarget:
     def status(self) -> Table[PartStatus]:
         """One line a part that was deployed or taken over."""
         rows: Table[PartStatus] = Table()
-        if self.api.get("v1", "Namespace", self.api.namespace) is None:
+        if not namespaces.is_visible(self.api):
             return rows
         facts = self._facts()
         for name in PROCESSES:
@@ -232,28 +232,6 @@ class ClusterTarget:
             return "changed"
         ready = (before.get("status") or {}).get("availableReplicas", 0)
         return "reused" if ready else "restarted"
-
-    def _namespace(self, stage: Stages | None) -> None:
-        """Make the namespace, unless it is there."""
-        name = self.api.namespace
-        if self.api.get("v1", "Namespace", name) is not None:
-            return
-        if stage:
-            stage(f"making the namespace {name}")
-        self.api.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": name, "labels": objects.labels("workshop")},
-            }
-        )
-
-        def account() -> object:
-            # Pods are refused until the namespace has its ServiceAccount.
-            found = self.api.get("v1", "ServiceAccount", "default")
-            return found or NotYet("its ServiceAccount is not there yet")
-
-        wait_for("the namespace to be ready", account, timeout=30, every=0.1)
 
     def _facts(self) -> Object | None:
         kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
