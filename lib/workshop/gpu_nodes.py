@@ -80,18 +80,23 @@ def add_gpu_nodes(
         return Told(done)
 
 
-def verify_gpu_nodes(target: Target) -> Checks:
+def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     """Prove that a node offers a GPU; where there are no machines to add, say why that is left out.
 
     Nodes that were added outside of the cluster are only asked for the GPU: label and taint are
     then their owner's matter.
 
+    Args:
+        target: The place where the parts run.
+        dry_run: Nothing was made, so there is nothing to prove unless a node was there before.
+
     Raises:
         CheckFailed: No node offers one, or it lacks the label or the taint.
     """
     reason = target.skip_reason(PART)
-    if reason and not target.accelerators():
-        return Checks.skip("GPU nodes", reason)
+    left_out = reason or ("a dry run: nothing was made" if dry_run else None)
+    if left_out and not target.accelerators():
+        return Checks.skip("GPU nodes", left_out)
     checks = Checks("GPU nodes")
     found = (
         checks.that(
@@ -103,7 +108,7 @@ def verify_gpu_nodes(target: Target) -> Checks:
         )
         or []
     )
-    if not reason:
+    if found and not reason:
         for name, value in LABELS.items():
             checks.that(
                 f"label {name}",

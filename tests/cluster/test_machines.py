@@ -121,13 +121,15 @@ def test_a_dry_run_shows_machine_set_and_price_and_makes_nothing(
     assert made["spec"]["replicas"] == 2
     assert ours(api) == []
     assert api.list("operators.coreos.com/v1alpha1", "Subscription", namespace=None) == []
+    assert verify_gpu_nodes(target, dry_run=True).skipped == "a dry run: nothing was made"
 
 
 def test_nodes_are_added_marked_proven_and_removed(
     api: Api, target: ClusterTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(CheckFailed, match="no Ready node offers one"):
+    with pytest.raises(CheckFailed, match="1 of 1 checks failed") as none:
         verify_gpu_nodes(target)
+    assert "saw no Ready node offers one" in none.value.state
     name = f"{INFRASTRUCTURE}-gpu-us-east-2b"
     done = add_gpu_nodes(target, timeout=60)
     assert re.fullmatch(f"MachineSet {name} created; nodes with a GPU: ip-\\w+", done)
