@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from workshop import check_environment
 from workshop.checks import Check
-from workshop.cluster import permissions
+from workshop.cluster import namespaces, permissions
 from workshop.cluster.api import Api
 from workshop.cluster.environment import checks
 from workshop.cluster.login import connect
 from workshop.cluster.target import ClusterTarget
 from workshop.errors import CheckFailed
+from workshop.progress import stages
 from workshop.settings import Settings
 from workshop.wait import NotYet, wait_for
 
@@ -266,6 +268,56 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
     assert "kubectl create namespace env-nowhere" in failed.value.state
     with pytest.raises(Exception, match="There is no namespace env-nowhere that this user may use"):
         there.secret("password", lambda: "letmein")
+
+
+def test_on_openshift_the_namespace_is_asked_for_as_a_project(
+    node: Node, as_account: As, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crd = cloud.open_crd(
+        *("projectrequests", "project.openshift.io", "v1", "ProjectRequest", "Cluster")
+    )
+    root = admin(node, "default")
+    kind = ("project.openshift.io/v1", "ProjectRequest")
+    cloud.established(root, [crd], lambda: bool(root.kind(*kind)))
+    rule = ("--verb=create", "--resource=projectrequests.project.openshift.io")
+    kubectl(node.kubeconfig, "create", "clusterrole", "self-provisioner", *rule)
+    account = "--serviceaccount=env-self:workbench"
+    try:
+        api = as_account("env-self", "workbench")
+        api.namespace = "env-project"
+        grant = ("create", "clusterrolebinding", "self-provisioner", account)
+        kubectl(node.kubeconfig, *grant, "--clusterrole=self-provisioner")
+        found = wait_for(
+            "the right to be given",
+            lambda: by_name(api) if by_name(api)["namespace"].ok else NotYet("not yet"),
+            timeout=10,
+        )
+        assert found["namespace"].seen.endswith("it will be made (by a ProjectRequest)")
+        told = "whoever makes the project env-project is its administrator"
+        assert (found["permissions"].ok, found["permissions"].seen) == (True, told)
+
+        def play() -> None:
+            """What OpenShift does: the project, and its maker as its administrator."""
+            wait_for(
+                "the request",
+                lambda: root.get(*kind, "env-project") or NotYet("none"),
+                timeout=20,
+            )
+            kubectl(node.kubeconfig, "create", "namespace", "env-project")
+            bind = ("create", "rolebinding", "admin", "--clusterrole=admin", account)
+            kubectl(node.kubeconfig, "-n", "env-project", *bind)
+
+        playing = threading.Thread(target=play)
+        playing.start()
+        with stages("MongoDB") as stage:
+            namespaces.ensure(api, stage)
+        playing.join()
+        assert "making the project env-project" in capsys.readouterr().err
+        assert by_name(api)["namespace"].seen == "env-project"
+        assert by_name(api)["permissions"].seen.startswith("all ")
+    finally:
+        kubectl(node.kubeconfig, "delete", "clusterrolebinding,clusterrole", "self-provisioner")
+        root.delete(crd)
 
 
 def test_a_login_that_expired_is_the_only_check(node: Node, tmp_path: Path) -> None:

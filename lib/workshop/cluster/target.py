@@ -205,9 +205,13 @@ class ClusterTarget:
 
     def clean_up(self, *, data: bool) -> list[str]:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
-        removed = Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data)
-        # Last: the parts leave their nodes before these are drained.
-        return removed + self._machines.remove()
+        try:
+            removed = Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data)
+        finally:
+            # Last, because the parts leave their nodes before these are drained; and whatever
+            # happened, because they cost money.
+            machines = self._machines.remove()
+        return removed + machines
 
     def leftovers(self) -> list[str]:
         """What carries the kit's label and is still there, kept data left out."""
