@@ -17,7 +17,11 @@ from workshop.cluster.api import Api
 from workshop.cluster.login import connect
 from workshop.cluster.target import ClusterTarget
 from workshop.errors import CheckFailed, PartFailed, PartTooSlow, SettingsError
+from workshop.gpu_nodes import LABELS, TAINT
+from workshop.progress import stages
 from workshop.settings import Settings
+from workshop.target import Machines
+from workshop.wait import NotYet, wait_for
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -212,6 +216,23 @@ def test_an_interrupted_wait_is_taken_up(target: ClusterTarget, machine_api: Clo
     done = add_gpu_nodes(target, timeout=60)
     assert f"MachineSet {INFRASTRUCTURE}-gpu-us-east-2b reused" in done
     assert len(machine_api.machines()) == 1
+
+
+def test_a_ready_node_is_not_enough(target: ClusterTarget, machine_api: Cloud) -> None:
+    machine_api.driverless, machine_api.policy = True, "notReady"
+    with pytest.raises(PartTooSlow) as slow:
+        add_gpu_nodes(target, timeout=5)
+    assert re.fullmatch(
+        r"the node ip-\w+ offers no nvidia\.com/gpu yet, ClusterPolicy: notReady", slow.value.state
+    )
+    with pytest.raises(CheckFailed, match="no Ready node offers one"):
+        verify_gpu_nodes(target)
+    machine_api.driverless = False
+    wait_for("the GPU", lambda: bool(target.accelerators()) or NotYet("not offered"), timeout=10)
+    wanted = Machines("g6.4xlarge", labels=LABELS, taint=TAINT)
+    with pytest.raises(PartTooSlow) as slow, stages("GPU nodes") as stage:
+        target.add_machines(wanted, dry_run=False, timeout=3, stage=stage)
+    assert slow.value.state == "ClusterPolicy: notReady"
 
 
 CAPACITY = (
