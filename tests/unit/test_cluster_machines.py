@@ -125,6 +125,12 @@ def test_the_worker_of_the_zone_is_the_model_and_those_with_machines_come_first(
     assert unknown.value.hint == 'set ZONE = "us-east-2b"'
 
 
+def test_a_special_machine_is_the_last_model() -> None:
+    special, plain = worker("us-east-2a"), worker("us-east-2b", replicas=0)
+    del plain["spec"]["template"]["spec"]["taints"]
+    assert machinesets.workers([special, plain]) == [plain, special]
+
+
 def test_the_kits_own_and_the_control_planes_machine_sets_are_no_model() -> None:
     own = machinesets.clone(worker(), WANTED, "attendee-1")
     other = worker()

@@ -54,7 +54,9 @@ def type_of(thing: Object) -> str:
 
 
 def workers(machine_sets: Sequence[Object]) -> list[Object]:
-    """The cluster's own workers among these, those that have machines first, then by name.
+    """The cluster's own workers among these, the likeliest to be plain and working first.
+
+    That is: without taints, as special machines have them; with machines; then by name.
 
     Raises:
         SettingsError: There is none, or they are on a cloud that the kit does not know.
@@ -79,7 +81,7 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
             "notebook again: it checks what is there",
         )
     fitting = [one for one in found if _provider(one).get("kind") == PROVIDER]
-    return sorted(fitting, key=lambda one: (not one["spec"].get("replicas"), _name(one)))
+    return sorted(fitting, key=_likeliness)
 
 
 def zones(models: Sequence[Object]) -> list[str]:
@@ -157,6 +159,11 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
             "template": template,
         },
     }
+
+
+def _likeliness(machine_set: Object) -> tuple[bool, bool, str]:
+    tainted = bool(machine_set["spec"]["template"]["spec"].get("taints"))
+    return tainted, not machine_set["spec"].get("replicas"), _name(machine_set)
 
 
 def _node_labels(spec: Object) -> dict[str, str]:
