@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from testcluster import cloud
+from testcluster import cloud_kinds
 from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from workshop import check_environment
@@ -189,9 +189,9 @@ def test_the_printed_command_mends_what_edit_leaves_out(node: Node, as_account: 
 
 
 def test_a_kind_that_no_role_covers_gets_a_role_of_its_own(node: Node, as_account: As) -> None:
-    crd = cloud.open_crd("ogxservers", "ogx.io", "v1beta1", "OGXServer", "Namespaced")
+    crd = cloud_kinds.open_crd("ogxservers", "ogx.io", "v1beta1", "OGXServer", "Namespaced")
     root = admin(node, "default")
-    cloud.established(root, [crd], lambda: bool(root.kind("ogx.io/v1beta1", "OGXServer")))
+    cloud_kinds.established(root, [crd], lambda: bool(root.kind("ogx.io/v1beta1", "OGXServer")))
     try:
         api = as_account("env-ogx", "workbench")
         grant = ("create", "rolebinding", "given", "--clusterrole=admin")
@@ -273,12 +273,12 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
 def test_on_openshift_the_namespace_is_asked_for_as_a_project(
     node: Node, as_account: As, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    crd = cloud.open_crd(
+    crd = cloud_kinds.open_crd(
         *("projectrequests", "project.openshift.io", "v1", "ProjectRequest", "Cluster")
     )
     root = admin(node, "default")
     kind = ("project.openshift.io/v1", "ProjectRequest")
-    cloud.established(root, [crd], lambda: bool(root.kind(*kind)))
+    cloud_kinds.established(root, [crd], lambda: bool(root.kind(*kind)))
     rule = ("--verb=create", "--resource=projectrequests.project.openshift.io")
     kubectl(node.kubeconfig, "create", "clusterrole", "self-provisioner", *rule)
     account = "--serviceaccount=env-self:workbench"
@@ -333,9 +333,9 @@ def test_a_login_that_expired_is_the_only_check(node: Node, tmp_path: Path) -> N
 
 
 def test_the_rights_for_machines_are_a_note(node: Node, as_account: As) -> None:
-    crds = cloud.machine_api_crds()
+    crds = cloud_kinds.machine_api_crds()
     root = admin(node, "default")
-    cloud.established(
+    cloud_kinds.established(
         root, crds, lambda: bool(root.kind("machine.openshift.io/v1beta1", "MachineSet"))
     )
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from testcluster import cloud
+from testcluster import cloud, cloud_kinds
 from testcluster.cloud import INFRASTRUCTURE, SPACE, ZONES, Cloud, set_status, worker
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import Node
@@ -44,8 +44,11 @@ def api(node: Node) -> Api:
 @pytest.fixture(scope="module")
 def kinds(api: Api) -> Iterator[None]:
     """OpenShift's kinds, and three workers' MachineSets."""
-    crds = [*cloud.machine_api_crds(), *(cloud.open_crd(p, *r) for p, r in cloud.OLM.items())]
-    cloud.established(
+    crds = [
+        *cloud_kinds.machine_api_crds(),
+        *(cloud_kinds.open_crd(p, *r) for p, r in cloud_kinds.OLM.items()),
+    ]
+    cloud_kinds.established(
         api,
         crds,
         lambda: bool(api.kind(*SETS) and api.kind("operators.coreos.com/v1", "OperatorGroup")),
@@ -85,9 +88,9 @@ def uninstall(api: Api) -> None:
     for kind in ("Subscription", "ClusterServiceVersion"):
         for one in api.list("operators.coreos.com/v1alpha1", kind, namespace=None):
             api.delete(one)
-    for plural, group, version, kind in cloud.BROUGHT.values():
-        api.delete(cloud.open_crd(plural, group, version, kind, "Cluster"))
-    cloud.established(api, [], lambda: not api.kind("nvidia.com/v1", "ClusterPolicy"))
+    for plural, group, version, kind in cloud_kinds.BROUGHT.values():
+        api.delete(cloud_kinds.open_crd(plural, group, version, kind, "Cluster"))
+    cloud_kinds.established(api, [], lambda: not api.kind("nvidia.com/v1", "ClusterPolicy"))
 
 
 def test_plain_kubernetes_is_skipped_unless_a_node_offers_a_gpu(
