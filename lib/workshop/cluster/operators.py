@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from workshop.cluster import objects, permissions
 from workshop.cluster.api import Api
-from workshop.cluster.refusals import Unreachable
+from workshop.cluster.refusals import Forbidden, Unreachable
 from workshop.cluster.transport import Object
 from workshop.cluster.watching import Watching
 from workshop.errors import PartFailed, SettingsError
@@ -53,11 +53,26 @@ class Operators:
         self._watching = watching
 
     def missing(self) -> list[Operator]:
-        """Those whose kind the cluster does not know."""
+        """Those whose kind the cluster does not know, or only from an operator that was removed."""
         if any(self._api.kind(*one.brings) is None for one in OPERATORS):
             # Somebody may have installed them since the kinds were asked for.
             self._api.discover()
-        return [one for one in OPERATORS if self._api.kind(*one.brings) is None]
+        return [one for one in OPERATORS if not self._is_installed(one)]
+
+    def _is_installed(self, operator: Operator) -> bool:
+        """OLM leaves an operator's kinds behind when it removes the operator."""
+        if self._api.kind(*operator.brings) is None:
+            return False
+        try:
+            subscribed = [
+                one["spec"].get("name") for one in self._api.list(*SUBSCRIPTION, namespace=None)
+            ]
+            used = self._api.list(*operator.brings, namespace=None)
+        except Forbidden:
+            # Who may not look takes the kind's word for it.
+            return True
+        without_olm = self._api.kind(*SUBSCRIPTION) is None
+        return without_olm or bool(used) or operator.package in subscribed
 
     def ensure(self, *, timeout: float, stage: Stages) -> None:
         """Install what is missing, wait until it runs, and make what tells it to work.
