@@ -53,26 +53,31 @@ class Operators:
         self._watching = watching
 
     def missing(self) -> list[Operator]:
-        """Those whose kind the cluster does not know, or only from an operator that was removed."""
+        """Those that are not installed, as far as this user can see."""
         if any(self._api.kind(*one.brings) is None for one in OPERATORS):
             # Somebody may have installed them since the kinds were asked for.
             self._api.discover()
         return [one for one in OPERATORS if not self._is_installed(one)]
 
     def _is_installed(self, operator: Operator) -> bool:
-        """OLM leaves an operator's kinds behind when it removes the operator."""
         if self._api.kind(*operator.brings) is None:
             return False
+        # An operator that was removed leaves its kinds; one that came by Helm has no Subscription,
+        # and has its instance from the same chart.
+        subscribed = self._subscriptions(operator)
+        return subscribed is None or bool(
+            subscribed or self._api.list(*operator.brings, namespace=None)
+        )
+
+    def _subscriptions(self, operator: Operator) -> list[Object] | None:
+        """The Subscriptions to its package; None where there is no OLM, or it is not shown."""
+        if self._api.kind(*SUBSCRIPTION) is None:
+            return None
         try:
-            subscribed = [
-                one["spec"].get("name") for one in self._api.list(*SUBSCRIPTION, namespace=None)
-            ]
-            used = self._api.list(*operator.brings, namespace=None)
+            every = self._api.list(*SUBSCRIPTION, namespace=None)
         except Forbidden:
-            # Who may not look takes the kind's word for it.
-            return True
-        without_olm = self._api.kind(*SUBSCRIPTION) is None
-        return without_olm or bool(used) or operator.package in subscribed
+            return None
+        return [one for one in every if one["spec"].get("name") == operator.package]
 
     def ensure(self, *, timeout: float, stage: Stages) -> None:
         """Install what is missing, wait until it runs, and make what tells it to work.
@@ -133,10 +138,9 @@ class Operators:
 
     def _subscribe(self, operator: Operator, stage: Stages) -> Object:
         """The Subscription to this package: somebody's, or one that is made now."""
-        for one in self._api.list(*SUBSCRIPTION, namespace=None):
-            if one["spec"].get("name") == operator.package:
-                stage(f"{operator.package} is being installed already")
-                return one
+        for one in self._subscriptions(operator) or []:
+            stage(f"{operator.package} is being installed already")
+            return one
         stage(f"installing {operator.package}")
         grouped = bool(self._api.list(*GROUP, namespace=operator.namespace))
         subscription: Object = {}
