@@ -142,7 +142,7 @@ class Checks:
         rows = "".join(
             f"<tr><td>{'&#10003;' if c.ok else '&#10007;'}</td>"
             + "".join(
-                f"<td style='text-align:left'>{html.escape(text)}</td>"
+                f"<td style='text-align:left;white-space:pre-wrap'>{html.escape(text)}</td>"
                 for text in (c.name, c.expected, c.seen, f"{c.seconds:.1f} s")
             )
             + "</tr>"

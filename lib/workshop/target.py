@@ -111,6 +111,46 @@ class Offer:
     name: str = ""
 
 
+@dataclass(frozen=True)
+class Machines:
+    """Machines to be added to the place where parts run.
+
+    Args:
+        machine_type: The cloud's name of it, such as ``g6.4xlarge``.
+        zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
+        replicas: How many.
+        labels: What the nodes shall be found by.
+        taint: The key that a pod must tolerate to run there; "" for none.
+    """
+
+    machine_type: str
+    zone: str = ""
+    replicas: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taint: str = ""
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A node that offers GPUs.
+
+    Args:
+        node: Its name.
+        ready: Whether it takes pods.
+        count: How many GPUs it offers to pods, 1 or more.
+        product: The GPU's name, or "" where the node does not say.
+        labels: The node's labels.
+        taints: The node's taints as ``key:effect``.
+    """
+
+    node: str
+    ready: bool
+    count: int
+    product: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+
+
 class Target(Protocol):
     """The place where parts run. Implemented by ``local`` and by ``cluster``."""
 
@@ -147,6 +187,22 @@ class Target(Protocol):
         """Begin to bring a part up, and do not wait; gives how others will reach it.
 
         None where parts come up one by one.
+        """
+
+    def accelerators(self) -> list[Accelerator]:
+        """The nodes that offer a GPU; none where there are none, or this user may not see them."""
+
+    def add_machines(
+        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
+    ) -> str:
+        """Add machines, and return once each is a node that offers its GPU; gives what was done.
+
+        Running it twice reuses. A dry run changes nothing, and gives what would be made.
+
+        Raises:
+            SettingsError: Such machines cannot be added here, or there is no such zone.
+            PartFailed: The cloud refused a machine, with its own words.
+            PartTooSlow: They did not all offer a GPU within ``timeout`` seconds.
         """
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:

@@ -65,12 +65,34 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def openshift_node(
     request: pytest.FixtureRequest, node: Node, place: Place, say: Callable[[str], None]
-) -> Iterator[Node]:
-    """The node as an OpenShift, booted anew for one module; those after it find a plain one.
+) -> Node:
+    """The node as an OpenShift, with the generation of Llama Stack's operator that the module has.
 
-    A module that wants the older Llama Stack operator sets ``GENERATION = "llamastack"``.
+    It is booted anew when the generation changes. Tests that use it come last, so that all others
+    find a plain node.
     """
-    node.up(say)
-    openshift.up(node, place, say, generation=getattr(request.module, "GENERATION", "ogx"))
-    yield node
-    node.up(say)
+    wanted = _generation(request.node)
+    if request.config.stash.get(BOOTED, "") != wanted:
+        node.up(say)
+        openshift.up(node, place, say, generation=wanted)
+        request.config.stash[BOOTED] = wanted
+    return node
+
+
+BOOTED = pytest.StashKey[str]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Plain tests first, then those of each generation together."""
+
+    def order(item: pytest.Item) -> str:
+        uses = "openshift_node" in getattr(item, "fixturenames", ())
+        return _generation(item) if uses else ""
+
+    items.sort(key=order)
+
+
+def _generation(item: pytest.Item) -> openshift.Generation:
+    """A module that wants the older operator sets ``GENERATION = "llamastack"``."""
+    module = item.getparent(pytest.Module)
+    return getattr(module and module.obj, "GENERATION", "ogx")

@@ -95,11 +95,10 @@ def test_no_permission_for_one_kind(node: Node) -> None:
         api = account(
             node,
             "no-services",
-            rule("", "configmaps secrets pods events persistentvolumeclaims serviceaccounts"),
+            rule("", "namespaces configmaps secrets pods events persistentvolumeclaims"),
             rule("apps", "deployments replicasets"),
             rule("batch", "jobs"),
         )
-    # Who may not look at namespaces finds its own there all the same.
     error = fails(node, "no-services", api=api)
     assert isinstance(error, Forbidden)
     assert error.what == "The cluster refused to apply Service mongodb: this user may not."

@@ -113,9 +113,9 @@ REFUSED = {
             "apiVersion": "serving.kserve.io/v1beta1",
             "kind": "InferenceService",
             "metadata": {"name": "one", "namespace": "default"},
-            "spec": {"predictor": {"model": {"modelFormat": {"name": "x"}, "image": "y"}}},
+            "spec": {"predictor": {"model": {"modelFormat": {"name": "x"}, "uri": "y"}}},
         },
-        "unknown field .*image",
+        "unknown field .*uri",
     ),
     "a service monitor without endpoints": (
         {

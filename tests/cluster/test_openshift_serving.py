@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 from typing import Any
 
+import httpx
 import openshift_help as help_
 import pytest
 from openshift_help import MODEL, conditions, shown, until
 from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
+from testcluster.openshift import names
+from testcluster.openshift.resolving import routes_resolved
 from testcluster.place import ENTER, Place
 
 pytestmark = pytest.mark.timeout(1800)
@@ -24,9 +28,12 @@ def cluster(openshift_node: Node, place: Place) -> Node:
     help_.add_servers(place)
     help_.namespace(openshift_node, PROJECT)
     protected = model("model", {"security.opendatahub.io/enable-auth": "true"})
-    objects = (runtime(), *token("reader", "model"), *token("stranger", ""))
-    apply(openshift_node.kubeconfig, *objects, protected, model("open", {}), namespace=PROJECT)
-    for name in ("model", "open"):
+    objects = (runtime(), *token("reader", "model", "public"), *token("stranger"))
+    public = model("public", {"security.opendatahub.io/enable-auth": "true"})
+    public["metadata"]["labels"]["networking.kserve.io/visibility"] = "exposed"
+    models = (protected, public, model("open", {}))
+    apply(openshift_node.kubeconfig, *objects, *models, namespace=PROJECT)
+    for name in ("model", "open", "public"):
         until(openshift_node, PROJECT, ("isvc", name), ready)
     return openshift_node
 
@@ -62,14 +69,14 @@ def model(name: str, annotations: dict[str, str], **labels: str) -> dict[str, An
     }
 
 
-def token(account: str, may_get: str) -> list[dict[str, Any]]:
-    """A service account with a long-lived token, and the right to get one model."""
+def token(account: str, *may_get: str) -> list[dict[str, Any]]:
+    """A service account with a long-lived token, and the right to get some models."""
     rbac = "rbac.authorization.k8s.io"
     rule = {
         "verbs": ["get"],
         "apiGroups": ["serving.kserve.io"],
         "resources": ["inferenceservices"],
-        "resourceNames": [may_get],
+        "resourceNames": list(may_get),
     }
     meta = {"name": account}
     return [
@@ -168,3 +175,20 @@ def test_metrics_are_collected_from_every_model(cluster: Node) -> None:
     (endpoint,) = found["spec"]["endpoints"]
     service = shown(cluster, PROJECT, "service", "open-metrics")
     assert endpoint["port"] == service["spec"]["ports"][0]["name"]
+
+
+def test_an_exposed_model_is_reached_through_the_router(cluster: Node) -> None:
+    """The router opens TLS again towards the proxy, which still wants the token."""
+    url = shown(cluster, PROJECT, "isvc", "public")["status"]["url"]
+    assert url == f"https://public-{PROJECT}.{names.APPS}"
+    tls = shown(cluster, PROJECT, "route", "public")["spec"]["tls"]
+    assert tls["termination"] == "reencrypt"
+    trusted = ssl.create_default_context(cafile=f"{cluster.folder}/openshift/router-ca/ca.crt")
+    reader = {"authorization": f"Bearer {secret(cluster, 'reader')}"}
+    with routes_resolved(), httpx.Client(verify=trusted, timeout=10) as client:
+
+        def served(_: dict[str, Any]) -> bool | None:
+            return client.get(f"{url}/v1/version", headers=reader).status_code == 200 or None
+
+        until(cluster, PROJECT, ("route", "public"), served)
+        assert client.get(f"{url}/v1/version").status_code == 401

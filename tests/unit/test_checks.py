@@ -186,3 +186,10 @@ def test_a_checkpoint_cell_shows_its_table_whether_it_passes_or_fails(seen, fail
     assert [output.ename for output in outputs if output.output_type == "error"] == (
         ["CheckFailed"] if fails else []
     )
+
+
+def test_what_was_seen_keeps_its_lines_and_indents():
+    checks = Checks("Environment")
+    checks.add(Check("permissions", False, "all", "2 are missing:\n  pods  get", 0.1))
+    cell = "<td style='text-align:left;white-space:pre-wrap'>2 are missing:\n  pods  get</td>"
+    assert cell in checks._repr_html_()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from workshop.cluster.refusals import Forbidden, Refused
+from workshop.cluster.refusals import Refused
 from workshop.cluster.transport import Object, Transport
 from workshop.errors import SettingsError
 
@@ -109,13 +109,6 @@ class Api(Transport):
             if not more:
                 return
 
-    def has_namespace(self) -> bool:
-        """Whether its namespace is there. Who may not look works in one that somebody made."""
-        try:
-            return self.get("v1", "Namespace", self.namespace) is not None
-        except Forbidden:
-            return True
-
     def apply(self, wanted: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Server-side apply; gives the object as it is then.
 
@@ -168,7 +161,13 @@ class Api(Transport):
         return True
 
     def watch(
-        self, api_version: str, kind: str, *, field: str = "", selector: str = ""
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        field: str = "",
+        selector: str = "",
+        namespace: str = "",
     ) -> Iterator[tuple[str, Object]]:
         """What is there, then every change: ``("ADDED" | "MODIFIED" | "DELETED", object)``.
 
@@ -182,7 +181,7 @@ class Api(Transport):
         if known is None:
             yield "LISTED", {}
             return
-        path = self._path(known, "")
+        path = self._path(known, namespace)
         query = [("fieldSelector", field)] if field else []
         query += [("labelSelector", selector)] if selector else []
         listed = self.request("GET", path, query=query, what=f"list {known.plural}", patient=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from workshop.cluster import objects, trouble
+from workshop.cluster import namespaces, objects, trouble
 from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.objects import OURS, PRUNED
 from workshop.cluster.recipes import Plan
@@ -59,7 +59,7 @@ class Cleaning:
         self, parts: Sequence[str], *, data: bool, stage: Stages | None = None
     ) -> list[str]:
         """Remove all parts, in this order, and what they share; with ``data`` the volumes too."""
-        if not self._api.has_namespace():
+        if not namespaces.is_visible(self._api):
             return []
         removed: list[str] = []
         stopped: list[Object] = []
@@ -81,7 +81,7 @@ class Cleaning:
 
     def left(self) -> list[str]:
         """What still carries the kit's label; volumes and the kit's Secret hold data."""
-        if not self._api.has_namespace():
+        if not namespaces.is_visible(self._api):
             return []
         found = self._found([*PRUNED, PODS], OURS)
         shared = ("Secret", MANAGER)

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from workshop.checks import Check
-from workshop.cluster import environment, objects, recipes, room_offer, trouble
+from workshop.cluster import environment, namespaces, objects, recipes, room_offer, trouble
 from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.cleaning import Cleaning
+from workshop.cluster.machines import GpuMachines
 from workshop.cluster.memory import Memory, read
 from workshop.cluster.reach import Reach, Way
 from workshop.cluster.rollout import Rollout, guarded
@@ -22,8 +23,8 @@ from workshop.progress import Stages, stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
-from workshop.target import Deployed, Endpoint, Offer, Part, PartStatus
-from workshop.wait import NotYet, wait_for
+from workshop.target import Accelerator, Deployed, Endpoint, Machines, Offer, Part, PartStatus
+from workshop.wait import wait_for
 
 AT_ONCE = 8
 """Objects that are applied at the same time."""
@@ -52,6 +53,7 @@ class ClusterTarget:
         self.memory = Memory(api)
         self._watching = Watching(api)
         self._reach = Reach(api, self.memory)
+        self._machines = GpuMachines(api, self._watching)
 
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
@@ -59,9 +61,17 @@ class ClusterTarget:
 
     def skip_reason(self, part: str) -> str | None:
         """Whether there is something to add for this part."""
-        if part == "gpu-nodes" and not recipes.is_openshift(self.api):
-            return "this cluster has no MachineSets: its nodes are added outside of it"
-        return None
+        return self._machines.skip_reason() if part == "gpu-nodes" else None
+
+    def accelerators(self) -> list[Accelerator]:
+        """The nodes that offer a GPU; none where this user may not see nodes."""
+        return self._machines.accelerators()
+
+    def add_machines(
+        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
+    ) -> str:
+        """Add machines by a MachineSet; see ``Target.add_machines``."""
+        return self._machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The server that this cluster's operator runs, or the first."""
@@ -79,7 +89,7 @@ class ClusterTarget:
         stage: Stages,
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
-        self._namespace(stage)
+        namespaces.ensure(self.api, stage)
         plan = recipes.plan(part, self.api, self._recipes)
         action = self._apply(part, plan, stage)
         rollout = Rollout(self.api, self._watching, part.name, plan)
@@ -107,7 +117,7 @@ class ClusterTarget:
     def begin(self, part: Part) -> Endpoint | None:
         """Apply a part's objects; the notebook that deploys it waits for them."""
         with stages(part.name) as stage:
-            self._namespace(stage)
+            namespaces.ensure(self.api, stage)
             plan = recipes.plan(part, self.api, self._recipes)
             self._apply(part, plan, stage)
         return self._reach.peer(Way.of(plan, part))
@@ -156,7 +166,7 @@ class ClusterTarget:
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once, in a Secret of the namespace."""
-        self._namespace(None)
+        namespaces.ensure(self.api, None)
         return self.memory.secret(name, make)
 
     def remember(self, name: str, value: str | None) -> None:
@@ -170,7 +180,7 @@ class ClusterTarget:
     def status(self) -> Table[PartStatus]:
         """One line a part that was deployed or taken over."""
         rows: Table[PartStatus] = Table()
-        if not self.api.has_namespace():
+        if not namespaces.is_visible(self.api):
             return rows
         facts = self._facts()
         for name in PROCESSES:
@@ -215,11 +225,19 @@ class ClusterTarget:
 
     def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
-        return Cleaning(self.api).everything(list(reversed(PROCESSES)), data=data, stage=stage)
+        try:
+            removed = Cleaning(self.api).everything(
+                list(reversed(PROCESSES)), data=data, stage=stage
+            )
+        finally:
+            # Last, because the parts leave their nodes before these are drained; and whatever
+            # happened, because they cost money.
+            machines = self._machines.remove()
+        return removed + machines
 
     def leftovers(self) -> list[str]:
         """What carries the kit's label and is still there, kept data left out."""
-        return Cleaning(self.api).left()
+        return Cleaning(self.api).left() + self._machines.left()
 
     def _apply(
         self, part: Part, plan: recipes.Plan, stage: Stages
@@ -242,28 +260,6 @@ class ClusterTarget:
             return "reused"
         # One that never was ready was begun ahead of its notebook, or by one that was interrupted.
         return "restarted" if read(self._facts(), _fact(part.name)) else "created"
-
-    def _namespace(self, stage: Stages | None) -> None:
-        """Make the namespace, unless it is there."""
-        name = self.api.namespace
-        if self.api.has_namespace():
-            return
-        if stage:
-            stage(f"making the namespace {name}")
-        self.api.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": name, "labels": objects.labels("workshop")},
-            }
-        )
-
-        def account() -> object:
-            # Pods are refused until the namespace has its ServiceAccount.
-            found = self.api.get("v1", "ServiceAccount", "default")
-            return found or NotYet("its ServiceAccount is not there yet")
-
-        wait_for("the namespace to be ready", account, timeout=30, every=0.1)
 
     def _facts(self) -> Object | None:
         kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")

@@ -27,6 +27,7 @@ class _Watch:
     api_version: str
     kind: str
     selected: str
+    namespace: str
     began: float = field(default_factory=time.monotonic)
     objects: dict[str, Object] = field(default_factory=dict)
     listed: bool = False
@@ -35,7 +36,9 @@ class _Watch:
 
     def run(self) -> None:
         try:
-            for change, thing in self.api.watch(self.api_version, self.kind, field=self.selected):
+            for change, thing in self.api.watch(
+                self.api_version, self.kind, field=self.selected, namespace=self.namespace
+            ):
                 if change == "LISTED":
                     self.listed = True
                 elif change == "DELETED":
@@ -53,22 +56,25 @@ class Watching:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._watches: dict[tuple[str, str, str], _Watch] = {}
+        self._watches: dict[tuple[str, str, str, str], _Watch] = {}
         self._one_at_a_time = threading.Lock()
 
-    def all(self, api_version: str, kind: str, selected: str = "") -> list[Object]:
+    def all(
+        self, api_version: str, kind: str, selected: str = "", namespace: str = ""
+    ) -> list[Object]:
         """The objects of a kind as they are now.
 
         Args:
             api_version: Such as ``apps/v1``.
             kind: Such as ``Deployment``.
             selected: A field selector.
+            namespace: Another namespace than the user's; a kind of the whole cluster has none.
 
         Raises:
             Refused: This user may not list or watch them.
             Unreachable: The API server does not answer at this moment; ask again.
         """
-        key = (api_version, kind, selected)
+        key = (api_version, kind, selected, namespace)
         with self._one_at_a_time:
             watch = self._watches.get(key)
             if watch is None or self._is_due(watch):

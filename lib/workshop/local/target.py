@@ -17,7 +17,7 @@ from workshop.progress import Stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
-from workshop.target import Deployed, Endpoint, Offer, Part, PartStatus
+from workshop.target import Accelerator, Deployed, Endpoint, Machines, Offer, Part, PartStatus
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
@@ -100,6 +100,18 @@ class LocalTarget:
     def begin(self, part: Part) -> Endpoint | None:
         """Nothing: one machine's cores are busy with one part's start."""
         return None
+
+    def accelerators(self) -> list[Accelerator]:
+        """None: a GPU of this machine's own is not offered to parts."""
+        return []
+
+    def add_machines(
+        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
+    ) -> str:
+        """There is nothing to add; ``skip_reason`` says so before."""
+        raise SettingsError(
+            "The local target adds no machines.", hint='set TARGET = "cluster" to add some there'
+        )
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own process for this part ends."""

@@ -1,4 +1,4 @@
-"""``python -m testcluster up|down``: the test cluster by hand."""
+"""``python -m testcluster up [--openshift ogx]|down``: the test cluster by hand."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import argparse
 import sys
 import time
 
+from testcluster import openshift
 from testcluster.node import FOLDER, Node
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="testcluster", description=__doc__)
     parser.add_argument("do", choices=("up", "down"))
+    parser.add_argument(
+        "--openshift",
+        choices=("llamastack", "ogx"),
+        help="make it an OpenShift with this generation of Llama Stack's operator",
+    )
     options = parser.parse_args()
     began = time.monotonic()
 
@@ -24,6 +30,8 @@ def main() -> int:
         node.down(say)
         return 0
     node.up(say)
+    if options.openshift:
+        openshift.up(node, node.place(say), say, generation=options.openshift)
     say(f"ready: export KUBECONFIG={node.kubeconfig}")
     return 0
 

@@ -1,0 +1,47 @@
+"""What nodes say about themselves: whether they take pods, and which GPUs they offer."""
+
+from __future__ import annotations
+
+from workshop.cluster.transport import Object
+from workshop.target import Accelerator
+
+NODE = ("v1", "Node")
+
+GPU = "nvidia.com/gpu"
+"""The resource that NVIDIA's device plugin offers to pods, a count as text."""
+
+PRODUCT = "nvidia.com/gpu.product"
+"""The label in which GPU feature discovery writes the GPU's name, such as ``NVIDIA-L4``."""
+
+
+def is_ready(node: Object) -> bool:
+    """Whether the node takes pods."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def gpus(node: Object) -> int:
+    """How many GPUs pods may have there: 0 until the driver and the device plugin run."""
+    allocatable = (node.get("status") or {}).get("allocatable") or {}
+    return int(allocatable.get(GPU) or 0)
+
+
+def accelerators(nodes: list[Object]) -> list[Accelerator]:
+    """Those that offer a GPU, by name."""
+    return sorted(
+        (
+            Accelerator(
+                node=node["metadata"]["name"],
+                ready=is_ready(node),
+                count=gpus(node),
+                product=(node["metadata"].get("labels") or {}).get(PRODUCT, ""),
+                labels=node["metadata"].get("labels") or {},
+                taints=tuple(
+                    f"{taint['key']}:{taint['effect']}" for taint in node["spec"].get("taints", [])
+                ),
+            )
+            for node in nodes
+            if gpus(node)
+        ),
+        key=lambda found: found.node,
+    )
