@@ -7,17 +7,15 @@ llama.cpp, which stands in for vLLM, does without.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from runs import Run, running
 from testcluster import software
-from testcluster.kubectl import kubectl
 from testcluster.node import Node
-from testcluster.openshift import names
-from testcluster.place import NAME, Place
+from testcluster.openshift import machines, names
+from testcluster.place import Place
 
 IMAGES = {"llama-stack": names.LLAMA_STACK_IMAGE, "ogx": names.OGX_IMAGE}
 
@@ -34,17 +32,6 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         assert run.code == 0, run.output
         statuses = {step["notebook"]: step["status"] for step in run.report["steps"]}
         assert set(statuses.values()) == {"passed"}
-        give_the_gpu_to_the_real_node(node)
+        machines.lend_gpu(node.kubeconfig, {})
         run.start("--from", "02")
         yield run
-
-
-def give_the_gpu_to_the_real_node(node: Node) -> None:
-    """Let the real node offer a GPU, and the played one take no pods."""
-    listed = kubectl(node.kubeconfig, "get", "nodes", "-o", "json").stdout
-    for one in json.loads(listed)["items"]:
-        if one["metadata"]["name"] != NAME:
-            kubectl(node.kubeconfig, "cordon", one["metadata"]["name"])
-    patch = json.dumps({"status": {"capacity": {"nvidia.com/gpu": "1"}}})
-    words = ("patch", "node", NAME, "--subresource=status", "--type=merge", "-p", patch)
-    kubectl(node.kubeconfig, *words)
