@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import workshop
-from testcluster.kubectl import kubectl, restricted_namespace
+from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from workshop import mongodb, proof, questions
 from workshop.cluster.target import ClusterTarget
@@ -126,9 +126,12 @@ class Run:
 
 
 @contextmanager
-def running(node: Node, namespace: str, home: Path) -> Iterator[Run]:
+def running(node: Node, namespace: str, home: Path, *, restricted: bool) -> Iterator[Run]:
     """A namespace of its own for a run, which goes with it."""
-    restricted_namespace(node.kubeconfig, namespace)
+    meta = {"name": namespace}
+    apply(node.kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+    if restricted:
+        restricted_namespace(node.kubeconfig, namespace)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKSHOP_NAMESPACE", namespace)
         assert os.environ["KUBECONFIG"] == str(node.kubeconfig)
@@ -139,7 +142,7 @@ def running(node: Node, namespace: str, home: Path) -> Iterator[Run]:
 @contextmanager
 def run_all(node: Node, namespace: str, home: Path) -> Iterator[Run]:
     """Run the sequence 00 to 07 in a namespace of its own."""
-    with running(node, namespace, home) as run:
+    with running(node, namespace, home, restricted=True) as run:
         run.start()
         yield run
 

@@ -14,6 +14,8 @@ from openshift_runs import sequence
 from runs import Run, checked
 from testcluster.kubectl import kubectl
 from testcluster.node import Node
+from testcluster.openshift import names
+from testcluster.openshift.resolving import routes_resolved
 from testcluster.place import Place
 from workshop import http
 from workshop.errors import EndpointError
@@ -55,6 +57,32 @@ def test_the_model_is_behind_a_proxy_that_asks_for_a_token(done: Run) -> None:
     elsewhere = Endpoint(endpoint.url, token=endpoint.token, server_name=endpoint.server_name)
     with pytest.raises(EndpointError, match="certificate was not verified"):
         http.call(elsewhere, "/v1/models")
+
+
+def test_it_is_reached_by_its_route_where_the_host_name_is_known(done: Run) -> None:
+    with routes_resolved():
+        endpoint = done.target.find("llama-stack")
+        assert endpoint.url == f"https://llama-stack-{NAMESPACE}.{names.APPS}"
+        assert http.call(endpoint, "/v1/health").json == {"status": "OK"}
+        plain = Endpoint(endpoint.url.replace("https:", "http:"))
+        assert http.call(plain, "/v1/health", expect=302).status == 302
+        with pytest.raises(EndpointError, match="certificate was not verified"):
+            http.call(Endpoint(endpoint.url), "/v1/health")
+    assert done.target.find("llama-stack").url.startswith("http://127.0.0.1:")
+
+
+def test_every_pod_has_the_user_that_the_namespace_gives(done: Run) -> None:
+    for pod in done.pods():
+        if pod["metadata"]["labels"].get("app") == "llama-stack":
+            continue
+        assert pod["metadata"]["annotations"]["openshift.io/scc"] == "restricted-v2"
+        users = {
+            (one.get("securityContext") or {}).get("runAsUser")
+            or pod["spec"]["securityContext"].get("runAsUser")
+            for one in pod["spec"]["containers"]
+        }
+        assert len(users) == 1
+        assert users.pop() >= 1_000_000_000
 
 
 def test_no_credential_is_shown_anywhere(done: Run) -> None:

@@ -28,6 +28,7 @@ class Memory:
     def __init__(self, api: Api) -> None:
         self._api = api
         self._secrets: dict[str, str] = {}
+        self.written: Object | None = None
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once; two that ask at once get the same.
@@ -47,11 +48,7 @@ class Memory:
             except Refused as error:
                 if error.code != 409:
                     raise
-        raise PartFailed(
-            "Somebody else changes the kit's Secret all the time.",
-            where=self._api.where,
-            hint=f"kubectl get secret {MANAGER} -w",
-        )
+        raise self._contended("Secret")
 
     def given(self, name: str, value: Secret | None) -> None:
         """Keep a credential that the user gave; None forgets it."""
@@ -76,18 +73,40 @@ class Memory:
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact; None forgets it."""
-        kept = self._read("ConfigMap")
-        if kept is not None or value is not None:
-            self._write("ConfigMap", kept, {_key(name): value})
+        for _ in range(ATTEMPTS):
+            kept = self._read("ConfigMap")
+            if kept is None and value is None:
+                return
+            try:
+                self.written = self._write("ConfigMap", kept, {_key(name): value})
+                return
+            except Refused as error:
+                # Somebody else has just made it, or removed it.
+                if error.code not in (404, 409):
+                    raise
+        raise self._contended("ConfigMap")
 
     def recall(self, name: str) -> str | None:
         """A fact, or None."""
         return read(self._read("ConfigMap"), name)
 
+    def _contended(self, kind: str) -> PartFailed:
+        return PartFailed(
+            f"Somebody else changes the kit's {kind} all the time.",
+            where=self._api.where,
+            hint=f"kubectl get {kind.lower()} {MANAGER} -w",
+        )
+
     def _read(self, kind: str) -> Object | None:
         return self._api.get("v1", kind, MANAGER)
 
-    def _write(self, kind: str, kept: Object | None, change: dict[str, Any]) -> None:
+    def newer(self, watched: Object | None) -> Object | None:
+        """The ConfigMap as a watch has it, or as it was written here if the watch is behind."""
+        if self.written is None or (watched and _version(watched) >= _version(self.written)):
+            return watched
+        return self.written
+
+    def _write(self, kind: str, kept: Object | None, change: dict[str, Any]) -> Object:
         thing: Object = {
             "apiVersion": "v1",
             "kind": kind,
@@ -95,18 +114,22 @@ class Memory:
         }
         if kept is None:
             present = {key: value for key, value in change.items() if value is not None}
-            self._api.create(thing | {"data": present})
-            return
+            return self._api.create(thing | {"data": present})
         # Refused when somebody else has written in the meantime.
         version = {"resourceVersion": kept["metadata"]["resourceVersion"]}
         only = {"metadata": version} if kind == "Secret" else {}
-        self._api.merge(thing, only | {"data": change})
+        return self._api.merge(thing, only | {"data": change})
 
 
 def read(kept: Object | None, name: str) -> str | None:
     """A fact in this ConfigMap, or None."""
     value = ((kept or {}).get("data") or {}).get(_key(name))
     return str(value) if value is not None else None
+
+
+def _version(thing: Object) -> int:
+    """Of one object; larger is newer, as Kubernetes 1.35 promises and etcd has always had it."""
+    return int(thing["metadata"]["resourceVersion"])
 
 
 def _key(name: str) -> str:

@@ -20,6 +20,7 @@ from workshop.cluster.api import Api
 from workshop.cluster.forward import Forward
 from workshop.cluster.memory import Memory
 from workshop.cluster.recipes import Plan
+from workshop.cluster.refusals import Forbidden
 from workshop.cluster.transport import Object
 from workshop.errors import PartFailed
 from workshop.masked import Secret
@@ -175,7 +176,11 @@ class Reach:
     def _router_ca(self) -> Path | None:
         """The router's CA; None, the system's, where it is not shown, as with a public one."""
         namespace, name, key = ROUTER_CA
-        return self._ca(name, key, namespace)
+        try:
+            return self._ca(name, key, namespace)
+        except Forbidden:
+            # Then it is not meant to be needed: the certificate is one that everybody knows.
+            return None
 
     def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
         kept = self._api.get("v1", "ConfigMap", name, namespace)

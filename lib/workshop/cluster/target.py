@@ -226,6 +226,7 @@ class ClusterTarget:
     def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
         try:
+            self.memory.written = None
             removed = Cleaning(self.api).everything(
                 list(reversed(PROCESSES)), data=data, stage=stage
             )
@@ -263,7 +264,7 @@ class ClusterTarget:
 
     def _facts(self) -> Object | None:
         kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
-        return kept[0] if kept else None
+        return self.memory.newer(kept[0] if kept else None)
 
     def _ready_pods(self, way: Way) -> list[Object]:
         return self._rollout(way).pods()

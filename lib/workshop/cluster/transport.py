@@ -25,8 +25,8 @@ PATIENCE = 60.0
 """Seconds for which an API server may be away in the middle of a step: it is updated now and then,
 and behind it etcd elects a new leader."""
 
-_AGAIN = (429, 500, 502, 503, 504)
-"""Answers of an API server that is busy, or that cannot reach etcd."""
+_AGAIN = (429, 502, 503, 504)
+"""Answers of an API server that is busy or that starts; 500 too, when etcd is the reason."""
 
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
@@ -96,7 +96,7 @@ class Transport:
                     raise
                 return NotYet(error.state)
             except Refused as error:
-                if not patient or error.code not in _AGAIN or "quota" in error.state:
+                if not _passes(error):
                     raise
                 return NotYet(error.state)
 
@@ -205,3 +205,9 @@ class Transport:
             state=f"{type(error).__name__}: {text[:200]}",
             hint="is the cluster up, and the network? kubectl get --raw /readyz",
         )
+
+
+def _passes(error: Refused) -> bool:
+    """Whether the API server may answer otherwise in a moment."""
+    without_etcd = error.code == 500 and "etcdserver" in error.state
+    return (error.code in _AGAIN or without_etcd) and "quota" not in error.state
