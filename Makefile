@@ -21,15 +21,18 @@ test:  ## all checks and tests, the cheap ones first
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/unit tests/manifests tests/local tests/notebooks
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	$(BIN)/coverage report --omit='lib/workshop/cluster/*'
 
 test-fast:  ## the unit tests alone: seconds, no servers
 	@./bootstrap --only kit
 	$(BIN)/pytest tests/unit
 
-test-cluster:  ## tests on a real Kubernetes of their own: Linux, root, go; 15 minutes the first time
-	@./bootstrap --only kit
-	$(BIN)/pytest tests/cluster -rs
+test-cluster:  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
+	@./bootstrap --with ogx
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest tests/cluster -rs
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='lib/workshop/cluster/*'
 
 lint:  # needs the kit's environment
 	$(BIN)/ruff check

@@ -6,12 +6,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from testcluster import mounts, openshift
 from testcluster.node import FOLDER, Node
 from testcluster.place import Place
 from testcluster.programs import Missing
+
+REQUIRED = "TEST_CLUSTER_REQUIRED"
+"""The variable that makes a failure of what would be skipped."""
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +24,18 @@ def say() -> Callable[[str], None]:
     return lambda text: print(f"  {text}", file=sys.__stderr__, flush=True)
 
 
+def cannot(reason: str) -> NoReturn:
+    """Skip, and say why; where the cluster is required, as in CI, that is a failure."""
+    if os.environ.get(REQUIRED):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def node(say: Callable[[str], None]) -> Iterator[Node]:
     """The running node; after the tests, nothing is left of it."""
     if sys.platform != "linux" or os.getuid() != 0:
-        pytest.skip("a node needs Linux, and root")
+        cannot("a node needs Linux, and root")
     node = Node(FOLDER)
     before = os.environ.get("KUBECONFIG")
     try:
@@ -33,7 +44,7 @@ def node(say: Callable[[str], None]) -> Iterator[Node]:
         os.environ["KUBECONFIG"] = str(node.kubeconfig)
         yield node
     except Missing as missing:
-        pytest.skip(str(missing))
+        cannot(str(missing))
     finally:
         if before is None:
             os.environ.pop("KUBECONFIG", None)

@@ -27,8 +27,8 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
     software.add_mongodb(place)
     software.add_vllm(place)
     software.add_llama_stack(place, IMAGES[server], server=server)
-    # As on OpenShift, where security context constraints are the gate: the operator's own pod is not
-    # restricted.
+    # As on OpenShift, where security context constraints are the gate: the pod that the operator
+    # makes is not restricted.
     with running(node, namespace, home, restricted=False) as run:
         run.start("--to", "01")
         assert run.code == 0, run.output

@@ -11,10 +11,10 @@ import yaml
 from testcluster import schemas
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import Node
+from testcluster.openshift import crds
 from workshop.cluster import objects
 from workshop.cluster.login import connect
 
-GENERATION = "both"
 NAMESPACE = "manifests"
 FOLDERS = sorted(
     path.parent.relative_to(objects.MANIFESTS)
@@ -32,27 +32,34 @@ def built(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
+def cluster(openshift_node: Node) -> Node:
+    """With the kinds of both generations, as after an upgrade."""
+    crds.install(openshift_node.kubeconfig, "llamastack")
+    return openshift_node
+
+
+@pytest.fixture(scope="module")
 def conform(
-    openshift_node: Node, say: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
+    cluster: Node, say: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], subprocess.CompletedProcess[str]]:
     """Runs kubeconform with this cluster's own schemas."""
     folder = tmp_path_factory.mktemp("schemas")
-    api = connect({"KUBECONFIG": str(openshift_node.kubeconfig)})
+    api = connect({"KUBECONFIG": str(cluster.kubeconfig)})
     assert schemas.write(api, folder) > 100
     go = schemas.kubeconform(say)
     return lambda text: schemas.conform(folder, text, go)
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=str)
-def test_the_api_server_takes_it(openshift_node: Node, folder: Path) -> None:
-    restricted_namespace(openshift_node.kubeconfig, NAMESPACE)
+def test_the_api_server_takes_it(cluster: Node, folder: Path) -> None:
+    restricted_namespace(cluster.kubeconfig, NAMESPACE)
     text = built(folder)
     named = {one["metadata"].get("namespace") for one in yaml.safe_load_all(text)} - {None}
     for namespace in sorted(named):
-        restricted_namespace(openshift_node.kubeconfig, namespace)
+        restricted_namespace(cluster.kubeconfig, namespace)
     where = () if named else ("-n", NAMESPACE)
     words = ("apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-")
-    done = kubectl(openshift_node.kubeconfig, *where, *words, input=text, check=False)
+    done = kubectl(cluster.kubeconfig, *where, *words, input=text, check=False)
     assert done.returncode == 0, done.stderr
     # PodSecurity warns of pods in Deployments, which it would refuse later.
     assert "would violate PodSecurity" not in done.stderr

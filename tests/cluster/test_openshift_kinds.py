@@ -14,11 +14,10 @@ pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")
-def kubeconfig(node: Node) -> str:
+def kubeconfig(openshift_node: Node) -> str:
     """Both generations at once: here it is only about what the API server takes."""
-    crds.install(node.kubeconfig, "llamastack")
-    crds.install(node.kubeconfig, "ogx")
-    return str(node.kubeconfig)
+    crds.install(openshift_node.kubeconfig, "llamastack")
+    return str(openshift_node.kubeconfig)
 
 
 def llama_stack(**server: Any) -> dict[str, Any]:
