@@ -10,7 +10,7 @@ from workshop import clients, http, model, pins, runbooks
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import Stages, stages
-from workshop.settings import DATA
+from workshop.settings import DATA, Settings
 from workshop.target import Deployed, Endpoint, Part, Target
 from workshop.wait import NotYet, wait_for
 
@@ -41,9 +41,15 @@ MODEL_PREFIX = "vllm"
 
 
 def part_of(
-    server: str, vector_store: str, language_model: Endpoint, embedder: Endpoint, dimension: int
+    server: str,
+    vector_store: str,
+    language_model: Endpoint,
+    embedder: Endpoint,
+    dimension: int,
+    milvus_uri: str = "",
 ) -> Part:
     """What the server must be, on this model and this embedder of so many dimensions."""
+    token = Settings.from_env().milvus_token if milvus_uri else None
     return Part(
         PART,
         PORT,
@@ -53,7 +59,9 @@ def part_of(
             "max_tokens": model.MAX_TOKENS,
             "embedder": EMBEDDER.name,
             "embedding_dimension": dimension,
+            **({"milvus_uri": milvus_uri} if milvus_uri else {}),
         },
+        secrets={"milvus token": token} if token else {},
         needs={"model": language_model, "embedder": embedder},
     )
 
@@ -63,6 +71,7 @@ def deploy_llama_stack(
     *,
     server: str = "auto",
     vector_store: str = "auto",
+    milvus_uri: str = "",
     data: Path = DATA,
     timeout: float = 300.0,
 ) -> Deployed:
@@ -73,6 +82,8 @@ def deploy_llama_stack(
         server: ``llama-stack`` or ``ogx``; ``auto``: on a cluster the one that its operator runs,
             elsewhere Llama Stack.
         vector_store: ``milvus`` or ``faiss``, inside the server; ``auto``: what works in it.
+        milvus_uri: A Milvus of your own, such as ``http://milvus:19530``, in place of the one in
+            the server; its token comes from the environment variable ``MILVUS_TOKEN``.
         data: The folder with ``runbooks/``.
         timeout: Seconds for each of the server and the runbooks.
 
@@ -86,12 +97,15 @@ def deploy_llama_stack(
         server = target.choose(PART, tuple(SERVERS))
     _refuse_unknown("SERVER", server, tuple(SERVERS))
     if vector_store == "auto":
-        vector_store = VECTOR_STORES[server][0]
-    _refuse_unknown(f"With {server}, VECTOR_STORE", vector_store, VECTOR_STORES[server])
+        vector_store = "milvus" if milvus_uri else VECTOR_STORES[server][0]
+    inside = ("milvus",) if milvus_uri else VECTOR_STORES[server]
+    where = "MILVUS_URI" if milvus_uri else server
+    _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside)
     with stages("Llama Stack") as stage:
         language_model = target.find(model.PART)
         embedder = _deploy_embedder(target, timeout, stage)
-        part = part_of(server, vector_store, language_model, embedder, dimension(embedder))
+        size = dimension(embedder)
+        part = part_of(server, vector_store, language_model, embedder, size, milvus_uri)
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)

@@ -28,16 +28,18 @@ class Settings:
         notebooks: The sequence.
         model_token: For the user's own model endpoint; from ``MODEL_TOKEN``.
         model_ca_file: The CA of that endpoint; from ``MODEL_CA_FILE``.
+        milvus_token: For the user's own Milvus; from ``MILVUS_TOKEN``.
     """
 
     state: Path = CHECKOUT / ".workshop"
     notebooks: Path = CHECKOUT / "notebooks"
     model_token: Secret | None = None
     model_ca_file: Path | None = None
+    milvus_token: Secret | None = None
 
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
-        """Read ``WORKSHOP_HOME``, ``MODEL_TOKEN`` and ``MODEL_CA_FILE``.
+        """Read ``WORKSHOP_HOME``, ``MODEL_TOKEN``, ``MODEL_CA_FILE`` and ``MILVUS_TOKEN``.
 
         Raises:
             SettingsError: With everything that cannot be used, at once.
@@ -55,6 +57,7 @@ class Settings:
         if not all(33 <= ord(letter) <= 126 for letter in token):
             # It would be refused as a header, and the refusal would quote it.
             problems.append("MODEL_TOKEN holds a space, a line break or a letter beyond ASCII")
+        milvus = env.get("MILVUS_TOKEN", "").strip()
         if problems:
             raise SettingsError(
                 "The environment cannot be used.",
@@ -65,4 +68,5 @@ class Settings:
             state=home.absolute(),
             model_token=Secret(token) if token else None,
             model_ca_file=ca,
+            milvus_token=Secret(milvus) if milvus else None,
         )

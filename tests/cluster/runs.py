@@ -72,6 +72,15 @@ class Run:
             cwd=ROOT,
         )
 
+    def logs(self) -> str:
+        """The end of each pod's log, for a run that failed."""
+        shown = ""
+        for pod in self.pods():
+            name = pod["metadata"]["name"]
+            words = ("-n", self.namespace, "logs", name, "--all-containers", "--tail=60")
+            shown += f"\n--- {name}\n{kubectl(self.node.kubeconfig, *words, check=False).stdout}"
+        return shown
+
     def assert_no_credential_is_shown(self) -> None:
         """Not in what was printed or reported, nor in any object but a Secret, nor in a log."""
         secrets = [secret.reveal() for secret in self.target.secrets()]
@@ -149,7 +158,7 @@ def run_all(node: Node, namespace: str, home: Path) -> Iterator[Run]:
 
 def checked(run: Run) -> dict[str, str]:
     """The steps' statuses, after looking at the report: what was asked, and what pymongo reads."""
-    assert run.code == 0, run.output
+    assert run.code == 0, run.output + run.logs()
     report = run.report
     assert (report["status"], report["target"]) == ("passed", "cluster")
     steps = [step["notebook"] for step in report["steps"]]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import small
+from testcluster import cloud_kinds
 from testcluster.control_plane import start_api_server
 from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
@@ -20,6 +22,8 @@ from workshop.cluster.refusals import Forbidden, Refused
 from workshop.errors import PartFailed, PartTooSlow, SettingsError, WorkshopError
 
 pytestmark = pytest.mark.timeout(1800)
+
+ROUTE_CRD = ("route.openshift.io", "v1", "Route", "Namespaced")
 
 AT_ONCE = 45.0
 """Seconds: far below the 300 that would be waited, and enough for a kubelet that backs off."""
@@ -142,33 +146,8 @@ def test_the_operator_gave_up(node: Node) -> None:
 
 def with_widgets(node: Node, namespace: str) -> Any:
     """A part that is a custom resource, with nobody who acts on it."""
-    apply(
-        node.kubeconfig,
-        {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": "widgets.test.local"},
-            "spec": {
-                "group": "test.local",
-                "names": {"kind": "Widget", "plural": "widgets", "singular": "widget"},
-                "scope": "Namespaced",
-                "versions": [
-                    {
-                        "name": "v1",
-                        "served": True,
-                        "storage": True,
-                        "subresources": {"status": {}},
-                        "schema": {
-                            "openAPIV3Schema": {
-                                "type": "object",
-                                "x-kubernetes-preserve-unknown-fields": True,
-                            }
-                        },
-                    }
-                ],
-            },
-        },
-    )
+    crd = cloud_kinds.open_crd("widgets", "test.local", "v1", "Widget", "Namespaced")
+    apply(node.kubeconfig, crd)
     until = ("wait", "crd/widgets.test.local", "--for=condition=Established", "--timeout=30s")
     kubectl(node.kubeconfig, *until)
 
@@ -181,8 +160,6 @@ def with_widgets(node: Node, namespace: str) -> Any:
 
 
 def set_status(node: Node, namespace: str, status: dict[str, Any]) -> None:
-    import json
-
     patch = json.dumps({"status": status})
     words = ("-n", namespace, "patch", "widget", "w", "--subresource=status", "--type=merge")
     kubectl(node.kubeconfig, *words, "-p", patch)
@@ -342,6 +319,56 @@ def with_resource(plan: Any) -> Any:
         objects=[*plan.objects, widget | {"spec": {}}],
         resource=Resource("test.local/v1", "Widget", "w"),
     )
+
+
+@pytest.fixture
+def routes(node: Node) -> Iterator[None]:
+    """OpenShift's Routes, and no router; they are gone after the test."""
+    crd = cloud_kinds.open_crd("routes", *ROUTE_CRD)
+    apply(node.kubeconfig, crd)
+    until = ("wait", "crd/routes.route.openshift.io", "--for=condition=Established")
+    kubectl(node.kubeconfig, *until, "--timeout=30s")
+    yield
+    kubectl(node.kubeconfig, "delete", "crd", "routes.route.openshift.io")
+
+
+def with_route(made: list[dict[str, Any]]) -> None:
+    meta = {"name": small.NAME, "labels": made[0]["metadata"]["labels"]}
+    route = {"apiVersion": "route.openshift.io/v1", "kind": "Route", "metadata": meta}
+    made.append(route | {"spec": {"to": {"kind": "Service", "name": small.NAME}}})
+
+
+def test_no_router_admits_the_route(node: Node, routes: None) -> None:
+    with (
+        small.target(node, "no-router", with_route, route=small.NAME) as target,
+        pytest.raises(PartTooSlow) as slow,
+    ):
+        small.ensure(target, timeout=10)
+    assert slow.value.state == "no router has admitted the Route mongodb yet"
+
+
+def test_the_router_refuses_the_route(node: Node, routes: None) -> None:
+    refused = {
+        "type": "Admitted",
+        "status": "False",
+        "reason": "HostAlreadyClaimed",
+        "message": "route other already exposes shop.example.com",
+    }
+    status = json.dumps({"status": {"ingress": [{"host": "x", "conditions": [refused]}]}})
+    words = ("-n", "refused-route", "patch", "route", small.NAME, "--subresource=status")
+
+    def refuse() -> None:
+        kubectl(node.kubeconfig, *words, "--type=merge", "-p", status)
+
+    with small.target(node, "refused-route", with_route, route=small.NAME) as target:
+        put = threading.Timer(2, refuse)
+        put.start()
+        with pytest.raises(PartFailed) as failed:
+            small.ensure(target, timeout=60)
+        put.join()
+    assert failed.value.what == "mongodb has a Route that was refused."
+    assert failed.value.state.startswith("HostAlreadyClaimed: route other already exposes")
+    assert "kubectl describe route mongodb" in failed.value.hint
 
 
 def test_somebody_else_manages_a_field(node: Node) -> None:

@@ -88,3 +88,18 @@ def test_the_cluster_is_given_the_same_configuration(tmp_path: Path) -> None:
         assert kinds == wanted, api
     assert there["providers"]["responses"] == here["providers"]["responses"]
     assert there["registered_resources"]["models"][0]["model_type"] == "embedding"
+
+
+def test_a_milvus_of_ones_own_takes_the_place_of_the_one_inside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILVUS_TOKEN", "milvus-canary")
+    endpoint = Endpoint("http://127.0.0.1:8080", token=Secret("t"))
+    uri = "http://milvus.example.com:19530"
+    part = llama_stack.part_of("ogx", "milvus", endpoint, endpoint, 896, uri)
+    command = programs.command(part, {"main": 8321}, tmp_path)
+    text = (tmp_path / "config.yaml").read_text("utf-8")
+    milvus = json.loads(text)["providers"]["vector_io"][0]
+    assert (milvus["provider_type"], milvus["config"]["uri"]) == ("remote::milvus", uri)
+    assert command.env["MILVUS_TOKEN"] == "milvus-canary"
+    assert "milvus-canary" not in text

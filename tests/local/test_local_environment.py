@@ -112,7 +112,7 @@ def test_an_unknown_target_is_refused_with_the_nearest():
     assert str(error.value) == (
         "There is no target 'locla'.\n"
         "  Where: the parameter TARGET\n"
-        "  Last state: targets: local\n"
+        "  Last state: targets: local, cluster\n"
         '  Hint: set TARGET = "local"'
     )
 

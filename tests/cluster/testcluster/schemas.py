@@ -31,7 +31,9 @@ def write(api: Api, folder: Path) -> int:
         for name, schema in schemas.items():
             for kind in schema.get("x-kubernetes-group-version-kind") or []:
                 whole = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": strict}}
-                file = f"{kind['group']}_{kind['version']}_{kind['kind'].lower()}.json"
+                # kubeconform takes the core group's version for its name.
+                group = kind["group"] or kind["version"]
+                file = f"{group}_{kind['version']}_{kind['kind'].lower()}.json"
                 (folder / file).write_text(json.dumps(whole))
                 count += 1
     return count

@@ -66,6 +66,9 @@ def plan(part: Part, api: Api) -> Plan:
     _configure(objects.one(built, "ConfigMap", CONFIG), part)
     model, embedder = part.needs["model"], part.needs["embedder"]
     tokens = {"model-token": _token(model), "embedder-token": _token(embedder)}
+    milvus = part.secrets.get("milvus token")
+    if milvus:
+        tokens["milvus-token"] = milvus.reveal()
     built.append(objects.secret(NAME, NAME, tokens))
     values = {
         "MODEL_URL": f"{model.peer_url}/v1",
@@ -99,6 +102,7 @@ def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
     else:
         environment = resource["spec"]["server"]["containerSpec"]["env"]
     _set(environment, values)
+    _set_milvus(environment, built)
     values["SETTINGS"] = objects.digest(built)
     _set(environment, {"SETTINGS": values["SETTINGS"]})
 
@@ -108,6 +112,7 @@ def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
     container = objects.container(deployment)
     container["image"], container["command"] = IMAGES[server], COMMAND[server]
     _set(container["env"], values)
+    _set_milvus(container["env"], built)
     values["SETTINGS"] = objects.digest(built)
     objects.mark(deployment, values["SETTINGS"])
 
@@ -116,6 +121,13 @@ def _set(environment: list[dict[str, Any]], values: dict[str, str]) -> None:
     for name, value in values.items():
         environment[:] = [one for one in environment if one["name"] != name]
         environment.append({"name": name, "value": value})
+
+
+def _set_milvus(environment: list[dict[str, Any]], built: list[Object]) -> None:
+    """Hand over the token of the user's own Milvus, if there is one."""
+    if "milvus-token" in objects.one(built, "Secret", NAME)["stringData"]:
+        key = {"secretKeyRef": {"name": NAME, "key": "milvus-token"}}
+        environment.append({"name": "MILVUS_TOKEN", "valueFrom": key})
 
 
 def _token(endpoint: Endpoint) -> str:
@@ -131,7 +143,7 @@ def _configure(config_map: Object, part: Part) -> None:
     inference = config["providers"]["inference"][0]["config"]
     inference["max_tokens"] = part.settings["max_tokens"]
     if store != "faiss":
-        uri = str(part.settings.get("milvus", ""))
+        uri = str(part.settings.get("milvus_uri", ""))
         config["providers"]["vector_io"].append(_milvus(store, uri))
         config["vector_stores"]["default_provider_id"] = store
     config_map["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)

@@ -22,6 +22,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     model, embedder = part.needs["model"], part.needs["embedder"]
     tokens = {"MODEL_TOKEN": model.token, "EMBEDDER_TOKEN": embedder.token}
+    milvus = part.secrets.get("milvus token")
     config = folder / "config.yaml"
     # JSON is YAML, and needs no package to write.
     config.write_text(json.dumps(_config(part, ports, data), indent=2) + "\n", encoding="utf-8")
@@ -39,10 +40,11 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
             "HF_HUB_OFFLINE": "1",
             "CONFIG_SHA256": hashlib.sha256(config.read_bytes()).hexdigest(),
             **{name: token.reveal() if token else "none" for name, token in tokens.items()},
+            **({"MILVUS_TOKEN": milvus.reveal()} if milvus else {}),
         },
         cwd=data,
         ports=ports,
-        secrets=tuple(token for token in tokens.values() if token),
+        secrets=tuple(token for token in (*tokens.values(), milvus) if token),
     )
 
 
@@ -62,6 +64,7 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
     keys = {"backend": "kv_default"}
     tables = {"backend": "sql_default"}
     queue = {"max_write_queue_size": 10000, "num_writers": 4}
+    uri = part.settings.get("milvus_uri")
     network = {"tls": {"verify": str(model.ca_file)}} if model.ca_file else None
     return {
         "version": 2,
@@ -91,9 +94,13 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
             "vector_io": [
                 {
                     "provider_id": "milvus",
-                    "provider_type": "inline::milvus",
+                    "provider_type": "remote::milvus" if uri else "inline::milvus",
                     "config": {
-                        "db_path": str(data / "milvus.db"),
+                        **(
+                            {"uri": uri, "token": "${env.MILVUS_TOKEN:=}"}
+                            if uri
+                            else {"db_path": str(data / "milvus.db")}
+                        ),
                         "persistence": {"namespace": "vector_io::milvus", **keys},
                     },
                 },
