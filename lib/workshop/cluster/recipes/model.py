@@ -15,6 +15,9 @@ PREDICTOR = "model-predictor"
 
 KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
 GPU = "nvidia.com/gpu"
+USER = 65532
+"""Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
+
 SECURE = 8443
 """The port of the proxy that OpenShift AI puts before a model with authentication."""
 
@@ -49,8 +52,9 @@ def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
     _choose(service["spec"]["predictor"]["model"], part)
     guarded = is_openshift(api)
     if not guarded:
-        # Nobody puts a proxy before it: vLLM asks for the key itself.
+        # Nobody puts a proxy before it: vLLM asks for the key itself. And nobody gives it a user.
         del service["metadata"]["annotations"]["security.opendatahub.io/enable-auth"]
+        service["spec"]["predictor"]["securityContext"] = {"runAsUser": USER, "fsGroup": USER}
         built = [one for one in built if one["kind"] not in ("Role", "RoleBinding", "Secret")]
         token = {"token": part.secrets["token"].reveal()}
         built.append(objects.secret(NAME, part.name, token))
