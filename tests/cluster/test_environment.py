@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from testcluster import cloud_kinds
+from testcluster import cloud_kinds, volumes
 from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from workshop import check_environment
@@ -59,20 +59,23 @@ def as_account(node: Node, tmp_path: Path) -> As:
 
 
 @pytest.fixture
-def volumes(node: Node) -> Iterator[None]:
-    """A default StorageClass."""
-    key = "storageclass.kubernetes.io/is-default-class"
-    meta = {"name": "default-of-the-test", "annotations": {key: "true"}}
-    apply(node.kubeconfig, CLASS | {"metadata": meta})
+def without_classes(node: Node) -> Iterator[None]:
+    """No StorageClass, until the test is over."""
+    classes = (
+        volumes.storage_class(volumes.DEFAULT, "WaitForFirstConsumer", default=True),
+        volumes.storage_class("immediate", "Immediate"),
+    )
+    for one in classes:
+        kubectl(node.kubeconfig, "delete", "storageclass", one["metadata"]["name"])
     yield
-    kubectl(node.kubeconfig, "delete", "storageclass", meta["name"])
+    apply(node.kubeconfig, *classes)
 
 
 def by_name(api: Api) -> dict[str, Check]:
     return {check.name: check for check in checks(api)}
 
 
-def test_an_administrator_lacks_nothing(node: Node, volumes: None, tmp_path: Path) -> None:
+def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
     restricted_namespace(node.kubeconfig, "env-admin")
     api = admin(node, "env-admin")
     passed = check_environment(ClusterTarget(Settings(state=tmp_path), api))
@@ -81,7 +84,7 @@ def test_an_administrator_lacks_nothing(node: Node, volumes: None, tmp_path: Pat
     assert seen["cluster"] == "plain Kubernetes; no operators of the kit; no node with a GPU"
     assert seen["namespace"] == "env-admin"
     assert seen["pod security"] == "restricted"
-    assert seen["storage"] == "default-of-the-test"
+    assert seen["storage"] == "standard"
     assert re.fullmatch(r"all \d\d in the namespace env-admin", seen["permissions"])
     assert seen["kubectl"].endswith("kubectl")
     assert seen["GPU nodes"] == "no MachineSets here: nodes are added outside of the cluster"
@@ -219,7 +222,9 @@ def test_a_kind_that_no_role_covers_gets_a_role_of_its_own(node: Node, as_accoun
         root.delete(crd)
 
 
-def test_a_cluster_without_a_default_class_is_told_how_to_get_one(node: Node) -> None:
+def test_a_cluster_without_a_default_class_is_told_how_to_get_one(
+    node: Node, without_classes: None
+) -> None:
     api = admin(node, "default")
     assert by_name(api)["storage"].seen.startswith("none at all: an administrator installs")
     apply(node.kubeconfig, CLASS)

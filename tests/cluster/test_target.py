@@ -15,6 +15,8 @@ from testcluster.place import Place
 from workshop import http
 from workshop.cluster.target import ClusterTarget
 from workshop.errors import EndpointError, StepMissing
+from workshop.masked import Secret
+from workshop.target import Endpoint
 from workshop.wait import NotYet, wait_for
 
 pytestmark = pytest.mark.timeout(1800)
@@ -145,3 +147,18 @@ def test_two_that_ask_at_once_get_the_same_credential(node: Node) -> None:
                 for _ in range(8)
             ]
             assert len({one.result().reveal() for one in asked}) == 1
+
+
+def test_an_endpoint_of_ones_own_takes_the_parts_place_and_gives_it_back(node: Node) -> None:
+    with small.target(node, "adopted") as target:
+        own = small.ensure(target).endpoint
+        theirs = Endpoint("https://model.example.com", token=Secret("adopted-canary"))
+        target.adopt(small.NAME, theirs)
+        found = target.find(small.NAME)
+        assert (found.url, found.token) == (theirs.url, theirs.token)
+        assert [row.state for row in target.status()] == ["yours"]
+        facts = ("-n", "adopted", "get", "configmap", "agent-workshop-kit", "-o", "yaml")
+        assert "adopted-canary" not in kubectl(node.kubeconfig, *facts).stdout
+        small.ensure(target)
+        assert target.find(small.NAME).peer_url == own.peer_url
+        assert "adopted-canary" not in [secret.reveal() for secret in target.secrets()]

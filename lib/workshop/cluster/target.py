@@ -108,6 +108,8 @@ class ClusterTarget:
             log=rollout.log,
             hint=f"workshop logs {part.name} --target cluster; kubectl get events",
         )
+        if read(self._facts(), _given(part.name)) is not None:
+            self._forget_given(part.name)
         self.memory.remember(_fact(part.name), way.text())
         endpoint = self._reach.endpoint(way, rollout.pods)
         stage(f"ready at {endpoint.peer_url} ({action})")
@@ -130,6 +132,12 @@ class ClusterTarget:
         self.memory.remember(_given(name) + " ca", ca)
         self.memory.remember(_given(name), endpoint.url)
         return Deployed(name, endpoint, "adopted", 0.0, "")
+
+    def _forget_given(self, name: str) -> None:
+        """The kit's own part takes the place of the user's endpoint."""
+        self.memory.given(_given(name), None)
+        for fact in (_given(name), _given(name) + " ca"):
+            self.memory.remember(fact, None)
 
     def offered(self, name: str) -> Offer | None:
         """The model that ``workshop room`` has put into this namespace."""
@@ -202,15 +210,12 @@ class ClusterTarget:
         way = Way.read(kept) if kept else None
         pods = trouble.current(self._watching.all("v1", "Pod"), way.pods, "") if way else []
         if not pods:
-            raise StepMissing(
-                f"{name} has no pod.", where=self.api.where, hint=f"run {notebook_of(name)}"
-            )
+            hint = f"run {notebook_of(name)}"
+            raise StepMissing(f"{name} has no pod.", where=self.api.where, hint=hint)
         newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-        container = newest["spec"]["containers"][0]["name"]
+        pod, container = newest["metadata"]["name"], newest["spec"]["containers"][0]["name"]
         hidden = self.secrets()
-        for line in self.api.logs(
-            newest["metadata"]["name"], container, lines=lines, follow=follow
-        ):
+        for line in self.api.logs(pod, container, lines=lines, follow=follow):
             yield mask(line, hidden)
 
     def stop(self, name: str | None = None) -> list[str]:
@@ -251,13 +256,11 @@ class ClusterTarget:
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
             for wave in objects.waves(plan.objects):
                 list(pool.map(self.api.apply, wave))
-        for removed in Cleaning(self.api).prune(part.name, plan.objects):
-            stage(f"removed {removed}, which this part does not need any more")
-        if before is None:
-            return "created"
         if not was:
-            return "changed"
-        if (before.get("status") or {}).get("availableReplicas", 0):
+            for removed in Cleaning(self.api).prune(part.name, plan.objects):
+                stage(f"removed {removed}, which this part does not need any more")
+            return "changed" if before else "created"
+        if before and (before.get("status") or {}).get("availableReplicas", 0):
             return "reused"
         # One that never was ready was begun ahead of its notebook, or by one that was interrupted.
         return "restarted" if read(self._facts(), _fact(part.name)) else "created"
