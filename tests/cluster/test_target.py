@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import small
@@ -13,6 +15,9 @@ from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.place import Place
 from workshop import http
+from workshop.cluster.login import connect
+from workshop.cluster.recipes import llama_stack
+from workshop.cluster.recipes.llama_stack import NAME
 from workshop.cluster.target import ClusterTarget
 from workshop.errors import EndpointError, StepMissing
 from workshop.masked import Secret
@@ -162,3 +167,25 @@ def test_an_endpoint_of_ones_own_takes_the_parts_place_and_gives_it_back(node: N
         small.ensure(target)
         assert target.find(small.NAME).peer_url == own.peer_url
         assert "adopted-canary" not in [secret.reveal() for secret in target.secrets()]
+
+
+def test_an_ingress_that_a_controller_has_taken_is_the_way_in(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No controller runs here: the test says in its place that it has taken the Ingress."""
+    env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "ingress"}
+    api = connect(env | {"WORKSHOP_INGRESS_DOMAIN": "localhost"})
+    made = llama_stack._ingress(api)
+    with small.target(node, "ingress", lambda built: built.extend(made), api, ingress=NAME) as t:
+        outside = small.ensure(t).endpoint
+        assert outside.url.startswith("http://127.0.0.1:")
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": "127.0.0.1"}]}}}
+        words = ("-n", "ingress", "patch", "ingress", NAME, "--subresource=status")
+        kubectl(node.kubeconfig, *words, "--type=merge", "-p", json.dumps(status))
+        host, real = "llama-stack-ingress.localhost", socket.getaddrinfo
+
+        def look(name: str, *rest: Any, **more: Any) -> Any:
+            return real("127.0.0.1" if name == host else name, *rest, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", look)
+        assert t.find(small.NAME).url == f"https://{host}"

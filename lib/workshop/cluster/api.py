@@ -44,11 +44,15 @@ class Api(Transport):
         client: The official client's ``ApiClient``.
         namespace: Where namespaced objects without one of their own are.
         inside: Whether this code runs in a pod of that cluster.
+        ingress_domain: A domain below which all names lead to the cluster's Ingress controller.
     """
 
-    def __init__(self, client: Any, namespace: str, *, inside: bool = False) -> None:
+    def __init__(
+        self, client: Any, namespace: str, *, inside: bool = False, ingress_domain: str = ""
+    ) -> None:
         super().__init__(client, namespace)
         self.inside = inside
+        self.ingress_domain = ingress_domain
         self._kinds: dict[tuple[str, str], Kind] = {}
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:

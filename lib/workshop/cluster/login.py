@@ -22,6 +22,7 @@ NAMESPACE = "agent-workshop"
 def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api:
     """The cluster that ``KUBECONFIG`` names, or in whose pod this code runs, or of ``~/.kube``.
 
+    ``WORKSHOP_INGRESS_DOMAIN`` names a domain that leads to the cluster's Ingress controller.
     The namespace is ``WORKSHOP_NAMESPACE``, or else the pod's, or else the kubeconfig context's.
 
     Raises:
@@ -50,6 +51,7 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
             hint="log in with oc login, or set KUBECONFIG to your cluster's file; without a "
             'cluster, set TARGET = "local"',
         ) from error
+    domain = env.get("WORKSHOP_INGRESS_DOMAIN", "").strip(".")
     namespace = env.get("WORKSHOP_NAMESPACE") or own or NAMESPACE
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
         raise SettingsError(
@@ -57,7 +59,7 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
             where="WORKSHOP_NAMESPACE",
             hint="small letters, digits and dashes, at most 63",
         )
-    return Api(client.ApiClient(configuration), namespace, inside=inside)
+    return Api(client.ApiClient(configuration), namespace, inside=inside, ingress_domain=domain)
 
 
 def _context_namespace(context: Mapping[str, Any]) -> str:

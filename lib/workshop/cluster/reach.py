@@ -45,6 +45,7 @@ class Way:
     token: tuple[str, str] | None = None
     ca: tuple[str, str] | None = None
     route: str = ""
+    ingress: str = ""
 
     @classmethod
     def of(cls, plan: Plan, part: Part) -> Way:
@@ -61,6 +62,7 @@ class Way:
             token=plan.token,
             ca=plan.ca,
             route=plan.route,
+            ingress=plan.ingress,
         )
 
     def text(self) -> str:
@@ -112,7 +114,7 @@ class Reach:
             token=None if database else credential,
             user=way.user,
             password=credential if database else None,
-            ca_file=self._router_ca() if routed else ca,
+            ca_file=self._router_ca() if routed and way.route else ca,
             also=also,
             inside=inside,
             server_name=self._host(way) if way.scheme == "https" and not routed else "",
@@ -160,11 +162,12 @@ class Reach:
         return self._tokens[way.token]
 
     def _routed(self, way: Way) -> str:
-        """The Route's URL, if it was admitted and its host is known where this code runs."""
-        if not way.route or self._api.inside:
-            return ""
-        route = self._api.get("route.openshift.io/v1", "Route", way.route)
-        host = admitted(route)
+        """The URL from outside, if a router serves it and its host is known here."""
+        host = ""
+        if way.route and not self._api.inside:
+            host = admitted(self._api.get("route.openshift.io/v1", "Route", way.route))
+        elif way.ingress and not self._api.inside:
+            host = served(self._api.get("networking.k8s.io/v1", "Ingress", way.ingress))
         if not host:
             return ""
         try:
@@ -205,6 +208,12 @@ def _port(service: Object, wanted: int) -> int:
         if wanted in (port["port"], port.get("targetPort")):
             return int(port["port"])
     return int(ports[0]["port"]) if len(ports) == 1 else wanted
+
+
+def served(ingress: Object | None) -> str:
+    """The host at which a controller serves this Ingress, or "" when none has taken it."""
+    taken = ((ingress or {}).get("status") or {}).get("loadBalancer") or {}
+    return str((ingress or {})["spec"]["rules"][0]["host"]) if taken.get("ingress") else ""
 
 
 def admitted(route: Object | None) -> str:

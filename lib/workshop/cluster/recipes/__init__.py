@@ -45,6 +45,7 @@ class Plan:
         token: Where the credential is when the cluster makes it: a Secret's name and key.
         ca: The ConfigMap and key with the CA of its certificate.
         route: The Route by which it is reached from outside; "" when there is none.
+        ingress: The Ingress, on clusters without Routes; "" when there is none.
     """
 
     objects: list[Object]
@@ -61,6 +62,7 @@ class Plan:
     token: tuple[str, str] | None = None
     ca: tuple[str, str] | None = None
     route: str = ""
+    ingress: str = ""
 
 
 Recipe = Callable[[Part, Api], Plan]

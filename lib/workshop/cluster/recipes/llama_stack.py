@@ -79,6 +79,7 @@ def plan(part: Part, api: Api) -> Plan:
     if operated:
         _operated(built, server, values)
     else:
+        built += _ingress(api)
         _deployed(built, server, values)
         objects.size(built, part.settings)
     return Plan(
@@ -90,7 +91,20 @@ def plan(part: Part, api: Api) -> Plan:
         port=part.port,
         resource=OPERATORS[server] if operated else None,
         route=NAME if is_openshift(api) and operated else "",
+        ingress=NAME if api.ingress_domain and not operated else "",
     )
+
+
+def _ingress(api: Api) -> list[Object]:
+    """A way in from outside, if the user has named a domain that leads to an Ingress controller."""
+    if not api.ingress_domain:
+        return []
+    built = objects.build(objects.MANIFESTS / NAME / "overlays" / "ingress")
+    spec = objects.one(built, "Ingress")["spec"]
+    host = f"{NAME}-{api.namespace}.{api.ingress_domain}"
+    spec["rules"][0]["host"] = host
+    spec["tls"][0]["hosts"] = [host]
+    return built
 
 
 def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
