@@ -193,8 +193,10 @@ def _proxy(name: str, namespace: str, port: int) -> Object:
     """The proxy's container, every field given: KServe compares with what is stored."""
     probe = {
         "httpGet": {"path": "/healthz", "port": PROBED, "scheme": "HTTPS"},
-        "timeoutSeconds": 1,
-        "periodSeconds": 5,
+        # Not 1: beside a model that uses every core, a proxy that is late for that would leave the
+        # Service, whose name then does not resolve, in the middle of an answer.
+        "timeoutSeconds": 10,
+        "periodSeconds": 10,
         "successThreshold": 1,
         "failureThreshold": 3,
     }
@@ -214,8 +216,8 @@ def _proxy(name: str, namespace: str, port: int) -> Object:
         "ports": [{"name": "https", "containerPort": HTTPS, "protocol": "TCP"}],
         "readinessProbe": probe,
         "resources": {
-            "requests": {"cpu": "10m", "memory": "16Mi"},
-            "limits": {"cpu": "100m", "memory": "64Mi"},
+            "requests": {"cpu": "100m", "memory": "64Mi"},
+            "limits": {"cpu": "200m", "memory": "128Mi"},
         },
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "File",
