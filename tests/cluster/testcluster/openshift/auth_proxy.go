@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httputil"
@@ -120,6 +121,14 @@ func main() {
 			return
 		}
 		r.Header.Del("Authorization")
+		// The whole request first: Go's server takes away a body that is still being read when the
+		// answer begins, and its transport then breaks the connection in the middle of the answer.
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		proxy.ServeHTTP(w, r)
 	}
 	health := http.NewServeMux()
