@@ -7,12 +7,15 @@ llama.cpp, which stands in for vLLM, does without.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from runs import Run, running
 from testcluster import software
+from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.openshift import machines, names
 from testcluster.place import Place
@@ -37,3 +40,16 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         machines.lend_gpu(node.kubeconfig, {})
         run.start("--from", "02")
         yield run
+
+
+def assert_operated(run: Run, kind: str) -> None:
+    """The custom resource is Ready, and the server's Deployment is its operator's."""
+
+    def shown(what: str) -> dict[str, Any]:
+        words = ("-n", run.namespace, "get", what, "llama-stack", "-o", "json")
+        found: dict[str, Any] = json.loads(kubectl(run.node.kubeconfig, *words).stdout)
+        return found
+
+    assert shown(kind.lower())["status"]["phase"] == "Ready"
+    owners = shown("deployment")["metadata"]["ownerReferences"]
+    assert owners[0]["kind"] == kind

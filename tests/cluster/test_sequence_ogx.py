@@ -5,14 +5,12 @@ The operators, the router and the admission of pods are stand-ins; see ``testclu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from openshift_runs import sequence
+from openshift_runs import assert_operated, sequence
 from runs import Run, checked
-from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.place import Place
 
@@ -33,12 +31,7 @@ def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
 
 
 def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:
-    get = ("-n", NAMESPACE, "get", "ogxserver", "llama-stack", "-o", "json")
-    status = json.loads(kubectl(done.node.kubeconfig, *get).stdout)["status"]
-    assert status["phase"] == "Ready"
-    deployment = ("-n", NAMESPACE, "get", "deployment", "llama-stack", "-o", "json")
-    owners = json.loads(kubectl(done.node.kubeconfig, *deployment).stdout)["metadata"]
-    assert owners["ownerReferences"][0]["kind"] == "OGXServer"
+    assert_operated(done, "OGXServer")
 
 
 def test_no_credential_is_shown_anywhere(done: Run) -> None:

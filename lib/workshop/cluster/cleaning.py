@@ -29,8 +29,7 @@ class Cleaning:
     def prune(self, part: str, wanted: Iterable[Object]) -> list[str]:
         """Remove a part's objects that are not wanted any more; gives what was removed."""
         keep = {objects.key(thing) for thing in wanted}
-        found = self._found(PRUNED, f"{OURS},{objects.COMPONENT}={part}")
-        extra = [thing for thing in found if objects.key(thing) not in keep]
+        extra = [thing for thing in self._of_part(part) if objects.key(thing) not in keep]
         return self._delete(extra)
 
     def outdated_jobs(self, plan: Plan) -> None:
@@ -49,8 +48,7 @@ class Cleaning:
 
     def remove(self, part: str) -> list[str]:
         """Remove a part's objects but its volumes, and wait until its pods are gone."""
-        selector = f"{OURS},{objects.COMPONENT}={part}"
-        found = self._found(PRUNED, selector)
+        found = self._of_part(part)
         removed = self._delete(found)
         self._await_gone(found)
         return removed
@@ -64,7 +62,7 @@ class Cleaning:
         removed: list[str] = []
         stopped: list[Object] = []
         for part in parts:
-            found = self._found(PRUNED, f"{OURS},{objects.COMPONENT}={part}")
+            found = self._of_part(part)
             removed += self._delete(found)
             stopped += found
         self._await_gone(stopped, stage)
@@ -105,6 +103,10 @@ class Cleaning:
         self._await_gone([whole], stage)
         return removed
 
+    def _of_part(self, part: str) -> list[Object]:
+        """A part's objects but its volumes."""
+        return self._found(PRUNED, _selector(part))
+
     def _found(self, kinds: Iterable[tuple[str, str]], selector: str) -> list[Object]:
         found = []
         for api_version, kind in kinds:
@@ -129,7 +131,7 @@ class Cleaning:
                 if self._api.get(t["apiVersion"], t["kind"], t["metadata"]["name"]) is not None
             ]
             for part in filter(None, parts):
-                pods = self._api.list(*PODS, f"{OURS},{objects.COMPONENT}={part}")
+                pods = self._api.list(*PODS, _selector(part))
                 left += [f"Pod {pod['metadata']['name']}" for pod in pods]
             return NotYet("still there: " + ", ".join(left)) if left else True
 
@@ -143,3 +145,8 @@ class Cleaning:
                 where=self._api.where,
                 hint="kubectl get all; a finalizer whose operator is away holds an object",
             )
+
+
+def _selector(part: str) -> str:
+    """The label selector of what the kit made for a part."""
+    return f"{OURS},{objects.COMPONENT}={part}"

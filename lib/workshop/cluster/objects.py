@@ -141,9 +141,13 @@ def container(workload: Object) -> Object:
 
 def set_variable(workload: Object, name: str, value: str) -> None:
     """Give an environment variable of the first container this value, in place of another."""
-    environment = container(workload).setdefault("env", [])
-    environment[:] = [one for one in environment if one["name"] != name]
-    environment.append({"name": name, "value": value})
+    set_variables(container(workload).setdefault("env", []), {name: value})
+
+
+def set_variables(environment: list[Object], values: Mapping[str, str]) -> None:
+    """Give these variables of a container's environment their values, in place of others."""
+    environment[:] = [one for one in environment if one["name"] not in values]
+    environment += [{"name": name, "value": value} for name, value in values.items()]
 
 
 def digest(objects: Iterable[Object]) -> str:

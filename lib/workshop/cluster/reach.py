@@ -87,6 +87,7 @@ class Reach:
         self._forwards: dict[tuple[str, int], Forward] = {}
         self._tokens: dict[tuple[str, str], Secret] = {}
         self._ports: dict[str, int] = {}
+        self._authorities: dict[tuple[str, str], Path] = {}
         self._folder: Path | None = None
 
     def endpoint(self, way: Way, ready: Callable[[], list[Object]]) -> Endpoint:
@@ -186,9 +187,13 @@ class Reach:
             return None
 
     def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
-        kept = self._api.get("v1", "ConfigMap", name, namespace)
-        text = ((kept or {}).get("data") or {}).get(key)
-        return self.ca_file(name, text) if text else None
+        if (namespace, name) not in self._authorities:
+            kept = self._api.get("v1", "ConfigMap", name, namespace)
+            text = ((kept or {}).get("data") or {}).get(key)
+            if not text:
+                return None
+            self._authorities[namespace, name] = self.ca_file(name, text)
+        return self._authorities[namespace, name]
 
     def ca_file(self, name: str, text: str) -> Path:
         """A file with this CA, for as long as this process lives."""

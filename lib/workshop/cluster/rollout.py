@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from workshop.cluster import trouble
 from workshop.cluster.api import Api
+from workshop.cluster.reach import admitted
 from workshop.cluster.recipes import ROUTE, Plan
 from workshop.cluster.refusals import Refused, Unreachable
 from workshop.cluster.transport import Object
@@ -84,10 +85,10 @@ class Rollout:
         for route in self._watching.all(*ROUTE):
             if route["metadata"]["name"] != name:
                 continue
+            if admitted(route):
+                return True
             for ingress in (route.get("status") or {}).get("ingress") or []:
                 for condition in ingress.get("conditions") or []:
-                    if condition["type"] == "Admitted" and condition["status"] == "True":
-                        return True
                     if condition["type"] == "Admitted":
                         said = f"{condition.get('reason')}: {condition.get('message')}"
                         hint = f"kubectl describe route {name}; another Route may have its host"

@@ -88,12 +88,16 @@ class Transport:
             Unreachable: It did not answer for ``PATIENCE`` seconds.
         """
 
-        def once() -> Object | NotYet:
+        def once() -> Object:
+            limits = (CONNECT, ANSWER)
+            answer = self._send(method, path, body, query, content, accept, what, limits, user)
+            found: Object = json.loads(answer.data or b"{}")
+            return found
+
+        def again() -> Object | NotYet:
             try:
-                return self._once(method, path, body, query, content, accept, what, user)
+                return once()
             except Unreachable as error:
-                if not patient:
-                    raise
                 return NotYet(error.state)
             except Refused as error:
                 if not _passes(error):
@@ -101,31 +105,15 @@ class Transport:
                 return NotYet(error.state)
 
         if not patient:
-            return self._once(method, path, body, query, content, accept, what, user)
+            return once()
         return wait_for(
             f"the API server to {what}",
-            once,
+            again,
             timeout=PATIENCE,
             every=0.5,
             where=self.where,
             hint="is the cluster up, and the network? kubectl get --raw /readyz",
         )
-
-    def _once(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        query: Sequence[tuple[str, str]],
-        content: str,
-        accept: str,
-        what: str,
-        user: str,
-    ) -> Object:
-        limits = (CONNECT, ANSWER)
-        answer = self._send(method, path, body, query, content, accept, what, limits, user)
-        found: Object = json.loads(answer.data or b"{}")
-        return found
 
     def _lines(self, path: str, query: Sequence[tuple[str, str]], what: str) -> Iterator[str]:
         import urllib3

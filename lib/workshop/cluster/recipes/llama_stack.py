@@ -115,26 +115,20 @@ def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
         secret["metadata"]["labels"]["ogx.io/watch"] = "true"
     else:
         environment = resource["spec"]["server"]["containerSpec"]["env"]
-    _set(environment, values)
+    objects.set_variables(environment, values)
     _set_milvus(environment, built)
     values["SETTINGS"] = objects.digest(built)
-    _set(environment, {"SETTINGS": values["SETTINGS"]})
+    objects.set_variables(environment, {"SETTINGS": values["SETTINGS"]})
 
 
 def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
     deployment = objects.one(built, "Deployment")
     container = objects.container(deployment)
     container["image"], container["command"] = IMAGES[server], COMMAND[server]
-    _set(container["env"], values)
+    objects.set_variables(container["env"], values)
     _set_milvus(container["env"], built)
     values["SETTINGS"] = objects.digest(built)
     objects.mark(deployment, values["SETTINGS"])
-
-
-def _set(environment: list[dict[str, Any]], values: dict[str, str]) -> None:
-    for name, value in values.items():
-        environment[:] = [one for one in environment if one["name"] != name]
-        environment.append({"name": name, "value": value})
 
 
 def _set_milvus(environment: list[dict[str, Any]], built: list[Object]) -> None:
