@@ -9,6 +9,9 @@ from typing import Any
 
 from workshop.errors import WorkshopError
 
+NOT_TYPED = "failed to create typed patch object"
+"""Server-side apply says so of a field that the kind does not have, with status 500."""
+
 
 class Refused(WorkshopError):
     """The API server answered, and did not do what was asked.
@@ -101,6 +104,6 @@ def _explained(code: int, reason: str, message: str, kind: str) -> tuple[str, st
         return f"it does not know {kind}", "install the operator that brings it; run step 0"
     if code == 404 and "namespaces" in message:
         return "there is no such namespace", "run 00_check_environment"
-    if code == 422 or "failed to create typed patch object" in message:
+    if code == 422 or NOT_TYPED in message:
         return "it is not valid", "is the operator of another version? Compare with kubectl explain"
     return f"HTTP {code}", "read the state above; then run this cell again"

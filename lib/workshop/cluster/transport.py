@@ -25,8 +25,9 @@ PATIENCE = 60.0
 """Seconds for which an API server may be away in the middle of a step: it is updated now and then,
 and behind it etcd elects a new leader."""
 
-_AGAIN = (429, 502, 503, 504)
-"""Answers of an API server that is busy or that starts; 500 too, when etcd is the reason."""
+_AGAIN = (429, 500, 502, 503, 504)
+"""Answers of an API server that is busy, that starts (it has no addresses for Services then, and
+says 500), or that cannot reach etcd."""
 
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
@@ -197,5 +198,5 @@ class Transport:
 
 def _passes(error: Refused) -> bool:
     """Whether the API server may answer otherwise in a moment."""
-    without_etcd = error.code == 500 and "etcdserver" in error.state
-    return (error.code in _AGAIN or without_etcd) and "quota" not in error.state
+    lasting = ("quota", refusals.NOT_TYPED)
+    return error.code in _AGAIN and not any(text in error.state for text in lasting)
