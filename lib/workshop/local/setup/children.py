@@ -16,6 +16,9 @@ from workshop.local.setup.context import Stopped
 
 GRACE_SECONDS = 3.0
 """How long a program may take to end after TERM, before KILL."""
+AFTER_KILL_SECONDS = 2.0
+"""How long to wait for killed ones: in a container whose first process never asks for exit codes
+they stay in their group for ever."""
 POLL_SECONDS = 0.1
 
 
@@ -96,7 +99,7 @@ def _last_line(log: Path, begin: int) -> str:
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
-    """End a program and everything that it started: TERM, then KILL."""
+    """End a program and everything that it started: TERM, then KILL; back when they are over."""
     if child.poll() is not None:
         return
     deadline = time.monotonic() + GRACE_SECONDS
@@ -106,15 +109,20 @@ def end(child: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         _signal(child.pid, signal.SIGKILL)
         child.wait()
-    # What the program started may outlive it: the group still has its number.
-    _signal(child.pid, signal.SIGKILL)
+    # What the program started may outlive it: the group still has its number. A killed process is
+    # over when the kernel gets to it, and until then it may still write.
+    deadline = time.monotonic() + AFTER_KILL_SECONDS
+    while _signal(child.pid, signal.SIGKILL) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
-def _signal(group: int, number: signal.Signals) -> None:
+def _signal(group: int, number: signal.Signals) -> bool:
+    """Whether there was somebody to signal."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
-        return
+        return False
+    return True
 
 
 def _failed(what: str, output: str, log: Path, cwd: Path, code: int, hint: str) -> SetupError:
