@@ -110,6 +110,25 @@ def test_no_permission_for_one_kind(node: Node) -> None:
     assert "00_check_environment" in error.hint
 
 
+def test_clean_up_by_a_user_who_may_not_see_the_namespace_itself(node: Node) -> None:
+    resources = "configmaps secrets services serviceaccounts pods persistentvolumeclaims"
+    with small.target(node, "not-seen") as made:
+        small.ensure(made)
+        api = account(
+            node,
+            "not-seen",
+            rule("", resources),
+            rule("apps", "deployments"),
+            rule("batch", "jobs"),
+            rule("networking.k8s.io", "ingresses"),
+            rule("rbac.authorization.k8s.io", "roles rolebindings"),
+        )
+    with small.target(node, "not-seen", api=api) as target:
+        assert "Deployment mongodb" in target.leftovers()
+        assert "Deployment mongodb" in target.clean_up(data=True)
+        assert target.leftovers() == []
+
+
 def test_the_kind_is_not_installed(node: Node) -> None:
     def bend(made: list[dict[str, Any]]) -> None:
         meta = {"name": "x"}

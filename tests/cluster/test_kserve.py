@@ -14,6 +14,7 @@ from testcluster.openshift import crds, kserve, names, profile
 from testcluster.place import Place
 from workshop.cluster.login import connect
 from workshop.cluster.target import ClusterTarget
+from workshop.errors import PartFailed
 from workshop.settings import Settings
 
 NAMESPACE = "kserve-alone"
@@ -60,6 +61,18 @@ def test_it_answers_with_the_token_refuses_without_and_calls_a_tool(
         "refuses without the token",
         "calls a tool when asked",
     ]
+
+
+def test_it_says_that_it_is_ready_while_its_new_container_restarts(target: ClusterTarget) -> None:
+    with pytest.raises(PartFailed) as failed:
+        workshop.serve_model(target, model="/not/there/qwen3-14b")
+    assert failed.value.what == "model ends again and again."
+    assert "/not/there/qwen3-14b" in failed.value.log[-1]
+    # The pod of before is still there, and enough for KServe.
+    made = target.api.get("serving.kserve.io/v1beta1", "InferenceService", "model")
+    conditions = {one["type"]: one["status"] for one in made["status"]["conditions"]}
+    assert conditions["Ready"] == "True"
+    assert workshop.serve_model(target).action == "changed"
 
 
 def test_it_goes_with_what_kserve_made_of_it(target: ClusterTarget) -> None:
