@@ -61,6 +61,12 @@ func main() {
 		fmt.Println("loading")
 		time.Sleep(time.Duration(seconds) * time.Second)
 	}
+	if seconds, _ := strconv.Atoi(os.Getenv("END_AFTER")); seconds > 0 {
+		time.AfterFunc(time.Duration(seconds)*time.Second, func() {
+			fmt.Println("the disk is full")
+			os.Exit(8)
+		})
+	}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "{\\"said\\": %q, \\"path\\": %q}", os.Getenv("SAY"), r.URL.Path)
 	})

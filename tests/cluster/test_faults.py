@@ -313,33 +313,6 @@ def test_too_slow_says_what_was_seen_last(node: Node) -> None:
     assert slow.value.log == ("loading",)
 
 
-def test_a_ready_condition_is_not_believed_while_the_container_restarts(node: Node) -> None:
-    ready = {"conditions": [{"type": "Ready", "status": "True"}], "phase": "Ready"}
-    with with_widgets(node, "false-ready") as target:
-        # What an operator makes of its resource, with a container that ends.
-        with small.target(node, "false-ready", small.setting("END_WITH", "1")) as crashing:
-            plan = small.recipe(small.setting("END_WITH", "1"))
-            target._recipes[small.NAME] = lambda part, api: with_resource(plan(part, api))
-            crashing.api.discover()
-        put = threading.Timer(1, lambda: set_status(node, "false-ready", ready))
-        put.start()
-        with pytest.raises(PartFailed, match="mongodb ends again and again") as failed:
-            small.ensure(target, timeout=100)
-        put.join()
-    assert failed.value.log == ("the disk is on fire",)
-
-
-def with_resource(plan: Any) -> Any:
-    import dataclasses
-
-    widget = {"apiVersion": "test.local/v1", "kind": "Widget", "metadata": {"name": "w"}}
-    return dataclasses.replace(
-        plan,
-        objects=[*plan.objects, widget | {"spec": {}}],
-        resource=Resource("test.local/v1", "Widget", "w"),
-    )
-
-
 @pytest.fixture
 def routes(node: Node) -> Iterator[None]:
     """OpenShift's Routes, and no router; they are gone after the test."""

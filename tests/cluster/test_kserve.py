@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+import small
 import workshop
 from testcluster import pins, programs, software
 from testcluster.kubectl import apply as apply_objects
@@ -12,10 +13,17 @@ from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import Node
 from testcluster.openshift import crds, kserve, names, profile
 from testcluster.place import Place
+from workshop.cluster import objects
+from workshop.cluster.api import Api
 from workshop.cluster.login import connect
+from workshop.cluster.recipes import Plan, Resource
+from workshop.cluster.recipes.model import KSERVE
 from workshop.cluster.target import ClusterTarget
 from workshop.errors import PartFailed
+from workshop.progress import Stages
 from workshop.settings import Settings
+from workshop.target import Endpoint, Part
+from workshop.wait import NotYet
 
 NAMESPACE = "kserve-alone"
 
@@ -63,16 +71,51 @@ def test_it_answers_with_the_token_refuses_without_and_calls_a_tool(
     ]
 
 
-def test_it_says_that_it_is_ready_while_its_new_container_restarts(target: ClusterTarget) -> None:
+def crashing(part: Part, _api: Api) -> Plan:
+    """A small server that is ready for some seconds, and then ends: as KServe's own container."""
+    built = small.built(part)
+    small.setting("END_AFTER", "5")(built)
+    pod = built[0]["spec"]["template"]["spec"]
+    pod["containers"][0]["name"] = "kserve-container"
+    digest = objects.digest(built)
+    meta = built[0]["metadata"] | {"annotations": {objects.DIGEST: digest}}
+    made = {"apiVersion": KSERVE[0], "kind": KSERVE[1], "metadata": meta}
+    predictor = f"{small.NAME}-predictor"
+    return Plan(
+        [made | {"spec": {"predictor": pod}}],
+        digest,
+        deployment=predictor,
+        pods={"serving.kserve.io/inferenceservice": small.NAME},
+        service=predictor,
+        port=80,
+        resource=Resource(*KSERVE, small.NAME),
+    )
+
+
+def test_kserves_ready_is_not_believed_while_the_container_restarts(
+    target: ClusterTarget, place: Place
+) -> None:
+    small.add_image(place)
+    other = ClusterTarget(Settings(), target.api, {small.NAME: crashing})
+    seen: set[tuple[str, int]] = set()
+
+    def ready(_endpoint: Endpoint) -> NotYet:
+        made = target.api.get(*KSERVE, small.NAME) or {}
+        said = {one["type"]: one["status"] for one in made["status"]["conditions"]}
+        [pod] = [
+            one
+            for one in target.api.list("v1", "Pod")
+            if one["metadata"]["name"].startswith(small.NAME)
+        ]
+        seen.add((said["Ready"], pod["status"]["containerStatuses"][0]["restartCount"]))
+        return NotYet("it does not answer as it should")
+
     with pytest.raises(PartFailed) as failed:
-        workshop.serve_model(target, model="/not/there/qwen3-14b")
-    assert failed.value.what == "model ends again and again."
-    assert "/not/there/qwen3-14b" in failed.value.log[-1]
-    # The pod of before is still there, and enough for KServe.
-    made = target.api.get("serving.kserve.io/v1beta1", "InferenceService", "model")
-    conditions = {one["type"]: one["status"] for one in made["status"]["conditions"]}
-    assert conditions["Ready"] == "True"
-    assert workshop.serve_model(target).action == "changed"
+        other.ensure(Part(small.NAME, 8080), ready=ready, timeout=120, stage=Stages("small"))
+    assert failed.value.what == "mongodb ends again and again."
+    assert failed.value.log == ("serving", "the disk is full")
+    assert ("True", 1) in seen
+    assert other.stop(small.NAME) == [small.NAME]
 
 
 def test_it_goes_with_what_kserve_made_of_it(target: ClusterTarget) -> None:

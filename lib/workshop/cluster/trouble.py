@@ -98,30 +98,37 @@ def find(seen: Seen) -> Trouble | None:
 def describe(seen: Seen) -> str:
     """What its pods do at the moment, for the waiting line and for an error's last state."""
     if not seen.pods:
-        return "no pod yet"
+        return "; ".join(["no pod yet", *filter(None, map(_refusal, seen.sets))])
     return "; ".join(_describe(pod, seen.events) for pod in seen.pods)
 
 
-def _not_created(replica_set: Object) -> Trouble | None:
+def _refusal(replica_set: Object) -> str:
+    """Why the API server made no pod of it, in its own words; "" when it did, or was not asked."""
     for condition in _conditions(replica_set):
-        if condition["type"] != "ReplicaFailure" or condition["status"] != "True":
-            continue
-        message = _clean(condition.get("message", ""))
-        if "exceeded quota" in message:
-            return Trouble(
-                "does not fit into the namespace's quota",
-                message,
-                "kubectl describe quota; remove what is not needed, or ask for a larger quota",
-            )
-        if "violates PodSecurity" in message or "security context constraint" in message:
-            return Trouble(
-                "is not admitted: its pod asks for rights that this namespace does not give",
-                message,
-                "use the kit's manifests unchanged: they fit the level restricted and "
-                "OpenShift's restricted-v2",
-            )
-        return Trouble("gets no pod", message, "kubectl describe replicaset")
-    return None
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return _clean(condition.get("message", ""))
+    return ""
+
+
+def _not_created(replica_set: Object) -> Trouble | None:
+    message = _refusal(replica_set)
+    # An account is made together with the pods, or by the cluster in a namespace of this moment.
+    if not message or "error looking up service account" in message:
+        return None
+    if "exceeded quota" in message:
+        return Trouble(
+            "does not fit into the namespace's quota",
+            message,
+            "kubectl describe quota; remove what is not needed, or ask for a larger quota",
+        )
+    if "violates PodSecurity" in message or "security context constraint" in message:
+        return Trouble(
+            "is not admitted: its pod asks for rights that this namespace does not give",
+            message,
+            "use the kit's manifests unchanged: they fit the level restricted and "
+            "OpenShift's restricted-v2",
+        )
+    return Trouble("gets no pod", message, "kubectl describe replicaset")
 
 
 def _unschedulable(pod: Object, seen: Seen) -> Trouble | None:

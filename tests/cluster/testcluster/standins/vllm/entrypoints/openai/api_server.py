@@ -2,8 +2,7 @@
 
 The manifests call ``python3 -m vllm.entrypoints.openai.api_server`` and pass vLLM's options; those
 that llama.cpp has a counterpart for are obeyed, and what vLLM refuses is refused here too. Which
-weights are served does not follow ``--model``: there are two files, for chat and for embeddings. A
-folder that is not there ends it, though, as it ends vLLM.
+weights are served does not follow ``--model``: there are two files, for chat and for embeddings.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import argparse
 import os
 import signal
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -45,8 +43,6 @@ def options() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.enable_auto_tool_choice and not chosen.tool_call_parser:
         sys.exit("TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser")
-    if chosen.model.startswith("/") and not Path(chosen.model).is_dir():
-        sys.exit(f"HFValidationError: Repo id must be in the form 'namespace/name': {chosen.model}")
     return chosen
 
 
