@@ -75,7 +75,7 @@ ORACLE: dict[str, Callable[[], list[str]]] = {
     "title-016": lambda: [INCIDENT["INC-016"]["title"]],
     "owner-search": lambda: [SERVICE["search"]["owner"]],
     "services-all": lambda: number(SERVICES),
-    "cause-020": lambda: [INCIDENT["INC-020"]["root_cause"]],
+    "cause-013": lambda: [INCIDENT["INC-013"]["root_cause"]],
     "language-shipping": lambda: [SERVICE["shipping"]["language"]],
     "value-038": lambda: [str(ALERT["ALT-038"]["value"]), ALERT["ALT-038"]["unit"]],
     "acknowledged": lambda: number(ALERTS, state="acknowledged"),
