@@ -283,6 +283,11 @@ def test_every_notebook_runs_under_nbval(chain: Chain) -> None:
 def test_the_next_run_starts_just_the_part_that_was_killed(chain: Chain, part: str) -> None:
     before = pids(chain)
     kill(chain, part)
+    if part == "embedder":
+        told = chain.run("doctor").stdout
+        assert re.findall(r"^culprit: ([\w-]+): ", told, re.M) == ["embedder"], told
+        assert "[FAIL] llama-stack: because of embedder" in told
+        assert "[ OK ] model" in told
     found = chain.run("run", "--from", "02", "--to", "05")
     assert found.returncode == 0, found.stdout
     assert re.search(r"it does not run any more \(\w+.*\): starting it again", found.stdout)
@@ -387,6 +392,9 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     shutil.rmtree(stack.folder / programs.DATA)
     target.ensure(part, ready=llama_stack._ready, timeout=120, stage=_stages())
     assert not _lists_a_language_model(target.find("llama-stack"))
+    told = chain.run("doctor").stdout
+    assert re.search(r"^culprit: llama-stack: .*sees the model: expected vllm/", told, re.M), told
+    assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told
     found = chain.run("run", "--from", "02", "--to", "03")
     assert found.returncode == 0, found.stdout
     assert "it was started before the model: starting it again" in found.stdout
