@@ -159,6 +159,7 @@ def test_more_arguments_of_find_than_needed(more: dict[str, Any]) -> None:
         [aggregate("nonsense")],
         [ToolCall("aggregate", {"collection": "incidents", "pipeline": "x"}, True, "11")],
         [count({"$and": [{"status": "open"}, {"status": "resolved"}]})],
+        [count({"$and": [{"status": "resolved"}, {"status": "open"}]})],
     ],
 )
 def test_wrong(seen: list[ToolCall]) -> None:

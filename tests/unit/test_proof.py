@@ -157,6 +157,13 @@ def find(documents, query, **more):
     return ToolCall("find", arguments, True, result)
 
 
+def aggregate(documents, *pipeline):
+    arguments = {"database": "mcp_demo", "collection": "services", "pipeline": list(pipeline)}
+    said = f"The aggregation resulted in {len(documents)} documents."
+    result = f"{said} {wrapped(documents)}" if documents else said
+    return ToolCall("aggregate", arguments, True, result)
+
+
 def searched(*chunks):
     return ToolCall(FILE_SEARCH, {"queries": ["GPU"]}, True, json.dumps(chunks))
 
@@ -252,6 +259,22 @@ def test_a_find_without_a_limit_gives_ten(database):
     with mongodb.connected(database) as reading:
         found = list(reading.incidents.find({}).limit(10))
     assert proven(database, "Some?", f"For example {found[9]['title']}.", find(found, {}))
+
+
+def test_an_aggregation_whose_groups_come_in_any_order(database):
+    group = {"$group": {"_id": "$tier", "n": {"$sum": "$replicas"}}}
+    with mongodb.connected(database) as reading:
+        groups = list(reading.services.aggregate([group]))
+    first = next(one for one in groups if one["_id"] == 1)
+    text = f"Tier 1 has {first['n']} replicas."
+    for order in (groups, groups[::-1]):
+        assert "pymongo's aggregate(" in proven(
+            database, "How many?", text, aggregate(order, group)
+        )
+    wrong = [{**one, "n": one["n"] + 1} for one in groups]
+    assert "and pymongo reads" in refused(database, "How many?", text, aggregate(wrong, group))
+    nothing = aggregate([], {"$match": {"tier": 7}})
+    assert "aggregate found nothing with" in refused(database, "How many?", text, nothing)
 
 
 def test_a_query_in_extended_json(database):
