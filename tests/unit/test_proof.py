@@ -267,10 +267,9 @@ def test_an_aggregation_whose_groups_come_in_any_order(database):
         groups = list(reading.services.aggregate([group]))
     first = next(one for one in groups if one["_id"] == 1)
     text = f"Tier 1 has {first['n']} replicas."
-    for order in (groups, groups[::-1]):
-        assert "pymongo's aggregate(" in proven(
-            database, "How many?", text, aggregate(order, group)
-        )
+    for turned in (groups, groups[::-1]):
+        call = aggregate(turned, group)
+        assert "pymongo's aggregate(" in proven(database, "How many?", text, call)
     wrong = [{**one, "n": one["n"] + 1} for one in groups]
     assert "and pymongo reads" in refused(database, "How many?", text, aggregate(wrong, group))
     nothing = aggregate([], {"$match": {"tier": 7}})
