@@ -48,6 +48,7 @@ def prove(
     database: Any | None,
     runbooks: Path,
     truth: Sequence[str] = (),
+    quoted: int = QUOTED,
 ) -> str:
     """Say why the answer is grounded.
 
@@ -58,6 +59,7 @@ def prove(
         database: As ``mongodb.connected`` gives it; None when there is no database.
         runbooks: The folder that the vector store was filled from.
         truth: Values that must all be in the answer.
+        quoted: How many of a runbook's facts must be in it.
 
     Raises:
         AnswerNotGrounded: With the reason.
@@ -74,7 +76,7 @@ def prove(
         )
     if not text.strip():
         raise _not("the agent called a tool and then said nothing", text, "ask again")
-    reasons = [_one(question, text, call, database, runbooks) for call in calls if call.ok]
+    reasons = [_one(question, text, call, database, runbooks, quoted) for call in calls if call.ok]
     good = [reason for ok, reason in reasons if ok]
     if not good:
         raise _not(reasons[-1][1], text, "read the table: the tool's result is not in the answer")
@@ -129,11 +131,11 @@ def _not(why: str, text: str, hint: str) -> AnswerNotGrounded:
 
 
 def _one(
-    question: str, text: str, call: ToolCall, database: Any | None, runbooks: Path
+    question: str, text: str, call: ToolCall, database: Any | None, runbooks: Path, least_facts: int
 ) -> tuple[bool, str]:
     """Whether this call grounds the answer, and why or why not."""
     if call.name == FILE_SEARCH:
-        return _runbook(question, text, call, runbooks)
+        return _runbook(question, text, call, runbooks, least_facts)
     if database is None:
         return False, f"there is no database to hold {call.name} against"
     wanted, source = read_again(call, database)
@@ -216,7 +218,9 @@ def _result(call: ToolCall) -> Any:
     return data
 
 
-def _runbook(question: str, text: str, call: ToolCall, folder: Path) -> tuple[bool, str]:
+def _runbook(
+    question: str, text: str, call: ToolCall, folder: Path, least: int
+) -> tuple[bool, str]:
     """Whether what was found stands in a runbook on disk, and the answer quotes its facts."""
     texts = chunks(call.result)
     if not texts:
@@ -227,7 +231,7 @@ def _runbook(question: str, text: str, call: ToolCall, folder: Path) -> tuple[bo
         return False, f"what the search gave stands in no runbook: {_brief(_plain(strange))}"
     facts = {fact for chunk in texts for fact in _facts(chunk)}
     quoted = sorted(fact for fact in facts if contains(text, fact) and not contains(question, fact))
-    if len(quoted) < QUOTED:
+    if len(quoted) < least:
         seen = ", ".join(quoted) or "none"
         return False, f"the answer quotes too little of {', '.join(found)}: {seen}"
     return True, f"it stands in {', '.join(found)}, and the answer quotes {', '.join(quoted)[:200]}"

@@ -304,6 +304,15 @@ def test_a_runbook(database):
     )
 
 
+def test_of_a_runbook_one_fact_is_enough_where_the_caller_knows_that_it_is_the_true_one():
+    text = "You wait 16 minutes."
+    assert "quotes too little" in refused(None, "How long?", text, searched(GPU), truth=["16"])
+    known = {"database": None, "runbooks": RUNBOOKS, "quoted": 1}
+    assert "quotes 16" in prove("How long?", text, [searched(GPU)], truth=["16"], **known)
+    with pytest.raises(AnswerNotGrounded, match="and the answer lacks 17"):
+        prove("How long?", text, [searched(GPU)], truth=["17"], **known)
+
+
 def test_a_chunk_of_a_runbook_and_a_second_runbook():
     other = (RUNBOOKS / "disk-full.md").read_text(encoding="utf-8")
     chunks = GPU.split("\n\n", 3)[3].replace("\n", "  \n"), other

@@ -128,6 +128,8 @@ def _proven(
             database=database,
             runbooks=runbooks,
             truth=truth,
+            # The truth is a fact of this runbook alone, and must be in the answer as well.
+            quoted=1,
         )
     except AnswerNotGrounded as error:
         return False, error.what
