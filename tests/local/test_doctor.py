@@ -1,6 +1,6 @@
 """The doctor names the culprit: each trouble is really made, and told by the part that has it.
 
-The numbers are those of the table in CONTRIBUTING. Llama Stack's own troubles are made in
+The table in the README lists them. Llama Stack's own troubles are made in
 tests/notebooks/test_sequence.py, where it runs.
 """
 
@@ -124,12 +124,12 @@ def test_a_part_that_was_killed(
     assert named[1].startswith("  Hint: end other programs")
     assert f"; then run {notebook} again: it starts what has ended" in named[1]
     if part == "mongodb":
-        # Trouble 5: the tool server fails as well, and is not blamed.
+        # The tool server fails as well, and is not blamed.
         assert "  [FAIL] mcp-server: because of mongodb\n" in shown
         assert len([line for line in named if line.startswith("culprit")]) == 1
 
 
-def test_5_and_22_a_wrong_secret_of_the_mcp_server(
+def test_a_wrong_secret_of_the_mcp_server(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = target.find("mcp-server")
@@ -145,7 +145,7 @@ def test_5_and_22_a_wrong_secret_of_the_mcp_server(
     assert "not-the-secret" not in named[0]
 
 
-def test_4_what_listens_there_is_no_mcp_server(
+def test_what_listens_there_is_no_mcp_server(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = target.find("mcp-server")
@@ -158,7 +158,7 @@ def test_4_what_listens_there_is_no_mcp_server(
     assert "404" in named[0]
 
 
-def test_13_the_database_refuses_the_password(
+def test_the_database_refuses_the_password(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = target.find("mongodb")
@@ -171,7 +171,7 @@ def test_13_the_database_refuses_the_password(
     assert "of-another-data-folder" not in shown
 
 
-def test_14_the_data_is_not_there(target: LocalTarget, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_data_is_not_there(target: LocalTarget, capsys: pytest.CaptureFixture[str]) -> None:
     with mongodb.connected(target.find("mongodb")) as database:
         database.alerts.drop()
         database.incidents.update_one({"_id": "INC-007"}, {"$set": {"assignee": "Zoe"}})
@@ -188,16 +188,16 @@ def test_14_the_data_is_not_there(target: LocalTarget, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("options", "seen", "hint"),
     [
-        # 6 and 7: tools are never called, or the call stays in the text.
+        # Tools are never called, or the call stays in the text.
         ({"calls": "prose"}, "no tool call, but text", "--tool-call-parser"),
         ({"calls": "content"}, "no tool call, but text", "--tool-call-parser"),
         ({"calls": "refused"}, "requires a tool parser", "--tool-call-parser"),
-        # 10: a login page, or a redirection to one.
+        # A login page, or a redirection to one.
         ({"page": (200, LOGIN)}, "not an OpenAI-compatible endpoint", "no login page"),
         ({"moved": "https://login.example/"}, "HTTP 302", "no login page"),
-        # 11: it listens, and does not serve the model yet.
+        # It listens, and does not serve the model yet.
         ({"page": (503, "loading")}, "The server is not ready yet.", "wait a minute"),
-        # 10: the server has no model, or another one.
+        # The server has no model, or another one.
         ({"models": ("other",)}, "expected small, saw other", "MODEL_NAME"),
         ({"token": "secret"}, "401", "MODEL_TOKEN"),
         ({"hang_up": True}, "The connection broke.", "workshop status"),
@@ -222,7 +222,7 @@ def test_the_models_own_troubles(
     assert not [line for line in named[1:] if line.startswith("culprit")]
 
 
-def test_20_a_certificate_that_nobody_knows(
+def test_a_certificate_that_nobody_knows(
     target: LocalTarget, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     with ExitStack() as stack:
