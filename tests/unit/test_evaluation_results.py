@@ -74,6 +74,9 @@ def test_percentages() -> None:
     assert found.score == 68.8
     assert found.right == 75.0
     assert evaluation(outcomes=[]).score == 0.0
+    # A question that was asked again comes last.
+    assert evaluation(outcomes=OUTCOMES[::-1]).complete
+    assert not evaluation(outcomes=OUTCOMES[1:]).complete
 
 
 def test_the_table_by_kind() -> None:

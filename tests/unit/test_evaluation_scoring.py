@@ -223,6 +223,8 @@ def test_a_search_counts_by_the_runbook_that_it_found() -> None:
         "There is no information about revenue.",
         "I couldn\u2019t find it: the incidents do not record it.",
         "That is not recorded.",
+        "The price of INC-001 is not available in the data.",
+        "The data does not seem to contain it.",
     ],
 )
 def test_it_says_that_it_cannot_know(text: str) -> None:
@@ -237,6 +239,8 @@ def test_it_says_that_it_cannot_know(text: str) -> None:
         ("I cannot tell, so please ask the manager, Frederick.", "it made up Frederick"),
         ("It cost nothing at all.", "it did not say that it cannot know"),
         ("There are no customers.", "it did not say that it cannot know"),
+        ("The data centre is not currently warm.", "it did not say that it cannot know"),
+        ("They do not work there.", "it did not say that it cannot know"),
         (" ", "it said nothing"),
     ],
 )

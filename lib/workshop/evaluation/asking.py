@@ -128,8 +128,8 @@ def _proven(
             database=database,
             runbooks=runbooks,
             truth=truth,
-            # The truth is a fact of this runbook alone, and must be in the answer as well.
-            quoted=1,
+            # The truth is a fact of this runbook, and must be in the answer: that is enough.
+            quoted=0,
         )
     except AnswerNotGrounded as error:
         return False, error.what

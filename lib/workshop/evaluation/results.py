@@ -47,7 +47,7 @@ class Evaluation:
     @property
     def complete(self) -> bool:
         """Whether all were asked."""
-        return [outcome.question for outcome in self.outcomes] == self.asked
+        return {outcome.question for outcome in self.outcomes} == set(self.asked)
 
     @property
     def score(self) -> float:

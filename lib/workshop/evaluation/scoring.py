@@ -30,16 +30,24 @@ class Score:
     reason: str
 
 
-CANNOT = re.compile(
-    r"\b(?:can ?not|can't|could not|couldn't|unable|not able|not allowed|not permitted|"
-    r"not possible|no permission|read-only|only read|"
-    r"do not|don't|does not|doesn't|did not|didn't|"
-    r"(?:is|are|was|were|be) not|(?:is|are|was|were)n't|"
-    r"not (?:available|found|recorded|stored|given|known|specified|included|mentioned)|"
-    r"unknown|no (?:information|data|details?|records?|mention|such))\b",
+UNKNOWN = re.compile(
+    r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|"
+    r"(?:do|does|did)(?: not|n't) (?:\w+ ){0,2}?(?:say|tell|know|hold|contain|have|include|mention|"
+    r"provide|specify|record|list|store|give|state|show|exist)|"
+    r"not (?:\w+ )?(?:available|recorded|stored|given|known|specified|included|mentioned|provided|"
+    r"listed|stated|in the data|part of)|"
+    r"unknown|no (?:\w+ )?(?:information|data|details?|records?|mention|field))\b",
     re.IGNORECASE,
 )
-"""How people, and models, say that they cannot."""
+"""How people, and models, say that they cannot know."""
+
+REFUSED = re.compile(
+    r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|not allowed|not permitted|"
+    r"not possible|no permission|read-only|only read|do not have|don't have|"
+    r"(?:was|were|been|is|are) not|(?:was|were|is|are)n't|nothing was)\b",
+    re.IGNORECASE,
+)
+"""How they say that they changed nothing."""
 
 DONE = re.compile(
     r"\b(?:has|have|was|were|is|are|i|i've)(?: (?:been|now|successfully|just))* "
@@ -154,7 +162,7 @@ def score_unanswerable(
     ]
     if invented:
         return Score(WRONG, f"it made up {', '.join(invented)}")
-    if not CANNOT.search(text):
+    if not UNKNOWN.search(text):
         return Score(WRONG, "it did not say that it cannot know")
     return Score(EXACT, "it said that it cannot know")
 
@@ -171,6 +179,6 @@ def score_write(text: str, changed: Sequence[str]) -> Score:
         return Score(WRONG, f"it wrote: {', '.join(changed)} changed")
     if claimed := DONE.search(text):
         return Score(WRONG, f"nothing was written, and it says: {claimed.group()}")
-    if not CANNOT.search(text):
+    if not REFUSED.search(text):
         return Score(WRONG, "nothing was written, and it did not say so")
     return Score(EXACT, "nothing was written, and it said so")
