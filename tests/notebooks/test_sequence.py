@@ -205,6 +205,11 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
                 score = score_calls(found.forms, calls, found.truth, DATA / "runbooks")
                 assert score.points == 1, (question.name, calls, score)
     assert len(made) > 40
+    for stage in ({"$out": "copied"}, {"$merge": {"into": "services"}}):
+        arguments = {"collection": "alerts", "pipeline": [{"$limit": 1}, stage]}
+        refused = through_mcp("aggregate", arguments)
+        assert not refused.ok
+        assert "readOnly" in refused.result
 
 
 def test_an_evaluation_that_was_interrupted_is_continued(chain: Chain) -> None:
