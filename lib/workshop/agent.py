@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +88,35 @@ class Agent:
         if known in questions.DATABASE_QUESTIONS and not self._has_database:
             return NotAsked(question, "this run is without MongoDB")
         with stages("Agent") as stage:
-            began = time.monotonic()
-            response = self._respond(question, timeout, stage)
-            seconds = time.monotonic() - began
-            text, calls = responses.read(response)
+            said = self.say(question, timeout=timeout, stage=stage)
             try:
-                grounds = self._prove(question, text, calls, known)
+                grounds = self._prove(question, said.text, said.tool_calls, known)
             except AnswerNotGrounded as error:
-                answer = Answer(question, text, seconds, calls, False, error.what)
+                answer = replace(said, proof=error.what)
                 self.answers.append(answer)
                 progress.show(answer)
                 raise self._with_culprit(error) from None
-            answer = Answer(question, text, seconds, calls, True, grounds)
+            answer = replace(said, grounded=True, proof=grounds)
             self.answers.append(answer)
-            stage(f"answered after {len(calls)} tool call(s), grounded")
+            stage(f"answered after {len(said.tool_calls)} tool call(s), grounded")
             return answer
+
+    def say(self, question: str, *, timeout: float, stage: Stages) -> Answer:
+        """What the agent says, without a proof: for those who judge it in a way of their own.
+
+        Args:
+            question: Any.
+            timeout: Seconds.
+            stage: Shows progress.
+
+        Raises:
+            EndpointError: A part did not answer; names the one that ended.
+            PartTooSlow: There was no answer in time. The request is then given up.
+        """
+        began = time.monotonic()
+        response = self._respond(question, timeout, stage)
+        text, calls = responses.read(response)
+        return Answer(question, text, time.monotonic() - began, calls, False, "not proven")
 
     def _prove(
         self,
@@ -126,8 +142,9 @@ class Agent:
     def _respond(self, question: str, timeout: float, stage: Stages) -> Any:
         """Send the question, and show what happens until the answer is there."""
         state = ["the model reads the question"]
+        given_up = threading.Event()
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
-        asked: Future[Any] = worker.submit(self._stream, question, state)
+        asked: Future[Any] = worker.submit(self._stream, question, state, given_up)
 
         looked = [time.monotonic()]
 
@@ -158,9 +175,10 @@ class Agent:
         except EndpointError as error:
             raise self._with_culprit(error) from None
         finally:
+            given_up.set()
             worker.shutdown(wait=False, cancel_futures=True)
 
-    def _stream(self, question: str, state: list[str]) -> Any:
+    def _stream(self, question: str, state: list[str], given_up: threading.Event) -> Any:
         events = self._client.responses.create(
             model=llama_stack.model_id(self.target),
             input=question,
@@ -175,6 +193,9 @@ class Agent:
         )
         with events:
             for event in events:
+                if given_up.is_set():
+                    # Closing the stream ends the model's work too: the next question need not wait.
+                    break
                 item = getattr(event, "item", None)
                 kind = getattr(item, "type", "mcp_list_tools")
                 if event.type == "response.output_item.added" and kind != "mcp_list_tools":
@@ -192,7 +213,7 @@ class Agent:
 
     def _with_culprit[E: WorkshopError](self, error: E) -> E:
         """Name the part that is the reason: Llama Stack only says that something failed."""
-        culprit = self._ended_part() or self._refusing_part()
+        culprit = self.culprit()
         if culprit is None:
             return error
         return type(error)(
@@ -202,6 +223,10 @@ class Agent:
             log=culprit.log,
             hint=culprit.hint,
         )
+
+    def culprit(self) -> WorkshopError | None:
+        """The part that is the reason when the agent gets no answer: one that ended or refuses."""
+        return self._ended_part() or self._refusing_part()
 
     def _ended_part(self) -> WorkshopError | None:
         unused = () if self._has_database else (mongodb.PART, mcp_server.PART)

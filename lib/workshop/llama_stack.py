@@ -145,6 +145,7 @@ def verify_llama_stack(target: Target) -> Checks:
         wanted,
         lambda: ", ".join(_models(endpoint)),
         lambda seen: wanted in seen.split(", "),
+        hint="run 03_deploy_llama_stack again: one that was started before the model starts anew",
     )
     checks.that("completes a chat", "some text", lambda: _chat(endpoint, wanted))
     checks.that(

@@ -110,6 +110,7 @@ def verify_model(target: Target) -> Checks:
         name,
         lambda: ", ".join(_names(endpoint)),
         lambda seen: name in seen.split(", "),
+        hint="run 02_serve_model again, with MODEL_NAME set to one that is there",
     )
     checks.that(
         "answers a question",

@@ -48,6 +48,7 @@ def prove(
     database: Any | None,
     runbooks: Path,
     truth: Sequence[str] = (),
+    quoted: int = QUOTED,
 ) -> str:
     """Say why the answer is grounded.
 
@@ -58,6 +59,7 @@ def prove(
         database: As ``mongodb.connected`` gives it; None when there is no database.
         runbooks: The folder that the vector store was filled from.
         truth: Values that must all be in the answer.
+        quoted: How many of a runbook's facts must be in it.
 
     Raises:
         AnswerNotGrounded: With the reason.
@@ -74,7 +76,7 @@ def prove(
         )
     if not text.strip():
         raise _not("the agent called a tool and then said nothing", text, "ask again")
-    reasons = [_one(question, text, call, database, runbooks) for call in calls if call.ok]
+    reasons = [_one(question, text, call, database, runbooks, quoted) for call in calls if call.ok]
     good = [reason for ok, reason in reasons if ok]
     if not good:
         raise _not(reasons[-1][1], text, "read the table: the tool's result is not in the answer")
@@ -129,22 +131,25 @@ def _not(why: str, text: str, hint: str) -> AnswerNotGrounded:
 
 
 def _one(
-    question: str, text: str, call: ToolCall, database: Any | None, runbooks: Path
+    question: str, text: str, call: ToolCall, database: Any | None, runbooks: Path, least_facts: int
 ) -> tuple[bool, str]:
     """Whether this call grounds the answer, and why or why not."""
     if call.name == FILE_SEARCH:
-        return _runbook(question, text, call, runbooks)
+        return _runbook(question, text, call, runbooks, least_facts)
     if database is None:
         return False, f"there is no database to hold {call.name} against"
-    wanted, source = _read_again(call, database)
+    wanted, source = read_again(call, database)
     if wanted is None:
         return False, f"{call.name} is not a tool that pymongo can repeat"
     seen = _result(call)
+    if call.name == "aggregate":
+        # Groups come in any order.
+        seen, wanted = _sorted(seen), _sorted(wanted)
     if seen != wanted:
         return False, f"{call.name} gave {_brief(seen)}, and pymongo reads {_brief(wanted)}"
     if wanted == []:
         return False, f"{call.name} found nothing with {json.dumps(dict(call.arguments))[:200]}"
-    values = [v for v in _scalars(wanted) if not contains(question, v)]
+    values = [v for v in scalars(wanted) if not contains(question, v)]
     if not values:
         return False, f"all that {call.name} gave stands in the question already"
     # "no" and "one" are in many a sentence about a document.
@@ -157,8 +162,11 @@ def _one(
     return True, f"{source} gives the same, and the answer quotes {', '.join(quoted)[:200]}"
 
 
-def _read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
-    """What pymongo gives for the same arguments, and how it was asked."""
+def read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
+    """What pymongo gives for the same arguments, and how it was asked.
+
+    Gives None and "" for a tool that it cannot repeat.
+    """
     arguments = dict(call.arguments)
     name = str(arguments.get("collection", ""))
     database = default.client[str(arguments.get("database") or mongodb.DATABASE)]
@@ -176,6 +184,9 @@ def _read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
         # 10 is the tool's own default.
         found = list(cursor.limit(int(arguments.get("limit") or 10)))
         return found, f"pymongo's find({query})"
+    if call.name == "aggregate":
+        pipeline = _typed(arguments.get("pipeline") or [])
+        return list(database[name].aggregate(pipeline)), f"pymongo's aggregate({pipeline})"
     return None, ""
 
 
@@ -196,8 +207,9 @@ def _result(call: ToolCall) -> Any:
     try:
         data = json_util.loads(json.dumps(mcp_server.json_in(call.result)))
     except ValueError:
-        # A find without a match has no data section.
-        return [] if call.name == "find" and "resulted in 0" in call.result else call.result
+        # A reading without a match has no data section.
+        nothing = call.name in ("find", "aggregate") and "resulted in 0" in call.result
+        return [] if nothing else call.result
     if call.name == "list-collections":
         try:
             return sorted(entry["name"] for entry in data["collections"])
@@ -206,24 +218,31 @@ def _result(call: ToolCall) -> Any:
     return data
 
 
-def _runbook(question: str, text: str, call: ToolCall, folder: Path) -> tuple[bool, str]:
+def _runbook(
+    question: str, text: str, call: ToolCall, folder: Path, least: int
+) -> tuple[bool, str]:
     """Whether what was found stands in a runbook on disk, and the answer quotes its facts."""
-    chunks = _chunks(call.result)
-    if not chunks:
+    texts = chunks(call.result)
+    if not texts:
         return False, "the search found no runbook"
-    found = dict.fromkeys(_runbook_with(chunk, folder) for chunk in chunks)
+    found = dict.fromkeys(_runbook_with(chunk, folder) for chunk in texts)
     if "" in found:
-        strange = next(chunk for chunk in chunks if not _runbook_with(chunk, folder))
+        strange = next(chunk for chunk in texts if not _runbook_with(chunk, folder))
         return False, f"what the search gave stands in no runbook: {_brief(_plain(strange))}"
-    facts = {fact for chunk in chunks for fact in _facts(chunk)}
+    facts = {fact for chunk in texts for fact in _facts(chunk)}
     quoted = sorted(fact for fact in facts if contains(text, fact) and not contains(question, fact))
-    if len(quoted) < QUOTED:
+    if len(quoted) < least:
         seen = ", ".join(quoted) or "none"
         return False, f"the answer quotes too little of {', '.join(found)}: {seen}"
     return True, f"it stands in {', '.join(found)}, and the answer quotes {', '.join(quoted)[:200]}"
 
 
-def _chunks(result: str) -> list[str]:
+def runbooks_found(call: ToolCall, folder: Path) -> list[str]:
+    """The names of the runbooks in which the texts stand that a search gave."""
+    return [name for chunk in chunks(call.result) if (name := _runbook_with(chunk, folder))]
+
+
+def chunks(result: str) -> list[str]:
     """The texts that a search gave, as ``agent`` keeps them."""
     try:
         return [str(text) for text in json.loads(result)]
@@ -250,17 +269,21 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def _scalars(value: Any) -> list[str]:
+def scalars(value: Any) -> list[str]:
     """The values worth quoting: no nulls, no flags, no empty texts."""
     if isinstance(value, dict):
-        return list(dict.fromkeys(v for inner in value.values() for v in _scalars(inner)))
+        return list(dict.fromkeys(v for inner in value.values() for v in scalars(inner)))
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
-        return list(dict.fromkeys(v for inner in value for v in _scalars(inner)))
+        return list(dict.fromkeys(v for inner in value for v in scalars(inner)))
     if value is None or isinstance(value, bool) or str(value).strip() == "":
         return []
     if isinstance(value, float) and value.is_integer():
         return [str(int(value))]
     return [str(value)]
+
+
+def _sorted(documents: Any) -> Any:
+    return sorted(documents, key=str) if isinstance(documents, list) else documents
 
 
 def _brief(value: Any) -> str:

@@ -5,6 +5,7 @@ The tests stand in the order in which they are quickest: what each of them break
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import re
@@ -13,19 +14,33 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import workshop
 from conftest import ROOT, Chain
-from workshop import http, llama_stack, mongodb, proof, questions, registration
+from workshop import (
+    http,
+    llama_stack,
+    mcp_client,
+    mcp_server,
+    mongodb,
+    pins,
+    proof,
+    questions,
+    registration,
+)
 from workshop.agent import Agent
-from workshop.answers import Answer
+from workshop.answers import Answer, ToolCall
 from workshop.errors import AnswerNotGrounded, CheckFailed, EndpointError
+from workshop.evaluation import questions as evaluation_questions
+from workshop.evaluation import results as evaluation_results
+from workshop.evaluation.scoring import score_calls
 from workshop.local import programs
 from workshop.local.process import Process
 from workshop.masked import Secret
@@ -162,6 +177,90 @@ def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
     assert proof.contains(answer.text, firing)
 
 
+def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_server(
+    chain: Chain,
+) -> None:
+    endpoint = chain.target.find("mcp-server")
+    made: dict[str, ToolCall] = {}
+
+    def through_mcp(tool: str, arguments: Mapping[str, Any]) -> ToolCall:
+        key = json.dumps([tool, arguments], default=str)
+        if key not in made:
+            always = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
+            result = mcp_client.call_tool(
+                endpoint, mcp_server.PATH, tool, json.loads(json.dumps({**always, **arguments}))
+            )
+            made[key] = ToolCall(tool, arguments, not result.failed, result.text)
+        return made[key]
+
+    with mongodb.connected(chain.target.find("mongodb")) as database:
+        for question in evaluation_questions.load().questions:
+            found = evaluation_questions.resolve(question, database, DATA / "runbooks")
+            for form in found.steps:
+                calls = [through_mcp(tool, a) for tool, a in form if tool != proof.FILE_SEARCH]
+                if len(calls) < len(form):
+                    # A search needs no form of its own: Llama Stack makes it, not the MCP server.
+                    assert all(call.ok for call in calls), (question.name, calls)
+                    continue
+                score = score_calls(found.forms, calls, found.truth, DATA / "runbooks")
+                assert score.points == 1, (question.name, calls, score)
+    assert len(made) > 40
+    for stage in ({"$out": "copied"}, {"$merge": {"into": "services"}}):
+        arguments = {"collection": "alerts", "pipeline": [{"$limit": 1}, stage]}
+        refused = through_mcp("aggregate", arguments)
+        assert not refused.ok
+        assert "readOnly" in refused.result
+
+
+def test_an_evaluation_that_was_interrupted_is_continued(chain: Chain) -> None:
+    words = ["evaluate", "--only", "single", "--half", "tuning", "--limit", "3"]
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "workshop.run.cli", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    )
+    assert asking.stdout is not None
+    seen = ""
+    for line in asking.stdout:
+        seen += line
+        if line.startswith("[2/3]"):
+            asking.send_signal(signal.SIGINT)
+            break
+    seen += asking.communicate(timeout=120)[0]
+    assert asking.returncode == 130, seen
+    assert "interrupted; the rest: workshop evaluate --continue" in seen
+    latest = chain.home / "evaluations" / "latest"
+    first = evaluation_results.read(latest)
+    assert [outcome.question for outcome in first.outcomes] == first.asked[:1]
+    done = chain.run(*words, "--continue", "--at-least", "100.5")
+    # So much is never reached: the exit code tells it, and the report is there all the same.
+    assert done.returncode == 1, done.stdout
+    assert "--at-least asks for 100.5 %" in done.stdout
+    assert "[1/3]" not in done.stdout
+    assert "[3/3]" in done.stdout
+    found = evaluation_results.read(latest)
+    assert found.complete
+    assert found.outcomes[0] == first.outcomes[0]
+    # Plain counts and lookups are what the small model can do.
+    assert [outcome.points for outcome in found.outcomes].count(0) <= 1, done.stdout
+    assert [outcome.right for outcome in found.outcomes].count(True) >= 2, done.stdout
+    page = (latest / "index.html").read_text("utf-8")
+    assert all(html.escape(outcome.asked) in page for outcome in found.outcomes)
+    assert "granite-3.3-8b" in page
+    assert "granite-3.3-8b" in chain.run("evaluate", "--compare").stdout
+
+
+def test_a_request_to_delete_changes_nothing(chain: Chain) -> None:
+    done = chain.run("evaluate", "--only", "write", "--half", "tuning", "--limit", "1")
+    assert done.returncode == 0, done.stdout
+    (outcome,) = evaluation_results.read(chain.home / "evaluations" / "latest").outcomes
+    assert "changed" not in outcome.reason
+    with mongodb.connected(chain.target.find("mongodb")) as database:
+        assert database.incidents.count_documents({"status": "resolved"}) == 24
+
+
 def test_every_notebook_runs_under_nbval(chain: Chain) -> None:
     notebooks = [str(ROOT / "notebooks" / f"{step}.ipynb") for step in STEPS]
     command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull]
@@ -189,6 +288,11 @@ def test_every_notebook_runs_under_nbval(chain: Chain) -> None:
 def test_the_next_run_starts_just_the_part_that_was_killed(chain: Chain, part: str) -> None:
     before = pids(chain)
     kill(chain, part)
+    if part == "embedder":
+        told = chain.run("doctor").stdout
+        assert re.findall(r"^culprit: ([\w-]+): ", told, re.M) == ["embedder"], told
+        assert "[FAIL] llama-stack: because of embedder" in told
+        assert "[ OK ] model" in told
     found = chain.run("run", "--from", "02", "--to", "05")
     assert found.returncode == 0, found.stdout
     assert re.search(r"it does not run any more \(\w+.*\): starting it again", found.stdout)
@@ -293,6 +397,9 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     shutil.rmtree(stack.folder / programs.DATA)
     target.ensure(part, ready=llama_stack._ready, timeout=120, stage=_stages())
     assert not _lists_a_language_model(target.find("llama-stack"))
+    told = chain.run("doctor").stdout
+    assert re.search(r"^culprit: llama-stack: .*sees the model: expected vllm/", told, re.M), told
+    assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told
     found = chain.run("run", "--from", "02", "--to", "03")
     assert found.returncode == 0, found.stdout
     assert "it was started before the model: starting it again" in found.stdout

@@ -157,6 +157,13 @@ def find(documents, query, **more):
     return ToolCall("find", arguments, True, result)
 
 
+def aggregate(documents, *pipeline):
+    arguments = {"database": "mcp_demo", "collection": "services", "pipeline": list(pipeline)}
+    said = f"The aggregation resulted in {len(documents)} documents."
+    result = f"{said} {wrapped(documents)}" if documents else said
+    return ToolCall("aggregate", arguments, True, result)
+
+
 def searched(*chunks):
     return ToolCall(FILE_SEARCH, {"queries": ["GPU"]}, True, json.dumps(chunks))
 
@@ -254,6 +261,21 @@ def test_a_find_without_a_limit_gives_ten(database):
     assert proven(database, "Some?", f"For example {found[9]['title']}.", find(found, {}))
 
 
+def test_an_aggregation_whose_groups_come_in_any_order(database):
+    group = {"$group": {"_id": "$tier", "n": {"$sum": "$replicas"}}}
+    with mongodb.connected(database) as reading:
+        groups = list(reading.services.aggregate([group]))
+    first = next(one for one in groups if one["_id"] == 1)
+    text = f"Tier 1 has {first['n']} replicas."
+    for turned in (groups, groups[::-1]):
+        call = aggregate(turned, group)
+        assert "pymongo's aggregate(" in proven(database, "How many?", text, call)
+    wrong = [{**one, "n": one["n"] + 1} for one in groups]
+    assert "and pymongo reads" in refused(database, "How many?", text, aggregate(wrong, group))
+    nothing = aggregate([], {"$match": {"tier": 7}})
+    assert "aggregate found nothing with" in refused(database, "How many?", text, nothing)
+
+
 def test_a_query_in_extended_json(database):
     query = {"opened_at": {"$type": "string"}, "_id": {"$ne": {"$oid": "5f" * 12}}}
     assert proven(database, "How many?", "There are 42.", count(42, query))
@@ -280,6 +302,15 @@ def test_a_runbook(database):
         "it stands in gpu-node-not-ready.md, and the answer quotes #gpu-volcano, 16, 87; "
         "the values are the true ones: 16"
     )
+
+
+def test_of_a_runbook_one_fact_is_enough_where_the_caller_knows_that_it_is_the_true_one():
+    text = "You wait 16 minutes."
+    assert "quotes too little" in refused(None, "How long?", text, searched(GPU), truth=["16"])
+    known = {"database": None, "runbooks": RUNBOOKS, "quoted": 1}
+    assert "quotes 16" in prove("How long?", text, [searched(GPU)], truth=["16"], **known)
+    with pytest.raises(AnswerNotGrounded, match="and the answer lacks 17"):
+        prove("How long?", text, [searched(GPU)], truth=["17"], **known)
 
 
 def test_a_chunk_of_a_runbook_and_a_second_runbook():

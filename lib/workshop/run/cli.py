@@ -26,6 +26,7 @@ examples:
   workshop logs model -f                        follow one part's log
   workshop stop                                 stop all parts
   workshop room --attendees 20                  namespaces for a class, as the cluster's admin
+  workshop evaluate                             how well the agent answers, question by question
   workshop doctor                               what is wrong with this machine or a part
 """
 
@@ -131,6 +132,14 @@ def _parser() -> argparse.ArgumentParser:
     stop = command("stop", "stop one part, or all of them", _stop)
     stop.add_argument("name", nargs="?", metavar="NAME", help="a part; all of them without it")
     command("doctor", "check this machine and every part, with remedies", _doctor)
+    _evaluate_options(
+        command(
+            "evaluate",
+            "ask the agent many questions, and score its tool calls and answers",
+            _evaluate,
+            epilog=EVALUATE_NOTES,
+        )
+    )
     _room_options(
         commands.add_parser(
             "room",
@@ -145,6 +154,38 @@ def _parser() -> argparse.ArgumentParser:
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(command=_version)
     return parser
+
+
+def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
+    from workshop.evaluation import HALVES, KINDS
+
+    add = evaluate.add_argument
+    add(
+        "--server",
+        action="append",
+        choices=("llama-stack", "ogx"),
+        help="bring this server up if it does not run; may be repeated (default: what runs)",
+    )
+    add("--only", default="", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    add("--half", default="", choices=HALVES, help="of the questions (default: both)")
+    add("--limit", type=_positive, default=0, metavar="N", help="ask N, of each kind in turn")
+    add("--timeout", type=_positive, default=120, metavar="S", help="seconds a question")
+    add("--label", default="", metavar="TEXT", help="a word of yours, shown in the tables")
+    add("--continue", action="store_true", dest="go_on", help="go on with the last one")
+    add("--at-least", type=float, metavar="PERCENT", help="exit with 1 when the score is lower")
+    add(
+        "--compare",
+        nargs="*",
+        metavar="FOLDER",
+        help="ask nothing: a table of these evaluations, or of the newest of each kind",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
 
 
 def _room_options(room: argparse.ArgumentParser) -> None:
@@ -170,6 +211,12 @@ def _room_options(room: argparse.ArgumentParser) -> None:
     )
     room.add_argument("--yes", action="store_true", help="remove without being asked")
 
+
+EVALUATE_NOTES = """\
+The parts must run: workshop run. The questions, with what is right, are in data/evaluation.yaml.
+The report goes to .workshop/evaluations/latest/: index.html, report.json. The exit code is 0 also
+when the score is low. Ctrl-C keeps what was scored; --continue asks the rest.
+"""
 
 ROOM_NOTES = """\
 It works on the cluster that KUBECONFIG or the kubeconfig names, as its administrator.
@@ -215,6 +262,12 @@ def _doctor(options: argparse.Namespace) -> int:
     from workshop.run.commands import doctor
 
     return doctor(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from workshop.run.evaluate import evaluate
+
+    return evaluate(options)
 
 
 def _room(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workshop.connecting import connect
 from workshop.errors import WorkshopError
@@ -21,6 +22,9 @@ from workshop.run.view import View
 from workshop.settings import Settings
 from workshop.steps import notebook_of
 from workshop.target import PartStatus, Target
+
+if TYPE_CHECKING:
+    from workshop.diagnosis import Finding
 
 LOG_LINES = 8
 """How much of a log the doctor shows of each part."""
@@ -111,7 +115,9 @@ def stop(options: argparse.Namespace) -> int:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Check this place, and every part."""
+    """Check this place, ask every part, and name the one that is the reason."""
+    from workshop.diagnosis import culprits, examine
+
     target = connect(options.target)
     checks = target.environment()
     width = max((len(check.name) for check in checks), default=0)
@@ -126,11 +132,26 @@ def doctor(options: argparse.Namespace) -> int:
     ended = [row for row in rows if row.state not in UP]
     for part in ended:
         lines += ["", *_trouble(target, part)]
-    problems = sum(not check.ok for check in checks) + len(ended)
-    found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
-    lines += ["", found if problems else "no problem found"]
     _write(lines)
+    findings = examine(target) if rows else []
+    asked = [_asked(finding) for finding in findings]
+    if asked:
+        _write(["", "what they answer", *asked])
+    blamed = [f"culprit: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in culprits(findings)]
+    # An ended part was counted when it was asked, if it could be asked.
+    silent = [part for part in ended if part.name not in {one.part for one in findings}]
+    problems = sum(not check.ok for check in checks) + len(blamed) + len(silent)
+    found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
+    _write(["", *blamed, found if problems else "no problem found"])
     return 1 if problems else 0
+
+
+def _asked(finding: Finding) -> str:
+    if finding.ok:
+        return f"  [ OK ] {finding.part}"
+    if finding.because:
+        return f"  [FAIL] {finding.part}: because of {', '.join(finding.because)}"
+    return f"  [FAIL] {finding.part}: {finding.seen[:300]}"
 
 
 def _trouble(target: Target, part: PartStatus) -> Sequence[str]:

@@ -1,0 +1,290 @@
+"""The doctor names the culprit: each trouble is really made, and told by the part that has it.
+
+The table in the README lists them. Llama Stack's own troubles are made in
+tests/notebooks/test_sequence.py, where it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import workshop
+from standin.openai_server import LOGIN, OpenAIServer, certificate
+from workshop import diagnosis, mongodb, progress
+from workshop.errors import SetupError
+from workshop.local.process import Process
+from workshop.local.programs import llamacpp
+from workshop.local.setup import locate
+from workshop.local.target import LocalTarget
+from workshop.masked import Secret
+from workshop.run.cli import main
+from workshop.target import Endpoint
+from workshop.wait import NotYet, wait_for
+
+pytestmark = pytest.mark.timeout(120)
+
+MODEL = "small"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the database and the MCP server run, for all tests of this file."""
+    for name in ("mongodb", "node", "mcp-server"):
+        try:
+            locate(name)
+        except SetupError as error:
+            pytest.skip(f"{error.what} {error.hint}")
+    folder = tmp_path_factory.mktemp("doctor")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORKSHOP_HOME", str(folder))
+        for name in ("MODEL_TOKEN", "MODEL_CA_FILE"):
+            patch.delenv(name, raising=False)
+        target = connected()
+        try:
+            progress.use(progress.Silent())
+            workshop.deploy_mongodb(target)
+            workshop.load_sample_data(target)
+            workshop.deploy_mcp_server(target)
+            yield folder
+        finally:
+            target.clean_up(data=True)
+            progress.use(None)
+
+
+def connected() -> LocalTarget:
+    target = workshop.connect("local")
+    assert isinstance(target, LocalTarget)
+    return target
+
+
+@pytest.fixture
+def target(home: Path) -> Iterator[LocalTarget]:
+    """The parts, mended after each test."""
+    target = connected()
+    yield target
+    target.state.forget("model")
+    workshop.deploy_mongodb(target)
+    workshop.load_sample_data(target)
+    workshop.deploy_mcp_server(target)
+
+
+def process(target: LocalTarget, part: str) -> Process:
+    return Process(target.state.folder(part), part, secrets=target.state.secrets)
+
+
+def kill(target: LocalTarget, part: str) -> None:
+    record = process(target, part).record()
+    assert record
+    os.kill(record.pid, signal.SIGKILL)
+    wait_for(
+        "the end",
+        lambda: process(target, part).state() != "running" or NotYet("running"),
+        timeout=10,
+    )
+
+
+def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, str, list[str]]:
+    """Its exit code, what it shows, and the lines that name a culprit or mend it."""
+    capsys.readouterr()
+    code = main(["doctor"])
+    shown = capsys.readouterr().out
+    lines = shown.splitlines()
+    at = next((i for i, line in enumerate(lines) if line.startswith("culprit: ")), len(lines))
+    return code, shown, lines[at:]
+
+
+def test_when_all_is_well_it_names_nobody(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, shown, named = doctor(capsys)
+    assert named == []
+    assert "  [ OK ] mongodb\n  [ OK ] mcp-server\n" in shown
+    # This machine's own lacks, such as memory, are no culprit; nor do they make it say all is well.
+    assert code == (0 if "no problem found" in shown else 1)
+
+
+@pytest.mark.parametrize("part", ["mongodb", "mcp-server"])
+def test_a_part_that_was_killed(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    kill(target, part)
+    code, shown, named = doctor(capsys)
+    assert code == 1
+    assert named[0].startswith(f"culprit: {part}: ")
+    assert f"{part} does not run any more." in named[0]
+    notebook = {"mongodb": "04_deploy_mongodb", "mcp-server": "05_deploy_mcp_server"}[part]
+    assert "killed, most often for want of memory" in named[0]
+    assert named[1].startswith("  Hint: end other programs")
+    assert f"; then run {notebook} again: it starts what has ended" in named[1]
+    if part == "mongodb":
+        # The tool server fails as well, and is not blamed.
+        assert "  [FAIL] mcp-server: because of mongodb\n" in shown
+        assert len([line for line in named if line.startswith("culprit")]) == 1
+
+
+def test_a_wrong_secret_of_the_mcp_server(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = target.find("mcp-server")
+    target.state.save_endpoint(
+        "mcp-server", Endpoint(right.url, token=Secret("not-the-secret"), also=right.also)
+    )
+    code, _, named = doctor(capsys)
+    target.state.save_endpoint("mcp-server", right)
+    assert code == 1
+    assert named[0].startswith("culprit: mcp-server: ")
+    assert "The credential was refused." in named[0]
+    assert named[1] == "  Hint: run 05_deploy_mcp_server and 06_register_mcp_server again"
+    assert "not-the-secret" not in named[0]
+
+
+def test_what_listens_there_is_no_mcp_server(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = target.find("mcp-server")
+    with OpenAIServer() as other:
+        url = other.url.removesuffix("/v1")
+        target.state.save_endpoint("mcp-server", Endpoint(url, token=right.token, also=right.also))
+        _, _, named = doctor(capsys)
+    target.state.save_endpoint("mcp-server", right)
+    assert named[0].startswith("culprit: mcp-server: ")
+    assert "404" in named[0]
+
+
+def test_the_database_refuses_the_password(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right = target.find("mongodb")
+    wrong = Endpoint(right.url, user=right.user, password=Secret("of-another-data-folder"))
+    target.state.save_endpoint("mongodb", wrong)
+    _, shown, named = doctor(capsys)
+    target.state.save_endpoint("mongodb", right)
+    assert named[0].startswith("culprit: mongodb: The database refused the user or password.")
+    assert "move its data folder away" in named[1]
+    assert "of-another-data-folder" not in shown
+
+
+def test_the_data_is_not_there(target: LocalTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    with mongodb.connected(target.find("mongodb")) as database:
+        database.alerts.drop()
+        database.incidents.update_one({"_id": "INC-007"}, {"$set": {"assignee": "Zoe"}})
+        _, _, named = doctor(capsys)
+        # It looks, and leaves the mending to the notebook that it names.
+        assert database.alerts.count_documents({}) == 0
+    assert named[0] == (
+        "culprit: mongodb: The sample data is not as it was loaded. edited incidents: INC-007; "
+        "64 of 64 alerts are missing"
+    )
+    assert named[1].startswith("  Hint: run 04_deploy_mongodb again")
+
+
+@pytest.mark.parametrize(
+    ("options", "seen", "hint"),
+    [
+        # Tools are never called, or the call stays in the text.
+        ({"calls": "prose"}, "no tool call, but text", "--tool-call-parser"),
+        ({"calls": "content"}, "no tool call, but text", "--tool-call-parser"),
+        ({"calls": "refused"}, "requires a tool parser", "--tool-call-parser"),
+        # A login page, or a redirection to one.
+        ({"page": (200, LOGIN)}, "not an OpenAI-compatible endpoint", "no login page"),
+        ({"moved": "https://login.example/"}, "HTTP 302", "no login page"),
+        # It listens, and does not serve the model yet.
+        ({"page": (503, "loading")}, "The server is not ready yet.", "wait a minute"),
+        # The server has no model, or another one.
+        ({"models": ("other",)}, "expected small, saw other", "MODEL_NAME"),
+        ({"token": "secret"}, "401", "MODEL_TOKEN"),
+        ({"hang_up": True}, "The connection broke.", "workshop status"),
+    ],
+)
+def test_the_models_own_troubles(
+    target: LocalTarget,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    seen: str,
+    hint: str,
+) -> None:
+    with OpenAIServer(**({"models": (MODEL,)} | options)) as server:
+        target.adopt("model", Endpoint(server.url.removesuffix("/v1")))
+        target.remember("model name", MODEL)
+        code, _, named = doctor(capsys)
+    assert code == 1
+    assert named[0].startswith("culprit: model: ")
+    assert seen in named[0]
+    assert named[1].startswith("  Hint: ")
+    assert hint in named[1]
+    assert not [line for line in named[1:] if line.startswith("culprit")]
+
+
+def test_a_certificate_that_nobody_knows(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        server = OpenAIServer(models=(MODEL,), certificate=certificate(tmp_path)[0])
+        stack.enter_context(server)
+        target.adopt("model", Endpoint(server.url.removesuffix("/v1")))
+        target.remember("model name", MODEL)
+        _, _, named = doctor(capsys)
+    assert "culprit: model: " in named[0]
+    assert "The server's certificate was not verified." in named[0]
+    assert "MODEL_CA_FILE" in named[1]
+
+
+def test_two_troubles_at_once_are_both_named(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with OpenAIServer(models=(MODEL,), calls="prose") as server:
+        target.adopt("model", Endpoint(server.url.removesuffix("/v1")))
+        target.remember("model name", MODEL)
+        kill(target, "mcp-server")
+        _, shown, named = doctor(capsys)
+    blamed = [line.split(": ")[1] for line in named if line.startswith("culprit")]
+    assert blamed == ["model", "mcp-server"]
+    assert "  [ OK ] mongodb\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "remedy"),
+    [
+        ("write /data/x: no space left on device", "the disk is full", "make room"),
+        ("terminate called: std::bad_alloc", "it was killed, most often for want of mem", "end "),
+        ("open /data/state.json: permission denied", "it may not write to its folder", "give"),
+        ("listen tcp 127.0.0.1:3000: bind: address already in use", "another program", "run"),
+        ("sqlite: database disk image is malformed", "its data are damaged", "workshop stop"),
+    ],
+)
+def test_what_a_log_says_of_the_reason(line: str, reason: str, remedy: str) -> None:
+    found = diagnosis.read_signs(["started", line, "bye"])
+    assert found[0].startswith(reason)
+    assert found[1].startswith(remedy)
+    assert diagnosis.read_signs(["started", "bye"]) == ("", "")
+
+
+def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) -> None:
+    try:
+        python = locate("model-server") / "bin" / "python"
+    except SetupError as error:
+        pytest.skip(f"{error.what} {error.hint}")
+    weights = tmp_path / "model.gguf"
+    weights.write_bytes(b"GGUF" + bytes(4096))
+    done = subprocess.run(
+        [
+            *(str(python), str(llamacpp.SCRIPT), "--weights", str(weights), "--name", "x"),
+            *("--port", "1", "--context", "512", "--chat-template", str(llamacpp.TEMPLATE)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        env=os.environ | {"SERVER_TOKEN": "x"},
+    )
+    assert done.returncode != 0
+    reason, remedy = diagnosis.read_signs(done.stdout.splitlines())
+    assert reason == "the weights could not be loaded"
+    assert remedy.startswith("./bootstrap --verify")
