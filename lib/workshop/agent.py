@@ -27,7 +27,7 @@ from workshop.checks import Checks
 from workshop.errors import AnswerNotGrounded, EndpointError, StepMissing, WorkshopError
 from workshop.progress import Stages, stages
 from workshop.settings import DATA
-from workshop.steps import PROCESSES
+from workshop.steps import PROCESSES, WATCHERS
 from workshop.target import Target
 from workshop.wait import NotYet, wait_for
 
@@ -45,7 +45,11 @@ FOUND = 1
 
 
 class Agent:
-    """Asks the model, which calls tools; made by ``create_agent``."""
+    """Asks the model, which calls tools; made by ``create_agent``.
+
+    ``answers`` are all that were given, the ungrounded ones too; ``has_database`` tells whether it
+    can ask the MCP server.
+    """
 
     def __init__(
         self,
@@ -63,13 +67,17 @@ class Agent:
         self._data = data
         self._endpoint = target.find(llama_stack.PART)
         self._client = clients.client(self._endpoint)
-        self._has_database = any(tool["type"] == "mcp" for tool in tools)
+        self.has_database = any(tool["type"] == "mcp" for tool in tools)
 
-    def ask(self, question: str, *, timeout: float = clients.TIMEOUT) -> Answer | NotAsked:
+    def ask(
+        self, question: str, *, mark: str = "", timeout: float = clients.TIMEOUT
+    ) -> Answer | NotAsked:
         """Ask one question.
 
         Args:
             question: One of the workshop's, whose true values are known, or any other.
+            mark: A word of letters, digits and hyphens that shall stand beside this question in
+                the logs of Llama Stack and of the MCP server.
             timeout: Seconds.
 
         Returns:
@@ -83,11 +91,11 @@ class Agent:
             PartTooSlow: There was no answer in time.
         """
         known = questions.known(question)
-        if known in questions.DATABASE_QUESTIONS and not self._has_database:
+        if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, "this run is without MongoDB")
         with stages("Agent") as stage:
             began = time.monotonic()
-            response = self._respond(question, timeout, stage)
+            response = self._respond(question, mark, timeout, stage)
             seconds = time.monotonic() - began
             text, calls = responses.read(response)
             try:
@@ -111,7 +119,7 @@ class Agent:
     ) -> str:
         with contextlib.ExitStack() as stack:
             database = None
-            if self._has_database:
+            if self.has_database:
                 endpoint = self.target.find(mongodb.PART)
                 database = stack.enter_context(mongodb.connected(endpoint))
             return proof.prove(
@@ -123,11 +131,11 @@ class Agent:
                 truth=known.truth(database) if known else (),
             )
 
-    def _respond(self, question: str, timeout: float, stage: Stages) -> Any:
+    def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
         """Send the question, and show what happens until the answer is there."""
         state = ["the model reads the question"]
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
-        asked: Future[Any] = worker.submit(self._stream, question, state)
+        asked: Future[Any] = worker.submit(self._stream, question, mark, state)
 
         looked = [time.monotonic()]
 
@@ -160,18 +168,24 @@ class Agent:
         finally:
             worker.shutdown(wait=False, cancel_futures=True)
 
-    def _stream(self, question: str, state: list[str]) -> Any:
+    def _stream(self, question: str, mark: str, state: list[str]) -> Any:
+        tools = self._tools
+        if mark:
+            # The MCP server writes this header to its log, and Llama Stack the query of a URL.
+            tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
+                     for t in tools]  # fmt: skip
         events = self._client.responses.create(
             model=llama_stack.model_id(self.target),
             input=question,
             instructions=self.instructions,
-            tools=self._tools,
+            tools=tools,
             temperature=self.temperature,
             parallel_tool_calls=False,
             store=False,
             stream=True,
             include=["file_search_call.results"],
             extra_body={"max_infer_iters": ROUNDS},
+            extra_query={"mark": mark} if mark else None,
         )
         with events:
             for event in events:
@@ -204,17 +218,17 @@ class Agent:
         )
 
     def _ended_part(self) -> WorkshopError | None:
-        unused = () if self._has_database else (mongodb.PART, mcp_server.PART)
+        unused = () if self.has_database else (mongodb.PART, mcp_server.PART)
         for part in PROCESSES:
             try:
-                if part not in unused:
+                if part not in unused and part not in WATCHERS:
                     self.target.find(part)
             except StepMissing as missing:
                 return missing
         return None
 
     def _refusing_part(self) -> WorkshopError | None:
-        if not self._has_database:
+        if not self.has_database:
             return None
         try:
             mcp_client.initialize(self.target.find(mcp_server.PART), mcp_server.PATH)

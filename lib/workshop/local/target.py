@@ -51,10 +51,10 @@ class LocalTarget:
         return environment.checks(self.settings.state, self._own_ports(), pids)
 
     def skip_reason(self, part: str) -> str | None:
-        """GPU nodes are machines of a cluster: here there are none to add."""
+        """GPU nodes are machines of a cluster, and not every machine can have Prometheus."""
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
-        return None
+        return programs.missing(part)
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The first: everything that the kit knows runs here."""

@@ -1,0 +1,266 @@
+"""A burst of questions, and what every metric did before, during and after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from workshop import metrics, mongodb, monitoring, prometheus, questions
+from workshop.agent import Agent
+from workshop.answers import NotAsked
+from workshop.errors import AnswerNotGrounded, SettingsError, StepMissing
+from workshop.metrics import Metric
+from workshop.plots import Band, Line, Panel, Plot, figure
+from workshop.progress import Stages, stages
+from workshop.registration import ALLOWED
+from workshop.table import Table
+from workshop.target import Endpoint, Target
+from workshop.wait import NotYet, wait_for
+
+MOST = 4
+"""Questions at once: a burst that shows on every plot, and no load test."""
+
+BEFORE = 8.0
+"""Seconds of calm that are shown before the burst."""
+
+WINDOW_READINGS = 5
+"""Readings that a rate is taken over: fewer, and one that comes late leaves a hole."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question of the burst. ``tool_calls`` are those that went to the MCP server."""
+
+    question: str
+    seconds: float
+    tool_calls: int
+    grounded: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one metric was. ``during`` is the highest value; ``from_`` is the server that has it."""
+
+    metric: str
+    before: str
+    during: str
+    after: str
+    unit: str
+    read_from: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """A burst of questions, and the metrics around it.
+
+    Args:
+        asked: The questions, in the order in which they were given.
+        seconds: From the first question to the last answer.
+        readings: A row for each key metric.
+        values: By metric key: what it was before, the highest during, and after; 0 where the server
+            counts and had nothing to count.
+        reasons: By metric key: why there is no value here.
+        counted: How many questions and tool calls Prometheus has seen.
+        plot: All of it over time, in seconds from the first question.
+        skipped: Why there was nothing to measure with; then all else is empty.
+    """
+
+    asked: Table[Asked] = field(default_factory=Table)
+    seconds: float = 0.0
+    readings: Table[Reading] = field(default_factory=Table)
+    values: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    counted: dict[str, float] = field(default_factory=dict)
+    plot: Plot | None = None
+    skipped: str = ""
+
+    @property
+    def example(self) -> str:
+        """One of the questions, to be asked again."""
+        return self.asked[-1].question if self.asked else ""
+
+    def __repr__(self) -> str:
+        if self.skipped:
+            return f"Nothing was measured: {self.skipped}"
+        return f"{len(self.asked)} questions in {self.seconds:.1f} s; {self.plot!r}"
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
+        shown = self.plot._repr_mimebundle_() if self.plot else {}
+        return shown | {"text/plain": repr(self)}
+
+
+def watch_questions(
+    target: Target, agent: Agent, *, count: int = 3, timeout: float = 300.0
+) -> Load:
+    """Ask some of the workshop's questions at once, and read every metric around it.
+
+    Args:
+        target: Where the parts run.
+        agent: Whom to ask.
+        count: How many questions, at most 4.
+        timeout: Seconds for one answer.
+
+    Raises:
+        SettingsError: So many questions are no burst but a load test.
+        StepMissing: Prometheus does not run.
+        EndpointError: The agent or Prometheus does not answer.
+        PartTooSlow: The burst did not show in the metrics.
+    """
+    if not 1 <= count <= MOST:
+        raise SettingsError(
+            f"QUESTIONS = {count} cannot be asked.",
+            where="the parameters of 09_watch_the_system",
+            hint=f"1 to {MOST}; 10_scale_out makes load",
+        )
+    reason = target.skip_reason(prometheus.PART)
+    if reason is not None:
+        return Load(skipped=reason)
+    endpoint = target.find(prometheus.PART)
+    with stages("Burst") as stage:
+        start = _calm(endpoint, stage)
+        known = _counted(endpoint)
+        stage(f"asking {count} questions at once")
+        begin = time.time()
+        asked = _ask(agent, _chosen(agent, count), timeout)
+        end = time.time()
+        stage(f"answered after {end - begin:.1f} s")
+        counted = _seen(endpoint, known, asked, stage)
+        last = _calm(endpoint, stage, _window() + monitoring.INTERVAL, "after")
+        read = _read(target, endpoint, (start, begin, end, last))
+        return replace(read, asked=Table(asked), seconds=end - begin, counted=counted)
+
+
+def _window() -> float:
+    return float(WINDOW_READINGS * monitoring.INTERVAL)
+
+
+def _chosen(agent: Agent, count: int) -> list[str]:
+    """Questions with short answers, over and over where there are few."""
+    known = questions.DATABASE_QUESTIONS if agent.has_database else questions.RUNBOOK_QUESTIONS
+    short = [one.text for one in known if not one.text.startswith("Show me")]
+    return [short[number % len(short)] for number in range(count)]
+
+
+def _ask(agent: Agent, chosen: Sequence[str], timeout: float) -> list[Asked]:
+    def one(question: str) -> Asked:
+        began = time.monotonic()
+        try:
+            answer = agent.ask(question, timeout=timeout)
+        except AnswerNotGrounded:
+            # It was asked and answered all the same, and that is what is counted here.
+            answer = next(a for a in reversed(agent.answers) if a.question == question)
+        if isinstance(answer, NotAsked):
+            return Asked(question, 0.0, 0, False)
+        calls = sum(call.name in ALLOWED for call in answer.tool_calls)
+        return Asked(question, round(time.monotonic() - began, 1), calls, answer.grounded)
+
+    with ThreadPoolExecutor(len(chosen), thread_name_prefix="burst") as pool:
+        return list(pool.map(one, chosen))
+
+
+def _calm(
+    endpoint: Endpoint, stage: Stages, seconds: float = BEFORE, when: str = "before"
+) -> float:
+    """Let some readings be taken; gives when that began, or, after the burst, when it ended."""
+    began = time.time()
+    wait_for(
+        f"the readings {when} the questions",
+        lambda: time.time() - began >= seconds or NotYet(f"{time.time() - began:.0f} s of them"),
+        timeout=seconds + 5,
+        stage=stage,
+        where=endpoint.url,
+    )
+    return began if when == "before" else time.time()
+
+
+COUNTERS = {
+    "questions": f"sum(llama_stack_requests_total{{{metrics.ASKED}}}) "
+    f"or sum(ogx_requests_total{{{metrics.ASKED}}})",
+    "tool calls": f"sum({metrics.TOOLS}_count)",
+}
+
+
+def _counted(endpoint: Endpoint) -> dict[str, float]:
+    return {name: prometheus.value(endpoint, query) or 0.0 for name, query in COUNTERS.items()}
+
+
+def _seen(
+    endpoint: Endpoint, known: dict[str, float], asked: Sequence[Asked], stage: Stages
+) -> dict[str, float]:
+    """Wait until Prometheus has read of the last question; gives what it counted."""
+
+    def seen() -> dict[str, float] | NotYet:
+        now = {name: value - known[name] for name, value in _counted(endpoint).items()}
+        calls = sum(one.tool_calls for one in asked)
+        if now["questions"] >= len(asked) and now["tool calls"] >= calls:
+            return now
+        return NotYet(
+            f"it has seen {now['questions']:g} of {len(asked)} questions, "
+            f"{now['tool calls']:g} of {calls} tool calls"
+        )
+
+    return wait_for(
+        "the questions to show in the metrics",
+        seen,
+        timeout=60,
+        stage=stage,
+        every=0.5,
+        where=endpoint.url,
+        hint="workshop logs prometheus; workshop logs collector",
+    )
+
+
+def _read(target: Target, endpoint: Endpoint, times: tuple[float, float, float, float]) -> Load:
+    start, begin, end, last = times
+    load = Load()
+    panels = []
+    for metric in metrics.METRICS:
+        server, points = _series(endpoint, metric, start, last)
+        if not server:
+            reason = load.reasons[metric.key] = _why_not(target, metric)
+            load.readings.append(Reading(metric.title, "", "", "", metric.unit, reason))
+            continue
+        calm = [value for when, value in points if when <= begin]
+        busy = [value for when, value in points if begin < when <= end + _window()]
+        later = [value for when, value in points if when > end + _window()]
+        values = (calm[-1] if calm else 0.0, max(busy, default=0.0), later[-1] if later else 0.0)
+        load.values[metric.key] = values
+        before, during, after = map(figure, values)
+        load.readings.append(Reading(metric.title, before, during, after, metric.unit, server))
+        line = Line(tuple((round(when - begin, 1), value) for when, value in points))
+        panels.append(Panel(metric.title, metric.unit, (line,)))
+    band = Band(0.0, round(end - begin, 1), "questions are asked")
+    plot = Plot("The key metrics around a burst of questions", "s", tuple(panels), (band,))
+    return replace(load, plot=plot)
+
+
+def _series(
+    endpoint: Endpoint, metric: Metric, begin: float, end: float
+) -> tuple[str, list[tuple[float, float]]]:
+    window = f"{_window():g}s"
+    for server, query in metric.queries.items():
+        points = prometheus.series(
+            endpoint,
+            query.replace(metrics.WINDOW, window),
+            begin=begin,
+            end=end,
+            step=monitoring.INTERVAL,
+        )
+        if points:
+            return server, points
+    return "", []
+
+
+def _why_not(target: Target, metric: Metric) -> str:
+    if metric.part == "gpu-nodes":
+        offered = target.accelerators()
+        return "no page of DCGM is read" if offered else "no node here offers a GPU"
+    for server, reason in metric.lacks.items():
+        return f"{server}: {reason}"
+    try:
+        target.find(metric.part)
+    except StepMissing as missing:
+        return missing.what
+    return monitoring.OWN_PAGE_MISSING if metric.part == mongodb.PART else "no value was read"

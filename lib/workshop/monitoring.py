@@ -1,0 +1,152 @@
+"""Prometheus on the parts that run: which pages it reads, and that it reads them all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from workshop import metrics, mongodb, prometheus
+from workshop.checks import Checks
+from workshop.errors import EndpointError, StepMissing
+from workshop.gpu_nodes import Told
+from workshop.metrics import Source
+from workshop.progress import Stages, stages
+from workshop.table import Table
+from workshop.target import Deployed, Endpoint, Part, Target
+from workshop.wait import NotYet, wait_for
+
+INTERVAL = 2
+"""Seconds between two readings of a page. Production takes 15 to 60; a notebook shall not wait."""
+
+OWN_PAGE_MISSING = "mongod has no page of metrics, and no exporter runs beside it"
+
+
+def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | Told:
+    """Run Prometheus on the pages of all parts that run; or say why there is none here.
+
+    Raises:
+        StepMissing: No part runs that could be watched.
+        PartFailed: It ended while it started.
+        PartTooSlow: It was not ready, or had not read every page once, in time.
+    """
+    with stages("Prometheus") as stage:
+        reason = target.skip_reason(prometheus.PART)
+        if reason is not None:
+            stage(f"skipped: {reason}")
+            return Told(reason)
+        part = part_of(target, stage)
+        deployed = target.ensure(part, ready=prometheus.ready, timeout=timeout, stage=stage)
+        _await_first_readings(deployed.endpoint, timeout, stage)
+        return deployed
+
+
+def part_of(target: Target, stage: Stages) -> Part:
+    """What Prometheus must be: its needs are the pages, by part, each with its token.
+
+    Raises:
+        StepMissing: No part runs.
+    """
+    needs: dict[str, Endpoint] = {}
+    settings: dict[str, str | int] = {"interval": INTERVAL}
+    for source in sources(target):
+        endpoint = target.find(source.at)
+        if source.part == mongodb.PART and not _answers(endpoint, source):
+            stage(f"{source.part} is left out: {OWN_PAGE_MISSING}")
+            continue
+        needs[source.part] = page(endpoint, source)
+        settings[f"path of {source.part}"] = source.path
+    return Part(prometheus.PART, prometheus.PORT, settings=settings, needs=needs)
+
+
+def sources(target: Target) -> list[Source]:
+    """The pages of the parts that run.
+
+    Raises:
+        StepMissing: None runs.
+    """
+    pushes = target.recall("server") != "ogx"
+    found, missing = [], None
+    for source in metrics.SOURCES:
+        if source in (metrics.PUSHED, metrics.OGX) and (source is metrics.PUSHED) != pushes:
+            continue
+        try:
+            target.find(source.at)
+        except StepMissing as error:
+            missing = missing or error
+        else:
+            found.append(source)
+    if not found and missing:
+        raise missing
+    return found
+
+
+def page(endpoint: Endpoint, source: Source) -> Endpoint:
+    """How a part's page is reached from here."""
+    url = endpoint.also[source.also] if source.also else endpoint.url
+    token = endpoint.token if source.token else None
+    return replace(endpoint, url=url, token=token, user="", password=None, also={})
+
+
+def _answers(endpoint: Endpoint, source: Source) -> bool:
+    from workshop import http
+
+    try:
+        http.call(page(endpoint, source), source.path, timeout=10)
+    except (EndpointError, KeyError):
+        return False
+    return True
+
+
+def _await_first_readings(endpoint: Endpoint, timeout: float, stage: Stages) -> None:
+    def read() -> object:
+        left = [one for one in prometheus.pages(endpoint) if one.state != "read"]
+        if not left:
+            return True
+        return NotYet(", ".join(f"{one.part}: {one.state}" for one in left))
+
+    wait_for(
+        "Prometheus to read every page",
+        read,
+        timeout=timeout,
+        stage=stage,
+        every=0.5,
+        where=endpoint.url,
+        hint="run the notebook of the part that is named again, then this one",
+    )
+    stage("every page was read")
+
+
+def pages(target: Target) -> Table[prometheus.Page]:
+    """The pages that Prometheus reads, and how the last reading went.
+
+    Raises:
+        StepMissing: There is no Prometheus.
+    """
+    if target.skip_reason(prometheus.PART) is not None:
+        return Table()
+    return prometheus.pages(target.find(prometheus.PART))
+
+
+def query(target: Target, promql: str) -> Table[prometheus.Sample]:
+    """What a query of Prometheus gives now.
+
+    Raises:
+        EndpointError: Prometheus does not answer, or the query is wrong.
+        StepMissing: There is no Prometheus.
+    """
+    if target.skip_reason(prometheus.PART) is not None:
+        return Table()
+    return prometheus.samples(target.find(prometheus.PART), promql)
+
+
+def check_pages(target: Target, checks: Checks) -> None:
+    """Check that the page of each part that runs is read."""
+    seen = {one.part: one.state for one in pages(target)}
+    for source in sources(target):
+        if source.part == mongodb.PART and source.part not in seen:
+            continue
+        checks.equal(
+            f"{source.part}: its page is read",
+            "read",
+            lambda part=source.part: seen.get(part, "not known to Prometheus"),  # type: ignore[misc]
+            hint="run the cell that deploys Prometheus again",
+        )
