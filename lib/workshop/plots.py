@@ -27,7 +27,7 @@ STYLE = """
 .wp-t{fill:#1f2730;font:600 12.5px system-ui,sans-serif}
 .wp-s{fill:#67727e;font:11px system-ui,sans-serif}.wp-g{stroke:#e4e8ec}.wp-a{stroke:#9aa5b1}
 .wp-b{fill:#8a97a6;fill-opacity:.16}
-.wp-l{fill:none;stroke-width:1.8;stroke-linejoin:round}.wp-f{fill-opacity:.13;stroke:none}
+.wp-l{fill:none;stroke-width:1.8;stroke-linejoin:round}.wp-f{fill-opacity:.13;stroke:none!important}
 .wp-0{stroke:#1f6fb4;fill:#1f6fb4}.wp-1{stroke:#c4570b;fill:#c4570b}.wp-2{stroke:#2a8a57;fill:#2a8a57}
 .wp-3{stroke:#8a4fb0;fill:#8a4fb0}.wp-l.wp-0,.wp-l.wp-1,.wp-l.wp-2,.wp-l.wp-3{fill:none}
 @media (prefers-color-scheme:dark){
@@ -191,7 +191,8 @@ def _panel(panel: Panel, bands: Sequence[Band], low: float, high: float, unit_x:
         y = place(low, mark)[1]
         kind = "wp-a" if mark == 0 else "wp-g"
         parts.append(f'<line class="{kind}" x1="{LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
-        parts.append(_text(LEFT - 6, y + 4, figure(mark), "wp-s", "end"))
+        if ys:
+            parts.append(_text(LEFT - 6, y + 4, figure(mark), "wp-s", "end"))
     for mark in ticks(low, high, 6):
         x = place(mark, 0)[0]
         parts.append(_text(x, bottom + 15, figure(mark), "wp-s", "middle"))
@@ -228,9 +229,9 @@ def _legend(lines: Iterable[Line], right: float) -> str:
     parts, x = [], right
     for number, line in reversed(list(enumerate(lines))):
         parts.append(_text(x, 34, line.name, "wp-s", "end"))
-        x -= 6.2 * len(line.name) + 8
-        parts.append(f'<rect class="wp-{number % COLOURS}" x="{x}" y="26" width="8" height="8"/>')
-        x -= 12
+        x -= 6.6 * len(line.name) + 14
+        parts.append(f'<rect class="wp-{number % COLOURS}" x="{x:g}" y="26" width="8" height="8"/>')
+        x -= 10
     return "".join(parts)
 
 
