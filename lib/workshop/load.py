@@ -263,4 +263,4 @@ def _why_not(target: Target, metric: Metric) -> str:
         target.find(metric.part)
     except StepMissing as missing:
         return missing.what
-    return monitoring.OWN_PAGE_MISSING if metric.part == mongodb.PART else "no value was read"
+    return monitoring.NO_PAGE if metric.part == mongodb.PART else "no value was read"

@@ -26,6 +26,7 @@ class Source:
         path: On it.
         also: The name in ``Endpoint.also``; "" for the part's main address.
         token: Whether the part's token must be sent.
+        exporter: Whether a program beside the part has the page, where the part has none itself.
     """
 
     part: str
@@ -34,6 +35,7 @@ class Source:
     path: str = "/metrics"
     also: str = ""
     token: bool = False
+    exporter: bool = False
 
 
 MONGODB_EXPORTER = 9216
@@ -48,7 +50,14 @@ SOURCES = (
     Source(model.PART, model.PART, model.PORT, token=True),
     Source("embedder", "embedder", llama_stack.EMBEDDER.port, token=True),
     Source(mcp_server.PART, mcp_server.PART, 3001, also="monitoring"),
-    Source(mongodb.PART, mongodb.PART, MONGODB_EXPORTER, "/debug/metrics", also="metrics"),
+    Source(
+        mongodb.PART,
+        mongodb.PART,
+        MONGODB_EXPORTER,
+        "/debug/metrics",
+        also="metrics",
+        exporter=True,
+    ),
 )
 """Every page of metrics. Of the first two there is one: Llama Stack pushes, OGX has a page."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from workshop import metrics, mongodb, prometheus
+from workshop import http, metrics, mongodb, prometheus
 from workshop.checks import Checks
 from workshop.errors import EndpointError, StepMissing
 from workshop.gpu_nodes import Told
+from workshop.masked import Secret
 from workshop.metrics import Source
 from workshop.progress import Stages, stages
 from workshop.table import Table
@@ -17,7 +18,8 @@ from workshop.wait import NotYet, wait_for
 INTERVAL = 2
 """Seconds between two readings of a page. Production takes 15 to 60; a notebook shall not wait."""
 
-OWN_PAGE_MISSING = "mongod has no page of metrics, and no exporter runs beside it"
+NO_PAGE = "mongod has no page of metrics, and no exporter runs beside it"
+NOT_REACHED = "its operator's Service does not lead to its page; user-workload monitoring reads it"
 
 
 def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | Told:
@@ -46,19 +48,22 @@ def part_of(target: Target, stage: Stages) -> Part:
         StepMissing: No part runs.
     """
     needs: dict[str, Endpoint] = {}
-    settings: dict[str, str | int] = {"interval": INTERVAL}
-    for source in sources(target):
-        endpoint = target.find(source.at)
-        if source.part == mongodb.PART and not _answers(endpoint, source):
-            stage(f"{source.part} is left out: {OWN_PAGE_MISSING}")
+    settings: dict[str, str | int] = {"interval": INTERVAL, "monitor": mongodb.MONITOR}
+    secrets: dict[str, Secret] = {}
+    for source, endpoint, reason in watched(target):
+        if reason:
+            stage(f"{source.part} is left out: {reason}")
             continue
         needs[source.part] = page(endpoint, source)
         settings[f"path of {source.part}"] = source.path
-    return Part(prometheus.PART, prometheus.PORT, settings=settings, needs=needs)
+        settings[f"port of {source.part}"] = source.port if source.also else 0
+        if source.exporter:
+            secrets["monitor password"] = mongodb.monitor_password(target)
+    return Part(prometheus.PART, prometheus.PORT, settings=settings, secrets=secrets, needs=needs)
 
 
-def sources(target: Target) -> list[Source]:
-    """The pages of the parts that run.
+def watched(target: Target) -> list[tuple[Source, Endpoint, str]]:
+    """The parts that run, each with its endpoint, and why its page is not read or "".
 
     Raises:
         StepMissing: None runs.
@@ -69,31 +74,34 @@ def sources(target: Target) -> list[Source]:
         if source in (metrics.PUSHED, metrics.OGX) and (source is metrics.PUSHED) != pushes:
             continue
         try:
-            target.find(source.at)
+            endpoint = target.find(source.at)
         except StepMissing as error:
             missing = missing or error
         else:
-            found.append(source)
+            found.append((source, endpoint, _why_not(endpoint, source)))
     if not found and missing:
         raise missing
     return found
 
 
+def _why_not(endpoint: Endpoint, source: Source) -> str:
+    """Why there is no page to read, or ""; asks those that may have none."""
+    if source.also and source.also not in endpoint.also:
+        # Then a program beside it has the page, or nobody.
+        return "" if source.exporter else NOT_REACHED
+    if source.exporter:
+        try:
+            http.call(page(endpoint, source), source.path, timeout=10)
+        except EndpointError:
+            return NO_PAGE
+    return ""
+
+
 def page(endpoint: Endpoint, source: Source) -> Endpoint:
     """How a part's page is reached from here."""
-    url = endpoint.also[source.also] if source.also else endpoint.url
+    url = endpoint.also.get(source.also, endpoint.url)
     token = endpoint.token if source.token else None
     return replace(endpoint, url=url, token=token, user="", password=None, also={})
-
-
-def _answers(endpoint: Endpoint, source: Source) -> bool:
-    from workshop import http
-
-    try:
-        http.call(page(endpoint, source), source.path, timeout=10)
-    except (EndpointError, KeyError):
-        return False
-    return True
 
 
 def _await_first_readings(endpoint: Endpoint, timeout: float, stage: Stages) -> None:
@@ -139,14 +147,13 @@ def query(target: Target, promql: str) -> Table[prometheus.Sample]:
 
 
 def check_pages(target: Target, checks: Checks) -> None:
-    """Check that the page of each part that runs is read."""
+    """Check that the page of each part that has one is read."""
     seen = {one.part: one.state for one in pages(target)}
-    for source in sources(target):
-        if source.part == mongodb.PART and source.part not in seen:
-            continue
-        checks.equal(
-            f"{source.part}: its page is read",
-            "read",
-            lambda part=source.part: seen.get(part, "not known to Prometheus"),  # type: ignore[misc]
-            hint="run the cell that deploys Prometheus again",
-        )
+    for source, _endpoint, reason in watched(target):
+        if not reason:
+            checks.equal(
+                f"{source.part}: its page is read",
+                "read",
+                lambda part=source.part: seen.get(part, "not known to Prometheus"),  # type: ignore[misc]
+                hint="run the cell that deploys Prometheus again",
+            )

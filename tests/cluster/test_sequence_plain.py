@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs import Run, checked, run_all
+from runs import STEPS, WATCH, Run, checked, run_all
 from testcluster import software
 from testcluster.node import Node
 from testcluster.place import Place
@@ -20,12 +20,13 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_mongodb(place)
     software.add_vllm(place)
     software.add_llama_stack(place)
-    with run_all(node, "plain", home) as run:
+    software.add_prometheus(place)
+    with run_all(node, "plain", home, software.PAGE) as run:
         yield run
 
 
 def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
-    statuses = checked(done)
+    statuses = checked(done, [*STEPS, WATCH])
     assert statuses.pop("01_add_gpu_nodes") == "skipped"
     assert set(statuses.values()) == {"passed"}
 
