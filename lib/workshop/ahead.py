@@ -35,7 +35,7 @@ def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[s
         if server == "auto":
             server = target.choose(llama_stack.PART, tuple(llama_stack.SERVERS))
         if server == "llama-stack":
-            parts.append(Part(collector.PART, collector.PORT))
+            parts.append(collector.part_of())
     if store is not None:
         size = str(store.get("STORAGE_SIZE", mongodb.STORAGE))
         parts.append(mongodb.part_of(target, size, str(store.get("STORAGE_CLASS", ""))))

@@ -18,6 +18,11 @@ PORT = 4318
 """OTLP's own, for HTTP."""
 
 
+def part_of() -> Part:
+    """What it must be: it needs nothing."""
+    return Part(PART, PORT)
+
+
 def deploy(target: Target, *, timeout: float, stage: Stages) -> Endpoint:
     """Run it; gives where to push.
 
@@ -25,7 +30,7 @@ def deploy(target: Target, *, timeout: float, stage: Stages) -> Endpoint:
         PartFailed: It ended while it started.
         PartTooSlow: It was not ready in time.
     """
-    return target.ensure(Part(PART, PORT), ready=_ready, timeout=timeout, stage=stage).endpoint
+    return target.ensure(part_of(), ready=_ready, timeout=timeout, stage=stage).endpoint
 
 
 def _ready(endpoint: Endpoint) -> object:
