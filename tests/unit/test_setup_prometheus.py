@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from workshop.errors import SetupError
-from workshop.local.setup.prometheus import VARIABLE, extract, mirrors
+from workshop.local.setup.prometheus import extract, mirrors
 
 PROGRAMS = {"./usr/bin/prometheus": b"#!one", "./usr/bin/promtool": b"#!two"}
 
@@ -58,7 +58,7 @@ def test_what_is_no_package_or_lacks_a_program_is_refused(tmp_path: Path) -> Non
 
 
 def test_the_mirror_is_the_users_or_apts() -> None:
-    assert mirrors({VARIABLE: "http://mirror.example.com/debian"}) == [
+    assert mirrors({"DEBIAN_MIRROR": "http://mirror.example.com/debian"}) == [
         "http://mirror.example.com/debian"
     ]
     assert mirrors({"PATH": "/nowhere"}) == []

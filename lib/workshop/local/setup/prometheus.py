@@ -20,13 +20,11 @@ from workshop.local.setup.fetch import Away, File
 from workshop.local.setup.found import Record
 from workshop.local.setup.job import Job
 
-VARIABLE = "DEBIAN_MIRROR"
-"""The environment variable with a mirror's address, up to the folder that ``pool`` lies in."""
-
 PROGRAMS = ("prometheus", "promtool")
 MAGIC = b"!<arch>\n"
 HINT = (
-    f"install prometheus {pins.PROMETHEUS_MINIMUM} or newer, or name a Debian mirror in {VARIABLE}"
+    f"install prometheus {pins.PROMETHEUS_MINIMUM} or newer, or name a Debian mirror in "
+    "DEBIAN_MIRROR, up to the folder that pool lies in"
 )
 
 
@@ -86,8 +84,8 @@ def _download(job: Job, package: pins.Package) -> Path:
 
 def mirrors(env: Mapping[str, str]) -> list[str]:
     """The mirror that the user names, else those that apt of this machine uses."""
-    if env.get(VARIABLE):
-        return [env[VARIABLE]]
+    if named := env.get("DEBIAN_MIRROR"):
+        return [named]
     try:
         said = subprocess.run(
             ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages"],
