@@ -28,7 +28,7 @@ WIDTH = 160
 """Characters of a line in the table: some parts log a whole request in one."""
 
 NOISE = re.compile(r"Prevented registration of|Sending ping|GET /v1/(version|health)|GET /health")
-"""Lines of every session and every probe, which would hide a question."""
+"""Lines of every session and every probe, which would hide all others."""
 
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 STARTED = re.compile(r"--- started (\S+) ")
@@ -110,6 +110,7 @@ def newest_lines(
             LogLine(part, when.strftime("%H:%M:%S") if when else "", _short(line))
             for (when, line), newest in zip(read, _at_most(read), strict=True)
             if line.strip()
+            and not NOISE.search(line)
             and text.lower() in line.lower()
             and not (oldest and newest and newest < oldest)
         ]

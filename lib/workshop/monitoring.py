@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from workshop import http, metrics, mongodb, prometheus
@@ -37,7 +38,7 @@ def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | T
             return Told(reason)
         part = part_of(target, stage)
         deployed = target.ensure(part, ready=prometheus.ready, timeout=timeout, stage=stage)
-        _await_first_readings(deployed.endpoint, timeout, stage)
+        _await_first_readings(deployed.endpoint, tuple(part.needs), timeout, stage)
         return deployed
 
 
@@ -104,12 +105,15 @@ def page(endpoint: Endpoint, source: Source) -> Endpoint:
     return replace(endpoint, url=url, token=token, user="", password=None, also={})
 
 
-def _await_first_readings(endpoint: Endpoint, timeout: float, stage: Stages) -> None:
+def _await_first_readings(
+    endpoint: Endpoint, parts: Sequence[str], timeout: float, stage: Stages
+) -> None:
     def read() -> object:
-        left = [one for one in prometheus.pages(endpoint) if one.state != "read"]
-        if not left:
-            return True
-        return NotYet(", ".join(f"{one.part}: {one.state}" for one in left))
+        # Some seconds after its start it knows of none.
+        seen = {one.part: one.state for one in prometheus.pages(endpoint)}
+        left = [f"{part}: {seen.get(part, 'not known yet')}" for part in parts
+                if seen.get(part) != "read"]  # fmt: skip
+        return NotYet(", ".join(left)) if left else True
 
     wait_for(
         "Prometheus to read every page",
