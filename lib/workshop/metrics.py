@@ -10,61 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workshop import collector, gpu_nodes, llama_stack, mcp_server, model, mongodb
+from workshop import gpu_nodes, llama_stack, mcp_server, model, mongodb
 
 WINDOW = "$window"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where Prometheus reads a part's metrics.
-
-    Args:
-        part: The part, which the label ``part`` of every sample names.
-        at: The part whose process answers: Llama Stack's metrics are the collector's page.
-        port: On a cluster, of the pods; locally the part's own, which may differ.
-        path: On it.
-        also: The name in ``Endpoint.also``; "" for the part's main address.
-        token: Whether the part's token must be sent.
-        exporter: Whether a program beside the part has the page, where the part has none itself.
-    """
-
-    part: str
-    at: str
-    port: int
-    path: str = "/metrics"
-    also: str = ""
-    token: bool = False
-    exporter: bool = False
-
-
-MONGODB_EXPORTER = 9216
-"""The port of Percona's mongodb_exporter, beside MongoDB in its pod."""
-
-PUSHED = Source(llama_stack.PART, collector.PART, collector.PORT)
-OGX = Source(llama_stack.PART, llama_stack.PART, llama_stack.METRICS_PORT, also="metrics")
-
-SOURCES = (
-    PUSHED,
-    OGX,
-    Source(model.PART, model.PART, model.PORT, token=True),
-    Source("embedder", "embedder", llama_stack.EMBEDDER.port, token=True),
-    Source(mcp_server.PART, mcp_server.PART, 3001, also="monitoring"),
-    Source(
-        mongodb.PART,
-        mongodb.PART,
-        MONGODB_EXPORTER,
-        "/debug/metrics",
-        also="metrics",
-        exporter=True,
-    ),
-)
-"""Every page of metrics. Of the first two there is one: Llama Stack pushes, OGX has a page."""
-
-PORTS: Mapping[str, tuple[int, ...]] = {
-    at: tuple(one.port for one in SOURCES if one.at == at) for at in {one.at for one in SOURCES}
-}
-"""The pods' ports that monitoring must reach, by part."""
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from workshop import http, metrics, mongodb, prometheus
+from workshop import http, mongodb, prometheus, sources
 from workshop.checks import Checks
 from workshop.errors import EndpointError, StepMissing
 from workshop.gpu_nodes import Told
 from workshop.masked import Secret
-from workshop.metrics import Source
 from workshop.progress import Stages, stages
+from workshop.sources import Source
 from workshop.table import Table
 from workshop.target import Deployed, Endpoint, Part, Target
 from workshop.wait import NotYet, wait_for
@@ -71,8 +71,8 @@ def watched(target: Target) -> list[tuple[Source, Endpoint, str]]:
     """
     pushes = target.recall("server") != "ogx"
     found, missing = [], None
-    for source in metrics.SOURCES:
-        if source in (metrics.PUSHED, metrics.OGX) and (source is metrics.PUSHED) != pushes:
+    for source in sources.SOURCES:
+        if source in (sources.PUSHED, sources.OGX) and (source is sources.PUSHED) != pushes:
             continue
         try:
             endpoint = target.find(source.at)

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from workshop import dashboard, metrics
+from workshop import dashboard, metrics, sources
 from workshop.settings import CHECKOUT
 
 DASHBOARD = CHECKOUT / "manifests" / "monitoring" / "base" / "dashboard.json"
@@ -52,8 +52,11 @@ def test_no_panel_covers_another() -> None:
 
 
 def test_the_ports_that_monitoring_must_reach() -> None:
-    assert metrics.PORTS["mcp-server"] == (3001,)
-    assert metrics.PORTS["llama-stack"] == (9464,)
-    assert set(metrics.PORTS) == {
-        *("collector", "llama-stack", "model", "embedder", "mcp-server", "mongodb")
+    assert sources.PORTS == {
+        "collector": 4318,
+        "llama-stack": 9464,
+        "model": 8080,
+        "embedder": 8081,
+        "mcp-server": 3001,
+        "mongodb-exporter": 9216,
     }
