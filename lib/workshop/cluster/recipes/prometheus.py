@@ -58,13 +58,14 @@ def plan(part: Part, api: Api) -> Plan:
 
 def _fill(job: dict[str, Any], endpoint: Endpoint, port: int, content: Object) -> None:
     """Where the page really is, for those that are not always at the same place."""
-    address = urlsplit(endpoint.peer_url)
-    if job["job_name"] not in ("model", "embedder") and not port:
-        return
-    job["static_configs"][0]["targets"] = [f"{address.hostname}:{port}" if port else address.netloc]
-    if not port and address.scheme == "https":
-        job["scheme"] = "https"
-        if endpoint.ca_file:
-            name = f"ca-{job['job_name']}.crt"
-            content[name] = endpoint.ca_file.read_text("utf-8")
-            job["tls_config"] = {"ca_file": f"{MOUNTED}/{name}"}
+    name, address = job["job_name"], urlsplit(endpoint.peer_url)
+    if name == "llama-stack" and port:
+        # OGX's own page, in place of the collector's.
+        job["static_configs"][0]["targets"] = [f"{address.hostname}:{port}"]
+    elif name in ("model", "embedder"):
+        job["static_configs"][0]["targets"] = [address.netloc]
+        if address.scheme == "https":
+            job["scheme"] = "https"
+        if address.scheme == "https" and endpoint.ca_file:
+            content[f"ca-{name}.crt"] = endpoint.ca_file.read_text("utf-8")
+            job["tls_config"] = {"ca_file": f"{MOUNTED}/ca-{name}.crt"}
