@@ -70,7 +70,12 @@ class Agent:
         self.has_database = any(tool["type"] == "mcp" for tool in tools)
 
     def ask(
-        self, question: str, *, mark: str = "", timeout: float = clients.TIMEOUT
+        self,
+        question: str,
+        *,
+        mark: str = "",
+        quiet: bool = False,
+        timeout: float = clients.TIMEOUT,
     ) -> Answer | NotAsked:
         """Ask one question.
 
@@ -78,6 +83,7 @@ class Agent:
             question: One of the workshop's, whose true values are known, or any other.
             mark: A word of letters, digits and hyphens that shall stand beside this question in
                 the logs of Llama Stack and of the MCP server.
+            quiet: Show neither progress nor an answer that is not grounded.
             timeout: Seconds.
 
         Returns:
@@ -93,7 +99,7 @@ class Agent:
         known = questions.known(question)
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, "this run is without MongoDB")
-        with stages("Agent") as stage:
+        with stages("Agent", quiet=quiet) as stage:
             began = time.monotonic()
             response = self._respond(question, mark, timeout, stage)
             seconds = time.monotonic() - began
@@ -103,7 +109,8 @@ class Agent:
             except AnswerNotGrounded as error:
                 answer = Answer(question, text, seconds, calls, False, error.what)
                 self.answers.append(answer)
-                progress.show(answer)
+                if not quiet:
+                    progress.show(answer)
                 raise self._with_culprit(error) from None
             answer = Answer(question, text, seconds, calls, True, grounds)
             self.answers.append(answer)

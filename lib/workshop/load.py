@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from workshop import metrics, mongodb, monitoring, prometheus, questions
+from workshop import metrics, monitoring, prometheus, questions
 from workshop.agent import Agent
 from workshop.answers import NotAsked
-from workshop.errors import AnswerNotGrounded, SettingsError, StepMissing
+from workshop.errors import AnswerNotGrounded, SettingsError
 from workshop.metrics import Metric
-from workshop.plots import Band, Line, Panel, Plot, figure
+from workshop.plots import Band, Line, Panel, Plot, figure, readable
 from workshop.progress import Stages, stages
 from workshop.registration import ALLOWED
 from workshop.table import Table
@@ -22,11 +22,11 @@ from workshop.wait import NotYet, wait_for
 MOST = 4
 """Questions at once: a burst that shows on every plot, and no load test."""
 
-BEFORE = 8.0
-"""Seconds of calm that are shown before the burst."""
-
 WINDOW_READINGS = 5
 """Readings that a rate is taken over: fewer, and one that comes late leaves a hole."""
+
+BEFORE = float((WINDOW_READINGS + 2) * monitoring.INTERVAL)
+"""Seconds of calm before the burst: a rate then tells of nothing that was before that."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def watch_questions(
         known = _counted(endpoint)
         stage(f"asking {count} questions at once")
         begin = time.time()
-        asked = _ask(agent, _chosen(agent, count), timeout)
+        asked = _ask(agent, _chosen(agent, count), timeout, stage)
         end = time.time()
         stage(f"answered after {end - begin:.1f} s")
         counted = _seen(endpoint, known, asked, stage)
@@ -143,11 +143,11 @@ def _chosen(agent: Agent, count: int) -> list[str]:
     return [short[number % len(short)] for number in range(count)]
 
 
-def _ask(agent: Agent, chosen: Sequence[str], timeout: float) -> list[Asked]:
+def _ask(agent: Agent, chosen: Sequence[str], timeout: float, stage: Stages) -> list[Asked]:
     def one(question: str) -> Asked:
         began = time.monotonic()
         try:
-            answer = agent.ask(question, timeout=timeout)
+            answer = agent.ask(question, quiet=True, timeout=timeout)
         except AnswerNotGrounded:
             # It was asked and answered all the same, and that is what is counted here.
             answer = next(a for a in reversed(agent.answers) if a.question == question)
@@ -157,7 +157,15 @@ def _ask(agent: Agent, chosen: Sequence[str], timeout: float) -> list[Asked]:
         return Asked(question, round(time.monotonic() - began, 1), calls, answer.grounded)
 
     with ThreadPoolExecutor(len(chosen), thread_name_prefix="burst") as pool:
-        return list(pool.map(one, chosen))
+        futures = [pool.submit(one, question) for question in chosen]
+
+        def answered() -> object:
+            done = sum(future.done() for future in futures)
+            return done == len(futures) or NotYet(f"{done} of {len(futures)} are there")
+
+        # Each of them has its own end; this one only shows how far they are.
+        wait_for("the answers", answered, timeout=timeout + 10, stage=stage)
+        return [future.result() for future in futures]
 
 
 def _calm(
@@ -216,19 +224,23 @@ def _read(target: Target, endpoint: Endpoint, times: tuple[float, float, float, 
     start, begin, end, last = times
     load = Load()
     panels = []
+    found = {metric.key: _series(endpoint, metric, start, last) for metric in metrics.METRICS}
+    servers = {server for server, _points in found.values()}
     for metric in metrics.METRICS:
-        server, points = _series(endpoint, metric, start, last)
+        server, points = found[metric.key]
         if not server:
-            reason = load.reasons[metric.key] = _why_not(target, metric)
-            load.readings.append(Reading(metric.title, "", "", "", metric.unit, reason))
+            reason = load.reasons[metric.key] = _why_not(target, metric, servers)
+            shown = reason or "no value was read"
+            load.readings.append(Reading(metric.title, "", "", "", metric.unit, shown))
             continue
         calm = [value for when, value in points if when <= begin]
         busy = [value for when, value in points if begin < when <= end + _window()]
         later = [value for when, value in points if when > end + _window()]
         values = (calm[-1] if calm else 0.0, max(busy, default=0.0), later[-1] if later else 0.0)
         load.values[metric.key] = values
-        before, during, after = map(figure, values)
-        load.readings.append(Reading(metric.title, before, during, after, metric.unit, server))
+        factor, unit = readable(values, metric.unit)
+        before, during, after = (figure(factor * value) for value in values)
+        load.readings.append(Reading(metric.title, before, during, after, unit, server))
         line = Line(tuple((round(when - begin, 1), value) for when, value in points))
         panels.append(Panel(metric.title, metric.unit, (line,)))
     band = Band(0.0, round(end - begin, 1), "questions are asked")
@@ -253,14 +265,15 @@ def _series(
     return "", []
 
 
-def _why_not(target: Target, metric: Metric) -> str:
+def _why_not(target: Target, metric: Metric, servers: Collection[str]) -> str:
+    """Why a metric may be missing here, or "" when it must not be."""
     if metric.part == "gpu-nodes":
         offered = target.accelerators()
         return "no page of DCGM is read" if offered else "no node here offers a GPU"
     for server, reason in metric.lacks.items():
-        return f"{server}: {reason}"
-    try:
-        target.find(metric.part)
-    except StepMissing as missing:
-        return missing.what
-    return monitoring.NO_PAGE if metric.part == mongodb.PART else "no value was read"
+        if server in servers:
+            return f"{server}: {reason}"
+    reasons = {source.part: reason for source, _endpoint, reason in monitoring.watched(target)}
+    if metric.part not in reasons:
+        return f"{metric.part} was not deployed"
+    return reasons[metric.part]

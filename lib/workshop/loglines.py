@@ -105,7 +105,7 @@ def newest_lines(
     oldest = datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None
     found: Table[LogLine] = Table()
     for part in PROCESSES:
-        read = list(stamped(log(target, part)))
+        read = list(stamped(whole(log(target, part))))
         chosen = [
             LogLine(part, when.strftime("%H:%M:%S") if when else "", _short(line))
             for (when, line), newest in zip(read, _at_most(read), strict=True)
@@ -124,6 +124,22 @@ def log(target: Target, part: str) -> list[str]:
         return list(target.logs(part, lines=DEEP))
     except StepMissing:
         return []
+
+
+def whole(lines: Iterable[str]) -> list[str]:
+    """What belongs together in one line: programs break long messages, and indent what goes on.
+
+    Example:
+        >>> whole(["INFO asked", "     for a thing", "{", "INFO done"])
+        ['INFO asked for a thing {', 'INFO done']
+    """
+    found: list[str] = []
+    for line in lines:
+        if found and (line[:1].isspace() or line.strip() in ("{", "}", "]")):
+            found[-1] += " " + line.strip()
+        else:
+            found.append(line)
+    return found
 
 
 def stamped(lines: Iterable[str]) -> Iterator[tuple[datetime | None, str]]:
@@ -217,7 +233,7 @@ def follow_question(target: Target, agent: Agent, question: str) -> Followed:
         )
     found: Table[Step] = Table()
     for part in ORDER:
-        for line in since(before[part], log(target, part)):
+        for line in whole(since(before[part], log(target, part))):
             if line.strip() and not NOISE.search(line):
                 found.append(Step(part, mark if mark in line else "", _short(line)))
     return Followed(mark, answer, found)

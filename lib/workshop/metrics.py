@@ -25,8 +25,9 @@ class Metric:
         part: Whose it is.
         unit: Of the query's value: ``1/s``, ``s``, ``1``, ``%`` or ``B``.
         queries: PromQL by the server that exports it; each gives one value.
-        load: What a burst of questions does to it: ``rises`` above nothing, ``stays`` a level that
-            there is at any time, or ``zero``: it is there, and a value is bad news.
+        load: What a burst of questions does to it: it ``rises``; it is ``measured``, and what it
+            was before says nothing; it ``stays`` a level that there is at any time; or it is
+            ``zero``, and any other value is bad news.
         lacks: The servers that have no such figure, each with the reason.
     """
 
@@ -35,7 +36,7 @@ class Metric:
     part: str
     unit: Literal["1/s", "s", "1", "%", "B"]
     queries: Mapping[str, str]
-    load: Literal["rises", "stays", "zero"] = "rises"
+    load: Literal["rises", "measured", "stays", "zero"] = "rises"
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     def query(self, window: str) -> str:
@@ -94,6 +95,7 @@ METRICS = (
             "Llama Stack": _mean("llama_stack_request_duration_seconds", ASKED),
             "OGX": _mean("ogx_request_duration_seconds", ASKED),
         },
+        load="measured",
     ),
     Metric(
         "tool calls",
@@ -120,6 +122,7 @@ METRICS = (
         mcp_server.PART,
         "s",
         {"MCP server": _mean(TOOLS, "")},
+        load="measured",
     ),
     Metric(
         "connections",
@@ -162,6 +165,7 @@ METRICS = (
             # From opening a cursor to its last document.
             "FerretDB": _mean("ferretdb_cursors_duration_seconds", ""),
         },
+        load="measured",
     ),
     Metric(
         "tokens written",
@@ -214,6 +218,7 @@ METRICS = (
             # It tells the most tokens that there ever were in it, and is started with a fixed size.
             "llama.cpp": f"100 * max(llamacpp:n_tokens_max{{{MODEL}}}) / {model.CONTEXT}",
         },
+        load="stays",
     ),
     Metric(
         "gpu",

@@ -9,7 +9,7 @@ import base64
 import html
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 MIME = "application/vnd.workshop.plot+json"
@@ -151,6 +151,17 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def readable(values: Iterable[float], unit: str) -> tuple[float, str]:
+    """By what values are multiplied to be read easily, and the unit that they then have.
+
+    Example:
+        >>> readable([0.0002, 0.008], "s"), readable([0.4, 12], "s"), readable([0.1], "1/s")
+        ((1000.0, 'ms'), (1.0, 's'), (1.0, '1/s'))
+    """
+    short = unit == "s" and max(values, default=1.0) < 0.5
+    return (1000.0, "ms") if short else (1.0, unit)
+
+
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """At most about ``count`` round numbers between two.
 
@@ -166,7 +177,10 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def _panel(panel: Panel, bands: Sequence[Band], low: float, high: float, unit_x: str) -> str:
-    ys = [y for line in panel.lines for _x, y in line.points]
+    factor, unit = readable([y for line in panel.lines for _x, y in line.points], panel.unit)
+    lines = [replace(one, points=tuple((x, factor * y) for x, y in one.points))
+             for one in panel.lines]  # fmt: skip
+    ys = [y for line in lines for _x, y in line.points]
     marks = ticks(0, max(ys, default=0) or 1, 3)
     top = marks[-1] if marks[-1] >= max(ys, default=0) else marks[-1] + (marks[1] - marks[0])
     if top > marks[-1]:
@@ -198,15 +212,13 @@ def _panel(panel: Panel, bands: Sequence[Band], low: float, high: float, unit_x:
         parts.append(_text(x, bottom + 15, figure(mark), "wp-s", "middle"))
     parts.append(_text(12, bottom + 15, unit_x, "wp-s"))
     if ys:
-        parts.append(
-            _text(right, 20, f"highest {figure(max(ys))}{_unit(panel.unit)}", "wp-s", "end")
-        )
+        parts.append(_text(right, 20, f"highest {figure(max(ys))}{_unit(unit)}", "wp-s", "end"))
     else:
         parts.append(_text((LEFT + right) / 2, (TOP + bottom) / 2, panel.note, "wp-s", "middle"))
-    for number, line in enumerate(panel.lines):
+    for number, line in enumerate(lines):
         parts.append(_line([place(x, y) for x, y in line.points], number % COLOURS, bottom))
-    if len(panel.lines) > 1:
-        parts.append(_legend(panel.lines, right))
+    if len(lines) > 1:
+        parts.append(_legend(lines, right))
     return "".join(parts)
 
 

@@ -7,7 +7,7 @@ from workshop.checks import Checks
 from workshop.load import Load
 from workshop.loglines import Followed
 from workshop.metrics import Metric
-from workshop.plots import figure
+from workshop.plots import figure, readable
 from workshop.target import Target
 
 
@@ -47,26 +47,26 @@ def verify_watching(target: Target, load: Load, followed: Followed) -> Checks:
 
 def _moved(checks: Checks, metric: Metric, values: tuple[float, float, float]) -> None:
     before, during, _after = values
-    if metric.load == "rises":
-        checks.that(
-            metric.title,
-            f"more than {figure(before)}",
-            lambda: during,
-            lambda seen: seen > before,
-            show=lambda seen: f"{figure(before)}, then {figure(seen)} {metric.unit}",
-            hint="look at this metric's plot: was anything asked?",
-        )
-    elif metric.load == "zero":
-        checks.that(
-            metric.title,
-            "0",
-            lambda: during,
-            lambda seen: seen == 0,
-            show=figure,
-            hint=f"workshop logs {metric.part}",
-        )
-    else:
-        checks.that(metric.title, "a value", lambda: during, lambda seen: seen >= 0, show=figure)
+    factor, unit = readable(values, metric.unit)
+    expected, holds = {
+        "rises": (f"more than {figure(factor * before)}", during > before),
+        "measured": ("more than 0", during > 0),
+        "stays": ("a value", True),
+        "zero": ("0", during == 0),
+    }[metric.load]
+    checks.that(
+        metric.title,
+        expected,
+        lambda: (
+            f"{figure(factor * before)}, then {figure(factor * during)} {UNITS.get(unit, unit)}"
+        ),
+        lambda _seen: holds,
+        show=str.strip,
+        hint=f"look at its plot; workshop logs {metric.part}",
+    )
+
+
+UNITS = {"1": "", "1/s": "a second"}
 
 
 def _check_followed(target: Target, checks: Checks, followed: Followed) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from workshop.errors import SettingsError, StepMissing
-from workshop.loglines import newest_lines, since, stamped
+from workshop.loglines import newest_lines, since, stamped, whole
 
 STARTED = "--- started 2026-11-25T10:00:00+01:00 /usr/bin/llama --port=8080"
 
@@ -102,3 +102,15 @@ def test_what_came_since_an_earlier_look(
     before: list[str], after: list[str], new: list[str]
 ) -> None:
     assert since(before, after) == new
+
+
+def test_a_message_over_several_lines_is_one() -> None:
+    ferretdb = ["2026-11-25T20:27:59Z\tWARN\tResponse message:", "{", '  "ok": 0.0,', "}",
+                '\t{"name":"x"}']  # fmt: skip
+    mongod = ['{"t":{"$date":"2026-11-25T20:27:59Z"},"msg":"a"}', '{"t":{},"msg":"b"}']
+    llama_stack = ["WARNING 2026-11-25T20:27:59Z streaming:589 Service", "         tier is None"]
+    assert whole([*ferretdb, *mongod, *llama_stack]) == [
+        '2026-11-25T20:27:59Z\tWARN\tResponse message: { "ok": 0.0, } {"name":"x"}',
+        *mongod,
+        "WARNING 2026-11-25T20:27:59Z streaming:589 Service tier is None",
+    ]

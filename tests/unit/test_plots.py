@@ -72,6 +72,11 @@ def test_few_or_flat_values_are_drawn_too(points: tuple[tuple[float, float], ...
     assert parsed(Plot("x", "s", (Panel("y", "1", (Line(points),)),))).tag.endswith("svg")
 
 
+def test_short_times_are_shown_in_milliseconds() -> None:
+    plot = Plot("x", "s", (Panel("y", "s", (Line(((0.0, 0.002), (1.0, 0.008))),)),))
+    assert "highest 8 ms" in [one.text for one in elements(plot, "text")]
+
+
 def test_figures_and_ticks() -> None:
     assert [figure(n) for n in (0, 0.12345, 7.5, 1234, 2_500_000)] == [
         *("0", "0.123", "7.5", "1,234", "2.5 M")
