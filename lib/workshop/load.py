@@ -119,16 +119,18 @@ def watch_questions(
         return Load(skipped=reason)
     endpoint = target.find(prometheus.PART)
     with stages("Burst") as stage:
-        start = _calm(endpoint, stage)
+        ahead = prometheus.ahead(endpoint)
+        start = time.time() + ahead
+        _calm("before", endpoint, BEFORE, stage)
         known = _counted(endpoint)
         stage(f"asking {count} questions at once")
-        begin = time.time()
+        begin = time.time() + ahead
         asked = _ask(agent, _chosen(agent, count), timeout, stage)
-        end = time.time()
+        end = time.time() + ahead
         stage(f"answered after {end - begin:.1f} s")
         counted = _seen(endpoint, known, asked, stage)
-        last = _calm(endpoint, stage, _window() + monitoring.INTERVAL, "after")
-        read = _read(target, endpoint, (start, begin, end, last))
+        _calm("after", endpoint, _window() + monitoring.INTERVAL, stage)
+        read = _read(target, endpoint, (start, begin, end, time.time() + ahead))
         return replace(read, asked=Table(asked), seconds=end - begin, counted=counted)
 
 
@@ -168,19 +170,21 @@ def _ask(agent: Agent, chosen: Sequence[str], timeout: float, stage: Stages) -> 
         return [future.result() for future in futures]
 
 
-def _calm(
-    endpoint: Endpoint, stage: Stages, seconds: float = BEFORE, when: str = "before"
-) -> float:
-    """Let some readings be taken; gives when that began, or, after the burst, when it ended."""
-    began = time.time()
+def _calm(when: str, endpoint: Endpoint, seconds: float, stage: Stages) -> None:
+    """Let some readings be taken."""
+    began = time.monotonic()
+
+    def taken() -> object:
+        passed = time.monotonic() - began
+        return passed >= seconds or NotYet(f"{passed:.0f} of {seconds:.0f} s")
+
     wait_for(
         f"the readings {when} the questions",
-        lambda: time.time() - began >= seconds or NotYet(f"{time.time() - began:.0f} s of them"),
+        taken,
         timeout=seconds + 5,
         stage=stage,
         where=endpoint.url,
     )
-    return began if when == "before" else time.time()
 
 
 COUNTERS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -76,6 +77,16 @@ def samples(endpoint: Endpoint, query: str) -> Table[Sample]:
         )
         for one in found["result"]
     )
+
+
+def ahead(endpoint: Endpoint) -> float:
+    """By how many seconds Prometheus' clock is ahead of the one here; it may run elsewhere.
+
+    Raises:
+        EndpointError: Prometheus does not answer.
+    """
+    (now,) = samples(endpoint, "time()")
+    return now.value - time.time()
 
 
 def series(

@@ -6,18 +6,20 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import workshop
 from workshop import collector, metrics, monitoring, prometheus
+from workshop.answers import Answer, ToolCall
 from workshop.checks import Checks
-from workshop.errors import EndpointError, SettingsError, StepMissing
+from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing
 from workshop.gpu_nodes import Told
-from workshop.load import Load, watch_questions
+from workshop.load import Asked, Load, watch_questions
 from workshop.local.setup import locate
 from workshop.local.target import LocalTarget
-from workshop.loglines import Followed
+from workshop.loglines import Followed, Step
 from workshop.progress import Stages
 from workshop.settings import Settings
 from workshop.table import Table
@@ -56,6 +58,7 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
     endpoint = deployed.endpoint
     assert prometheus.value(endpoint, 'sum(llama_stack_requests_total{status="success"})') == 2
     assert prometheus.value(endpoint, "sum(nothing_of_this_name)") is None
+    assert abs(prometheus.ahead(endpoint)) < 5, "the same clock"
     (sample,) = workshop.query(target, 'llama_stack_requests_total{status="error"}')
     assert sample.value == 1
     assert "part=llama-stack" in sample.labels
@@ -66,6 +69,8 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
     again = workshop.deploy_prometheus(target)
     assert not isinstance(again, Told)
     assert again.action == "reused"
+
+    assert_the_checkpoint_can_fail(target)
 
     record = target._process("collector").record()
     assert record
@@ -79,6 +84,50 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
     wait_for("the end to be noticed", noticed, timeout=20)
     with pytest.raises(StepMissing, match="collector does not run any more"):
         monitoring.check_pages(target, checks)
+
+
+def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
+    """Each thing that it proves, wrong once."""
+    asked = Table([Asked("How many?", 1.0, 1, grounded=True)])
+    answer = Answer("How many?", "11", 1.0, (ToolCall("count", {}, True, "11"),), True, "")
+    lines = Table([Step("llama-stack", "q-1", "x"), Step("model", "", "x"),
+                   Step("mcp-server", "q-1", "x")])  # fmt: skip
+    good = Load(
+        asked,
+        values={m.key: (0.0, 0.0 if m.load == "zero" else 1.0, 0.0) for m in metrics.METRICS},
+        counted={"questions": 1.0, "tool calls": 1.0},
+    )
+    followed = Followed("q-1", answer, lines)
+    assert verify_watching(target, good, followed)
+
+    def fault(load: Load = good, seen: Followed = followed) -> str:
+        with pytest.raises(CheckFailed) as failed:
+            verify_watching(target, load, seen)
+        return str(failed.value.state)
+
+    for metric in metrics.METRICS:
+        if metric.load == "stays":
+            continue
+        wrong = 1.0 if metric.load == "zero" else 0.0
+        values = good.values | {metric.key: (wrong, wrong, 0.0)}
+        assert fault(replace(good, values=values)).startswith(f"{metric.title}: expected ")
+    gone = {key: value for key, value in good.values.items() if key != "queue"}
+    without = replace(good, values=gone, reasons={"queue": ""})
+    assert fault(without) == "Requests that wait for the model: expected a value, saw none"
+    assert verify_watching(target, replace(without, reasons={"queue": "a reason"}), followed)
+    counted = {"questions": 2.0, "tool calls": 1.0}
+    assert "Prometheus counted the questions: expected 1, saw 2" in fault(
+        replace(good, counted=counted)
+    )
+    unmarked = Table(replace(line, mark="") for line in lines)
+    assert "the question q-1 stands in the logs" in fault(seen=replace(followed, lines=unmarked))
+    silent = Table(line for line in lines if line.part != "model")
+    assert "the model's log tells of it" in fault(seen=replace(followed, lines=silent))
+    canary = target.secret("canary", lambda: "canary-5e1d").reveal()
+    shown = Table([*lines, Step("model", "", f"Bearer {canary}")])
+    assert "no credential stands in these lines: expected none, saw 1" in fault(
+        seen=replace(followed, lines=shown)
+    )
 
 
 def test_prometheus_is_named_when_it_was_not_deployed(target: LocalTarget) -> None:
