@@ -63,6 +63,7 @@ class Load:
             counts and had nothing to count.
         reasons: By metric key: why there is no value here.
         counted: How many questions and tool calls Prometheus has seen.
+        of_data: Whether the questions were about the data in MongoDB.
         plot: All of it over time, in seconds from the first question.
         skipped: Why there was nothing to measure with; then all else is empty.
     """
@@ -73,6 +74,7 @@ class Load:
     values: dict[str, tuple[float, float, float]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     counted: dict[str, float] = field(default_factory=dict)
+    of_data: bool = True
     plot: Plot | None = None
     skipped: str = ""
 
@@ -131,7 +133,13 @@ def watch_questions(
         counted = _seen(endpoint, known, asked, stage)
         _calm("after", endpoint, _window() + monitoring.INTERVAL, stage)
         read = _read(target, endpoint, (start, begin, end, time.time() + ahead))
-        return replace(read, asked=Table(asked), seconds=end - begin, counted=counted)
+        return replace(
+            read,
+            asked=Table(asked),
+            seconds=end - begin,
+            counted=counted,
+            of_data=agent.has_database,
+        )
 
 
 def _window() -> float:

@@ -115,6 +115,10 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
     without = replace(good, values=gone, reasons={"queue": ""})
     assert fault(without) == "Requests that wait for the model: expected a value, saw none"
     assert verify_watching(target, replace(without, reasons={"queue": "a reason"}), followed)
+    none = {key: (0.0, 0.0, 0.0) if key in ("tool calls", "queries") else value
+            for key, value in good.values.items()}  # fmt: skip
+    assert "Tool calls at the MCP server: expected more than 0" in fault(replace(good, values=none))
+    assert verify_watching(target, replace(good, values=none, of_data=False), followed)
     counted = {"questions": 2.0, "tool calls": 1.0}
     assert "Prometheus counted the questions: expected 1, saw 2" in fault(
         replace(good, counted=counted)
