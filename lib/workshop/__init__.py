@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from workshop.gpu_nodes import verify_gpu_nodes as verify_gpu_nodes
     from workshop.llama_stack import deploy_llama_stack as deploy_llama_stack
     from workshop.llama_stack import verify_llama_stack as verify_llama_stack
+    from workshop.load import watch_questions as watch_questions
+    from workshop.loglines import follow_question as follow_question
+    from workshop.loglines import newest_lines as newest_lines
     from workshop.mcp_server import deploy_mcp_server as deploy_mcp_server
     from workshop.mcp_server import verify_mcp_server as verify_mcp_server
     from workshop.model import serve_model as serve_model
@@ -30,8 +33,12 @@ if TYPE_CHECKING:
     from workshop.mongodb import deploy_mongodb as deploy_mongodb
     from workshop.mongodb import load_sample_data as load_sample_data
     from workshop.mongodb import verify_mongodb as verify_mongodb
+    from workshop.monitoring import deploy_prometheus as deploy_prometheus
+    from workshop.monitoring import pages as pages
+    from workshop.monitoring import query as query
     from workshop.registration import register_mcp_server as register_mcp_server
     from workshop.registration import verify_registration as verify_registration
+    from workshop.watching import verify_watching as verify_watching
 
 _HOME = {
     "add_gpu_nodes": "gpu_nodes",
@@ -42,7 +49,12 @@ _HOME = {
     "deploy_llama_stack": "llama_stack",
     "deploy_mcp_server": "mcp_server",
     "deploy_mongodb": "mongodb",
+    "deploy_prometheus": "monitoring",
+    "follow_question": "loglines",
     "load_sample_data": "mongodb",
+    "newest_lines": "loglines",
+    "pages": "monitoring",
+    "query": "monitoring",
     "question_box": "box",
     "register_mcp_server": "registration",
     "serve_model": "model",
@@ -54,6 +66,8 @@ _HOME = {
     "verify_model": "model",
     "verify_mongodb": "mongodb",
     "verify_registration": "registration",
+    "verify_watching": "watching",
+    "watch_questions": "load",
 }
 
 __all__ = sorted(_HOME)

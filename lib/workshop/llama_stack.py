@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from workshop import clients, http, model, pins, runbooks
+from workshop import clients, collector, http, model, pins, runbooks
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import Stages, stages
@@ -36,6 +36,12 @@ The runbooks are then loaded again, which takes most of a minute.
 OGX 1.5.0 drives Milvus by pymilvus's asynchronous client, which asks for ``AllocTimestamp``; Milvus
 Lite 3.2 answers that it is not implemented. Seen with pymilvus 2.5.18, 2.6.12 and 3.0.2.
 """
+METRICS_PORT = 9464
+"""Where OGX shows its metrics; its operator's default too. Llama Stack pushes them instead."""
+
+PUSH_MILLISECONDS = 2000
+"""How often Llama Stack pushes its metrics to the collector."""
+
 MODEL_PREFIX = "vllm"
 """Llama Stack names a model by its provider: ``vllm/<name>``."""
 
@@ -47,8 +53,12 @@ def part_of(
     embedder: Endpoint,
     dimension: int,
     milvus_uri: str = "",
+    pushes_to: Endpoint | None = None,
 ) -> Part:
-    """What the server must be, on this model and this embedder of so many dimensions."""
+    """What the server must be, on this model and this embedder of so many dimensions.
+
+    ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none.
+    """
     token = Settings.from_env().milvus_token if milvus_uri else None
     return Part(
         PART,
@@ -59,10 +69,16 @@ def part_of(
             "max_tokens": model.MAX_TOKENS,
             "embedder": EMBEDDER.name,
             "embedding_dimension": dimension,
+            "push_milliseconds": PUSH_MILLISECONDS,
             **({"milvus_uri": milvus_uri} if milvus_uri else {}),
         },
         secrets={"milvus token": token} if token else {},
-        needs={"model": language_model, "embedder": embedder},
+        needs={
+            "model": language_model,
+            "embedder": embedder,
+            **({"collector": pushes_to} if pushes_to else {}),
+        },
+        extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
     )
 
 
@@ -105,7 +121,10 @@ def deploy_llama_stack(
         language_model = target.find(model.PART)
         embedder = _deploy_embedder(target, timeout, stage)
         size = dimension(embedder)
-        part = part_of(server, vector_store, language_model, embedder, size, milvus_uri)
+        pushes_to = None
+        if server == "llama-stack":
+            pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
+        part = part_of(server, vector_store, language_model, embedder, size, milvus_uri, pushes_to)
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)

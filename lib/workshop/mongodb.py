@@ -21,8 +21,9 @@ from workshop.wait import NotYet
 
 PART = "mongodb"
 PORT = 27017
-USER, READER = "workshop", "workshop-reader"
+USER, READER, MONITOR = "workshop", "workshop-reader", "workshop-monitor"
 CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
+MONITOR_CREDENTIAL = "mongodb monitor password"
 DATABASE = "mcp_demo"
 STORAGE = "20Gi"
 """Of the database's volume on a cluster."""
@@ -74,12 +75,14 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
             "scheme": "mongodb",
             "user": USER,
             "reader": READER,
+            "monitor": MONITOR,
             "storage_size": storage_size,
             "storage_class": storage_class,
         },
         secrets={
             "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
             "reader password": reader_password(target),
+            "monitor password": monitor_password(target),
         },
         extra_ports={"metrics": 28017},
         credential=CREDENTIAL,
@@ -89,6 +92,11 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
 def reader_password(target: Target) -> Secret:
     """Of the user that may only read, where the database has roles."""
     return target.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+
+
+def monitor_password(target: Target) -> Secret:
+    """Of the user that may only read the server's status, where the database has roles."""
+    return target.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:

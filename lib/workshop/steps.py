@@ -5,14 +5,19 @@ from __future__ import annotations
 NOTEBOOK_OF = {
     "model": "02_serve_model",
     "embedder": "03_deploy_llama_stack",
+    "collector": "03_deploy_llama_stack",
     "llama-stack": "03_deploy_llama_stack",
     "mongodb": "04_deploy_mongodb",
     "mcp-server": "05_deploy_mcp_server",
     "agent's tools": "06_register_mcp_server",
+    "prometheus": "09_watch_the_system",
 }
 
 PROCESSES = tuple(name for name in NOTEBOOK_OF if name != "agent's tools")
 """The parts that are software of their own, in dependency order."""
+
+WATCHERS = ("collector", "prometheus")
+"""The parts that only watch the others: an agent answers without them."""
 
 
 def notebook_of(part: str) -> str:

@@ -30,6 +30,9 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
     software.add_mongodb(place)
     software.add_vllm(place)
     software.add_llama_stack(place, IMAGES[server], server=server)
+    if server == "llama-stack":
+        # The collector has the same image on every cluster.
+        software.add_llama_stack(place)
     # As on OpenShift, where security context constraints are the gate: the pod that the operator
     # makes is not restricted.
     with running(node, namespace, home, restricted=False) as run:
@@ -38,7 +41,7 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         statuses = {step["notebook"]: step["status"] for step in run.report["steps"]}
         assert set(statuses.values()) == {"passed"}
         machines.lend_gpu(node.kubeconfig, {})
-        run.start("--from", "02")
+        run.start("--from", "02", "--to", "07")
         yield run
 
 

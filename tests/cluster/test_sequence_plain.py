@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runs import Run, checked, run_all
+import workshop
+from runs import STEPS, WATCH, Run, checked, run_all
 from testcluster import software
 from testcluster.node import Node
 from testcluster.place import Place
@@ -20,14 +21,25 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_mongodb(place)
     software.add_vllm(place)
     software.add_llama_stack(place)
-    with run_all(node, "plain", home) as run:
+    software.add_prometheus(place)
+    with run_all(node, "plain", home, software.PAGE) as run:
         yield run
 
 
 def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
-    statuses = checked(done)
+    statuses = checked(done, [*STEPS, WATCH])
     assert statuses.pop("01_add_gpu_nodes") == "skipped"
     assert set(statuses.values()) == {"passed"}
+
+
+def test_prometheus_reads_every_page_and_the_report_plots_what_it_read(done: Run) -> None:
+    pages = {page.part: page.state for page in workshop.pages(done.target)}
+    parts = ("llama-stack", "model", "embedder", "mcp-server", "mongodb")
+    assert pages == dict.fromkeys(parts, "read")
+    (plot,) = done.report["plots"]
+    panels = {panel["title"]: panel["lines"][0]["points"] for panel in plot["panels"]}
+    for title in ("Questions to Llama Stack", "Tool calls at the MCP server", "Queries of MongoDB"):
+        assert max(value for _when, value in panels[title]) > 0, title
 
 
 def test_the_pods_are_restricted_and_never_restarted(done: Run) -> None:

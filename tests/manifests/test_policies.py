@@ -313,7 +313,9 @@ def needed(folders: Iterable[str]) -> dict[str, float]:
 
 WITHOUT_MODEL = ("embedder/base", "llama-stack/overlays/kubernetes", "mongodb/base")
 WITHOUT_MODEL += ("mcp-server/base", "mcp-server/base", "workbench")
-"""The MCP server twice: a new pod starts before the old one ends."""
+WITHOUT_MODEL += ("collector/base", "collector/base", "prometheus/base", "prometheus/base")
+"""The MCP server, the collector and MongoDB's exporter twice: a new pod starts before the old one
+ends."""
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class LocalTarget:
         self.settings = settings
         self._programs = programs
         self.state = State(settings.state)
+        self._missing: dict[str, str | None] = {}
 
     def environment(self) -> list[Check]:
         """What this machine offers, all of it checked."""
@@ -51,10 +52,13 @@ class LocalTarget:
         return environment.checks(self.settings.state, self._own_ports(), pids)
 
     def skip_reason(self, part: str) -> str | None:
-        """GPU nodes are machines of a cluster: here there are none to add."""
+        """GPU nodes are machines of a cluster, and not every machine can have Prometheus."""
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
-        return None
+        if part not in self._missing:
+            # Asked once: finding out may take a download that fails.
+            self._missing[part] = programs.missing(part)
+        return self._missing[part]
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The first: everything that the kit knows runs here."""

@@ -47,6 +47,8 @@ SECRETS = {
         "password": "p",
         "reader-username": "reader",
         "reader-password": "p",
+        "monitor-username": "workshop-monitor",
+        "monitor-password": "p",
     },
     "mongodb-mcp-server": {
         "connection-string": "mongodb://reader:p@mongodb:27017/?authSource=admin",

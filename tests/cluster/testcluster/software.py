@@ -26,6 +26,8 @@ VLLM = (
     "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.21.0",
     "docker.io/vllm/vllm-openai:v0.21.0",
 )
+PROMETHEUS = "quay.io/prometheus/prometheus:v2.53.5"
+EXPORTER = "docker.io/percona/mongodb_exporter:0.47.1"
 MONGOSH = "2.12.0"
 STANDINS = Path(__file__).with_name("standins")
 
@@ -66,6 +68,38 @@ func main() {
 	panic(syscall.Exec("/usr/local/bin/ferretdb", []string{"ferretdb"}, env))
 }
 """
+
+EXPORTER_GO = """package main
+
+// In the place of MongoDB's exporter: FerretDB's own page, from the Service mongodb-page.
+
+import (
+	"io"
+	"net/http"
+)
+
+func main() {
+	http.HandleFunc("/metrics", func(answer http.ResponseWriter, _ *http.Request) {
+		found, err := http.Get("http://mongodb-page:28017/debug/metrics")
+		if err != nil {
+			http.Error(answer, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer found.Body.Close()
+		answer.WriteHeader(found.StatusCode)
+		io.Copy(answer, found.Body)
+	})
+	panic(http.ListenAndServe(":9216", nil))
+}
+"""
+
+PAGE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "mongodb-page"},
+    "spec": {"selector": {"app": "mongodb"}, "ports": [{"port": 28017}]},
+}
+"""What the exporter's stand-in reads; it is needed where notebook 09 is run."""
 
 
 def add_mcp_server(place: Place) -> None:
@@ -127,6 +161,15 @@ def add_llama_stack(place: Place, *names: str, server: str = "llama-stack") -> N
     env = _path(environment) | {"TIKTOKEN_CACHE_DIR": "/tiktoken", "HF_HUB_OFFLINE": "1"}
     for name in names or (LLAMA_STACK[server],):
         images.add(place, name, files, entrypoint=command, env=env)
+
+
+def add_prometheus(place: Place) -> None:
+    """The real Prometheus, Debian's; and a stand-in for the exporter of MongoDB's metrics."""
+    ensure(["prometheus"], report=lambda _text: None)
+    files = program("/bin/prometheus", locate("prometheus"))
+    images.add(place, PROMETHEUS, files, entrypoint=("/bin/prometheus",))
+    exporter = images.compiled(place.go, "exporter", EXPORTER_GO)
+    images.add(place, EXPORTER, {"/exporter": exporter}, entrypoint=("/exporter",))
 
 
 def python(environment: Path) -> dict[str, Path]:

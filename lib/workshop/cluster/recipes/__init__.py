@@ -72,14 +72,24 @@ Recipe = Callable[[Part, Api], Plan]
 def known() -> dict[str, Recipe]:
     """The recipe of each part, by the part's name."""
     # They import this module.
-    from workshop.cluster.recipes import embedder, llama_stack, mcp_server, model, mongodb
+    from workshop.cluster.recipes import (
+        collector,
+        embedder,
+        llama_stack,
+        mcp_server,
+        model,
+        mongodb,
+        prometheus,
+    )
 
     return {
         "model": model.plan,
         "embedder": embedder.plan,
+        "collector": collector.plan,
         "llama-stack": llama_stack.plan,
         "mongodb": mongodb.plan,
         "mcp-server": mcp_server.plan,
+        "prometheus": prometheus.plan,
     }
 
 

@@ -36,6 +36,9 @@ IMAGES = {
 }
 """For clusters without the operator, which otherwise chooses the image."""
 
+OGX_METRICS = {"OGX_METRICS_ENDPOINT_ENABLED": "true", "OGX_METRICS_HOST": "0.0.0.0"}  # noqa: S104
+"""A page of metrics on port 9464. Its operator says the same by itself."""
+
 SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"
 """Where every pod on OpenShift has the CA of Services."""
 
@@ -76,6 +79,8 @@ def plan(part: Part, api: Api) -> Plan:
         "EMBEDDER_URL": f"{embedder.peer_url}/v1",
         "EMBEDDING_DIMENSION": str(part.settings["embedding_dimension"]),
     }
+    if server == "llama-stack" and "collector" not in part.needs:
+        values["OTEL_SDK_DISABLED"] = "true"
     if operated:
         _operated(built, server, values)
     else:
@@ -89,6 +94,8 @@ def plan(part: Part, api: Api) -> Plan:
         pods={"app": "ogx" if operated == "ogx" else "llama-stack"},
         service=SERVICE,
         port=part.port,
+        # The Service that an operator makes has no such port.
+        also={} if operated else part.extra_ports,
         resource=OPERATORS[server] if operated else None,
         route=NAME if is_openshift(api) and operated else "",
         ingress=NAME if api.ingress_domain and not operated else "",
@@ -125,6 +132,9 @@ def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
     deployment = objects.one(built, "Deployment")
     container = objects.container(deployment)
     container["image"], container["command"] = IMAGES[server], COMMAND[server]
+    if server == "ogx":
+        container["env"] = [one for one in container["env"] if not one["name"].startswith("OTEL_")]
+        objects.set_variables(container["env"], OGX_METRICS)
     objects.set_variables(container["env"], values)
     _set_milvus(container["env"], built)
     values["SETTINGS"] = objects.digest(built)
