@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workshop import choices
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.masked import Secret
@@ -62,6 +63,7 @@ def deploy_mongodb(
     """
     with stages("MongoDB") as stage:
         part = part_of(target, storage_size, storage_class)
+        choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
         return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
 
 
@@ -159,7 +161,7 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
     checks.that(
         "refuses without a password",
         "refused",
-        lambda: _refusal(endpoint),
+        lambda: refusal(endpoint),
         lambda seen: seen.startswith("refused"),
     )
     return checks.raise_if_failed()
@@ -224,6 +226,19 @@ def _ready(endpoint: Endpoint) -> object:
     return True
 
 
+def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:
+    """Give the database's user a new password; nothing, if the new one is good already.
+
+    Raises:
+        EndpointError: The database does not answer, or knows neither.
+    """
+    with suppress(EndpointError), connected(replace(endpoint, password=new)) as database:
+        database.list_collection_names()
+        return
+    with connected(replace(endpoint, password=old)) as database:
+        database.client.admin.command("updateUser", endpoint.user, pwd=new.reveal())
+
+
 def _make_first_user(endpoint: Endpoint) -> bool:
     """Use mongod's localhost exception: on a database without users, one may be made."""
     from pymongo import MongoClient
@@ -253,8 +268,9 @@ def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
             "The database refused the user or password.",
             where=endpoint.url,
             state=text,
-            hint="its data was made with another password: workshop stop mongodb, move its data "
-            "folder away, and run 04_deploy_mongodb again",
+            hint="run 08_secure_the_network again if it was interrupted; else its data was made "
+            "with another password: workshop stop mongodb, move its data folder away, and run "
+            "04_deploy_mongodb again",
         ).of_kind("unauthorized")
     away = isinstance(error, ServerSelectionTimeoutError)
     return EndpointError(
@@ -265,7 +281,8 @@ def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
     ).of_kind("refused" if away else "server error")
 
 
-def _refusal(endpoint: Endpoint) -> str:
+def refusal(endpoint: Endpoint) -> str:
+    """What it says to who has no password."""
     try:
         with connected(endpoint, authorize=False) as database:
             return f"let in: {database.list_collection_names()}"
