@@ -24,7 +24,7 @@ from workshop.errors import WorkshopError
 from workshop.wait import NotYet, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-7]_*.ipynb"))
+STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 ASKED = questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS
 
 

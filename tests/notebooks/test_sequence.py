@@ -34,7 +34,7 @@ from workshop.steps import PROCESSES
 from workshop.target import Endpoint
 from workshop.wait import NotYet, wait_for
 
-STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-7]_*.ipynb"))
+STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 DEPLOY = {
     "model": workshop.serve_model,
     "embedder": workshop.deploy_llama_stack,
