@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -48,12 +49,12 @@ def front_doors(target: Target) -> Table[Door]:
     Raises:
         EndpointError: One does not answer, or its certificate is not good.
     """
-    return Table(_door(front) for front in target.fronts())
+    return Table(look(front) for front in target.fronts())
 
 
-def check(target: Target, checks: Checks) -> None:
+def check(fronts: Iterable[Front], checks: Checks) -> None:
     """Add what must be so of every way in: TLS ends in the right place, and none is plain."""
-    for front in target.fronts():
+    for front in fronts:
         wanted = "reencrypt" if front.serves_tls else "edge"
         checks.equal(f"{front.name} ends TLS", wanted, lambda one=front: one.termination)  # type: ignore[misc]
         checks.that(
@@ -136,7 +137,12 @@ def strict(front: Front) -> str:
     return str(headers.get("strict-transport-security", ""))
 
 
-def _door(front: Front) -> Door:
+def look(front: Front) -> Door:
+    """Ask one of them.
+
+    Raises:
+        EndpointError: It does not answer, or its certificate is not good.
+    """
     endpoint, host = front.endpoint, urlsplit(front.endpoint.url).hostname
     if not is_known(endpoint):
         unknown = f"not asked: {host} is not known on this machine"

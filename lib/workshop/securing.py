@@ -70,7 +70,7 @@ def verify_network(
                 lambda ask=refusal: ask(target),  # type: ignore[misc]
                 lambda seen: seen.startswith(("unauthorized", "refused")),
             )
-    doors.check(target, checks)
+    doors.check(target.fronts(), checks)
     for row in rotation.rows if rotation else []:
         if not row.skipped:
             right = row.old.startswith(REFUSED)

@@ -129,6 +129,7 @@ class Run:
         gone = self.command("run", "--only", "99", "-p", "DELETE_DATA=True")
         assert gone.returncode == 0, gone.stdout
         kinds = "all,configmaps,secrets,persistentvolumeclaims,serviceaccounts,roles,rolebindings"
+        kinds += ",networkpolicies.networking.k8s.io"
         ours = ("-l", "app.kubernetes.io/managed-by=agent-workshop-kit", "-o", "name")
         left = kubectl(self.node.kubeconfig, "-n", self.namespace, "get", kinds, *ours).stdout
         assert left == ""

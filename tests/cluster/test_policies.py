@@ -6,20 +6,18 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import small
-from conftest import cannot
 from testcluster import cyclonus, software
 from testcluster.cyclonus import End
 from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
 from testcluster.place import Place
 from testcluster.policy_rules import ruleset
-from testcluster.programs import Missing
 from workshop import network
 from workshop.cluster import isolation, objects, probing
 from workshop.cluster.target import ClusterTarget
@@ -33,14 +31,6 @@ pytestmark = pytest.mark.timeout(900)
 
 
 # --- what the manifests say, by analysis ----------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def program(say: Callable[[str], None]) -> Path:
-    try:
-        return cyclonus.build(say)
-    except Missing as missing:
-        cannot(str(missing))
 
 
 def ends(peer: network.Peer) -> Iterator[End]:
@@ -62,7 +52,7 @@ def policies(*, guarded: bool, routed: bool) -> list[dict[str, Any]]:
 
 
 def disagreements(
-    program: Path, given: list[dict[str, Any]], declared: network.Matrix
+    analyst: Path, given: list[dict[str, Any]], declared: network.Matrix
 ) -> list[str]:
     """The pairs on which cyclonus does not agree with what is declared."""
     peers = {peer.name: peer for peer in network.PEERS}
@@ -74,7 +64,7 @@ def disagreements(
         for pair in itertools.product(ends(source), ends(destination)):
             ways.append((*pair, one.port))
             expected.append(one)
-    verdicts = cyclonus.allowed(program, given, ways)
+    verdicts = cyclonus.allowed(analyst, given, ways)
     return [
         one.name for one, verdict in zip(expected, verdicts, strict=True) if verdict != one.allowed
     ]
@@ -82,20 +72,20 @@ def disagreements(
 
 @pytest.mark.parametrize(("guarded", "routed"), SHAPES)
 def test_cyclonus_agrees_with_the_declaration_on_every_pair(
-    program: Path, guarded: bool, routed: bool
+    analyst: Path, guarded: bool, routed: bool
 ) -> None:
     declared = network.declared(guarded=guarded, routed=routed)
     assert len(declared) > 100
     given = policies(guarded=guarded, routed=routed)
-    assert disagreements(program, given, declared) == []
+    assert disagreements(analyst, given, declared) == []
 
 
-def test_cyclonus_notices_a_policy_that_opens_too_much(program: Path) -> None:
+def test_cyclonus_notices_a_policy_that_opens_too_much(analyst: Path) -> None:
     given = copy.deepcopy(policies(guarded=False, routed=False))
     one = next(p for p in given if p["metadata"]["name"] == "workshop-mongodb")
     one["spec"]["ingress"][0]["from"].append({"namespaceSelector": {}})
     declared = network.declared(guarded=False, routed=False)
-    found = disagreements(program, given, declared)
+    found = disagreements(analyst, given, declared)
     assert "another namespace to mongodb:27017" in found
     assert "llama-stack to mongodb:27017" not in found, "it is not let out"
 

@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import workshop
+from network_runs import assert_three_agree
 from openshift_runs import assert_operated, sequence
 from runs import Run, checked
 from testcluster.node import Node
 from testcluster.openshift import names
 from testcluster.openshift.resolving import routes_resolved
 from testcluster.place import Place
-from workshop import http
+from workshop import doors, http
+from workshop.checks import Checks
 from workshop.errors import EndpointError
 from workshop.target import Endpoint
 
@@ -62,6 +65,26 @@ def test_it_is_reached_by_its_route_where_the_host_name_is_known(done: Run) -> N
         with pytest.raises(EndpointError, match="certificate was not verified"):
             http.call(Endpoint(endpoint.url), "/v1/health")
     assert done.target.find("llama-stack").url.startswith("http://127.0.0.1:")
+
+
+def test_its_route_answers_as_it_should(done: Run) -> None:
+    with routes_resolved():
+        (door,) = workshop.front_doors(done.target)
+        assert door.name == "Route llama-stack"
+        assert door.plain.startswith(f"HTTP 302 to https://llama-stack-{NAMESPACE}.{names.APPS}")
+        assert door.hsts == "max-age=31536000"
+        assert door.tls.startswith("edge, signed by ")
+        assert door.timeout == "300s"
+        checks = Checks("doors")
+        doors.check(done.target.fronts(), checks)
+        assert len(checks.raise_if_failed()) == 5
+
+
+def test_declared_tried_and_analysed_agree_on_every_way(done: Run, analyst: Path) -> None:
+    pairs = assert_three_agree(done, analyst)
+    # Behind the proxy, the model itself wants no token: nobody but the monitoring reaches it.
+    reach = {p.source: p.seen == "open" for p in pairs if p.name.endswith("model:8080")}
+    assert [who for who, is_open in reach.items() if is_open] == ["monitoring"]
 
 
 def test_every_pod_has_the_user_that_the_namespace_gives(done: Run) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from network_runs import assert_three_agree
 from runs import Run, checked, run_all
 from testcluster import software
 from testcluster.node import Node
@@ -42,6 +43,11 @@ def test_the_pods_are_restricted_and_never_restarted(done: Run) -> None:
 
 def test_no_credential_is_shown_anywhere(done: Run) -> None:
     done.assert_no_credential_is_shown()
+
+
+def test_declared_tried_and_analysed_agree_on_every_way(done: Run, analyst: Path) -> None:
+    pairs = assert_three_agree(done, analyst)
+    assert ("notebook", "mongodb") in {(p.source, p.destination) for p in pairs if p.allowed}
 
 
 def test_parts_were_begun_side_by_side(done: Run) -> None:

@@ -142,8 +142,10 @@ class Isolation:
         names = []
         for pod in self._watching.all("v1", "Pod"):
             have = pod["metadata"].get("labels") or {}
-            workbench = "notebook-name" in have
-            if not workbench and not any(labels.items() <= have.items() for labels in known):
+            ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+            if ended or trouble.PROBE in have or "notebook-name" in have:
+                continue
+            if not any(labels.items() <= have.items() for labels in known):
                 names.append(str(pod["metadata"]["name"]))
         return sorted(names)
 
