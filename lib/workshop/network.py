@@ -70,14 +70,24 @@ class Way:
     why: str
 
 
-def ways(*, guarded: bool, routed: bool) -> tuple[Way, ...]:
-    """All ways that are allowed between peers.
+@dataclass(frozen=True)
+class Shape:
+    """What a cluster has, of that which makes a difference.
 
     Args:
         guarded: Whether OpenShift AI's proxy stands before the model.
         routed: Whether Llama Stack has a Route or an Ingress.
+        exposed: Whether the model has a Route, which OpenShift AI makes when it is asked to.
     """
-    model = GUARDED if guarded else PLAIN
+
+    guarded: bool = False
+    routed: bool = False
+    exposed: bool = False
+
+
+def ways(shape: Shape) -> tuple[Way, ...]:
+    """All ways that are allowed between peers."""
+    model = GUARDED if shape.guarded else PLAIN
     found = [
         Way("llama-stack", "model", model, "each answer"),
         Way("llama-stack", "embedder", 8081, "each search of the runbooks"),
@@ -99,8 +109,10 @@ def ways(*, guarded: bool, routed: bool) -> tuple[Way, ...]:
         Way("monitoring", "mcp-server", 3001, "metrics"),
         Way("monitoring", "mongodb", 9216, "metrics"),
     ]
-    if routed:
+    if shape.routed:
         found.append(Way("router", "llama-stack", 8321, "its Route or Ingress"))
+    if shape.exposed:
+        found.append(Way("router", "model", model, "its Route"))
     return tuple(found)
 
 
@@ -183,9 +195,9 @@ class Matrix(list[Tried]):
         return f"<table><tr><th></th>{head}</tr>{body}</table>{said}"
 
 
-def declared(*, guarded: bool, routed: bool) -> Matrix:
+def declared(shape: Shape) -> Matrix:
     """The whole matrix as it is declared: what would be seen if all of it were so."""
-    found = ways(guarded=guarded, routed=routed)
+    found = ways(shape)
     allowed = {(way.source, way.destination, way.port) for way in found}
     ends = list(dict.fromkeys((way.destination, way.port) for way in found))
     ends += [("notebook", PLAYED), ("stranger", PLAYED), (ELSEWHERE.name, PLAYED)]

@@ -19,13 +19,19 @@ from testcluster.node import Node
 from testcluster.place import Place
 from testcluster.policy_rules import ruleset
 from workshop import network
-from workshop.cluster import isolation, objects, probing
+from workshop.cluster import isolation, probing
 from workshop.cluster.target import ClusterTarget
 from workshop.errors import PartFailed
+from workshop.network import Shape
 from workshop.progress import Stages
 
 NAMESPACE = "policies"
-SHAPES = [(False, False), (False, True), (True, True)]
+SHAPES = [
+    Shape(),
+    Shape(routed=True),
+    Shape(guarded=True, routed=True),
+    Shape(guarded=True, routed=True, exposed=True),
+]
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -42,13 +48,11 @@ def ends(peer: network.Peer) -> Iterator[End]:
         yield End({}, other, {"kubernetes.io/metadata.name": other, **labels})
 
 
-def policies(*, guarded: bool, routed: bool) -> list[dict[str, Any]]:
-    folder = objects.MANIFESTS / "network"
-    built = objects.build(folder / "overlays" / ("openshift" if guarded else "kubernetes"))
-    built += objects.build(folder / "router") if routed else []
-    for one in built:
+def policies(shape: Shape) -> list[dict[str, Any]]:
+    found = isolation.built(shape)
+    for one in found:
         one["metadata"]["namespace"] = "attendee-1"
-    return built
+    return found
 
 
 def disagreements(
@@ -70,21 +74,18 @@ def disagreements(
     ]
 
 
-@pytest.mark.parametrize(("guarded", "routed"), SHAPES)
-def test_cyclonus_agrees_with_the_declaration_on_every_pair(
-    analyst: Path, guarded: bool, routed: bool
-) -> None:
-    declared = network.declared(guarded=guarded, routed=routed)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_cyclonus_agrees_with_the_declaration_on_every_pair(analyst: Path, shape: Shape) -> None:
+    declared = network.declared(shape)
     assert len(declared) > 100
-    given = policies(guarded=guarded, routed=routed)
-    assert disagreements(analyst, given, declared) == []
+    assert disagreements(analyst, policies(shape), declared) == []
 
 
 def test_cyclonus_notices_a_policy_that_opens_too_much(analyst: Path) -> None:
-    given = copy.deepcopy(policies(guarded=False, routed=False))
+    given = copy.deepcopy(policies(Shape()))
     one = next(p for p in given if p["metadata"]["name"] == "workshop-mongodb")
     one["spec"]["ingress"][0]["from"].append({"namespaceSelector": {}})
-    declared = network.declared(guarded=False, routed=False)
+    declared = network.declared(Shape())
     found = disagreements(analyst, given, declared)
     assert "another namespace to mongodb:27017" in found
     assert "llama-stack to mongodb:27017" not in found, "it is not let out"

@@ -13,14 +13,16 @@ import workshop
 from network_runs import assert_three_agree
 from openshift_runs import assert_operated, sequence
 from runs import Run, checked
+from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.openshift import names
 from testcluster.openshift.resolving import routes_resolved
 from testcluster.place import Place
-from workshop import doors, http
+from workshop import doors, http, network
 from workshop.checks import Checks
 from workshop.errors import EndpointError
-from workshop.target import Endpoint
+from workshop.target import Endpoint, Front
+from workshop.wait import NotYet, wait_for
 
 GENERATION = "llamastack"
 NAMESPACE = "attendee"
@@ -85,6 +87,34 @@ def test_declared_tried_and_analysed_agree_on_every_way(done: Run, analyst: Path
     # Behind the proxy, the model itself wants no token: nobody but the monitoring reaches it.
     reach = {p.source: p.seen == "open" for p in pairs if p.name.endswith("model:8080")}
     assert [who for who, is_open in reach.items() if is_open] == ["monitoring"]
+
+
+def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> None:
+    label = ("label", "inferenceservice", "model", "networking.kserve.io/visibility=exposed")
+    kubectl(done.node.kubeconfig, "-n", NAMESPACE, *label)
+    target = done.target
+
+    def routed() -> Front | NotYet:
+        fronts = [one for one in target.fronts() if one.name == "Route model"]
+        return fronts[0] if fronts else NotYet("no Route yet")
+
+    front = wait_for("the model's Route", routed, timeout=60)
+    assert (front.termination, front.serves_tls) == ("reencrypt", True)
+    assert "workshop-model-router" in workshop.secure_network(target)
+    assert network.Way("router", "model", 8443, "its Route") in network.ways(
+        target._isolation._shape(target._ways())
+    )
+    with routes_resolved():
+        door = doors.look(front)
+    assert door.tls.startswith("reencrypt, signed by ")
+    assert door.plain.startswith("HTTP 302 to https://model-")
+    checks = Checks("doors")
+    with routes_resolved():
+        doors.check([front], checks)
+    # OpenShift AI's controller gives its Route no such header; the kit does not own it.
+    assert [one.name for one in checks if not one.ok] == [
+        "Route model tells browsers to ask for HTTPS alone"
+    ]
 
 
 def test_every_pod_has_the_user_that_the_namespace_gives(done: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from workshop import network
-from workshop.network import Matrix, Tried
+from workshop.network import Matrix, Shape, Tried
 
 
 def tried(allowed: bool, seen: str) -> Tried:
@@ -28,25 +28,25 @@ def test_a_way_is_open_or_it_is_not(allowed: bool, seen: str, agrees: bool) -> N
 
 
 def test_every_pair_of_peers_and_ports_is_declared_once() -> None:
-    matrix = network.declared(guarded=True, routed=True)
+    matrix = network.declared(Shape(guarded=True, routed=True))
     names = [one.name for one in matrix]
     assert len(names) == len(set(names))
     assert {one.source for one in matrix} == {peer.name for peer in network.PEERS}
-    assert sum(one.allowed for one in matrix) == len(network.ways(guarded=True, routed=True))
+    assert sum(one.allowed for one in matrix) == len(network.ways(Shape(guarded=True, routed=True)))
     assert all(one.agrees for one in matrix)
 
 
 def test_nobody_without_business_here_may_go_anywhere() -> None:
     for guarded in (True, False):
-        for way in network.ways(guarded=guarded, routed=True):
+        for way in network.ways(Shape(guarded, routed=True, exposed=guarded)):
             assert way.source not in ("stranger", "another namespace", "model", "embedder")
             assert way.destination not in ("notebook", "stranger", "another namespace")
             assert way.why
 
 
 def test_without_a_route_the_router_reaches_nothing() -> None:
-    routed = {way.source for way in network.ways(guarded=False, routed=True)}
-    without = {way.source for way in network.ways(guarded=False, routed=False)}
+    routed = {way.source for way in network.ways(Shape(routed=True))}
+    without = {way.source for way in network.ways(Shape())}
     assert routed - without == {"router"}
 
 

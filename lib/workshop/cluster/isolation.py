@@ -14,7 +14,7 @@ from workshop.cluster.api import Api
 from workshop.cluster.cleaning import NETWORK, Cleaning
 from workshop.cluster.probing import End, Probing
 from workshop.cluster.reach import Way
-from workshop.cluster.recipes import is_openshift
+from workshop.cluster.recipes import ROUTE, is_openshift
 from workshop.cluster.transport import Object
 from workshop.cluster.watching import Watching
 from workshop.errors import StepMissing
@@ -75,18 +75,14 @@ class Isolation:
 
     def policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
         """The policies for these parts: those of ``manifests/network`` that fit."""
-        guarded, routed = _shape(parts)
-        overlay = "openshift" if guarded else "kubernetes"
-        wanted = objects.build(objects.MANIFESTS / NETWORK / "overlays" / overlay)
-        if routed:
-            wanted += objects.build(objects.MANIFESTS / NETWORK / "router")
+        wanted = built(self._shape(parts))
         if yours:
             wanted.append(_yours(yours))
         return wanted
 
-    def is_closed(self) -> bool:
-        """Whether the policies are there."""
-        return self._api.get(*POLICY, "workshop-default-deny") is not None
+    def declared(self, parts: Mapping[str, Way]) -> network.Matrix:
+        """The whole matrix, as it is declared for these parts."""
+        return network.declared(self._shape(parts))
 
     def tried(self, parts: Mapping[str, Way], stage: Stages) -> network.Matrix:
         """Try every way for real, from pods that carry the labels that policies select by.
@@ -95,13 +91,19 @@ class Isolation:
             PartFailed: A probe could not run; says why.
             PartTooSlow: A probe was not up in time.
         """
-        guarded, routed = _shape(parts)
-        allowed = {
-            (way.source, way.destination, way.port)
-            for way in network.ways(guarded=guarded, routed=routed)
-        }
+        found = network.ways(self._shape(parts))
+        allowed = {(way.source, way.destination, way.port) for way in found}
         probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
         return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
+
+    def _shape(self, parts: Mapping[str, Way]) -> network.Shape:
+        model, stack = parts.get("model"), parts.get("llama-stack")
+        routes = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
+        return network.Shape(
+            guarded=model is not None and model.port == network.GUARDED,
+            routed=stack is not None and bool(stack.route or stack.ingress),
+            exposed=model is not None and model.service in routes,
+        )
 
     def _ends(self, parts: Mapping[str, Way]) -> list[End]:
         """Every port on which a pod of a part says that it listens."""
@@ -150,17 +152,21 @@ class Isolation:
         return sorted(names)
 
 
-def declared(parts: Mapping[str, Way]) -> network.Matrix:
-    """The whole matrix, as it is declared for these parts."""
-    guarded, routed = _shape(parts)
-    return network.declared(guarded=guarded, routed=routed)
-
-
-def _shape(parts: Mapping[str, Way]) -> tuple[bool, bool]:
-    """Whether a proxy stands before the model, and whether Llama Stack has a way in."""
-    model, stack = parts.get("model"), parts.get("llama-stack")
-    guarded = model is not None and model.port == network.GUARDED
-    return guarded, stack is not None and bool(stack.route or stack.ingress)
+def built(shape: network.Shape) -> list[Object]:
+    """The policies of ``manifests/network`` for a cluster of this shape."""
+    wanted = {
+        "overlays/openshift": shape.guarded,
+        "overlays/kubernetes": not shape.guarded,
+        "router": shape.routed,
+        "model-router": shape.exposed,
+    }
+    folder = objects.MANIFESTS / NETWORK
+    return [
+        policy
+        for name, is_wanted in wanted.items()
+        if is_wanted
+        for policy in objects.build(folder / name)
+    ]
 
 
 def _yours(endpoints: Mapping[str, Endpoint]) -> Object:

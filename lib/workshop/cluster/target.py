@@ -10,7 +10,6 @@ from workshop.cluster import (
     applying,
     environment,
     fronts,
-    isolation,
     logs,
     namespaces,
     recipes,
@@ -262,7 +261,7 @@ class ClusterTarget:
 
     def declared(self) -> Matrix:
         """Who may talk to whom, on a cluster like this one."""
-        return isolation.declared(self._ways())
+        return self._isolation.declared(self._ways())
 
     def isolate(self, *, stage: Stages) -> list[str]:
         """Policies: the declared ways are open, all others closed; see ``Target.isolate``."""

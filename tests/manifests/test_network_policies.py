@@ -15,12 +15,18 @@ from typing import Any
 import pytest
 from workshop import network
 from workshop.cluster import objects
+from workshop.cluster.isolation import built
+from workshop.network import Shape
 
 Object = dict[str, Any]
-FOLDER = objects.MANIFESTS / "network"
 OWN = "attendee-1"
-SHAPES = [(False, False), (False, True), (True, True)]
-NEVER = (22, 443, 8888, 53, 5432)
+SHAPES = [
+    Shape(),
+    Shape(routed=True),
+    Shape(guarded=True, routed=True),
+    Shape(guarded=True, routed=True, exposed=True),
+]
+NEVER = (22, 443, 6443, 8888, 53, 5432)
 """Ports that nobody is let in on, tried besides those that are declared."""
 
 
@@ -42,11 +48,6 @@ def pods() -> Iterator[Pod]:
         for labels in peer.namespaces:
             where = {"kubernetes.io/metadata.name": "elsewhere", **labels}
             yield Pod(peer.name, {}, "elsewhere", where)
-
-
-def built(*, guarded: bool, routed: bool) -> list[Object]:
-    found = objects.build(FOLDER / "overlays" / ("openshift" if guarded else "kubernetes"))
-    return found + (objects.build(FOLDER / "router") if routed else [])
 
 
 def selects(selector: Object, labels: Mapping[str, str]) -> bool:
@@ -96,8 +97,7 @@ def passes(policies: Iterable[Object], one: Pod, other: Pod, port: int, way: str
 def opened(policies: Iterable[Object]) -> set[tuple[str, str, int]]:
     """All ways that the policies leave open between peers."""
     policies = list(policies)
-    declared = network.ways(guarded=True, routed=True) + network.ways(guarded=False, routed=True)
-    ports = {way.port for way in declared} | set(NEVER)
+    ports = {way.port for shape in SHAPES for way in network.ways(shape)} | set(NEVER)
     found: dict[tuple[str, str, int], set[bool]] = {}
     for source, destination in itertools.product(pods(), repeat=2):
         for port in ports:
@@ -118,28 +118,25 @@ def opened(policies: Iterable[Object]) -> set[tuple[str, str, int]]:
 OUTSIDE = {peer.name for peer in network.PEERS if peer.namespaces}
 
 
-def declared(*, guarded: bool, routed: bool) -> set[tuple[str, str, int]]:
-    found = network.ways(guarded=guarded, routed=routed)
+def declared(shape: Shape) -> set[tuple[str, str, int]]:
+    found = network.ways(shape)
     return {(way.source, way.destination, way.port) for way in found}
 
 
-@pytest.mark.parametrize(("guarded", "routed"), SHAPES)
-def test_the_policies_say_what_is_declared(guarded: bool, routed: bool) -> None:
-    found = opened(built(guarded=guarded, routed=routed))
-    # The notebook may go anywhere by these two: to the API server, whose address has no label.
-    found -= {
-        ("notebook", name, port)
-        for _, name, port in set(found)
-        for port in (443, 6443)
-        if name in OUTSIDE
-    }
-    # So may the proxy before the model.
-    found -= {("model", name, port) for name in OUTSIDE for port in (443, 6443) if guarded}
-    assert found == declared(guarded=guarded, routed=routed)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_the_policies_say_what_is_declared(shape: Shape) -> None:
+    found = opened(built(shape))
+    # The notebook may go anywhere by these two: to the API server, whose address has no label. So
+    # may the proxy before the model.
+    who = ["notebook", *(["model"] if shape.guarded else [])]
+    anywhere = set(itertools.product(who, OUTSIDE, (443, 6443)))
+    ours = {(source, name, port) for source, name, port in anywhere if port in NEVER}
+    assert ours <= found
+    assert found - ours == declared(shape)
 
 
 def test_a_policy_that_opens_more_or_less_is_noticed() -> None:
-    policies = built(guarded=False, routed=False)
+    policies = built(Shape())
     wider, narrower = copy.deepcopy(policies), copy.deepcopy(policies)
     by_name = {policy["metadata"]["name"]: policy for policy in wider}
     by_name["workshop-embedder"]["spec"]["ingress"][0]["from"].append({"podSelector": {}})
@@ -159,14 +156,14 @@ def test_without_policies_everything_is_open() -> None:
 
 
 def test_behind_the_proxy_only_the_monitoring_reaches_the_model_itself() -> None:
-    found = opened(built(guarded=True, routed=True))
+    found = opened(built(Shape(guarded=True, routed=True)))
     assert [way for way in sorted(found) if way[1:] == ("model", 8080)] == [
         ("monitoring", "model", 8080)
     ]
 
 
 def test_what_is_fetched_is_fetched_from_the_internet_alone() -> None:
-    policies = built(guarded=False, routed=False)
+    policies = built(Shape())
     one = next(p for p in policies if p["metadata"]["name"] == "workshop-internet")
     (rule,) = one["spec"]["egress"]
     (block,) = (peer["ipBlock"] for peer in rule["to"])
@@ -176,7 +173,7 @@ def test_what_is_fetched_is_fetched_from_the_internet_alone() -> None:
 
 
 def test_every_pod_may_look_up_names_and_no_other_place_is_asked() -> None:
-    policies = built(guarded=False, routed=False)
+    policies = built(Shape())
     (one,) = (p for p in policies if p["metadata"]["name"] == "workshop-dns")
     assert one["spec"]["podSelector"] == {}
     (rule,) = one["spec"]["egress"]
