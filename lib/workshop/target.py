@@ -162,6 +162,7 @@ class Front:
         termination: Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
         serves_tls: Whether the part behind it speaks TLS itself.
         timeout: How long an answer may take, such as ``300s``; "" for the router's own 30 seconds.
+        ours: Whether the kit made it, and not an operator.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Front:
     termination: str
     serves_tls: bool
     timeout: str
+    ours: bool = True
 
 
 class Target(Protocol):

@@ -111,10 +111,8 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
     checks = Checks("doors")
     with routes_resolved():
         doors.check([front], checks)
-    # OpenShift AI's controller gives its Route no such header; the kit does not own it.
-    assert [one.name for one in checks if not one.ok] == [
-        "Route model tells browsers to ask for HTTPS alone"
-    ]
+    # OpenShift AI's controller gives its Route no HSTS header, and that is not the kit's to mend.
+    assert len(checks.raise_if_failed()) == 4
 
 
 def test_every_pod_has_the_user_that_the_namespace_gives(done: Run) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from workshop.cluster import objects
 from workshop.cluster.api import Api
 from workshop.cluster.reach import Reach, Way, admitted, served
 from workshop.cluster.recipes import ROUTE
@@ -34,6 +35,7 @@ def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
                 str(tls.get("termination", "")),
                 way.scheme == "https",
                 _timeout(route["metadata"].get("annotations") or {}),
+                ours=not objects.is_owned(route),
             )
         )
     for way in parts.values():
