@@ -106,19 +106,17 @@ class Isolation:
         )
 
     def _ends(self, parts: Mapping[str, Way]) -> list[End]:
-        """Every port on which a pod of a part says that it listens."""
+        """Every port on which a part is known to listen: it is Ready, and was asked there.
+
+        A port of its that is silent would look like one that is shut.
+        """
         ends = []
         for name, way in parts.items():
             pods = trouble.current(self._watching.all("v1", "Pod"), way.pods, "")
             for pod in [one for one in pods if trouble.is_ready(one)][:1]:
-                declared = {
-                    int(port["containerPort"])
-                    for container in pod["spec"]["containers"]
-                    for port in container.get("ports") or []
-                    if port.get("protocol", "TCP") == "TCP"
-                }
-                # What a Service leads to is listened on, whether the container says so or not.
-                ports = declared | {way.port}
+                ports = {way.port, *way.also.values()}
+                # Behind the proxy, what it leads to: another pod's connection would pass it by.
+                ports |= {network.PLAIN} if way.port == network.GUARDED else set()
                 ends += [End(name, str(pod["status"]["podIP"]), port) for port in sorted(ports)]
         return ends
 

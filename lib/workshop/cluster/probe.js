@@ -38,7 +38,8 @@ async function rounds() {
 
 process.on("SIGTERM", () => process.exit(0));
 net
-  .createServer((socket) => socket.end())
+  // Who only tries to connect hangs up at once.
+  .createServer((socket) => socket.on("error", () => {}).end())
   .on("error", (error) => console.log(JSON.stringify({ error: error.code })))
   .listen(listen, () => {
     console.log(JSON.stringify({ listening: listen }));

@@ -16,7 +16,7 @@ from workshop.cluster.probe_pods import Probe, pod_of
 from workshop.cluster.refusals import Refused, Unreachable
 from workshop.cluster.trouble import PROBE
 from workshop.cluster.watching import Watching
-from workshop.errors import PartFailed, PartTooSlow
+from workshop.errors import PartFailed, PartTooSlow, SettingsError
 from workshop.progress import Stages
 from workshop.wait import NotYet, wait_for
 
@@ -107,7 +107,7 @@ class Probing:
             return [], remark
         probes = []
         for peer in peers:
-            name = f"{self._api.namespace[:40]}-{PROBE_NAMESPACE[peer.name]}"
+            name = f"{self._api.namespace[:40]}-probe-{PROBE_NAMESPACE[peer.name]}"
             probes.append(Probe(peer.name, "workshop-from", {}, name))
             self._make_namespace(name, peer.namespaces[0])
         return probes, ""
@@ -123,6 +123,12 @@ class Probing:
                 return NotYet("the one before is not gone yet")
             if there is None:
                 self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+            elif own.items() - (there["metadata"].get("labels") or {}).items():
+                raise SettingsError(
+                    f"There is a namespace {name}, and it is not the kit's.",
+                    where=self._api.where,
+                    hint=f"rename it, or work in another namespace than {self._api.namespace}",
+                )
             # Pods are refused until it has its ServiceAccount.
             account = self._api.get("v1", "ServiceAccount", "default", name)
             return account or NotYet("its ServiceAccount is not there yet")
