@@ -195,6 +195,12 @@ class Matrix(list[Tried]):
         return f"<table><tr><th></th>{head}</tr>{body}</table>{said}"
 
 
+def is_ours(source: str, destination: str) -> bool:
+    """Whether a policy of the kit's could say anything: what two others do outside is not ours."""
+    outside = {peer.name for peer in PEERS if peer.namespaces}
+    return not {source, destination} <= outside
+
+
 def declared(shape: Shape) -> Matrix:
     """The whole matrix as it is declared: what would be seen if all of it were so."""
     found = ways(shape)
@@ -208,6 +214,7 @@ def declared(shape: Shape) -> Matrix:
             Tried(peer.name, *end, yes := (peer.name, *end) in allowed, "open" if yes else "-")
             for peer in PEERS
             for end in ends
+            if is_ours(peer.name, end[0])
         ]
     )
 

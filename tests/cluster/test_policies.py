@@ -63,8 +63,6 @@ def disagreements(
     ways, expected = [], []
     for one in declared:
         source, destination = peers[one.source], peers[one.destination]
-        if source.namespaces and destination.namespaces:
-            continue  # what two others do outside is not the kit's
         for pair in itertools.product(ends(source), ends(destination)):
             ways.append((*pair, one.port))
             expected.append(one)
@@ -249,11 +247,7 @@ def test_policies_close_the_namespace_both_ways_and_open_what_they_name(
     finally:
         patient.undo()
     opened = {way for way, word in tried.items() if word == "open" and way[1] != "DNS"}
-    # Two others outside are not ours to close; a way wants both of its ends.
-    assert opened == {
-        ("embedder", "mongodb"),
-        *((peer.name, "another namespace") for peer in network.PEERS if peer.namespaces),
-    }
+    assert opened == {("embedder", "mongodb")}, "a way wants both of its ends"
     assert {word for way, word in tried.items() if way[1] == "DNS"} == {"open"}
     assert left(node) == ""
 

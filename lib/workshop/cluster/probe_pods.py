@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Probe:
 
     who: str
     name: str
-    labels: Mapping[str, str]
+    labels: Mapping[str, str] = field(compare=False)
     namespace: str = ""
 
 

@@ -70,8 +70,8 @@ class Probing:
         """
         cleaning = Cleaning(self._api)
         cleaning.probes(stage)
-        outside, remark = self._outside(stage)
         try:
+            outside, remark = self._outside(stage)
             played = [
                 Probe(who, f"workshop-end-{who}", labels[who]) for who in ("notebook", "stranger")
             ]
@@ -223,13 +223,15 @@ class Probing:
                 probe.who, end.name, end.port, (probe.who, end.name, end.port) in allowed, word
             )
             for end, word in zip(ends, said, strict=False)
+            if network.is_ours(probe.who, end.name)
         ]
         return [*found, network.Tried(probe.who, "DNS", 0, True, said[-1])]
 
     def _lines(self, probe: Probe, count: int) -> list[str]:
         try:
             read = self._api.logs(probe.name, "probe", lines=count, namespace=probe.namespace)
-            return [line for line in read if line.startswith(("[", "{"))]
+            # A line that is only half written is not read yet.
+            return [line for line in read if line.endswith(("]", "}"))]
         except (Refused, Unreachable):
             # Its container does not run yet, or the node is slow to say.
             return []
