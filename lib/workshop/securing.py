@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workshop import doors, mcp_server, model, mongodb, network
+from workshop import choices, doors, llama_stack, mcp_server, model, mongodb, network
 from workshop.checks import Check, Checks
 from workshop.errors import StepMissing
 from workshop.progress import stages
 from workshop.rotation import REFUSED, Rotation
-from workshop.target import Target
+from workshop.target import Endpoint, Target
 
 _REFUSALS: dict[str, Callable[[Target], str]] = {
     model.PART: lambda target: model.refusal(target.find(model.PART), model.model_name(target)),
@@ -29,8 +29,9 @@ def secure_network(target: Target) -> list[str]:
     Raises:
         StepMissing: No part was deployed.
     """
+    uri = choices.of(target, llama_stack.PART).get("milvus_uri")
     with stages("Network") as stage:
-        return target.isolate(stage=stage)
+        return target.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
 
 
 def try_network(target: Target) -> network.Matrix:

@@ -272,10 +272,11 @@ class Target(Protocol):
     def declared(self) -> Matrix:
         """Who may talk to whom here, as it is declared."""
 
-    def isolate(self, *, stage: Stages) -> list[str]:
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Let parts talk to each other as ``network.ways`` declares, and refuse all else.
 
-        Gives the names of what was applied; none where the place itself is the border.
+        Llama Stack may go to ``yours`` too: endpoints of the user's own, besides those that were
+        adopted. Gives the names of what was applied; none where the place itself is the border.
 
         Raises:
             StepMissing: No part was deployed.

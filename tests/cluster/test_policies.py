@@ -221,7 +221,7 @@ def test_without_policies_every_way_is_open_and_the_table_says_that_this_is_not_
 def test_policies_close_the_namespace_both_ways_and_open_what_they_name(
     target: ClusterTarget, node: Node
 ) -> None:
-    names = target.isolate(stage=Stages("isolate"))
+    names = target.isolate({}, stage=Stages("isolate"))
     assert "workshop-default-deny" in names
     assert "workshop-router" not in names, "nothing has a Route here"
     # The small server listens on another port than a database, so one policy more opens it.

@@ -263,11 +263,11 @@ class ClusterTarget:
         """Who may talk to whom, on a cluster like this one."""
         return self._isolation.declared(self._ways())
 
-    def isolate(self, *, stage: Stages) -> list[str]:
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Policies: the declared ways are open, all others closed; see ``Target.isolate``."""
         facts = self._facts()
-        yours = {n: g for n in PROCESSES if (g := self._given.find(facts, n)) is not None}
-        return self._isolation.apply(self._ways(), yours, stage)
+        given = {n: g for n in PROCESSES if (g := self._given.find(facts, n)) is not None}
+        return self._isolation.apply(self._ways(), {**yours, **given}, stage)
 
     def tried(self, *, stage: Stages) -> Matrix:
         """Every way, tried from pods; see ``Target.tried``."""

@@ -190,7 +190,7 @@ class LocalTarget:
         """This machine may, another may not."""
         return isolation.declared(self._running())
 
-    def isolate(self, *, stage: Stages) -> list[str]:
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Nothing: parts listen on loopback alone, and no other machine reaches that."""
         stage("loopback is the border here: there is nothing to apply")
         return []
