@@ -15,24 +15,23 @@ from workshop.cluster import (
     recipes,
     room_offer,
     tokens,
-    trouble,
 )
-from workshop.cluster.api import MANAGER, Api
+from workshop.cluster.api import Api
 from workshop.cluster.cleaning import Cleaning
 from workshop.cluster.given import Given
 from workshop.cluster.isolation import Isolation
+from workshop.cluster.known import Known, fact
 from workshop.cluster.machines import GpuMachines
 from workshop.cluster.memory import Memory, read
 from workshop.cluster.reach import Reach, Way
 from workshop.cluster.rollout import Rollout, guarded
-from workshop.cluster.transport import Object
 from workshop.cluster.watching import Watching
-from workshop.errors import SettingsError, StepMissing
+from workshop.errors import StepMissing
 from workshop.masked import Secret, mask
 from workshop.network import Matrix
 from workshop.progress import Stages, stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of
+from workshop.steps import PROCESSES, notebook_of, part_named
 from workshop.table import Table
 from workshop.target import (
     Accelerator,
@@ -45,6 +44,9 @@ from workshop.target import (
     PartStatus,
 )
 from workshop.wait import wait_for
+
+STATUS = "workshop status --target cluster"
+"""The command that lists the parts."""
 
 
 class ClusterTarget:
@@ -69,6 +71,7 @@ class ClusterTarget:
         self._recipes = recipes
         self.memory = Memory(api)
         self._watching = Watching(api)
+        self._known = Known(api, self._watching, self.memory)
         self._reach = Reach(api, self.memory)
         self._machines = GpuMachines(api, self._watching)
         self._given = Given(self.memory, self._reach)
@@ -110,7 +113,7 @@ class ClusterTarget:
         """Make the part run with these settings; see ``Target.ensure``."""
         namespaces.ensure(self.api, stage)
         plan = recipes.plan(part, self.api, self._recipes)
-        was_up = read(self._facts(), _fact(part.name)) is not None
+        was_up = read(self._known.facts(), fact(part.name)) is not None
         action = applying.apply(self.api, part.name, plan, stage, was_up=was_up)
         rollout = Rollout(self.api, self._watching, part.name, plan)
         way = Way.of(plan, part)
@@ -128,9 +131,9 @@ class ClusterTarget:
             log=rollout.log,
             hint=f"workshop logs {part.name} --target cluster; kubectl get events",
         )
-        if self._given.url(self._facts(), part.name) is not None:
+        if self._given.url(self._known.facts(), part.name) is not None:
             self._given.forget(part.name)
-        self.memory.remember(_fact(part.name), way.text())
+        self.memory.remember(fact(part.name), way.text())
         endpoint = self._reach.endpoint(way, rollout.pods)
         stage(f"ready at {endpoint.peer_url} ({action})")
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
@@ -156,11 +159,11 @@ class ClusterTarget:
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        facts = self._facts()
+        facts = self._known.facts()
         given = self._given.find(facts, name)
         if given is not None:
             return given
-        kept = read(facts, _fact(name))
+        kept = read(facts, fact(name))
         if kept is None:
             raise StepMissing(
                 f"{name} was not deployed yet.",
@@ -168,12 +171,12 @@ class ClusterTarget:
                 hint=f"run {notebook_of(name)} first",
             )
         way = Way.read(kept)
-        ready = functools.partial(self._ready_pods, way)
+        ready = functools.partial(self._known.ready_pods, way)
         if not ready():
             raise StepMissing(
                 f"{name} does not run any more.",
                 where=self.api.where,
-                state=self._describe(way),
+                state=self._known.describe(way),
                 hint=f"run {notebook_of(name)} again: it starts what has ended",
             )
         return self._reach.endpoint(way, ready)
@@ -189,7 +192,7 @@ class ClusterTarget:
 
     def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
         """A new credential in the old one's place; see ``Target.renew``."""
-        way = self._ways().get(part)
+        way = self._known.ways().get(part)
         if way is None or way.token is None:
             return self.memory.renew(credential, make)
         return tokens.renew(self.api, self.memory, self._reach, part, way.token, credential)
@@ -211,21 +214,21 @@ class ClusterTarget:
         rows: Table[PartStatus] = Table()
         if not namespaces.is_visible(self.api):
             return rows
-        facts = self._facts()
+        facts = self._known.facts()
         for name in PROCESSES:
-            given, kept = self._given.url(facts, name), read(facts, _fact(name))
+            given, kept = self._given.url(facts, name), read(facts, fact(name))
             if given is not None:
                 rows.append(PartStatus(name, "yours", given, "an endpoint of your own"))
             elif kept is not None:
                 way = Way.read(kept)
-                state = "running" if self._ready_pods(way) else "not ready"
+                state = "running" if self._known.ready_pods(way) else "not ready"
                 url = f"{way.scheme}://{way.service}.{self.api.namespace}.svc:{way.port}"
-                rows.append(PartStatus(name, state, url, self._describe(way)))
+                rows.append(PartStatus(name, state, url, self._known.describe(way)))
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """The log of a part's newest pod, without secrets."""
-        kept = read(self._facts(), _fact(self._known(name)))
+        kept = read(self._known.facts(), fact(part_named(name, STATUS)))
         way = Way.read(kept) if kept else None
         pod, container = logs.newest(self.api, self._watching, name, way)
         hidden = self.secrets()
@@ -234,10 +237,10 @@ class ClusterTarget:
 
     def stop(self, name: str | None = None) -> list[str]:
         """Remove one part's objects, or those of all; volumes and credentials stay."""
-        names = [self._known(name)] if name else list(reversed(PROCESSES))
+        names = [part_named(name, STATUS)] if name else list(reversed(PROCESSES))
         stopped = []
         for part in names:
-            self.memory.remember(_fact(part), None)
+            self.memory.remember(fact(part), None)
             if Cleaning(self.api).remove(part):
                 stopped.append(part)
         return stopped
@@ -261,50 +264,18 @@ class ClusterTarget:
 
     def declared(self) -> Matrix:
         """Who may talk to whom, on a cluster like this one."""
-        return self._isolation.declared(self._ways())
+        return self._isolation.declared(self._known.ways())
 
     def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Policies: the declared ways are open, all others closed; see ``Target.isolate``."""
-        facts = self._facts()
+        facts = self._known.facts()
         given = {n: g for n in PROCESSES if (g := self._given.find(facts, n)) is not None}
-        return self._isolation.apply(self._ways(), {**yours, **given}, stage)
+        return self._isolation.apply(self._known.ways(), {**yours, **given}, stage)
 
     def tried(self, *, stage: Stages) -> Matrix:
         """Every way, tried from pods; see ``Target.tried``."""
-        return self._isolation.tried(self._ways(), stage)
+        return self._isolation.tried(self._known.ways(), stage)
 
     def fronts(self) -> list[Front]:
         """The Routes and Ingresses of the parts; see ``Target.fronts``."""
-        return fronts.found(self.api, self._reach, self._ways())
-
-    def _ways(self) -> dict[str, Way]:
-        facts = self._facts()
-        return {n: Way.read(kept) for n in PROCESSES if (kept := read(facts, _fact(n)))}
-
-    def _facts(self) -> Object | None:
-        kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
-        return self.memory.newer(kept[0] if kept else None)
-
-    def _ready_pods(self, way: Way) -> list[Object]:
-        return self._rollout(way).pods()
-
-    def _describe(self, way: Way) -> str:
-        pods = trouble.current(self._watching.all("v1", "Pod"), way.pods, "")
-        return trouble.describe(trouble.Seen(pods, (), (), self._watching.all("v1", "Event")))
-
-    def _rollout(self, way: Way) -> Rollout:
-        plan = recipes.Plan([], "", way.deployment, way.pods, way.service, way.port)
-        return Rollout(self.api, self._watching, way.service, plan)
-
-    def _known(self, name: str) -> str:
-        if name in PROCESSES:
-            return name
-        raise SettingsError(
-            f"There is no part {name!r}.",
-            state="parts: " + ", ".join(PROCESSES),
-            hint="workshop status --target cluster",
-        )
-
-
-def _fact(name: str) -> str:
-    return f"part {name}"
+        return fronts.found(self.api, self._reach, self._known.ways())

@@ -15,7 +15,7 @@ from workshop.masked import Secret
 from workshop.network import Matrix
 from workshop.progress import Stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of
+from workshop.steps import PROCESSES, notebook_of, part_named
 from workshop.table import Table
 from workshop.target import (
     Accelerator,
@@ -30,6 +30,8 @@ from workshop.target import (
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
+STATUS = "workshop status"
+"""The command that lists the parts."""
 
 
 class LocalTarget:
@@ -224,12 +226,12 @@ class LocalTarget:
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """A part's log, without secrets."""
-        process = self._process(self._known(name))
+        process = self._process(part_named(name, STATUS))
         yield from process.follow(lines=lines) if follow else process.log_tail(lines)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Stop one part, or all of them, those first that depend on others."""
-        names = [self._known(name)] if name else list(reversed(PROCESSES))
+        names = [part_named(name, STATUS)] if name else list(reversed(PROCESSES))
         stopped = []
         for part in names:
             process = self._process(part)
@@ -268,15 +270,6 @@ class LocalTarget:
 
     def _process(self, name: str) -> Process:
         return Process(self.state.folder(name), name, secrets=self.state.secrets)
-
-    def _known(self, name: str) -> str:
-        if name in PROCESSES:
-            return name
-        raise SettingsError(
-            f"There is no part {name!r}.",
-            state="parts: " + ", ".join(PROCESSES),
-            hint="workshop status",
-        )
 
     def _running(self) -> dict[str, Record]:
         found = {}
