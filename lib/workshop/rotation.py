@@ -88,6 +88,9 @@ def rotate_credentials(
         _known(name)
     asked = questions.DATABASE_QUESTIONS if use_mongodb else questions.RUNBOOK_QUESTIONS
     question = asked[0].text
+    if not names:
+        nothing = NotAsked(question, "nothing was rotated")
+        return Rotation(Table(), nothing, nothing)
     before = create_agent(target, use_mongodb=use_mongodb).ask(question)
     rows: Table[Rotated] = Table()
     for name in names:

@@ -23,6 +23,10 @@ from testcluster.place import Place
 IMAGES = {"llama-stack": names.LLAMA_STACK_IMAGE, "ogx": names.OGX_IMAGE}
 
 
+ROTATED = {"llama-stack": "model", "ogx": ""}
+"""What notebook 08 makes anew. The rest is the same everywhere; the plain sequence does all of it."""
+
+
 @contextmanager
 def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) -> Iterator[Run]:
     """Run the notebooks 00 to 07, with the real software under Red Hat's names for it."""
@@ -38,7 +42,7 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         statuses = {step["notebook"]: step["status"] for step in run.report["steps"]}
         assert set(statuses.values()) == {"passed"}
         machines.lend_gpu(node.kubeconfig, {})
-        run.start("--from", "02")
+        run.start("--from", "02", "-p", f"ROTATE={ROTATED[server]}")
         yield run
 
 
