@@ -24,7 +24,7 @@ IMAGES = {"llama-stack": names.LLAMA_STACK_IMAGE, "ogx": names.OGX_IMAGE}
 
 
 ROTATED = {"llama-stack": "model", "ogx": ""}
-"""What notebook 08 makes anew. The rest is the same everywhere; the plain sequence does all of it."""
+"""What notebook 08 makes anew: that which differs here. The plain sequence does the rest."""
 
 
 @contextmanager
