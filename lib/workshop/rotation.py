@@ -146,12 +146,12 @@ def _mongodb(target: Target, timeout: float, stage: Stages) -> tuple[str, str]:
     old, old_reader = _renewed(target, mongodb.PART, stage)
     new = target.secret(mongodb.CREDENTIAL, _new)
     # Before it starts again: a database keeps passwords with its data, whatever it is started
-    # with. One that was interrupted after that may not run: then its data has the new one.
+    # with. One that does not run is told when it does.
     with suppress(StepMissing):
         mongodb.change_password(target.find(mongodb.PART), old, new)
         stage("the database has its new password")
     kept = choices.of(target, mongodb.PART)
-    endpoint = mongodb.deploy_mongodb(target, timeout=timeout, **kept).endpoint
+    endpoint = mongodb.deploy_mongodb(target, timeout=timeout, before=old, **kept).endpoint
     mcp_server.deploy_mcp_server(target, timeout=timeout)
     strangers = [
         replace(endpoint, password=old),
@@ -199,7 +199,8 @@ def _refused(ask: Callable[[], object], stage: Stages) -> str:
             ask()
         except EndpointError as error:
             if error.kind == "unauthorized":
-                return f"{REFUSED}: {error.state.partition(':')[0] or error.what}"
+                said = error.state.partition(", full error")[0].partition(":")[0]
+                return f"{REFUSED}: {said or error.what}"
             return NotYet(error.state or error.what)
         return NotYet("it is still taken")
 

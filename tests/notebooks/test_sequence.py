@@ -286,7 +286,7 @@ def test_the_notebook_tried_every_port_and_each_old_credential(chain: Chain) -> 
         assert seen[f"{part} refuses its old credential"].startswith("refused: ")
 
 
-@pytest.mark.parametrize("reached", ["new credential made", "database told"])
+@pytest.mark.parametrize("reached", ["new credential made", "database told", "database ended"])
 def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
     chain: Chain, reached: str
 ) -> None:
@@ -297,6 +297,9 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
     assert old == before.password
     if reached == "database told":
         mongodb.change_password(before, old, new)
+    if reached == "database ended":
+        target.remember("rotating mongodb", "begun")
+        kill(chain, "mongodb")
     done = workshop.rotate_credential(target, "mongodb")
     assert done.old.startswith("refused: ")
     assert (done.callers, done.skipped) == ("mcp-server", "")
