@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workshop.cleaning import clean_up as clean_up
     from workshop.cleaning import verify_clean_up as verify_clean_up
     from workshop.connecting import connect as connect
+    from workshop.doors import front_doors as front_doors
     from workshop.environment import check_environment as check_environment
     from workshop.gpu_nodes import add_gpu_nodes as add_gpu_nodes
     from workshop.gpu_nodes import verify_gpu_nodes as verify_gpu_nodes
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
     from workshop.monitoring import query as query
     from workshop.registration import register_mcp_server as register_mcp_server
     from workshop.registration import verify_registration as verify_registration
+    from workshop.rotation import rotate_credential as rotate_credential
+    from workshop.rotation import rotate_credentials as rotate_credentials
+    from workshop.securing import declared_network as declared_network
+    from workshop.securing import secure_network as secure_network
+    from workshop.securing import try_network as try_network
+    from workshop.securing import verify_network as verify_network
     from workshop.watching import verify_watching as verify_watching
 
 _HOME = {
@@ -46,18 +53,24 @@ _HOME = {
     "clean_up": "cleaning",
     "connect": "connecting",
     "create_agent": "agent",
+    "declared_network": "securing",
     "deploy_llama_stack": "llama_stack",
     "deploy_mcp_server": "mcp_server",
     "deploy_mongodb": "mongodb",
     "deploy_prometheus": "monitoring",
     "follow_question": "loglines",
+    "front_doors": "doors",
     "load_sample_data": "mongodb",
     "newest_lines": "loglines",
     "pages": "monitoring",
     "query": "monitoring",
     "question_box": "box",
     "register_mcp_server": "registration",
+    "rotate_credential": "rotation",
+    "rotate_credentials": "rotation",
+    "secure_network": "securing",
     "serve_model": "model",
+    "try_network": "securing",
     "verify_answers": "agent",
     "verify_clean_up": "cleaning",
     "verify_gpu_nodes": "gpu_nodes",
@@ -65,6 +78,7 @@ _HOME = {
     "verify_mcp_server": "mcp_server",
     "verify_model": "model",
     "verify_mongodb": "mongodb",
+    "verify_network": "securing",
     "verify_registration": "registration",
     "verify_watching": "watching",
     "watch_questions": "load",

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.errors import EndpointError
@@ -30,6 +30,7 @@ class Reply:
     seconds: float
     url: str = ""
     secrets: tuple[Secret, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def json(self) -> Any:
@@ -115,7 +116,8 @@ def call(
         raise unreachable(url, error, timeout) from error
     # Some servers quote in their refusal the token that they refuse.
     secrets = (endpoint.token,) if endpoint.token else ()
-    reply = Reply(answer.status_code, answer.text, time.monotonic() - began, url, secrets)
+    seconds, got = time.monotonic() - began, dict(answer.headers)
+    reply = Reply(answer.status_code, answer.text, seconds, url, secrets, got)
     if answer.has_redirect_location and expect is None:
         raise EndpointError(
             "The server sends this request elsewhere.",

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 from pathlib import Path
 
-from workshop import clients, collector, http, model, pins, runbooks
+from workshop import choices, clients, collector, http, model, pins, runbooks
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import Stages, stages
@@ -128,6 +128,7 @@ def deploy_llama_stack(
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)
+        choices.keep(target, PART, server=server, vector_store=vector_store, milvus_uri=milvus_uri)
         runbooks.load(
             deployed.endpoint,
             target,

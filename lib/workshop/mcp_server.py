@@ -93,13 +93,13 @@ def verify_mcp_server(target: Target) -> Checks:
     checks.that(
         "refuses without the shared secret",
         "401 or 403",
-        lambda: _refusal(endpoint, None),
+        lambda: refusal(endpoint, None),
         lambda seen: seen.startswith("unauthorized"),
     )
     checks.that(
         "refuses a wrong secret",
         "401 or 403",
-        lambda: _refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
+        lambda: refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
         lambda seen: seen.startswith("unauthorized"),
     )
     checks.equal("is healthy on its monitoring port", "ok", lambda: health(endpoint)["status"])
@@ -160,7 +160,8 @@ def json_in(text: str) -> Any:
     raise ValueError("no JSON in the tool's result")
 
 
-def _refusal(endpoint: Endpoint, token: Secret | None) -> str:
+def refusal(endpoint: Endpoint, token: Secret | None) -> str:
+    """What it says to who has this token, or none."""
     stranger = Endpoint(endpoint.url, token=token, also=endpoint.also)
     try:
         mcp_client.initialize(stranger, PATH)

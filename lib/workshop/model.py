@@ -6,7 +6,7 @@ import secrets
 from typing import Any
 from urllib.parse import urlsplit
 
-from workshop import http
+from workshop import choices, http
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import stages
@@ -74,6 +74,7 @@ def serve_model(
             target.remember("model name", chosen)
             return deployed
         part = part_of(target, model)
+        choices.keep(target, PART, model=model)
         deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
         target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
         return deployed
@@ -122,7 +123,7 @@ def verify_model(target: Target) -> Checks:
         checks.that(
             "refuses without the token",
             "401 or 403",
-            lambda: _refusal(endpoint, name),
+            lambda: refusal(endpoint, name),
             lambda seen: seen.startswith("unauthorized"),
             hint="anybody can use this model: protect it with the token, or unset MODEL_TOKEN if "
             "it is meant to be open, and run 02_serve_model again",
@@ -258,7 +259,8 @@ def _text(message: dict[str, Any]) -> str:
     return " ".join(str(message.get("content") or "").split())
 
 
-def _refusal(endpoint: Endpoint, name: str) -> str:
+def refusal(endpoint: Endpoint, name: str) -> str:
+    """What it says to who has no token."""
     body = {"model": name, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
     try:
         reply = http.call(endpoint, COMPLETIONS, json=body, authorize=False, timeout=60)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workshop import choices
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.masked import Secret
+from workshop.mongodb_login import DATABASE as DATABASE
+from workshop.mongodb_login import change_password as change_password
+from workshop.mongodb_login import connected as connected
+from workshop.mongodb_login import make_first_user
 from workshop.progress import stages
 from workshop.settings import DATA
 from workshop.table import Table
@@ -24,7 +28,6 @@ PORT = 27017
 USER, READER, MONITOR = "workshop", "workshop-reader", "workshop-monitor"
 CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
 MONITOR_CREDENTIAL = "mongodb monitor password"
-DATABASE = "mcp_demo"
 STORAGE = "20Gi"
 """Of the database's volume on a cluster."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
@@ -48,6 +51,7 @@ def deploy_mongodb(
     storage_size: str = STORAGE,
     storage_class: str = "",
     timeout: float = 120.0,
+    before: Secret | None = None,
 ) -> Deployed:
     """Run the database, with a user and a generated password.
 
@@ -56,14 +60,17 @@ def deploy_mongodb(
         storage_size: On a cluster, of its volume.
         storage_class: On a cluster, of its volume; "" takes the default class.
         timeout: Seconds until it must answer.
+        before: The password that its data may still have, while it is made anew.
 
     Raises:
         PartFailed: It ended while it started.
         PartTooSlow: It was not ready in time.
     """
+    ready = functools.partial(_ready, before=before)
     with stages("MongoDB") as stage:
         part = part_of(target, storage_size, storage_class)
-        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
 def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
@@ -167,7 +174,7 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
     checks.that(
         "refuses without a password",
         "refused",
-        lambda: _refusal(endpoint),
+        lambda: refusal(endpoint),
         lambda seen: seen.startswith("refused"),
     )
     return checks.raise_if_failed()
@@ -190,90 +197,25 @@ def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
         ) from error
 
 
-@contextmanager
-def connected(endpoint: Endpoint, *, authorize: bool = True) -> Iterator[Any]:
-    """The kit's database, as pymongo reads it.
-
-    Raises:
-        EndpointError: The database does not answer, or refuses.
-    """
-    from pymongo import MongoClient
-    from pymongo.errors import PyMongoError
-
-    login: dict[str, Any] = {}
-    if authorize and endpoint.password:
-        login = {
-            "username": endpoint.user,
-            "password": endpoint.password.reveal(),
-            "authSource": "admin",
-        }
-    client: Any = MongoClient(
-        endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000, **login
-    )
-    try:
-        yield client[DATABASE]
-    except PyMongoError as error:
-        raise _explained(endpoint, error) from error
-    finally:
-        client.close()
-
-
-def _ready(endpoint: Endpoint) -> object:
+def _ready(endpoint: Endpoint, before: Secret | None = None) -> object:
     """Authenticated, because a server that only answers a ping may still be setting up its user."""
     try:
         with connected(endpoint) as database:
             database.list_collection_names()
     except EndpointError as error:
-        if error.kind == "unauthorized" and _make_first_user(endpoint):
+        if error.kind == "unauthorized" and make_first_user(endpoint):
             return NotYet("making the first user")
+        if error.kind == "unauthorized" and before and endpoint.password:
+            change_password(endpoint, before, endpoint.password)
+            return NotYet("its password is changed")
         if error.kind == "unauthorized":
             raise
         return NotYet(error.state)
     return True
 
 
-def _make_first_user(endpoint: Endpoint) -> bool:
-    """Use mongod's localhost exception: on a database without users, one may be made."""
-    from pymongo import MongoClient
-    from pymongo.errors import PyMongoError
-
-    if endpoint.password is None:
-        return False
-    client: Any = MongoClient(endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000)
-    try:
-        client.admin.command(
-            "createUser", endpoint.user, pwd=endpoint.password.reveal(), roles=["root"]
-        )
-    except PyMongoError:
-        return False
-    finally:
-        client.close()
-    return True
-
-
-def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
-    from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
-
-    # pymongo goes on with its settings and what it knows of every server.
-    text = " ".join(str(error).split()).partition(" (configured timeouts")[0][:300]
-    if isinstance(error, OperationFailure) and error.code in (13, 18):
-        return EndpointError(
-            "The database refused the user or password.",
-            where=endpoint.url,
-            state=text,
-            hint="its data was made with another password: workshop stop mongodb, move its data "
-            "folder away, and run 04_deploy_mongodb again",
-        ).of_kind("unauthorized")
-    away = isinstance(error, ServerSelectionTimeoutError)
-    return EndpointError(
-        "The database does not answer." if away else "The database failed.",
-        where=endpoint.url,
-        state=text,
-        hint="run 04_deploy_mongodb again: it starts what has ended",
-    ).of_kind("refused" if away else "server error")
-
-
-def _refusal(endpoint: Endpoint) -> str:
+def refusal(endpoint: Endpoint) -> str:
+    """What it says to who has no password."""
     try:
         with connected(endpoint, authorize=False) as database:
             return f"let in: {database.list_collection_names()}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from workshop.errors import SettingsError
+
 NOTEBOOK_OF = {
     "model": "02_serve_model",
     "embedder": "03_deploy_llama_stack",
@@ -18,6 +20,18 @@ PROCESSES = tuple(name for name in NOTEBOOK_OF if name != "agent's tools")
 
 WATCHERS = ("collector", "prometheus")
 """The parts that only watch the others: an agent answers without them."""
+
+
+def part_named(name: str, hint: str) -> str:
+    """The name, if it is a part's.
+
+    Raises:
+        SettingsError: It is none; names those that there are.
+    """
+    if name in PROCESSES:
+        return name
+    state = "parts: " + ", ".join(PROCESSES)
+    raise SettingsError(f"There is no part {name!r}.", state=state, hint=hint)
 
 
 def notebook_of(part: str) -> str:

@@ -9,7 +9,10 @@ from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from workshop.checks import Check
+from workshop.hardware import Accelerator as Accelerator
+from workshop.hardware import Machines as Machines
 from workshop.masked import Secret
+from workshop.network import Matrix
 from workshop.progress import Stages
 
 
@@ -112,43 +115,24 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Machines:
-    """Machines to be added to the place where parts run.
+class Front:
+    """A way in from outside, as it is configured.
 
     Args:
-        machine_type: The cloud's name of it, such as ``g6.4xlarge``.
-        zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
-        replicas: How many.
-        labels: What the nodes shall be found by.
-        taint: The key that a pod must tolerate to run there; "" for none.
+        name: The object's kind and name, such as ``Route llama-stack``.
+        endpoint: Its URL, and the CA of its certificate.
+        termination: Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
+        serves_tls: Whether the part behind it speaks TLS itself.
+        timeout: How long an answer may take, such as ``300s``; "" for the router's own 30 seconds.
+        ours: Whether the kit made it, and not an operator.
     """
 
-    machine_type: str
-    zone: str = ""
-    replicas: int = 1
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taint: str = ""
-
-
-@dataclass(frozen=True)
-class Accelerator:
-    """A node that offers GPUs.
-
-    Args:
-        node: Its name.
-        ready: Whether it takes pods.
-        count: How many GPUs it offers to pods, 1 or more.
-        product: The GPU's name, or "" where the node does not say.
-        labels: The node's labels.
-        taints: The node's taints as ``key:effect``.
-    """
-
-    node: str
-    ready: bool
-    count: int
-    product: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[str, ...] = ()
+    name: str
+    endpoint: Endpoint
+    termination: str
+    serves_tls: bool
+    timeout: str
+    ours: bool = True
 
 
 class Target(Protocol):
@@ -224,11 +208,47 @@ class Target(Protocol):
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once and kept where only this user can read it."""
 
+    def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
+        """Put a new credential in the place of one, and give the old one.
+
+        Both are kept until ``retire``; until then, asked again, it makes no other.
+
+        Args:
+            part: Whose it is: where the place itself makes a part's token, it makes another.
+            credential: Its name, as in ``secret``.
+            make: Makes the new one, where the kit makes it.
+
+        Raises:
+            StepMissing: There is none yet.
+        """
+
+    def retire(self, credential: str) -> None:
+        """Forget the old one: the rotation is over."""
+
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact for later notebooks, such as a vector store's id; None forgets it."""
 
     def recall(self, name: str) -> str | None:
         """A fact that an earlier notebook kept, or None."""
+
+    def declared(self) -> Matrix:
+        """Who may talk to whom here, as it is declared."""
+
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Let parts talk to each other as ``network.ways`` declares, and refuse all else.
+
+        Llama Stack may go to ``yours`` too: endpoints of the user's own, besides those that were
+        adopted. Gives the names of what was applied; none where the place itself is the border.
+
+        Raises:
+            StepMissing: No part was deployed.
+        """
+
+    def tried(self, *, stage: Stages) -> Matrix:
+        """Every way between those who are here, tried for real; whatever that took is removed."""
+
+    def fronts(self) -> list[Front]:
+        """The ways in from outside; none where there are none."""
 
     def status(self) -> list[PartStatus]:
         """What runs here, in the order of the sequence."""

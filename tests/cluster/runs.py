@@ -24,8 +24,9 @@ from workshop.errors import WorkshopError
 from workshop.wait import NotYet, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-7]_*.ipynb"))
-WATCH = "09_watch_the_system"
+STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
+SECURED = STEPS[:9]
+"""Those to notebook 08: what OpenShift's sequences run."""
 ASKED = questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS
 
 
@@ -130,6 +131,7 @@ class Run:
         gone = self.command("run", "--only", "99", "-p", "DELETE_DATA=True")
         assert gone.returncode == 0, gone.stdout
         kinds = "all,configmaps,secrets,persistentvolumeclaims,serviceaccounts,roles,rolebindings"
+        kinds += ",networkpolicies.networking.k8s.io"
         ours = ("-l", "app.kubernetes.io/managed-by=agent-workshop-kit", "-o", "name")
         left = kubectl(self.node.kubeconfig, "-n", self.namespace, "get", kinds, *ours).stdout
         assert left == ""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 import workshop
-from runs import STEPS, WATCH, Run, checked, run_all
+from network_runs import assert_three_agree
+from runs import Run, checked, run_all
 from testcluster import software
 from testcluster.node import Node
 from testcluster.place import Place
@@ -27,7 +28,7 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
 
 
 def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
-    statuses = checked(done, [*STEPS, WATCH])
+    statuses = checked(done)
     assert statuses.pop("01_add_gpu_nodes") == "skipped"
     assert set(statuses.values()) == {"passed"}
 
@@ -54,6 +55,11 @@ def test_the_pods_are_restricted_and_never_restarted(done: Run) -> None:
 
 def test_no_credential_is_shown_anywhere(done: Run) -> None:
     done.assert_no_credential_is_shown()
+
+
+def test_declared_tried_and_analysed_agree_on_every_way(done: Run, analyst: Path) -> None:
+    pairs = assert_three_agree(done, analyst)
+    assert ("notebook", "mongodb") in {(p.source, p.destination) for p in pairs if p.allowed}
 
 
 def test_parts_were_begun_side_by_side(done: Run) -> None:

@@ -61,6 +61,24 @@ def test_changed_settings_are_applied_and_awaited(target: ClusterTarget, node: N
     assert not set(before) & set(pods(node))
 
 
+def test_a_credential_is_made_anew_once_and_the_old_one_kept_until_it_is_retired(
+    target: ClusterTarget, node: Node
+) -> None:
+    target.secret("mongodb password", lambda: "first")
+    old = target.renew(small.NAME, "mongodb password", lambda: "second")
+    assert old == Secret("first")
+    env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "target"}
+    other = ClusterTarget(target.settings, connect(env))
+    # As after an interruption: what was begun goes on, and no third is made.
+    assert other.renew(small.NAME, "mongodb password", lambda: pytest.fail("twice")) == old
+    assert other.secret("mongodb password", lambda: "never") == Secret("second")
+    assert {Secret("first"), Secret("second")} <= set(other.secrets())
+    target.retire("mongodb password")
+    assert Secret("first") not in other.secrets()
+    with pytest.raises(StepMissing, match="There is no other token yet"):
+        target.renew(small.NAME, "other token", lambda: "first")
+
+
 def test_a_forwarded_port_survives_the_pods_end(target: ClusterTarget, node: Node) -> None:
     endpoint = small.ensure(target).endpoint
     (pod,) = pods(node)

@@ -33,7 +33,7 @@ SECTIONS = (
 )
 DEPLOYS = re.compile(
     r"\b(add_gpu_nodes|serve_model|deploy_\w+|load_sample_data|register_\w+|create_agent|"
-    r"agent\.ask|clean_up)\("
+    r"agent\.ask|secure_\w+|rotate_\w+|clean_up)\("
 )
 VERIFIES = re.compile(r"^(verify_\w+|check_environment)$")
 SECRETS = {

@@ -43,6 +43,7 @@ PRUNED = (
     ("apps/v1", "Deployment"),
     ("batch/v1", "Job"),
     ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("rbac.authorization.k8s.io/v1", "Role"),
     ("route.openshift.io/v1", "Route"),

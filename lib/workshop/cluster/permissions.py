@@ -52,7 +52,8 @@ def needed(api: Api) -> list[Right]:
         kind = api.kind(api_version, name)
         if kind is not None:
             rights += _rights(_group(api_version), kind.plural, VERBS, api.namespace)
-    rights += _rights("", "pods", READ, api.namespace)
+    # Step 8 makes and removes pods that try the network.
+    rights += _rights("", "pods", [*READ, "create", "delete"], api.namespace)
     rights += _rights("", "events", READ, api.namespace)
     rights += _rights("apps", "replicasets", READ, api.namespace)
     rights += _rights("", "namespaces", ["get"], api.namespace)

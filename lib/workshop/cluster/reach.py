@@ -115,7 +115,7 @@ class Reach:
             token=None if database else credential,
             user=way.user,
             password=credential if database else None,
-            ca_file=self._router_ca() if routed and way.route else ca,
+            ca_file=self.router_ca() if routed and way.route else ca,
             also=also,
             inside=inside,
             server_name=self._host(way) if way.scheme == "https" and not routed else "",
@@ -148,8 +148,20 @@ class Reach:
     def _credential(self, way: Way) -> Secret | None:
         if way.token is None:
             return self._memory.kept(way.credential) if way.credential else None
-        if way.token not in self._tokens:
-            name, key = way.token
+        return self.token(way.token)
+
+    def forget_token(self, where: tuple[str, str]) -> None:
+        """Read the token anew when it is next asked for."""
+        self._tokens.pop(where, None)
+
+    def token(self, where: tuple[str, str]) -> Secret:
+        """The token that the cluster has made in this Secret, under this key.
+
+        Raises:
+            PartFailed: It has not.
+        """
+        if where not in self._tokens:
+            name, key = where
             kept = self._api.get("v1", "Secret", name)
             value = ((kept or {}).get("data") or {}).get(key)
             if not value:
@@ -159,8 +171,8 @@ class Reach:
                     state=f"its key {key} is missing",
                     hint="run this notebook again; kubectl describe secret " + name,
                 )
-            self._tokens[way.token] = Secret(base64.b64decode(value).decode())
-        return self._tokens[way.token]
+            self._tokens[where] = Secret(base64.b64decode(value).decode())
+        return self._tokens[where]
 
     def _routed(self, way: Way) -> str:
         """The URL from outside, if a router serves it and its host is known here."""
@@ -177,7 +189,7 @@ class Reach:
             return ""
         return f"https://{host}"
 
-    def _router_ca(self) -> Path | None:
+    def router_ca(self) -> Path | None:
         """The router's CA; None, the system's, where it is not shown, as with a public one."""
         namespace, name, key = ROUTER_CA
         try:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from workshop.checks import Check
 from workshop.errors import PartFailed, SettingsError, StepMissing, WorkshopError
-from workshop.local import environment, programs
+from workshop.local import cleaning, environment, isolation, programs
 from workshop.local.process import Command, Process, Record
 from workshop.local.starting import PortTaken, Start
 from workshop.local.state import State
 from workshop.masked import Secret
+from workshop.network import Matrix
 from workshop.progress import Stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of
+from workshop.steps import PROCESSES, notebook_of, part_named
 from workshop.table import Table
-from workshop.target import Accelerator, Deployed, Endpoint, Machines, Offer, Part, PartStatus
+from workshop.target import (
+    Accelerator,
+    Deployed,
+    Endpoint,
+    Front,
+    Machines,
+    Offer,
+    Part,
+    PartStatus,
+)
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
+STATUS = "workshop status"
+"""The command that lists the parts."""
 
 
 class LocalTarget:
@@ -165,6 +176,14 @@ class LocalTarget:
         """Every credential that is kept here."""
         return self.state.secrets()
 
+    def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
+        """A new credential in the old one's place; see ``Target.renew``."""
+        return self.state.renew(credential, make)
+
+    def retire(self, credential: str) -> None:
+        """Forget the old one."""
+        self.state.retire(credential)
+
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact for later notebooks."""
         self.state.remember(name, value)
@@ -172,6 +191,25 @@ class LocalTarget:
     def recall(self, name: str) -> str | None:
         """A fact that an earlier notebook kept."""
         return self.state.recall(name)
+
+    def declared(self) -> Matrix:
+        """This machine may, another may not."""
+        return isolation.declared(self._running())
+
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Nothing: parts listen on loopback alone, and no other machine reaches that."""
+        stage("loopback is the border here: there is nothing to apply")
+        return []
+
+    def tried(self, *, stage: Stages) -> Matrix:
+        """Every port of every part, from here and as another machine would."""
+        running = self._running()
+        stage(f"trying the ports of {len(running)} parts")
+        return isolation.tried(running)
+
+    def fronts(self) -> list[Front]:
+        """None: nothing is reached from outside."""
+        return []
 
     def status(self) -> Table[PartStatus]:
         """One line a part that was started or taken over."""
@@ -192,12 +230,12 @@ class LocalTarget:
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """A part's log, without secrets."""
-        process = self._process(self._known(name))
+        process = self._process(part_named(name, STATUS))
         yield from process.follow(lines=lines) if follow else process.log_tail(lines)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Stop one part, or all of them, those first that depend on others."""
-        names = [self._known(name)] if name else list(reversed(PROCESSES))
+        names = [part_named(name, STATUS)] if name else list(reversed(PROCESSES))
         stopped = []
         for part in names:
             process = self._process(part)
@@ -216,17 +254,7 @@ class LocalTarget:
         for name in PROCESSES:
             # A user's own endpoint too: its token is kept with it.
             self._forget(name)
-            folder = self.state.folder(name)
-            if not folder.exists():
-                continue
-            for entry in sorted(folder.iterdir()):
-                if entry.name == programs.DATA and not data:
-                    continue
-                whole = entry.is_dir() and not entry.is_symlink()
-                shutil.rmtree(entry) if whole else entry.unlink()
-                removed.append(f"{name}/{entry.name}")
-            if not any(folder.iterdir()):
-                folder.rmdir()
+            removed += cleaning.empty(self.state.folder(name), data=data)
         if data:
             # Last: without the passwords, what data is left could not be read any more.
             for path in (self.state.facts_path, self.state.secrets_path):
@@ -237,15 +265,7 @@ class LocalTarget:
 
     def leftovers(self) -> list[str]:
         """Processes that still run, and control folders with more than kept data."""
-        left = []
-        for name in PROCESSES:
-            process = self._process(name)
-            if process.state() == "running":
-                left.append(f"process {name}")
-            if process.folder.exists():
-                names = {entry.name for entry in process.folder.iterdir()} - {programs.DATA}
-                left.extend(f"{name}/{entry}" for entry in sorted(names))
-        return left
+        return cleaning.leftovers(map(self._process, PROCESSES))
 
     def _forget(self, name: str) -> None:
         # Parts can be stopped whatever has happened to the files; the next notebook names them.
@@ -254,15 +274,6 @@ class LocalTarget:
 
     def _process(self, name: str) -> Process:
         return Process(self.state.folder(name), name, secrets=self.state.secrets)
-
-    def _known(self, name: str) -> str:
-        if name in PROCESSES:
-            return name
-        raise SettingsError(
-            f"There is no part {name!r}.",
-            state="parts: " + ", ".join(PROCESSES),
-            hint="workshop status",
-        )
 
     def _running(self) -> dict[str, Record]:
         found = {}
