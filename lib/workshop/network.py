@@ -38,6 +38,9 @@ EMBEDDER = Peer("embedder", ({"app": "embedder"},))
 MONGODB = Peer("mongodb", ({"app": "mongodb"},))
 USERS = Peer("mongodb-users", ({"app": "mongodb-users"},))
 MCP_SERVER = Peer("mcp-server", ({"app": "mongodb-mcp-server"},))
+COLLECTOR = Peer("collector", ({"app": "collector"},))
+PROMETHEUS = Peer("prometheus", ({"app": "prometheus"},))
+EXPORTER = Peer("mongodb-exporter", ({"app": "mongodb-exporter"},))
 NOTEBOOK = Peer("notebook", ({"notebook-name": "workshop"},))
 STRANGER = Peer("stranger", ({"app": "stranger"},))
 ELSEWHERE = Peer("another namespace", namespaces=({},))
@@ -52,8 +55,8 @@ ROUTER = Peer(
 MONITORING = Peer("monitoring", namespaces=({"network.openshift.io/policy-group": "monitoring"},))
 
 PEERS = (
-    *(LLAMA_STACK, MODEL, EMBEDDER, MONGODB, USERS, MCP_SERVER, NOTEBOOK),
-    *(STRANGER, ELSEWHERE, ROUTER, MONITORING),
+    *(LLAMA_STACK, MODEL, EMBEDDER, MONGODB, USERS, MCP_SERVER),
+    *(COLLECTOR, PROMETHEUS, EXPORTER, NOTEBOOK, STRANGER, ELSEWHERE, ROUTER, MONITORING),
 )
 """All who are tried. Labels of the router's and the monitoring's namespaces: OpenShift's
 documentation of network policies; the third of the router's is for routers in the host's network.
@@ -101,14 +104,21 @@ def ways(shape: Shape) -> tuple[Way, ...]:
         Way("notebook", "mongodb", 27017, "step 4 loads the data, the proof of step 7 reads it"),
         Way("notebook", "mcp-server", 3000, "step 5 lists its tools"),
         Way("notebook", "mcp-server", 3001, "step 5 asks whether it is healthy"),
-        Way("notebook", "llama-stack", 9464, "step 9 reads its metrics"),
-        Way("notebook", "mongodb", 9216, "step 9 reads its metrics"),
-        Way("monitoring", "model", PLAIN, "metrics"),
-        Way("monitoring", "embedder", 8081, "metrics"),
-        Way("monitoring", "llama-stack", 9464, "metrics"),
-        Way("monitoring", "mcp-server", 3001, "metrics"),
-        Way("monitoring", "mongodb", 9216, "metrics"),
+        Way("notebook", "prometheus", 9090, "step 9 asks for what it has read"),
+        Way("llama-stack", "collector", 4318, "pushes its metrics"),
+        Way("mongodb-exporter", "mongodb", 27017, "reads its status"),
+        Way("prometheus", "model", model, "metrics, with the token"),
     ]
+    # The kit's own Prometheus, and OpenShift's.
+    for who in ("prometheus", "monitoring"):
+        found += [
+            Way(who, "embedder", 8081, "metrics"),
+            Way(who, "llama-stack", 9464, "metrics"),
+            Way(who, "collector", 4318, "metrics that Llama Stack pushed"),
+            Way(who, "mcp-server", 3001, "metrics"),
+            Way(who, "mongodb-exporter", 9216, "metrics"),
+        ]
+    found.append(Way("monitoring", "model", PLAIN, "metrics"))
     if shape.routed:
         found.append(Way("router", "llama-stack", 8321, "its Route or Ingress"))
     if shape.exposed:

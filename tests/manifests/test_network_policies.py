@@ -186,14 +186,21 @@ def test_every_pod_may_look_up_names_and_no_other_place_is_asked() -> None:
 def test_the_labels_are_those_that_the_parts_have() -> None:
     """A selector that matches no pod would leave the namespace shut."""
     real = {}
-    for folder in ("mongodb/base", "mcp-server/base", "embedder/base", "model/deployment"):
+    watching = ("collector/base", "prometheus/base")
+    for folder in (
+        "mongodb/base",
+        "mcp-server/base",
+        "embedder/base",
+        "model/deployment",
+        *watching,
+    ):
         for thing in objects.build(objects.MANIFESTS / folder):
             if thing["kind"] in ("Deployment", "Job"):
                 real[thing["metadata"]["name"]] = thing["spec"]["template"]["metadata"]["labels"]
     for thing in objects.build(objects.MANIFESTS / "llama-stack/overlays/kubernetes"):
         if thing["kind"] == "Deployment":
             real["llama-stack"] = thing["spec"]["template"]["metadata"]["labels"]
-    assert len(real) == 6
+    assert len(real) == 9
     for name, labels in real.items():
         fitting = [
             peer.name
