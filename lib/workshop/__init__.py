@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from workshop.agent import create_agent as create_agent
     from workshop.agent import verify_answers as verify_answers
     from workshop.box import question_box as question_box
+    from workshop.burst import watch_questions as watch_questions
     from workshop.cleaning import clean_up as clean_up
     from workshop.cleaning import verify_clean_up as verify_clean_up
     from workshop.connecting import connect as connect
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from workshop.gpu_nodes import verify_gpu_nodes as verify_gpu_nodes
     from workshop.llama_stack import deploy_llama_stack as deploy_llama_stack
     from workshop.llama_stack import verify_llama_stack as verify_llama_stack
-    from workshop.load import watch_questions as watch_questions
     from workshop.loglines import follow_question as follow_question
     from workshop.loglines import newest_lines as newest_lines
     from workshop.mcp_server import deploy_mcp_server as deploy_mcp_server
@@ -81,7 +81,7 @@ _HOME = {
     "verify_network": "securing",
     "verify_registration": "registration",
     "verify_watching": "watching",
-    "watch_questions": "load",
+    "watch_questions": "burst",
 }
 
 __all__ = sorted(_HOME)

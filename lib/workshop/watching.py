@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from workshop import llama_stack, mcp_server, metrics, model, mongodb, monitoring, prometheus
+from workshop.burst import Load
 from workshop.checks import Checks
-from workshop.load import Load
 from workshop.loglines import Followed
 from workshop.metrics import Metric
 from workshop.plots import figure, readable

@@ -13,10 +13,10 @@ import pytest
 import workshop
 from workshop import collector, metrics, monitoring, prometheus
 from workshop.answers import Answer, ToolCall
+from workshop.burst import Asked, Load, watch_questions
 from workshop.checks import Checks
 from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing
 from workshop.gpu_nodes import Told
-from workshop.load import Asked, Load, watch_questions
 from workshop.local.setup import locate
 from workshop.local.target import LocalTarget
 from workshop.loglines import Followed, Step
