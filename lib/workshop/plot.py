@@ -137,7 +137,7 @@ class _Axis:
     def _step(self) -> float:
         """1, 2 or 5 times a power of ten."""
         rough = (self.high or 1.0) / TICKS
-        power = 10 ** math.floor(math.log10(rough))
+        power = 10.0 ** math.floor(math.log10(rough))
         return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
 
 

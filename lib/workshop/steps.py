@@ -14,7 +14,13 @@ NOTEBOOK_OF = {
 PROCESSES = tuple(name for name in NOTEBOOK_OF if name != "agent's tools")
 """The parts that are software of their own, in dependency order."""
 
+SCALED_OUT = {"postgresql": "10_scale_out", "mongodb-replicas": "10_scale_out"}
+"""Parts that only a cluster has, and the notebook that deploys each."""
+
+ON_A_CLUSTER = (*SCALED_OUT, *PROCESSES)
+"""All parts that a cluster may have, in dependency order."""
+
 
 def notebook_of(part: str) -> str:
     """The notebook to run when this part is missing."""
-    return NOTEBOOK_OF.get(part, "00_check_environment")
+    return (NOTEBOOK_OF | SCALED_OUT).get(part, "00_check_environment")

@@ -131,6 +131,23 @@ class Machines:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How much of a part shall run.
+
+    Args:
+        replicas: How many of it, 1 or more.
+        most: Up to how many an autoscaler may add; no autoscaler when this is not more.
+        cpu: The limit of each in cores, such as ``2`` or ``500m``; "" leaves it as it is.
+        memory: The limit of each, such as ``2Gi``; "" leaves it as it is.
+    """
+
+    replicas: int = 1
+    most: int = 0
+    cpu: str = ""
+    memory: str = ""
+
+
+@dataclass(frozen=True)
 class Accelerator:
     """A node that offers GPUs.
 
@@ -181,6 +198,33 @@ class Target(Protocol):
         Raises:
             PartFailed: The part ended while it was awaited, with the last lines of its log.
             PartTooSlow: It was not ready within ``timeout`` seconds.
+        """
+
+    def scale_reason(self, part: Part) -> str | None:
+        """Why there cannot be more than one replica of this part here, or None when there can."""
+
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make this much of a part run. Every later ``ensure`` keeps to it, and says so.
+
+        Raises:
+            SettingsError: There cannot be more than one here, with the reason.
+            PartFailed: A replica ended while it was awaited.
+            PartTooSlow: Not all were ready within ``timeout`` seconds.
+        """
+
+    def replicas(self, name: str) -> list[Endpoint]:
+        """How to reach each replica of a part by itself; those that take requests now.
+
+        Raises:
+            StepMissing: It was not deployed, or none of it runs.
         """
 
     def begin(self, part: Part) -> Endpoint | None:

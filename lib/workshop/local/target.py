@@ -9,6 +9,7 @@ from contextlib import suppress
 from workshop.checks import Check
 from workshop.errors import PartFailed, SettingsError, StepMissing, WorkshopError
 from workshop.local import environment, programs
+from workshop.local.one_machine import OneMachine
 from workshop.local.process import Command, Process, Record
 from workshop.local.starting import PortTaken, Start
 from workshop.local.state import State
@@ -17,13 +18,13 @@ from workshop.progress import Stages
 from workshop.settings import Settings
 from workshop.steps import PROCESSES, notebook_of
 from workshop.table import Table
-from workshop.target import Accelerator, Deployed, Endpoint, Machines, Offer, Part, PartStatus
+from workshop.target import Deployed, Endpoint, Part, PartStatus, Scale
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
 
 
-class LocalTarget:
+class LocalTarget(OneMachine):
     """Runs parts as processes that outlive the notebook which started them.
 
     Args:
@@ -97,21 +98,29 @@ class LocalTarget:
         stage(f"ready at {endpoint.url} ({action})")
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), str(process.log_path))
 
-    def begin(self, part: Part) -> Endpoint | None:
-        """Nothing: one machine's cores are busy with one part's start."""
-        return None
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Start the process again: that is all that can change here."""
+        if max(scale.replicas, scale.most) > 1:
+            raise SettingsError(
+                f"{part.name} has one replica here.",
+                state=str(self.scale_reason(part)),
+                hint='set TARGET = "cluster" to have more there',
+            )
+        stage("a process has no limits here: it is started again as it is")
+        self.stop(part.name)
+        return self.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
-    def accelerators(self) -> list[Accelerator]:
-        """None: a GPU of this machine's own is not offered to parts."""
-        return []
-
-    def add_machines(
-        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
-    ) -> str:
-        """There is nothing to add; ``skip_reason`` says so before."""
-        raise SettingsError(
-            "The local target adds no machines.", hint='set TARGET = "cluster" to add some there'
-        )
+    def replicas(self, name: str) -> list[Endpoint]:
+        """The one process."""
+        return [self.find(name)]
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own process for this part ends."""
@@ -119,10 +128,6 @@ class LocalTarget:
         self._process(name).stop()
         self.state.save_endpoint(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
-
-    def offered(self, _name: str) -> Offer | None:
-        """Nothing: nobody prepares this machine for others."""
-        return None
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
