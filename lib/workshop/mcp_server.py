@@ -36,7 +36,7 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
     """
     with stages("MCP server") as stage:
         part = part_of(target, target.find(mongodb.PART))
-        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
 def part_of(target: Target, database: Endpoint) -> Part:
@@ -116,7 +116,8 @@ def health(endpoint: Endpoint) -> dict[str, Any]:
     return answer
 
 
-def _ready(endpoint: Endpoint) -> object:
+def ready(endpoint: Endpoint) -> object:
+    """Whether it is healthy, and does the protocol's first exchange."""
     try:
         if health(endpoint).get("status") != "ok":
             return NotYet("the monitoring port says it is not ready")

@@ -74,7 +74,7 @@ def serve_model(
             target.remember("model name", chosen)
             return deployed
         part = part_of(target, model)
-        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
         return deployed
 
@@ -137,7 +137,8 @@ def verify_model(target: Target) -> Checks:
     return checks.raise_if_failed()
 
 
-def _ready(endpoint: Endpoint) -> object:
+def ready(endpoint: Endpoint) -> object:
+    """Whether it lists its models."""
     try:
         return http.call(endpoint, "/v1/models", timeout=5)
     except EndpointError as error:

@@ -62,7 +62,7 @@ def deploy_mongodb(
     """
     with stages("MongoDB") as stage:
         part = part_of(target, storage_size, storage_class)
-        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
 def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
@@ -210,7 +210,7 @@ def connected(endpoint: Endpoint, *, authorize: bool = True) -> Iterator[Any]:
         client.close()
 
 
-def _ready(endpoint: Endpoint) -> object:
+def ready(endpoint: Endpoint) -> object:
     """Authenticated, because a server that only answers a ping may still be setting up its user."""
     try:
         with connected(endpoint) as database:

@@ -291,7 +291,7 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     stack.stop()
     # Its own memory of the models goes too: a first start is what goes wrong.
     shutil.rmtree(stack.folder / programs.DATA)
-    target.ensure(part, ready=llama_stack._ready, timeout=120, stage=_stages())
+    target.ensure(part, ready=llama_stack.ready, timeout=120, stage=_stages())
     assert not _lists_a_language_model(target.find("llama-stack"))
     found = chain.run("run", "--from", "02", "--to", "03")
     assert found.returncode == 0, found.stdout

@@ -111,7 +111,7 @@ class Reach:
             }
         routed = self._routed(way)
         ca = self._ca(*way.ca) if way.ca else None
-        database = way.scheme == "mongodb"
+        database = way.scheme in ("mongodb", "postgresql")
         return Endpoint(
             routed or url,
             token=None if database else credential,

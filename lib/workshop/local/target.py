@@ -16,7 +16,7 @@ from workshop.local.state import State
 from workshop.masked import Secret
 from workshop.progress import Stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of
+from workshop.steps import PROCESSES, SCALED_OUT, notebook_of
 from workshop.table import Table
 from workshop.target import Deployed, Endpoint, Part, PartStatus, Scale
 
@@ -52,10 +52,10 @@ class LocalTarget(OneMachine):
         return environment.checks(self.settings.state, self._own_ports(), pids)
 
     def skip_reason(self, part: str) -> str | None:
-        """GPU nodes are machines of a cluster: here there are none to add."""
+        """Machines, and what replicas share, are of a cluster."""
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
-        return None
+        return "there are no replicas to share it" if part in SCALED_OUT else None
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The first: everything that the kit knows runs here."""

@@ -40,7 +40,7 @@ class Plan:
         pods: The labels by which its pods are found.
         service: Its Service.
         port: The Service's and the pods' port.
-        scheme: ``http``, ``https`` or ``mongodb``.
+        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``.
         also: Further ports by name.
         user: Of a database.
         resource: The custom resource that an operator turns into the Deployment, if there is one.
@@ -81,7 +81,14 @@ Recipe = Callable[[Part, Api], Plan]
 def known() -> dict[str, Recipe]:
     """The recipe of each part, by the part's name."""
     # They import this module.
-    from workshop.cluster.recipes import embedder, llama_stack, mcp_server, model, mongodb
+    from workshop.cluster.recipes import (
+        embedder,
+        llama_stack,
+        mcp_server,
+        model,
+        mongodb,
+        postgresql,
+    )
 
     return {
         "model": model.plan,
@@ -89,6 +96,7 @@ def known() -> dict[str, Recipe]:
         "llama-stack": llama_stack.plan,
         "mongodb": mongodb.plan,
         "mcp-server": mcp_server.plan,
+        "postgresql": postgresql.plan,
     }
 
 
