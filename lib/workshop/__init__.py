@@ -25,13 +25,20 @@ if TYPE_CHECKING:
     from workshop.llama_stack import verify_llama_stack as verify_llama_stack
     from workshop.mcp_server import deploy_mcp_server as deploy_mcp_server
     from workshop.mcp_server import verify_mcp_server as verify_mcp_server
+    from workshop.measuring import find_bottleneck as find_bottleneck
+    from workshop.measuring import measure_load as measure_load
+    from workshop.measuring import plot_load as plot_load
     from workshop.model import serve_model as serve_model
     from workshop.model import verify_model as verify_model
     from workshop.mongodb import deploy_mongodb as deploy_mongodb
     from workshop.mongodb import load_sample_data as load_sample_data
     from workshop.mongodb import verify_mongodb as verify_mongodb
+    from workshop.mongodb_scale import resize_mongodb as resize_mongodb
     from workshop.registration import register_mcp_server as register_mcp_server
     from workshop.registration import verify_registration as verify_registration
+    from workshop.replicas import scale_out as scale_out
+    from workshop.replicas import share_storage as share_storage
+    from workshop.replicas import verify_scale_out as verify_scale_out
 
 _HOME = {
     "add_gpu_nodes": "gpu_nodes",
@@ -42,10 +49,16 @@ _HOME = {
     "deploy_llama_stack": "llama_stack",
     "deploy_mcp_server": "mcp_server",
     "deploy_mongodb": "mongodb",
+    "find_bottleneck": "measuring",
     "load_sample_data": "mongodb",
+    "measure_load": "measuring",
+    "plot_load": "measuring",
     "question_box": "box",
     "register_mcp_server": "registration",
+    "resize_mongodb": "mongodb_scale",
+    "scale_out": "replicas",
     "serve_model": "model",
+    "share_storage": "replicas",
     "verify_answers": "agent",
     "verify_clean_up": "cleaning",
     "verify_gpu_nodes": "gpu_nodes",
@@ -54,6 +67,7 @@ _HOME = {
     "verify_model": "model",
     "verify_mongodb": "mongodb",
     "verify_registration": "registration",
+    "verify_scale_out": "replicas",
 }
 
 __all__ = sorted(_HOME)

@@ -123,6 +123,7 @@ def measure(
     seconds: float,
     at_most: int,
     stage: Stages,
+    replicas: int = 0,
 ) -> Series:
     """Ask with each of these numbers of users in turn.
 
@@ -133,12 +134,13 @@ def measure(
         seconds: How long each number of users asks.
         at_most: Requests after which a step ends sooner.
         stage: Shows progress.
+        replicas: How many of the part answer, if another number than that of the endpoints.
 
     Raises:
         PartFailed: Locust ended, with the end of what it said.
     """
     first = endpoints[0]
-    series = Series(request.name, len(endpoints))
+    series = Series(request.name, replicas or len(endpoints))
     plan = {
         **asdict(request),
         "urls": [endpoint.url for endpoint in endpoints],

@@ -39,6 +39,11 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
+def deployed_part(target: Target) -> Part:
+    """What the server was deployed as."""
+    return part_of(target, target.find(mongodb.PART))
+
+
 def part_of(target: Target, database: Endpoint) -> Part:
     """What the server must be, on this database."""
     return Part(

@@ -16,6 +16,8 @@ from workshop.wait import NotYet
 
 PART = "model"
 PORT = 8080
+ASKED_FOR = "model asked for"
+"""The fact that keeps which model the user named, if one."""
 CREDENTIAL = "model token"
 COMPLETIONS = "/v1/chat/completions"
 NAME = "qwen2.5-coder-1.5b"
@@ -76,7 +78,13 @@ def serve_model(
         part = part_of(target, model)
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
+        target.remember(ASKED_FOR, model or None)
         return deployed
+
+
+def deployed_part(target: Target) -> Part:
+    """What the model's server was deployed as last."""
+    return part_of(target, target.recall(ASKED_FOR) or "")
 
 
 def part_of(target: Target, model: str = "") -> Part:

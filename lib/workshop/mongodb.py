@@ -26,6 +26,8 @@ CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
 DATABASE = "mcp_demo"
 STORAGE = "20Gi"
 """Of the database's volume on a cluster."""
+SIZE = "mongodb storage"
+"""The fact that keeps the size of its volume, and its class."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
 
@@ -62,7 +64,15 @@ def deploy_mongodb(
     """
     with stages("MongoDB") as stage:
         part = part_of(target, storage_size, storage_class)
-        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        target.remember(SIZE, f"{storage_size} {storage_class}".strip())
+        return deployed
+
+
+def deployed_part(target: Target) -> Part:
+    """What the database was deployed as last."""
+    size, _, storage_class = (target.recall(SIZE) or STORAGE).partition(" ")
+    return part_of(target, size, storage_class)
 
 
 def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:

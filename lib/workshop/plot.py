@@ -88,17 +88,21 @@ def plot(lines: Sequence[Line], *, title: str, x: str, y: str, alone: bool = Fal
     )
 
 
-def beside(*pictures: str) -> Picture:
-    """Several plots in one picture, next to each other."""
-    sizes = [_size(picture) for picture in pictures]
-    height, left = max(size[1] for size in sizes), 0
-    placed = ""
-    for picture, (width, _) in zip(pictures, sizes, strict=True):
-        placed += picture.replace("<svg ", f'<svg x="{left}" y="0" ', 1)
-        left += width
+def grid(rows: Sequence[Sequence[str]], *, alone: bool = False) -> Picture:
+    """Plots in rows, as one picture; ``alone`` as for ``plot``."""
+    placed, top, whole = "", 0, 0
+    for row in rows:
+        left = 0
+        sizes = [_size(picture) for picture in row]
+        for picture, (width, _) in zip(row, sizes, strict=True):
+            placed += picture.replace("<svg ", f'<svg x="{left}" y="{top}" ', 1)
+            left += width
+        top += max(height for _, height in sizes)
+        whole = max(whole, left)
+    title = "<title>Throughput and latency</title>" if alone else ""
     return Picture(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left} {height}" width="{left}" '
-        f'height="{height}" style="max-width:100%;height:auto">{placed}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {top}" width="{whole}" '
+        f'height="{top}" style="max-width:100%;height:auto">{title}{placed}</svg>'
     )
 
 

@@ -514,7 +514,7 @@ BREAKS: dict[str, list[Break]] = {
         swap("# 4.", "\n\nAbout", " One. Two. Three.\n\nAbout"),
     ],
     "shows_the_way": [
-        swap("# 4.", "Step 4 of 7", "Step 4 of 8"),
+        swap("# 4.", "Step 4 of 10", "Step 4 of 8"),
         swap("# 4.", "(03_deploy_llama_stack.ipynb)", "(02_serve_model.ipynb)"),
         swap("# 4.", "Next: [5. Deploy the MCP server]", "Next: [Deploy the MCP server]"),
         swap("# 4.", "About 1 minute. ", ""),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from workshop.plot import Line, beside, plot
+from workshop.plot import Line, grid, plot
 
 SVG = "{http://www.w3.org/2000/svg}"
 LINES = [
@@ -75,8 +75,10 @@ def test_names_cannot_break_out() -> None:
     assert "a &amp; b" in text
 
 
-def test_pictures_stand_beside_each_other() -> None:
+def test_pictures_stand_in_rows() -> None:
     one = plot(LINES, title="one", x="x", y="y")
-    root = ET.fromstring(beside(one, one)._repr_svg_())  # noqa: S314
-    placed = [child.attrib["x"] for child in root.iter(f"{SVG}svg") if "x" in child.attrib]
-    assert placed == ["0", re.search(r'width="(\d+)"', one)[1]]  # type: ignore[index]
+    root = ET.fromstring(grid([[one, one], [one]])._repr_svg_())  # noqa: S314
+    placed = [(c.attrib["x"], c.attrib["y"]) for c in root.iter(f"{SVG}svg") if "x" in c.attrib]
+    width, height = (re.search(rf'{side}="(\d+)"', one)[1] for side in ("width", "height"))  # type: ignore[index]
+    assert placed == [("0", "0"), (width, "0"), ("0", height)]
+    assert root.attrib["height"] == str(2 * int(height))

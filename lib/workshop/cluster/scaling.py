@@ -78,8 +78,22 @@ def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
         raise SettingsError(f"{part.name} needs a replica at least.", state=str(scale.replicas))
 
 
-def applied(plan: Plan, part: str, scale: Scale, api: Api) -> Plan:
-    """The plan for this much of it."""
+def replicas_now(plan: Plan, api: Api) -> int:
+    """How many the part's Deployment has now; 0 when there is none yet."""
+    live = api.get("apps/v1", "Deployment", plan.deployment)
+    return int((live or {"spec": {"replicas": 0}})["spec"].get("replicas", 1))
+
+
+def applied(plan: Plan, part: str, scale: Scale, now: int) -> Plan:
+    """The plan for this much of it.
+
+    Args:
+        plan: As its recipe made it.
+        part: The part's name.
+        scale: How much.
+        now: How many replicas there are: between the least and the most an autoscaler has the say,
+            and its field is left as it is.
+    """
     plan = replace(plan, scale=scale)
     if scale == Scale():
         return plan
@@ -87,7 +101,7 @@ def applied(plan: Plan, part: str, scale: Scale, api: Api) -> Plan:
     for thing in plan.objects:
         workload = WORKLOADS.get(thing["kind"])
         if workload and (plan.resource or thing["metadata"]["name"] == plan.deployment):
-            workload(thing, scale, api)
+            workload(thing, scale, now)
     managed = {thing["kind"] for thing in plan.objects} & {"LlamaStackDistribution", "OGXServer"}
     folder = objects.MANIFESTS / part / SCALED
     if several and not managed and folder.is_dir():
@@ -115,31 +129,28 @@ def fits(deployment: Object, scale: Scale) -> bool:
     return in_range and all(given.get(name) == value for name, value in _limits(scale).items())
 
 
-def _deployment(thing: Object, scale: Scale, api: Api) -> None:
+def _deployment(thing: Object, scale: Scale, now: int) -> None:
     spec = thing["spec"]
-    live = api.get("apps/v1", "Deployment", thing["metadata"]["name"])
-    now = int(((live or {}).get("spec") or {}).get("replicas", scale.replicas))
-    # What an autoscaler has set stays: another number would be refused, as its field.
     spec["replicas"] = min(max(now, scale.replicas), max(scale.most, scale.replicas))
     if max(scale.replicas, scale.most) > 1:
         spec["strategy"] = SURGE
     _limit(objects.container(thing).setdefault("resources", {}), scale)
 
 
-def _llama_stack_distribution(thing: Object, scale: Scale, _api: Api) -> None:
+def _llama_stack_distribution(thing: Object, scale: Scale, _now: int) -> None:
     spec = thing["spec"]
     spec["replicas"] = scale.replicas
     spec["server"] |= _by_operator(scale)
     _limit(spec["server"]["containerSpec"].setdefault("resources", {}), scale)
 
 
-def _ogx_server(thing: Object, scale: Scale, _api: Api) -> None:
+def _ogx_server(thing: Object, scale: Scale, _now: int) -> None:
     workload = thing["spec"]["workload"]
     workload |= {"replicas": scale.replicas} | _by_operator(scale)
     _limit(workload.setdefault("resources", {}), scale)
 
 
-def _inference_service(thing: Object, scale: Scale, _api: Api) -> None:
+def _inference_service(thing: Object, scale: Scale, _now: int) -> None:
     predictor = thing["spec"]["predictor"]
     predictor["minReplicas"] = scale.replicas
     predictor["maxReplicas"] = max(scale.most, scale.replicas)

@@ -128,6 +128,8 @@ class ClusterTarget:
 
     def scale_reason(self, part: Part) -> str | None:
         """What a second replica could not share; see ``Target.scale_reason``."""
+        if self._given.url(part.name, self._facts()):
+            return "it is an endpoint of your own"
         return scaling.reason(recipes.plan(part, self.api, self._recipes))
 
     def scale(
@@ -140,10 +142,12 @@ class ClusterTarget:
         stage: Stages,
     ) -> Deployed:
         """Make this much of a part run; see ``Target.scale``."""
-        scaling.refuse(part, recipes.plan(part, self.api, self._recipes), scale, self.api.where)
+        plan = recipes.plan(part, self.api, self._recipes)
+        scaling.refuse(part, plan, scale, self.api.where)
         self.memory.remember(scaling.fact(part.name), scaling.text(scale))
         deployed = self.ensure(part, ready=ready, timeout=timeout, stage=stage)
-        Cleaning(self.api).prune(part.name, self._plan(part, stage).objects)
+        # An autoscaler that is not wanted any more goes.
+        Cleaning(self.api).prune(part.name, scaling.applied(plan, part.name, scale, 0).objects)
         return deployed
 
     def replicas(self, name: str) -> list[Endpoint]:
@@ -266,10 +270,11 @@ class ClusterTarget:
         """What to apply, as much of it as was asked for."""
         plan = recipes.plan(part, self.api, self._recipes)
         scale = scaling.read(self.memory.recall(scaling.fact(part.name)))
-        if scale != Scale():
-            scaling.refuse(part, plan, scale, self.api.where)
-            stage(f"{scaling.words(scale)}, as {notebook_of('postgresql')} has set it")
-        return scaling.applied(plan, part.name, scale, self.api)
+        if scale == Scale():
+            return plan
+        scaling.refuse(part, plan, scale, self.api.where)
+        stage(f"{scaling.words(scale)}, as {notebook_of('postgresql')} has set it")
+        return scaling.applied(plan, part.name, scale, scaling.replicas_now(plan, self.api))
 
     def _apply(self, part: Part, plan: recipes.Plan, stage: Stages) -> applying.Action:
         known = read(self._facts(), _fact(part.name)) is not None
