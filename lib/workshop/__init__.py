@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from workshop.connecting import connect as connect
     from workshop.environment import check_environment as check_environment
     from workshop.gpu_nodes import add_gpu_nodes as add_gpu_nodes
+    from workshop.gpu_nodes import scale_gpu_nodes as scale_gpu_nodes
     from workshop.gpu_nodes import verify_gpu_nodes as verify_gpu_nodes
     from workshop.llama_stack import deploy_llama_stack as deploy_llama_stack
     from workshop.llama_stack import verify_llama_stack as verify_llama_stack
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from workshop.mongodb import deploy_mongodb as deploy_mongodb
     from workshop.mongodb import load_sample_data as load_sample_data
     from workshop.mongodb import verify_mongodb as verify_mongodb
+    from workshop.mongodb_replicas import migrate_mongodb as migrate_mongodb
     from workshop.mongodb_scale import resize_mongodb as resize_mongodb
     from workshop.registration import register_mcp_server as register_mcp_server
     from workshop.registration import verify_registration as verify_registration
@@ -52,10 +54,12 @@ _HOME = {
     "find_bottleneck": "measuring",
     "load_sample_data": "mongodb",
     "measure_load": "measuring",
+    "migrate_mongodb": "mongodb_replicas",
     "plot_load": "measuring",
     "question_box": "box",
     "register_mcp_server": "registration",
     "resize_mongodb": "mongodb_scale",
+    "scale_gpu_nodes": "gpu_nodes",
     "scale_out": "replicas",
     "serve_model": "model",
     "share_storage": "replicas",

@@ -112,7 +112,7 @@ class Agent:
         with contextlib.ExitStack() as stack:
             database = None
             if self._has_database:
-                endpoint = self.target.find(mongodb.PART)
+                endpoint = mongodb.find(self.target)
                 database = stack.enter_context(mongodb.connected(endpoint))
             return proof.prove(
                 question,
@@ -244,7 +244,7 @@ def create_agent(
     described = ""
     if use_mongodb:
         tools.append(registration.tool(target))
-        with mongodb.connected(target.find(mongodb.PART)) as database:
+        with mongodb.connected(mongodb.find(target)) as database:
             described = instructions.describe(database)
     tools.append(
         {

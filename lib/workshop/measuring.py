@@ -158,7 +158,7 @@ def _requests(target: Target) -> list[_Asked]:
             "collection": COUNTED,
         },
     }
-    servers, database = target.replicas(mcp_server.PART), target.find(mongodb.PART)
+    servers, database = target.replicas(mcp_server.PART), mongodb.find(target)
     return [
         *asked,
         _Asked(Request(TOOL, "tool", mcp_server.PATH, tool), servers, len(servers)),

@@ -28,6 +28,8 @@ STORAGE = "20Gi"
 """Of the database's volume on a cluster."""
 SIZE = "mongodb storage"
 """The fact that keeps the size of its volume, and its class."""
+REPLICAS, MOVED = "mongodb-replicas", "mongodb moved to"
+"""The part that is a replica set, and the fact that says that it has the documents now."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
 
@@ -63,10 +65,29 @@ def deploy_mongodb(
         PartTooSlow: It was not ready in time.
     """
     with stages("MongoDB") as stage:
+        if target.recall(MOVED):
+            from workshop import mongodb_replicas
+
+            stage("the documents are in the replica set, as 10_scale_out has moved them")
+            part = mongodb_replicas.part_of(target)
+            return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         part = part_of(target, storage_size, storage_class)
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         target.remember(SIZE, f"{storage_size} {storage_class}".strip())
         return deployed
+
+
+def find(target: Target) -> Endpoint:
+    """The database that has the documents: the single server, or a replica set's primary.
+
+    Raises:
+        StepMissing: It was not deployed, or it ended since.
+    """
+    if target.recall(MOVED) is None:
+        return target.find(PART)
+    from workshop import mongodb_replicas
+
+    return mongodb_replicas.primary(target)
 
 
 def deployed_part(target: Target) -> Part:
@@ -113,7 +134,7 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
     """
     from pymongo import ReplaceOne
 
-    with stages("Sample data") as stage, connected(target.find(PART)) as database:
+    with stages("Sample data") as stage, connected(find(target)) as database:
         loaded: Table[Loaded] = Table()
         for collection, key in IDS.items():
             documents = read_documents(data / f"{collection}.json", key)
@@ -142,7 +163,7 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
         CheckFailed: One of these is not so.
         StepMissing: The database does not run.
     """
-    endpoint = target.find(PART)
+    endpoint = find(target)
     checks = Checks("MongoDB")
     with connected(endpoint) as database:
         for collection, key in IDS.items():

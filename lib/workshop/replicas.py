@@ -154,7 +154,7 @@ def verify_scale_out(
 
 
 def _verify_database(checks: Checks, target: Target, kept: Sequence[mongodb_scale.Kept]) -> None:
-    with mongodb.connected(target.find(mongodb.PART)) as database:
+    with mongodb.connected(mongodb.find(target)) as database:
         counted = database[COUNTED].count_documents({})
     for number, replica in enumerate(target.replicas(mcp_server.PART), 1):
         checks.equal(

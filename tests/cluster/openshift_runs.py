@@ -38,7 +38,7 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         statuses = {step["notebook"]: step["status"] for step in run.report["steps"]}
         assert set(statuses.values()) == {"passed"}
         machines.lend_gpu(node.kubeconfig, {})
-        run.start("--from", "02")
+        run.start("--from", "02", "--to", "07")
         yield run
 
 

@@ -34,7 +34,7 @@ from workshop.steps import PROCESSES
 from workshop.target import Endpoint
 from workshop.wait import NotYet, wait_for
 
-STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-7]_*.ipynb"))
+STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 DEPLOY = {
     "model": workshop.serve_model,
     "embedder": workshop.deploy_llama_stack,
@@ -163,7 +163,9 @@ def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
 
 
 def test_every_notebook_runs_under_nbval(chain: Chain) -> None:
-    notebooks = [str(ROOT / "notebooks" / f"{step}.ipynb") for step in STEPS]
+    # Its measurements take a minute, and the runner has made them.
+    steps = [step for step in STEPS if step != "10_scale_out"]
+    notebooks = [str(ROOT / "notebooks" / f"{step}.ipynb") for step in steps]
     command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull]
     done = subprocess.run(
         [sys.executable, *command, "--nbval-lax", "--nbval-current-env", *notebooks],

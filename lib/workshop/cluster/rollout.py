@@ -96,7 +96,8 @@ class Rollout:
         return NotYet(f"no router has admitted the Route {name} yet")
 
     def _deployment(self) -> Object | None:
-        for deployment in self._watching.all("apps/v1", "Deployment"):
+        kind = "StatefulSet" if self._plan.members else "Deployment"
+        for deployment in self._watching.all("apps/v1", kind):
             template = deployment["spec"]["template"]
             named = deployment["metadata"]["name"] == self._plan.deployment
             ours = named and trouble.carries(template, self._plan.digest)

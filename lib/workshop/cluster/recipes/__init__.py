@@ -87,6 +87,7 @@ def known() -> dict[str, Recipe]:
         mcp_server,
         model,
         mongodb,
+        mongodb_replicas,
         postgresql,
     )
 
@@ -97,6 +98,7 @@ def known() -> dict[str, Recipe]:
         "mongodb": mongodb.plan,
         "mcp-server": mcp_server.plan,
         "postgresql": postgresql.plan,
+        "mongodb-replicas": mongodb_replicas.plan,
     }
 
 
