@@ -44,7 +44,7 @@ def replica_set_reason(endpoint: Endpoint) -> str | None:
 
 
 def migrate_mongodb(
-    target: Target, *, remove_old: bool = False, timeout: float = 600.0
+    target: Target, *, wanted: bool = True, remove_old: bool = False, timeout: float = 600.0
 ) -> Table[Kept]:
     """Move every document from the single server to a replica set, and let all use that.
 
@@ -53,6 +53,7 @@ def migrate_mongodb(
 
     Args:
         target: Where.
+        wanted: False says what would be done, and changes nothing.
         remove_old: Take the old server away, once every document is in the set.
         timeout: Seconds until the set has elected a primary.
 
@@ -69,6 +70,9 @@ def migrate_mongodb(
         reason = target.skip_reason(PART) or replica_set_reason(single)
         if reason is not None:
             stage(f"skipped: {reason}")
+            return Table()
+        if not wanted:
+            stage("skipped: it was not asked for; this server can become a replica set")
             return Table()
         target.ensure(part_of(target), ready=mongodb.ready, timeout=timeout, stage=stage)
         kept = copy(single, primary(target), stage=stage)

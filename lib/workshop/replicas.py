@@ -89,18 +89,23 @@ def _scaled(
     return Outcome(part.name, len(target.replicas(part.name)), limit)
 
 
-def share_storage(target: Target, *, timeout: float = 300.0) -> Table[Outcome]:
+def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0) -> Table[Outcome]:
     """Give Llama Stack storage that its replicas share: PostgreSQL with pgvector.
 
     The runbooks are loaded into it. What was kept inside the server before, its history and the
     answers that it stored, stays on its volume and is not taken over.
+
+    Args:
+        target: Where.
+        wanted: False leaves its storage as it is.
+        timeout: Seconds for each of the two.
 
     Raises:
         StepMissing: Llama Stack does not run.
         PartFailed: One of the two ended while it started.
         PartTooSlow: One of the two was not ready in time.
     """
-    reason = target.skip_reason(postgresql.PART)
+    reason = target.skip_reason(postgresql.PART) if wanted else "it was not asked for"
     if reason is None:
         postgresql.deploy_postgresql(target, timeout=timeout)
         server = target.recall("server") or "auto"
