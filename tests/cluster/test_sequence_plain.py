@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 from runs import Run, checked, run_all
+from scaled import (
+    assert_a_later_step_keeps_the_replicas,
+    assert_a_replica_that_goes_loses_no_question,
+    assert_a_service_spreads,
+)
 from testcluster import software
 from testcluster.node import Node
 from testcluster.place import Place
@@ -20,6 +25,7 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_mongodb(place)
     software.add_vllm(place)
     software.add_llama_stack(place)
+    software.add_postgresql(place)
     with run_all(node, "plain", home) as run:
         yield run
 
@@ -56,6 +62,18 @@ def test_a_pod_deleted_while_the_agent_asks_is_named_and_the_next_question_answe
     done: Run,
 ) -> None:
     done.assert_a_deleted_pod_is_survived("deployment/mongodb-mcp-server")
+
+
+def test_both_replicas_of_llama_stack_are_asked(done: Run) -> None:
+    assert_a_service_spreads(done, "llama-stack-service", "llama-stack", "/v1/models")
+
+
+def test_a_replica_that_goes_loses_no_question(done: Run) -> None:
+    assert_a_replica_that_goes_loses_no_question(done)
+
+
+def test_a_later_step_keeps_the_replicas_and_the_agent_is_grounded(done: Run) -> None:
+    assert_a_later_step_keeps_the_replicas(done)
 
 
 def test_clean_up_leaves_nothing(done: Run) -> None:
