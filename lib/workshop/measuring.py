@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from workshop import llama_stack, load, mcp_server, model, mongodb, pins, plot
@@ -187,10 +188,19 @@ def find_bottleneck(found: Load) -> Table[Bottleneck]:
     return told
 
 
-def plot_load(before: Load, after: Load | None = None) -> plot.Picture:
-    """Throughput and latency against users, of each kind of request, before and after."""
+def plot_load(
+    before: Load, after: Load | None = None, *, only: Sequence[str] = (), alone: bool = False
+) -> plot.Picture:
+    """Throughput and latency against users, of each kind of request, before and after.
+
+    Args:
+        before: With the replicas of before.
+        after: With more of them.
+        only: These kinds of requests; all when there is none.
+        alone: For a file of its own, as for ``plot.plot``.
+    """
     rows = []
-    for name in before.series:
+    for name in only or before.series:
         measured = [one.series[name] for one in (before, after) if one and name in one.series]
         rate, latency = [], []
         for number, series in enumerate(measured):
@@ -205,11 +215,13 @@ def plot_load(before: Load, after: Load | None = None) -> plot.Picture:
         users = "users at the same time"
         rows.append(
             [
-                plot.plot(rate, title=f"Throughput: {name}", x=users, y="answered a second"),
-                plot.plot(latency, title=f"Latency: {name}", x=users, y="seconds"),
+                plot.plot(
+                    rate, title=f"Throughput: {name}", x=users, y="answered a second", alone=alone
+                ),
+                plot.plot(latency, title=f"Latency: {name}", x=users, y="seconds", alone=alone),
             ]
         )
-    return plot.grid(rows)
+    return plot.grid(rows, alone=alone)
 
 
 def runs(target: Target, name: str) -> bool:
