@@ -53,6 +53,21 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A kind of request, and who is asked.
+
+    Args:
+        request: What is asked.
+        endpoints: Of the part's replicas: user n asks number n, round and round.
+        replicas: How many replicas answer, if another number than that of the endpoints.
+    """
+
+    request: Request
+    endpoints: Sequence[Endpoint]
+    replicas: int = 0
+
+
+@dataclass(frozen=True)
 class Point:
     """What a number of users saw. Latencies are in seconds, of the requests that were answered.
 
@@ -116,61 +131,67 @@ def steps(most: int) -> list[int]:
 
 
 def measure(
-    request: Request,
-    endpoints: Sequence[Endpoint],
+    asked: Sequence[Asked],
     *,
     users: Sequence[int],
     seconds: float,
     at_most: int,
     stage: Stages,
-    replicas: int = 0,
-) -> Series:
-    """Ask with each of these numbers of users in turn.
+) -> list[Series]:
+    """Ask with each of these numbers of users in turn; a series for each kind of request.
+
+    With each number of users all kinds come one after the other, so that what else the machine does
+    meets all of them alike.
 
     Args:
-        request: What is asked.
-        endpoints: Of the part's replicas: user n asks number n, round and round.
+        asked: What is asked, and of whom.
         users: Numbers of users, fewest first.
-        seconds: How long each number of users asks.
-        at_most: Requests after which a step ends sooner.
+        seconds: How long each number of users asks each kind.
+        at_most: Requests after which that ends sooner.
         stage: Shows progress.
-        replicas: How many of the part answer, if another number than that of the endpoints.
 
     Raises:
         PartFailed: Locust ended, with the end of what it said.
     """
-    first = endpoints[0]
-    series = Series(request.name, replicas or len(endpoints))
+    series = [Series(one.request.name, one.replicas or len(one.endpoints)) for one in asked]
     plan = {
-        **asdict(request),
-        "urls": [endpoint.url for endpoint in endpoints],
-        "ca_file": str(first.ca_file) if first.ca_file else None,
-        "server_name": first.server_name,
-        "user": first.user,
+        "asked": [_plan(one) for one in asked],
         "users": list(users),
         "seconds": seconds,
         "at_most": at_most,
         "patience": PATIENCE,
-        "limit": START + len(users) * (seconds + PATIENCE),
+        "limit": START + len(asked) * len(users) * (seconds + PATIENCE),
     }
-    with _locust(plan, first) as lines:
+    with _locust(plan, [one.endpoints[0] for one in asked]) as lines:
         for line in lines:
             taken = json.loads(line)
             point = _point(taken["users"], taken["took"], taken["failed"], taken["seconds"])
-            series.points.append(point)
+            one = series[taken["asked"]]
+            one.points.append(point)
             stage(
-                f"{request.name}, {point.users} users: {point.per_second:g} a second, "
+                f"{one.name}, {point.users} users: {point.per_second:g} a second, "
                 f"half within {point.p50:g} s"
             )
     return series
 
 
+def _plan(asked: Asked) -> dict[str, Any]:
+    """What locust's process must know of one kind of request, but for its credential."""
+    first = asked.endpoints[0]
+    return {
+        **asdict(asked.request),
+        "urls": [endpoint.url for endpoint in asked.endpoints],
+        "ca_file": str(first.ca_file) if first.ca_file else None,
+        "server_name": first.server_name,
+        "user": first.user,
+    }
+
+
 @contextmanager
-def _locust(plan: Mapping[str, Any], endpoint: Endpoint) -> Iterator[IO[str]]:
+def _locust(plan: Mapping[str, Any], endpoints: Sequence[Endpoint]) -> Iterator[IO[str]]:
     """Locust's process, which gives a line a step. It ends with this block, whatever happens."""
-    secret = endpoint.token or endpoint.password
-    # Not in its arguments, which ps shows, and not in a file.
-    env = os.environ | ({"SERVER_TOKEN": secret.reveal()} if secret else {})
+    secrets = [endpoint.token or endpoint.password for endpoint in endpoints]
+    held = json.dumps([secret.reveal() if secret else "" for secret in secrets])
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "workshop.load_users"],
@@ -178,7 +199,8 @@ def _locust(plan: Mapping[str, Any], endpoint: Endpoint) -> Iterator[IO[str]]:
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            env=env,
+            # Not in its arguments, which ps shows, and not in a file.
+            env=os.environ | {"SERVER_TOKEN": held},
         )
         try:
             assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018
@@ -192,10 +214,10 @@ def _locust(plan: Mapping[str, Any], endpoint: Endpoint) -> Iterator[IO[str]]:
             process.stdout.close() if process.stdout else None
         if code:
             said.seek(0)
-            text = mask(said.read(), [secret] if secret else [])
+            text = mask(said.read(), [secret for secret in secrets if secret])
             raise PartFailed(
                 "The load could not be played.",
-                where=endpoint.url,
+                where=", ".join(endpoint.url for endpoint in endpoints),
                 state=f"locust ended with {code}",
                 log=text.splitlines(),
                 hint="workshop status; then run this cell again",

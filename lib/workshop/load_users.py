@@ -1,7 +1,7 @@
 """The users that locust plays: ``python -m workshop.load_users``, started by ``load``.
 
 A program of its own, because locust replaces Python's sockets by its own. It reads what to ask as
-JSON from standard input, the credential from the environment, and writes a line of JSON a step:
+JSON from standard input, the credentials from the environment, and writes a line of JSON a step:
 how many users, the seconds that each answered request took, and what each failure said.
 """
 
@@ -20,7 +20,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,44 +40,93 @@ def main() -> None:
     plan = json.load(sys.stdin)
     # Whatever hangs: this process ends.
     signal.alarm(int(plan["limit"]))
-    tickets: list[int] = []
-    environment = Environment(user_classes=[_user(plan, tickets)], stop_timeout=plan["patience"])
-    runner = environment.create_local_runner()
-    took: list[float] = []
-    failed: list[str] = []
-    enough = Event()
-    first = last = 0.0
-
-    def note(response_time: float, exception: BaseException | None, **_more: object) -> None:
-        nonlocal first, last
-        last = time.monotonic()
-        # Of the first question, not of the user: it may have had to open a session before.
-        first = min(first or last, last - response_time / 1000)
-        if exception is None:
-            took.append(round(response_time / 1000, 6))
-        else:
-            failed.append(f"{type(exception).__name__}: {exception}"[:300])
-        if len(took) + len(failed) >= plan["at_most"]:
-            enough.set()
-
-    environment.events.request.add_listener(note)  # type: ignore[no-untyped-call]
+    secrets = json.loads(os.environ["SERVER_TOKEN"])
+    kinds = [Kind(one, secret, plan) for one, secret in zip(plan["asked"], secrets, strict=True)]
+    for kind in kinds:
+        kind.warm_up()
     for users in plan["users"]:
-        took.clear()
-        failed.clear()
-        enough.clear()
-        tickets[:] = range(plan["at_most"])
-        first = last = 0.0
-        runner.start(users, spawn_rate=users)
-        enough.wait(plan["seconds"])
+        for number, kind in enumerate(kinds):
+            step = {"asked": number, "users": users, **kind.play(users)}
+            sys.stdout.write(json.dumps(step) + "\n")
+            sys.stdout.flush()
+
+
+class Kind:
+    """One kind of request, and the users that ask it.
+
+    Args:
+        asked: What is asked, and of whom.
+        credential: What is sent with it; "" when nothing is.
+        plan: How long and how often.
+    """
+
+    def __init__(self, asked: dict[str, Any], credential: str, plan: dict[str, Any]) -> None:
+        self.asked = asked | {"patience": plan["patience"]}
+        self.credential = credential
+        self.seconds, self.at_most = plan["seconds"], plan["at_most"]
+        self.tickets: list[int] = []
+        self._enough = Event()
+        self._took: list[float] = []
+        self._failed: list[str] = []
+        self._first = self._last = 0.0
+        self._environment = Environment(user_classes=[_user(self)], stop_timeout=plan["patience"])
+        self._environment.events.request.add_listener(self._note)  # type: ignore[no-untyped-call]
+        self._runner = self._environment.create_local_runner()
+
+    def endpoint(self, number: int) -> Endpoint:
+        """Whom the user of this number asks."""
+        secret = Secret(self.credential) if self.credential else None
+        database = self.asked["kind"] == "count"
+        return Endpoint(
+            self.asked["urls"][number % len(self.asked["urls"])],
+            token=None if database else secret,
+            user=self.asked["user"],
+            password=secret if database else None,
+            ca_file=Path(self.asked["ca_file"]) if self.asked["ca_file"] else None,
+            server_name=self.asked["server_name"],
+        )
+
+    def prepared(self, endpoint: Endpoint, kept: ExitStack) -> Ask:
+        """What asks this endpoint; ``kept`` closes its connections."""
+        return ASKING[self.asked["kind"]](self.asked, endpoint, kept)
+
+    def warm_up(self) -> None:
+        """Ask each once, uncounted: the first answer of a model takes longer than all others."""
+        for number in range(len(self.asked["urls"])):
+            # The users will meet the same error, and count it.
+            with ExitStack() as kept, suppress(Exception):
+                self.prepared(self.endpoint(number), kept)()
+
+    def play(self, users: int) -> dict[str, Any]:
+        """Ask with so many users; gives seconds of the answered, texts of the failed."""
+        self._took, self._failed = [], []
+        self._first = self._last = 0.0
+        self._enough.clear()
+        self.tickets[:] = range(self.at_most)
+        self._runner.start(users, spawn_rate=users)
+        self._enough.wait(self.seconds)
         # Lets each user finish what it asks.
-        runner.stop()
-        step = {"users": users, "took": took, "failed": failed, "seconds": last - first}
-        sys.stdout.write(json.dumps(step) + "\n")
-        sys.stdout.flush()
+        self._runner.stop()
+        return {
+            "took": self._took,
+            "failed": self._failed,
+            "seconds": self._last - self._first,
+        }
+
+    def _note(self, response_time: float, exception: BaseException | None, **_more: object) -> None:
+        self._last = time.monotonic()
+        # Of the first question, not of the user: it may have had to open a session before.
+        self._first = min(self._first or self._last, self._last - response_time / 1000)
+        if exception is None:
+            self._took.append(round(response_time / 1000, 6))
+        else:
+            self._failed.append(f"{type(exception).__name__}: {exception}"[:300])
+        if len(self._took) + len(self._failed) >= self.at_most:
+            self._enough.set()
 
 
-def _user(plan: dict[str, Any], tickets: list[int]) -> type[User]:
-    """A kind of user that asks as the plan says, each on connections of its own.
+def _user(kind: Kind) -> type[User]:
+    """A user that asks this, on connections of its own.
 
     A request costs a ticket; without one left, users go.
     """
@@ -89,28 +138,28 @@ def _user(plan: dict[str, Any], tickets: list[int]) -> type[User]:
         def on_start(self) -> None:
             self.kept = ExitStack()
             self.asking: Ask | None = None
-            self.endpoint = _endpoint(plan, next(numbers))
+            self.endpoint = kind.endpoint(next(numbers))
 
         def on_stop(self) -> None:
             self.kept.close()
 
         @task
         def ask(self) -> None:
-            if not tickets:
+            if not kind.tickets:
                 raise StopUser
-            tickets.pop()
-            size, error = 0, None
+            kind.tickets.pop()
             if self.asking is None:
                 # What a session costs is not what a request costs.
                 self.asking = self._prepared()
+            size, error = 0, None
             began = time.perf_counter()
             try:
                 size = self.asking()
             except Exception as caught:
                 error = caught
             self.environment.events.request.fire(
-                request_type=plan["kind"],
-                name=plan["name"],
+                request_type=kind.asked["kind"],
+                name=kind.asked["name"],
                 response_time=(time.perf_counter() - began) * 1000,
                 response_length=size,
                 exception=error,
@@ -119,7 +168,7 @@ def _user(plan: dict[str, Any], tickets: list[int]) -> type[User]:
 
         def _prepared(self) -> Ask:
             try:
-                return ASKING[plan["kind"]](plan, self.endpoint, self.kept)
+                return kind.prepared(self.endpoint, self.kept)
             except Exception as caught:
                 error = caught
 
@@ -130,20 +179,6 @@ def _user(plan: dict[str, Any], tickets: list[int]) -> type[User]:
             return fail
 
     return Asker
-
-
-def _endpoint(plan: dict[str, Any], number: int) -> Endpoint:
-    credential = os.environ.get("SERVER_TOKEN")
-    secret = Secret(credential) if credential else None
-    database = plan["kind"] == "count"
-    return Endpoint(
-        plan["urls"][number % len(plan["urls"])],
-        token=None if database else secret,
-        user=plan["user"],
-        password=secret if database else None,
-        ca_file=Path(plan["ca_file"]) if plan["ca_file"] else None,
-        server_name=plan["server_name"],
-    )
 
 
 def _http(plan: dict[str, Any], endpoint: Endpoint, kept: ExitStack) -> Ask:

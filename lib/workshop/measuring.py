@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from workshop import llama_stack, load, mcp_server, model, mongodb, pins, plot
 from workshop.errors import StepMissing
-from workshop.load import Request, Series
+from workshop.load import Asked, Request, Series
 from workshop.progress import stages
 from workshop.table import Table
-from workshop.target import Endpoint, Target
+from workshop.target import Target
 
 CHAT, MODEL, HISTORY = "chat by Llama Stack", "chat at the model", "history by Llama Stack"
 TOOL, COUNT = "count by the MCP server", "count at MongoDB"
@@ -104,35 +104,21 @@ def measure_load(
     """
     users = load.steps(most_users)
     with stages("Load") as stage:
-        found = Load()
-        for asked in _requests(target):
-            then = since and since.series.get(asked.request.name)
-            if then and then.replicas == asked.replicas:
-                continue
-            found.series[asked.request.name] = load.measure(
-                asked.request,
-                asked.endpoints,
-                users=users,
-                seconds=seconds,
-                at_most=at_most,
-                stage=stage,
-                replicas=asked.replicas,
-            )
-        if not found.series:
+        asked = [one for one in _requests(target) if not _is_as(since, one)]
+        if not asked:
             stage("every part has the replicas that it had: there is nothing new to measure")
-        return found
+            return Load()
+        measured = load.measure(asked, users=users, seconds=seconds, at_most=at_most, stage=stage)
+        return Load({series.name: series for series in measured})
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """A kind of request, of whom, and how many replicas answer it."""
-
-    request: Request
-    endpoints: list[Endpoint]
-    replicas: int
+def _is_as(since: Load | None, asked: Asked) -> bool:
+    """Whether as many replicas answer as then."""
+    then = since and since.series.get(asked.request.name)
+    return bool(then and then.replicas == asked.replicas)
 
 
-def _requests(target: Target) -> list[_Asked]:
+def _requests(target: Target) -> list[Asked]:
     """What is asked, and of whom.
 
     A Service keeps one client address with one pod of the MCP server, and here all users have one:
@@ -145,9 +131,9 @@ def _requests(target: Target) -> list[_Asked]:
     direct = {"model": model.model_name(target), **body}
     replicas = len(target.replicas(llama_stack.PART))
     asked = [
-        _Asked(Request(HISTORY, "http", f"{chat}?limit=1"), [stack], replicas),
-        _Asked(Request(CHAT, "http", chat, through), [stack], replicas),
-        _Asked(Request(MODEL, "http", chat, direct), [served], len(target.replicas(model.PART))),
+        Asked(Request(HISTORY, "http", f"{chat}?limit=1"), [stack], replicas),
+        Asked(Request(CHAT, "http", chat, through), [stack], replicas),
+        Asked(Request(MODEL, "http", chat, direct), [served], len(target.replicas(model.PART))),
     ]
     if not runs(target, mcp_server.PART):
         return asked
@@ -162,8 +148,8 @@ def _requests(target: Target) -> list[_Asked]:
     servers, database = target.replicas(mcp_server.PART), mongodb.find(target)
     return [
         *asked,
-        _Asked(Request(TOOL, "tool", mcp_server.PATH, tool), servers, len(servers)),
-        _Asked(Request(COUNT, "count", COUNTED), [database], 1),
+        Asked(Request(TOOL, "tool", mcp_server.PATH, tool), servers, len(servers)),
+        Asked(Request(COUNT, "count", COUNTED), [database], 1),
     ]
 
 

@@ -67,7 +67,7 @@ def migrate_mongodb(
     """
     with stages("Replica set") as stage:
         single = target.find(mongodb.PART)
-        reason = target.skip_reason(PART) or replica_set_reason(single)
+        reason = replica_set_reason(single) or target.skip_reason(PART)
         if reason is not None:
             stage(f"skipped: {reason}")
             return Table()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import psutil
 import pytest
 from workshop import load
 from workshop.errors import PartFailed
-from workshop.load import Request
+from workshop.load import Asked, Request
 from workshop.masked import Secret
 from workshop.progress import stages
 from workshop.target import Endpoint
@@ -73,14 +74,40 @@ def counting() -> Iterator[Counting]:
 def measure(server: Counting, body: dict[str, Any], **options: Any) -> load.Series:
     request = Request("question", "http", "/ask", body)
     with stages("load") as stage:
-        return load.measure(request, [server.endpoint], stage=stage, **options)
+        (series,) = load.measure([Asked(request, [server.endpoint])], stage=stage, **options)
+        return series
 
 
-def test_users_are_stepped_and_every_request_is_counted(counting: Counting) -> None:
+@pytest.fixture
+def command_lines() -> Iterator[list[str]]:
+    """Those of all programs that are started during the test."""
+    seen: list[str] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.1):
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    seen.append(" ".join(process.cmdline()))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    yield seen
+    done.set()
+    looking.join()
+
+
+def test_users_are_stepped_and_every_request_is_counted(
+    counting: Counting, command_lines: list[str]
+) -> None:
     series = measure(counting, {"q": 1}, users=[1, 4], seconds=1.0, at_most=500)
     one, four = series.points
+    assert any("workshop.load_users" in line for line in command_lines)
+    assert not [line for line in command_lines if SECRET in line]
+    assert not psutil.Process().children(recursive=True)
     assert (one.users, four.users) == (1, 4)
-    assert one.requests + four.requests == len(counting.asked)
+    # One more, uncounted, to warm up.
+    assert one.requests + four.requests == len(counting.asked) - 1
     assert counting.most_at_once == 4
     assert {asked[2] for asked in counting.asked} == {f"Bearer {SECRET}"}
     assert {asked[0] for asked in counting.asked} == {"/ask"}
@@ -93,25 +120,27 @@ def test_users_are_stepped_and_every_request_is_counted(counting: Counting) -> N
     assert not one.failures + four.failures
 
 
-def test_a_step_ends_when_its_count_is_over(counting: Counting) -> None:
-    series = measure(counting, {}, users=[2], seconds=30.0, at_most=6)
-    assert series.busiest.requests == len(counting.asked) == 6
-
-
-def test_failures_are_counted_and_quoted_and_give_no_latency(counting: Counting) -> None:
-    point = measure(counting, {"fail": True}, users=[1], seconds=5.0, at_most=3).busiest
-    assert (point.requests, point.failures, point.p50) == (0, 3, 0.0)
-    assert "500" in point.failure
-
-
-def test_a_server_that_is_away_is_a_failure_and_no_endless_one(counting: Counting) -> None:
-    away = Endpoint("http://127.0.0.1:1")
+def test_a_step_ends_with_its_count_and_failures_are_counted_and_quoted(
+    counting: Counting,
+) -> None:
+    good = Request("good", "http", "/good", {})
+    bad = Request("bad", "http", "/bad", {"fail": True})
+    asked = [
+        Asked(good, [counting.endpoint]),
+        Asked(bad, [counting.endpoint]),
+        Asked(good, [Endpoint("http://127.0.0.1:1")]),
+    ]
     with stages("load") as stage:
-        series = load.measure(
-            Request("question", "http", "/"), [away], users=[1], seconds=5, at_most=4, stage=stage
-        )
-    assert series.busiest.failures == 4
-    assert "ConnectError" in series.busiest.failure
+        measured = load.measure(asked, users=[2], seconds=30.0, at_most=6, stage=stage)
+    answered, failed, away = (series.busiest for series in measured)
+    assert (answered.requests, answered.failures) == (6, 0)
+    assert (failed.requests, failed.failures, failed.p50) == (0, 6, 0.0)
+    assert "500" in failed.failure
+    assert (away.requests, away.failures) == (0, 6)
+    assert "ConnectError" in away.failure
+    paths = [path for path, _, _ in counting.asked]
+    # One more of each, uncounted, to warm up.
+    assert (paths.count("/good"), paths.count("/bad")) == (7, 7)
 
 
 def test_users_take_the_replicas_in_turn() -> None:
@@ -119,52 +148,24 @@ def test_users_take_the_replicas_in_turn() -> None:
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     with stages("load") as stage:
-        series = load.measure(
-            Request("question", "http", "/ask", {}),
-            [server.endpoint for server in servers],
-            users=[2],
-            seconds=1.0,
-            at_most=500,
-            stage=stage,
+        asked = Asked(
+            Request("question", "http", "/ask", {}), [server.endpoint for server in servers]
         )
+        (series,) = load.measure([asked], users=[2], seconds=1.0, at_most=500, stage=stage)
     first, second = (len(server.asked) for server in servers)
     assert series.replicas == 2
-    assert first + second == series.busiest.requests
+    assert first + second - 2 == series.busiest.requests
     assert min(first, second) > 0.6 * max(first, second)
     for server in servers:
         server.shutdown()
         server.server_close()
 
 
-def test_the_credential_is_on_no_command_line_and_nothing_is_left(counting: Counting) -> None:
-    seen: list[str] = []
-    done = threading.Event()
-
-    def look() -> None:
-        while not done.wait(0.1):
-            for process in psutil.Process().children(recursive=True):
-                seen.append(" ".join(process.cmdline()))
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    measure(counting, {}, users=[1], seconds=0.5, at_most=100)
-    done.set()
-    looking.join()
-    assert any("workshop.load_users" in line for line in seen)
-    assert not [line for line in seen if SECRET in line]
-    assert not psutil.Process().children(recursive=True)
-
-
 def test_locust_that_ends_is_an_error_with_what_it_said(counting: Counting) -> None:
+    asked = Asked(Request("question", "http", "/", {}), [counting.endpoint])
+    many: Any = ["many"]
     with pytest.raises(PartFailed) as failed, stages("load") as stage:
-        load.measure(
-            Request("question", "http", "/", {}),
-            [counting.endpoint],
-            users=["many"],  # type: ignore[list-item]
-            seconds=1,
-            at_most=1,
-            stage=stage,
-        )
+        load.measure([asked], users=many, seconds=1, at_most=1, stage=stage)
     text = str(failed.value)
     assert text.startswith("The load could not be played.")
     assert "Last state: locust ended with 1" in text

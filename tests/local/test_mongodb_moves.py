@@ -93,6 +93,7 @@ def test_the_database_is_started_again_with_every_document(
     kept = workshop.resize_mongodb(target, memory="1Gi")
     after = target._process("mongodb").record()
     assert before and after and before.pid != after.pid  # noqa: PT018
+    assert before.ports == after.ports
     assert {one.collection: one.after for one in kept} == COUNTS
     assert all(one.same for one in kept)
 

@@ -55,7 +55,7 @@ class LocalTarget(OneMachine):
         """Machines, and what replicas share, are of a cluster."""
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
-        return "there are no replicas to share it" if part in SCALED_OUT else None
+        return "one machine has no room for replicas" if part in SCALED_OUT else None
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The first: everything that the kit knows runs here."""
@@ -115,7 +115,8 @@ class LocalTarget(OneMachine):
                 hint='set TARGET = "cluster" to have more there',
             )
         stage("a process has no limits here: it is started again as it is")
-        self.stop(part.name)
+        # It must come back on the ports where the others look for it.
+        self._process(part.name).stop(forget=False)
         return self.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
     def replicas(self, name: str) -> list[Endpoint]:
