@@ -72,7 +72,7 @@ func main() {
 """
 
 
-POSTGRESQL_GO = """package main
+POSTGRESQL_GO = r"""package main
 
 // The entry point of PostgreSQL's image, as far as the manifests use it.
 
