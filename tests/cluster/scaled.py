@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,14 +12,31 @@ from typing import Any
 from runs import ASKED, Run
 from testcluster.kubectl import kubectl
 from testcluster.place import ENTER
-from workshop import http, llama_stack
+from workshop import http, llama_stack, mcp_client, mcp_server
 from workshop.errors import WorkshopError
+from workshop.progress import stages
+from workshop.target import Scale
 from workshop.wait import NotYet, wait_for
 
 ASKING = """
 import sys, urllib.request
 for _ in range(int(sys.argv[2])):
     urllib.request.urlopen(sys.argv[1], timeout=30).read()
+"""
+SESSION = """
+import json, os, sys, urllib.request
+
+def ask(body, **headers):
+    headers |= {"accept": "application/json, text/event-stream", "content-type": "application/json"}
+    headers["authorization"] = "Bearer " + os.environ["SERVER_TOKEN"]
+    sent = urllib.request.Request(sys.argv[1], json.dumps(body).encode(), headers)
+    return urllib.request.urlopen(sent, timeout=30)
+
+hello = json.loads(sys.argv[2])
+session = ask(hello).headers["mcp-session-id"]
+for _ in range(20):
+    # A connection of its own each: another pod would not know the session.
+    ask({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}, **{"mcp-session-id": session}).read()
 """
 QUESTIONS = 24
 """Enough that two pods, taken by chance, are hit both: one is left out once in 8 million."""
@@ -59,6 +77,38 @@ def assert_a_service_spreads(run: Run, service: str, app: str, path: str) -> Non
     after = {pod: log(run, pod).count(f"GET {path} ") - before[pod] for pod in pods}
     assert sum(after.values()) == QUESTIONS, after
     assert min(after.values()) > 0, after
+
+
+def assert_a_client_stays_with_its_session(run: Run) -> None:
+    """A session of MCP through the Service's own address, over connections of their own."""
+    assert len(pods_of(run, "mongodb-mcp-server")) == 2
+    spec = thing(run, "service", "mongodb-mcp-server")["spec"]
+    token = run.target.find(mcp_server.PART).token
+    assert token
+    url = f"http://{spec['clusterIP']}:{mcp_server.PORT}{mcp_server.PATH}"
+    subprocess.run(
+        [*ENTER, sys.executable, "-c", SESSION, url, json.dumps(mcp_client._HELLO)],
+        check=True,
+        timeout=120,
+        env=os.environ | {"SERVER_TOKEN": token.reveal()},
+    )
+
+
+def assert_an_autoscaler_comes_and_goes(run: Run) -> None:
+    """With a most it is there, with its limits; without, it goes, and the replicas stay."""
+    target, part = run.target, mcp_server.deployed_part(run.target)
+
+    def scaled(scale: Scale) -> list[str]:
+        with stages("scale") as stage:
+            target.scale(part, scale, ready=mcp_server.ready, timeout=120, stage=stage)
+        names = ("-n", run.namespace, "get", "horizontalpodautoscalers", "-o", "name")
+        return kubectl(run.node.kubeconfig, *names).stdout.split()
+
+    assert scaled(Scale(2, 3)) == ["horizontalpodautoscaler.autoscaling/mongodb-mcp-server"]
+    limits = thing(run, "horizontalpodautoscaler", "mongodb-mcp-server")["spec"]
+    assert (limits["minReplicas"], limits["maxReplicas"]) == (2, 3)
+    assert scaled(Scale(2)) == []
+    assert len(pods_of(run, "mongodb-mcp-server")) == 2
 
 
 def assert_a_replica_that_goes_loses_no_question(run: Run) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from runs import Run, checked, run_all
 from scaled import (
+    assert_a_client_stays_with_its_session,
     assert_a_later_step_keeps_the_replicas,
     assert_a_replica_that_goes_loses_no_question,
     assert_a_service_spreads,
+    assert_an_autoscaler_comes_and_goes,
 )
 from testcluster import software
 from testcluster.node import Node
@@ -66,6 +68,14 @@ def test_a_pod_deleted_while_the_agent_asks_is_named_and_the_next_question_answe
 
 def test_both_replicas_of_llama_stack_are_asked(done: Run) -> None:
     assert_a_service_spreads(done, "llama-stack-service", "llama-stack", "/v1/models")
+
+
+def test_a_client_of_the_mcp_server_stays_with_its_session(done: Run) -> None:
+    assert_a_client_stays_with_its_session(done)
+
+
+def test_an_autoscaler_comes_and_goes(done: Run) -> None:
+    assert_an_autoscaler_comes_and_goes(done)
 
 
 def test_a_replica_that_goes_loses_no_question(done: Run) -> None:
