@@ -144,7 +144,7 @@ class Agent:
         with contextlib.ExitStack() as stack:
             database = None
             if self.has_database:
-                endpoint = self.target.find(mongodb.PART)
+                endpoint = mongodb.find(self.target)
                 database = stack.enter_context(mongodb.connected(endpoint))
             return proof.prove(
                 question,
@@ -255,7 +255,8 @@ class Agent:
         for part in PROCESSES:
             try:
                 if part not in unused and part not in WATCHERS:
-                    self.target.find(part)
+                    moved = self.target.recall(mongodb.MOVED) if part == mongodb.PART else None
+                    self.target.find(moved or part)
             except StepMissing as missing:
                 return missing
         return None
@@ -291,7 +292,7 @@ def create_agent(
     described = ""
     if use_mongodb:
         tools.append(registration.tool(target))
-        with mongodb.connected(target.find(mongodb.PART)) as database:
+        with mongodb.connected(mongodb.find(target)) as database:
             described = instructions.describe(database)
     tools.append(
         {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workshop import collector, llama_stack, mcp_server, model, mongodb
+from workshop import collector, embedder, llama_stack, mcp_server, model, mongodb
 from workshop.target import Part, Target
 
 
@@ -30,7 +30,7 @@ def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[s
         if wanted or target.offered(model.PART) is None:
             parts.append(model.part_of(target, wanted))
     if "03" in parameters:
-        parts.append(llama_stack.embedder_of(target))
+        parts.append(embedder.part_of(target))
         server = str(parameters["03"].get("SERVER", "auto"))
         if server == "auto":
             server = target.choose(llama_stack.PART, tuple(llama_stack.SERVERS))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop import llama_stack, mcp_server, model, mongodb, registration
+from workshop import embedder, llama_stack, mcp_server, model, mongodb, registration
 from workshop.errors import WorkshopError
 from workshop.progress import stages
 from workshop.settings import DATA
@@ -100,7 +100,7 @@ def examine(target: Target, data: Path = DATA) -> list[Finding]:
         there.add(TOOLS)
     examinations: dict[str, Callable[[], object]] = {
         model.PART: lambda: model.verify_model(target),
-        "embedder": lambda: llama_stack.dimension(target.find("embedder")),
+        "embedder": lambda: embedder.dimension(target.find("embedder")),
         mongodb.PART: lambda: _has_the_data(target, data),
         mcp_server.PART: lambda: mcp_server.verify_mcp_server(target),
         llama_stack.PART: lambda: llama_stack.verify_llama_stack(target),
@@ -147,7 +147,7 @@ def read_signs(lines: Sequence[str]) -> tuple[str, str]:
 
 def _has_the_data(target: Target, data: Path) -> None:
     """Look for every document of the kit. The checkpoint of notebook 04 would put them back."""
-    with mongodb.connected(target.find(mongodb.PART)) as database:
+    with mongodb.connected(mongodb.find(target)) as database:
         lacking = []
         for name, key in mongodb.IDS.items():
             documents = mongodb.read_documents(data / f"{name}.json", key)

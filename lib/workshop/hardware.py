@@ -16,6 +16,8 @@ class Machines:
         replicas: How many.
         labels: What the nodes shall be found by.
         taint: The key that a pod must tolerate to run there; "" for none.
+        most: Up to how many the cluster may have by itself, as pods ask for them; no autoscaler
+            when this is not more than ``replicas``.
     """
 
     machine_type: str
@@ -23,6 +25,7 @@ class Machines:
     replicas: int = 1
     labels: Mapping[str, str] = field(default_factory=dict)
     taint: str = ""
+    most: int = 0
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,13 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
         PartTooSlow: It was not ready in time.
     """
     with stages("MCP server") as stage:
-        part = part_of(target, target.find(mongodb.PART))
-        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        part = deployed_part(target)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+
+
+def deployed_part(target: Target) -> Part:
+    """What the server must be, on the database that has the documents."""
+    return part_of(target, target.find(target.recall(mongodb.MOVED) or mongodb.PART))
 
 
 def part_of(target: Target, database: Endpoint) -> Part:
@@ -44,7 +49,13 @@ def part_of(target: Target, database: Endpoint) -> Part:
     return Part(
         PART,
         PORT,
-        settings={"read_only": True, "disabled_tools": DISABLED, "reader": mongodb.READER},
+        settings={
+            "read_only": True,
+            "disabled_tools": DISABLED,
+            "reader": mongodb.READER,
+            # Then the driver finds the primary, wherever it is.
+            "replica_set": "rs0" if target.recall(mongodb.MOVED) else "",
+        },
         secrets={
             "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
             "reader password": mongodb.reader_password(target),
@@ -63,7 +74,7 @@ def verify_mcp_server(target: Target) -> Checks:
         StepMissing: It does not run.
     """
     endpoint = target.find(PART)
-    database = target.find(mongodb.PART)
+    database = mongodb.find(target)
     checks = Checks("MCP server")
     checks.equal(
         "runs the version that was pinned",
@@ -116,7 +127,8 @@ def health(endpoint: Endpoint) -> dict[str, Any]:
     return answer
 
 
-def _ready(endpoint: Endpoint) -> object:
+def ready(endpoint: Endpoint) -> object:
+    """Whether it is healthy, and does the protocol's first exchange."""
     try:
         if health(endpoint).get("status") != "ok":
             return NotYet("the monitoring port says it is not ready")

@@ -75,9 +75,14 @@ def serve_model(
             return deployed
         part = part_of(target, model)
         choices.keep(target, PART, model=model)
-        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
         return deployed
+
+
+def deployed_part(target: Target) -> Part:
+    """What the model's server was deployed as last."""
+    return part_of(target, **choices.of(target, PART))
 
 
 def part_of(target: Target, model: str = "") -> Part:
@@ -139,7 +144,8 @@ def verify_model(target: Target) -> Checks:
     return checks.raise_if_failed()
 
 
-def _ready(endpoint: Endpoint) -> object:
+def ready(endpoint: Endpoint) -> object:
+    """Whether it lists its models."""
     try:
         return http.call(endpoint, "/v1/models", timeout=5)
     except EndpointError as error:

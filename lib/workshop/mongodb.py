@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import secrets
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
 MONITOR_CREDENTIAL = "mongodb monitor password"
 STORAGE = "20Gi"
 """Of the database's volume on a cluster."""
+REPLICAS, MOVED = "mongodb-replicas", "mongodb moved to"
+"""The part that is a replica set, and the fact that says that it has the documents now."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
 
@@ -51,7 +52,6 @@ def deploy_mongodb(
     storage_size: str = STORAGE,
     storage_class: str = "",
     timeout: float = 120.0,
-    before: Secret | None = None,
 ) -> Deployed:
     """Run the database, with a user and a generated password.
 
@@ -60,17 +60,39 @@ def deploy_mongodb(
         storage_size: On a cluster, of its volume.
         storage_class: On a cluster, of its volume; "" takes the default class.
         timeout: Seconds until it must answer.
-        before: The password that its data may still have, while it is made anew.
 
     Raises:
         PartFailed: It ended while it started.
         PartTooSlow: It was not ready in time.
     """
-    ready = functools.partial(_ready, before=before)
     with stages("MongoDB") as stage:
+        if target.recall(MOVED):
+            from workshop import mongodb_replicas
+
+            stage("the documents are in the replica set, as 10_scale_out has moved them")
+            part = mongodb_replicas.part_of(target)
+            return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         part = part_of(target, storage_size, storage_class)
         choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+
+
+def find(target: Target) -> Endpoint:
+    """The database that has the documents: the single server, or a replica set's primary.
+
+    Raises:
+        StepMissing: It was not deployed, or it ended since.
+    """
+    if target.recall(MOVED) is None:
+        return target.find(PART)
+    from workshop import mongodb_replicas
+
+    return mongodb_replicas.primary(target)
+
+
+def deployed_part(target: Target) -> Part:
+    """What the database was deployed as last."""
+    return part_of(target, **choices.of(target, PART))
 
 
 def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
@@ -118,7 +140,7 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
     """
     from pymongo import ReplaceOne
 
-    with stages("Sample data") as stage, connected(target.find(PART)) as database:
+    with stages("Sample data") as stage, connected(find(target)) as database:
         loaded: Table[Loaded] = Table()
         for collection, key in IDS.items():
             documents = read_documents(data / f"{collection}.json", key)
@@ -147,7 +169,7 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
         CheckFailed: One of these is not so.
         StepMissing: The database does not run.
     """
-    endpoint = target.find(PART)
+    endpoint = find(target)
     checks = Checks("MongoDB")
     with connected(endpoint) as database:
         for collection, key in IDS.items():
@@ -197,7 +219,7 @@ def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
         ) from error
 
 
-def _ready(endpoint: Endpoint, before: Secret | None = None) -> object:
+def ready(endpoint: Endpoint, before: Secret | None = None) -> object:
     """Authenticated, because a server that only answers a ping may still be setting up its user."""
     try:
         with connected(endpoint) as database:

@@ -37,6 +37,9 @@ MODEL = Peer("model", ({"app": "model-predictor"}, {"app": "isvc.model-predictor
 EMBEDDER = Peer("embedder", ({"app": "embedder"},))
 MONGODB = Peer("mongodb", ({"app": "mongodb"},))
 USERS = Peer("mongodb-users", ({"app": "mongodb-users"},))
+REPLICAS = Peer("mongodb-replicas", ({"app": "mongodb-replicas"},))
+INITIATE = Peer("mongodb-replicas-initiate", ({"app": "mongodb-replicas-initiate"},))
+POSTGRESQL = Peer("postgresql", ({"app": "postgresql"},))
 MCP_SERVER = Peer("mcp-server", ({"app": "mongodb-mcp-server"},))
 COLLECTOR = Peer("collector", ({"app": "collector"},))
 PROMETHEUS = Peer("prometheus", ({"app": "prometheus"},))
@@ -55,7 +58,7 @@ ROUTER = Peer(
 MONITORING = Peer("monitoring", namespaces=({"network.openshift.io/policy-group": "monitoring"},))
 
 PEERS = (
-    *(LLAMA_STACK, MODEL, EMBEDDER, MONGODB, USERS, MCP_SERVER),
+    *(LLAMA_STACK, MODEL, EMBEDDER, POSTGRESQL, MONGODB, USERS, REPLICAS, INITIATE, MCP_SERVER),
     *(COLLECTOR, PROMETHEUS, EXPORTER, NOTEBOOK, STRANGER, ELSEWHERE, ROUTER, MONITORING),
 )
 """All who are tried. Labels of the router's and the monitoring's namespaces: OpenShift's
@@ -97,7 +100,10 @@ def ways(shape: Shape) -> tuple[Way, ...]:
         Way("llama-stack", "mcp-server", 3000, "each call of a tool"),
         Way("mcp-server", "mongodb", 27017, "what a tool reads"),
         Way("mongodb-users", "mongodb", 27017, "makes the user that may only read"),
-        Way("mongodb", "mongodb", 27017, "members of a replica set"),
+        Way("llama-stack", "postgresql", 5432, "what its replicas share"),
+        Way("mcp-server", "mongodb-replicas", 27017, "what a tool reads, once it has moved"),
+        Way("mongodb-replicas", "mongodb-replicas", 27017, "members of a replica set"),
+        Way("mongodb-replicas-initiate", "mongodb-replicas", 27017, "makes a set of them"),
         Way("notebook", "model", model, "step 2 asks it"),
         Way("notebook", "embedder", 8081, "step 3 asks how long its vectors are"),
         Way("notebook", "llama-stack", 8321, "steps 3, 6 and 7 ask it"),
@@ -105,8 +111,11 @@ def ways(shape: Shape) -> tuple[Way, ...]:
         Way("notebook", "mcp-server", 3000, "step 5 lists its tools"),
         Way("notebook", "mcp-server", 3001, "step 5 asks whether it is healthy"),
         Way("notebook", "prometheus", 9090, "step 9 asks for what it has read"),
+        Way("notebook", "postgresql", 5432, "step 10 asks whether it wants a password"),
+        Way("notebook", "mongodb-replicas", 27017, "step 10 moves the data"),
         Way("llama-stack", "collector", 4318, "pushes its metrics"),
         Way("mongodb-exporter", "mongodb", 27017, "reads its status"),
+        Way("mongodb-exporter", "mongodb-replicas", 27017, "reads its status"),
         Way("prometheus", "model", model, "metrics, with the token"),
     ]
     # The kit's own Prometheus, and OpenShift's.

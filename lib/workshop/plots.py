@@ -207,7 +207,7 @@ def _panel(panel: Panel, bands: Sequence[Band], low: float, high: float, unit_x:
         parts.append(f'<line class="{kind}" x1="{LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
         if ys:
             parts.append(_text(LEFT - 6, y + 4, figure(mark), "wp-s", "end"))
-    for mark in ticks(low, high, 6):
+    for mark in _marks(lines, low, high):
         x = place(mark, 0)[0]
         parts.append(_text(x, bottom + 15, figure(mark), "wp-s", "middle"))
     parts.append(_text(12, bottom + 15, unit_x, "wp-s"))
@@ -220,6 +220,12 @@ def _panel(panel: Panel, bands: Sequence[Band], low: float, high: float, unit_x:
     if len(lines) > 1:
         parts.append(_legend(lines, right))
     return "".join(parts)
+
+
+def _marks(lines: Iterable[Line], low: float, high: float) -> list[float]:
+    """Of the x axis: whole ones between whole numbers, for there is no half a user."""
+    whole = all(float(x).is_integer() for line in lines for x, _y in line.points)
+    return [mark for mark in ticks(low, high, 6) if mark.is_integer() or not whole]
 
 
 def _unit(unit: str) -> str:

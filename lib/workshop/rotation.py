@@ -6,6 +6,7 @@ the next one, and never begun a second time.
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -119,6 +120,9 @@ def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> R
     with stages(f"Rotation of {part}") as stage:
         if _is_yours(target, part):
             return Rotated(part, "", "", 0.0, "it is yours: change its credential there")
+        if part == mongodb.PART and target.recall(mongodb.MOVED):
+            moved = "its documents are in the replica set, whose credentials this does not change"
+            return Rotated(part, "", "", 0.0, moved)
         try:
             target.find(part)
         except StepMissing as missing:
@@ -150,8 +154,8 @@ def _mongodb(target: Target, timeout: float, stage: Stages) -> tuple[str, str]:
     with suppress(StepMissing):
         mongodb.change_password(target.find(mongodb.PART), old, new)
         stage("the database has its new password")
-    kept = choices.of(target, mongodb.PART)
-    endpoint = mongodb.deploy_mongodb(target, timeout=timeout, before=old, **kept).endpoint
+    part, ready = mongodb.deployed_part(target), functools.partial(mongodb.ready, before=old)
+    endpoint = target.ensure(part, ready=ready, timeout=timeout, stage=stage).endpoint
     mcp_server.deploy_mcp_server(target, timeout=timeout)
     strangers = [
         replace(endpoint, password=old),
@@ -164,8 +168,9 @@ def _mongodb(target: Target, timeout: float, stage: Stages) -> tuple[str, str]:
 
 def _model(target: Target, timeout: float, stage: Stages) -> tuple[str, str]:
     (old,) = _renewed(target, model.PART, stage)
-    kept = choices.of(target, model.PART)
-    deployed = model.serve_model(target, timeout=timeout, **kept)
+    part = model.deployed_part(target)
+    deployed = target.ensure(part, ready=model.ready, timeout=timeout, stage=stage)
+    # The whole notebook: a server that starts again may have to be given the runbooks again.
     kept = choices.of(target, llama_stack.PART)
     llama_stack.deploy_llama_stack(target, timeout=timeout, **kept)
     stranger = replace(deployed.endpoint, token=old)

@@ -13,7 +13,7 @@ from workshop.target import Endpoint, Target
 
 _REFUSALS: dict[str, Callable[[Target], str]] = {
     model.PART: lambda target: model.refusal(target.find(model.PART), model.model_name(target)),
-    mongodb.PART: lambda target: mongodb.refusal(target.find(mongodb.PART)),
+    mongodb.PART: lambda target: mongodb.refusal(mongodb.find(target)),
     mcp_server.PART: lambda target: mcp_server.refusal(target.find(mcp_server.PART), None),
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workshop import collector, llama_stack, mcp_server, model, mongodb
+from workshop import collector, embedder, llama_stack, mcp_server, model, mongodb
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ SOURCES = (
     PUSHED,
     OGX,
     Source(model.PART, model.PART, model.PORT, token=True),
-    Source("embedder", "embedder", llama_stack.EMBEDDER.port, token=True),
+    Source("embedder", "embedder", embedder.PART.port, token=True),
     Source(mcp_server.PART, mcp_server.PART, 3001, also="monitoring"),
     Source(
         mongodb.PART,

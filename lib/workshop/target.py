@@ -1,56 +1,18 @@
-"""What a part may ask of the place it runs in, and how a part is reached."""
+"""What a part may ask of the place it runs in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
 from workshop.checks import Check
+from workshop.endpoint import Endpoint as Endpoint
 from workshop.hardware import Accelerator as Accelerator
 from workshop.hardware import Machines as Machines
 from workshop.masked import Secret
 from workshop.network import Matrix
 from workshop.progress import Stages
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """How to reach a part. The credential shows in no repr.
-
-    Args:
-        url: Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
-        token: Sent as ``Authorization: Bearer``, or None.
-        user: With ``password``: for a database.
-        password: With ``user``: for a database.
-        ca_file: The CA that signed the server's certificate; None means the system's.
-        also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
-        inside: The URL by which the other parts reach it, where that differs: on a cluster, the
-            Service's; "" where it is the same.
-        server_name: The host name that the certificate must be for, where the URL has another.
-    """
-
-    url: str
-    token: Secret | None = None
-    user: str = ""
-    password: Secret | None = None
-    ca_file: Path | None = None
-    also: Mapping[str, str] = field(default_factory=dict)
-    inside: str = ""
-    server_name: str = ""
-
-    @property
-    def peer_url(self) -> str:
-        """The URL by which another part reaches this one."""
-        return self.inside or self.url
-
-    @property
-    def port(self) -> int:
-        """The port in the URL, or its scheme's."""
-        parts = urlsplit(self.url)
-        return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 @dataclass(frozen=True)
@@ -115,6 +77,23 @@ class Offer:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """How much of a part shall run.
+
+    Args:
+        replicas: How many of it, 1 or more.
+        most: Up to how many an autoscaler may add; no autoscaler when this is not more.
+        cpu: The limit of each in cores, such as ``2`` or ``500m``; "" leaves it as it is.
+        memory: The limit of each, such as ``2Gi``; "" leaves it as it is.
+    """
+
+    replicas: int = 1
+    most: int = 0
+    cpu: str = ""
+    memory: str = ""
+
+
+@dataclass(frozen=True)
 class Front:
     """A way in from outside, as it is configured.
 
@@ -165,6 +144,33 @@ class Target(Protocol):
         Raises:
             PartFailed: The part ended while it was awaited, with the last lines of its log.
             PartTooSlow: It was not ready within ``timeout`` seconds.
+        """
+
+    def scale_reason(self, part: Part) -> str | None:
+        """Why there cannot be more than one replica of this part here, or None when there can."""
+
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make this much of a part run. Every later ``ensure`` keeps to it, and says so.
+
+        Raises:
+            SettingsError: There cannot be more than one here, with the reason.
+            PartFailed: A replica ended while it was awaited.
+            PartTooSlow: Not all were ready within ``timeout`` seconds.
+        """
+
+    def replicas(self, name: str) -> list[Endpoint]:
+        """How to reach each replica of a part by itself; those that take requests now.
+
+        Raises:
+            StepMissing: It was not deployed, or none of it runs.
         """
 
     def begin(self, part: Part) -> Endpoint | None:

@@ -9,6 +9,13 @@ import pytest
 import workshop
 from network_runs import assert_three_agree
 from runs import Run, checked, run_all
+from scaled import (
+    assert_a_client_stays_with_its_session,
+    assert_a_later_step_keeps_the_replicas,
+    assert_a_replica_that_goes_loses_no_question,
+    assert_a_service_spreads,
+    assert_an_autoscaler_comes_and_goes,
+)
 from testcluster import software
 from testcluster.node import Node
 from testcluster.place import Place
@@ -23,6 +30,7 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_vllm(place)
     software.add_llama_stack(place)
     software.add_prometheus(place)
+    software.add_postgresql(place)
     with run_all(node, "plain", home, software.PAGE) as run:
         yield run
 
@@ -37,7 +45,7 @@ def test_prometheus_reads_every_page_and_the_report_plots_what_it_read(done: Run
     pages = {page.part: page.state for page in workshop.pages(done.target)}
     parts = ("llama-stack", "model", "embedder", "mcp-server", "mongodb")
     assert pages == dict.fromkeys(parts, "read")
-    (plot,) = done.report["plots"]
+    (plot,) = (p for p in done.report["plots"] if p["notebook"] == "09_watch_the_system")
     panels = {panel["title"]: panel["lines"][0]["points"] for panel in plot["panels"]}
     for title in ("Questions to Llama Stack", "Tool calls at the MCP server", "Queries of MongoDB"):
         assert max(value for _when, value in panels[title]) > 0, title
@@ -74,6 +82,26 @@ def test_a_pod_deleted_while_the_agent_asks_is_named_and_the_next_question_answe
     done: Run,
 ) -> None:
     done.assert_a_deleted_pod_is_survived("deployment/mongodb-mcp-server")
+
+
+def test_both_replicas_of_llama_stack_are_asked(done: Run) -> None:
+    assert_a_service_spreads(done, "llama-stack-service", "llama-stack", "/v1/models")
+
+
+def test_a_client_of_the_mcp_server_stays_with_its_session(done: Run) -> None:
+    assert_a_client_stays_with_its_session(done)
+
+
+def test_an_autoscaler_comes_and_goes(done: Run) -> None:
+    assert_an_autoscaler_comes_and_goes(done)
+
+
+def test_a_replica_that_goes_loses_no_question(done: Run) -> None:
+    assert_a_replica_that_goes_loses_no_question(done)
+
+
+def test_a_later_step_keeps_the_replicas_and_the_agent_is_grounded(done: Run) -> None:
+    assert_a_later_step_keeps_the_replicas(done)
 
 
 def test_clean_up_leaves_nothing(done: Run) -> None:

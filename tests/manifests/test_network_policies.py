@@ -26,7 +26,7 @@ SHAPES = [
     Shape(guarded=True, routed=True),
     Shape(guarded=True, routed=True, exposed=True),
 ]
-NEVER = (22, 443, 6443, 8888, 53, 5432)
+NEVER = (22, 443, 6443, 8888, 53, 3306)
 """Ports that nobody is let in on, tried besides those that are declared."""
 
 
@@ -189,18 +189,20 @@ def test_the_labels_are_those_that_the_parts_have() -> None:
     watching = ("collector/base", "prometheus/base")
     for folder in (
         "mongodb/base",
+        "mongodb-replicas/base",
+        "postgresql/base",
         "mcp-server/base",
         "embedder/base",
         "model/deployment",
         *watching,
     ):
         for thing in objects.build(objects.MANIFESTS / folder):
-            if thing["kind"] in ("Deployment", "Job"):
+            if thing["kind"] in ("Deployment", "StatefulSet", "Job"):
                 real[thing["metadata"]["name"]] = thing["spec"]["template"]["metadata"]["labels"]
     for thing in objects.build(objects.MANIFESTS / "llama-stack/overlays/kubernetes"):
         if thing["kind"] == "Deployment":
             real["llama-stack"] = thing["spec"]["template"]["metadata"]["labels"]
-    assert len(real) == 9
+    assert len(real) == 12
     for name, labels in real.items():
         fitting = [
             peer.name

@@ -319,6 +319,9 @@ WITHOUT_MODEL += ("collector/base", "collector/base", "prometheus/base", "promet
 """The MCP server, the collector and MongoDB's exporter twice: a new pod starts before the old one
 ends."""
 
+SCALED = ("llama-stack/overlays/kubernetes", "mcp-server/base")
+"""Those of which notebook 10 runs a second one, which has no volume of its own."""
+
 
 @pytest.mark.parametrize(
     ("quota", "folders"),
@@ -338,10 +341,14 @@ def test_the_quota_of_an_attendee_is_enough_for_all_parts_and_a_workbench(
 
 
 def test_the_pods_that_try_the_network_fit_too_and_keep_the_rules() -> None:
-    """All at once: one for each peer of the namespace, and two that are tried."""
+    """All at once, scaled out: one for each peer of the namespace, and two that are tried."""
     probe = pod_of(Probe("stranger", "probe", {}), [], fixes_user=False, owner=None)
     assert problems(Seen(Path("probes"), probe)) == []
-    total, count = needed(WITHOUT_MODEL), 2 + sum(bool(peer.labels) for peer in network.PEERS)
+    total, count = needed((*WITHOUT_MODEL, "postgresql/base")), 2
+    for name, amount in needed(SCALED).items():
+        if "storage" not in name and name != "persistentvolumeclaims":
+            total[name] += amount
+    count += sum(bool(peer.labels) for peer in network.PEERS)
     total["pods"] += count
     for part, given in probe["spec"]["containers"][0]["resources"].items():
         for name, quantity in given.items():

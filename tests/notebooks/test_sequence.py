@@ -178,8 +178,9 @@ def test_parts_listen_on_loopback_alone(chain: Chain) -> None:
 
 
 def test_the_report_shows_the_plots_of_what_prometheus_read(chain: Chain) -> None:
-    (plot,) = chain.report["plots"]
-    assert plot["notebook"] == "09_watch_the_system"
+    plot, load = chain.report["plots"]
+    assert (plot["notebook"], load["notebook"]) == ("09_watch_the_system", "10_scale_out")
+    assert all(line["points"] for panel in load["panels"] for line in panel["lines"])
     panels = {panel["title"]: panel["lines"][0]["points"] for panel in plot["panels"]}
     assert len(panels) >= 12
     for title in ("Questions to Llama Stack", "Tool calls at the MCP server", "Queries of MongoDB"):
@@ -315,7 +316,7 @@ def test_a_request_to_delete_changes_nothing(chain: Chain) -> None:
 
 
 def test_every_notebook_runs_under_nbval(chain: Chain) -> None:
-    # Not the last one: its burst takes a minute, and tells nothing new about nbval.
+    # Not the last ones: their burst and their load take a minute each, and tell nothing new.
     notebooks = [str(ROOT / "notebooks" / f"{step}.ipynb") for step in STEPS if step < "08"]
     command = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-c", os.devnull]
     done = subprocess.run(
@@ -516,7 +517,7 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     stack.stop()
     # Its own memory of the models goes too: a first start is what goes wrong.
     shutil.rmtree(stack.folder / programs.DATA)
-    target.ensure(part, ready=llama_stack._ready, timeout=120, stage=_stages())
+    target.ensure(part, ready=llama_stack.ready, timeout=120, stage=_stages())
     assert not _lists_a_language_model(target.find("llama-stack"))
     told = chain.run("doctor").stdout
     assert re.search(r"^culprit: llama-stack: .*sees the model: expected vllm/", told, re.M), told

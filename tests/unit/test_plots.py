@@ -83,3 +83,9 @@ def test_figures_and_ticks() -> None:
     ]
     assert ticks(-8, 47) == [0, 20, 40]
     assert ticks(0, 0.3, 3) == [0, 0.1, 0.2, 0.3]
+
+
+def test_between_whole_numbers_there_is_no_mark() -> None:
+    few = Plot("x", "users", (Panel("y", "s", (Line(((1, 5.0), (2, 6.0))),)),))
+    marks = [one.text for one in elements(few, "text") if one.get("text-anchor") == "middle"]
+    assert marks == ["1", "2"]

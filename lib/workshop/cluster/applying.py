@@ -28,7 +28,8 @@ def apply(
         was_up: Whether it was ready once. One that never was, was begun ahead of its notebook, or
             by one that was interrupted.
     """
-    before = api.get("apps/v1", "Deployment", plan.deployment)
+    kind = "StatefulSet" if plan.members else "Deployment"
+    before = api.get("apps/v1", kind, plan.deployment)
     was = before and trouble.carries(before["spec"]["template"], plan.digest)
     if not was:
         stage(f"applying {len(plan.objects)} objects in {api.namespace}")

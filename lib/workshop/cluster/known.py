@@ -9,7 +9,9 @@ from workshop.cluster.reach import Way
 from workshop.cluster.rollout import Rollout
 from workshop.cluster.transport import Object
 from workshop.cluster.watching import Watching
-from workshop.steps import PROCESSES
+from workshop.errors import StepMissing
+from workshop.steps import ON_A_CLUSTER, notebook_of
+from workshop.target import PartStatus
 
 
 class Known:
@@ -28,7 +30,36 @@ class Known:
     def ways(self) -> dict[str, Way]:
         """The ways to the parts that were deployed, those of others' left out."""
         facts = self.facts()
-        return {n: Way.read(kept) for n in PROCESSES if (kept := read(facts, fact(n)))}
+        return {n: Way.read(kept) for n in ON_A_CLUSTER if (kept := read(facts, fact(n)))}
+
+    def running(self, name: str) -> Way:
+        """The way to a part that runs.
+
+        Raises:
+            StepMissing: It was not deployed, or it ended since.
+        """
+        kept = read(self.facts(), fact(name))
+        if kept is None:
+            raise StepMissing(
+                f"{name} was not deployed yet.",
+                where=self._api.where,
+                hint=f"run {notebook_of(name)} first",
+            )
+        way = Way.read(kept)
+        if not self.ready_pods(way):
+            raise StepMissing(
+                f"{name} does not run any more.",
+                where=self._api.where,
+                state=self.describe(way),
+                hint=f"run {notebook_of(name)} again: it starts what has ended",
+            )
+        return way
+
+    def status(self, name: str, way: Way) -> PartStatus:
+        """One part, as it is now."""
+        state = "running" if self.ready_pods(way) else "not ready"
+        url = f"{way.scheme}://{way.service}.{self._api.namespace}.svc:{way.port}"
+        return PartStatus(name, state, url, self.describe(way))
 
     def ready_pods(self, way: Way) -> list[Object]:
         """The part's pods that are ready."""

@@ -23,7 +23,7 @@ READ = ("get", "list", "watch")
 
 RBAC = "rbac.authorization.k8s.io"
 
-BUILT_IN = ("", "apps", "batch", "networking.k8s.io", RBAC)
+BUILT_IN = ("", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", RBAC)
 """The groups that the ClusterRoles edit and admin cover on every cluster. OpenShift and operators
 add their own groups to them, where they are well-behaved."""
 

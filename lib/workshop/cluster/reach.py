@@ -13,7 +13,7 @@ import socket
 import tempfile
 import weakref
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from workshop.cluster.api import Api
@@ -46,6 +46,7 @@ class Way:
     ca: tuple[str, str] | None = None
     route: str = ""
     ingress: str = ""
+    sticky: bool = False
 
     @classmethod
     def of(cls, plan: Plan, part: Part) -> Way:
@@ -63,6 +64,7 @@ class Way:
             ca=plan.ca,
             route=plan.route,
             ingress=plan.ingress,
+            sticky=_is_sticky(plan),
         )
 
     def text(self) -> str:
@@ -109,7 +111,7 @@ class Reach:
             }
         routed = self._routed(way)
         ca = self._ca(*way.ca) if way.ca else None
-        database = way.scheme == "mongodb"
+        database = way.scheme in ("mongodb", "postgresql")
         return Endpoint(
             routed or url,
             token=None if database else credential,
@@ -119,6 +121,22 @@ class Reach:
             also=also,
             inside=inside,
             server_name=self._host(way) if way.scheme == "https" and not routed else "",
+        )
+
+    def replica(self, way: Way, pod: Object, ready: Callable[[], list[Object]]) -> Endpoint:
+        """How to reach this pod of it by itself."""
+        name, address = str(pod["metadata"]["name"]), str(pod["status"]["podIP"])
+
+        def place(port: int) -> str:
+            if self._api.inside:
+                return f"{address}:{port}"
+            return self._forward((name, port), lambda: [p for p in ready() if _name(p) == name])
+
+        whole = self.endpoint(replace(way, route="", ingress=""), ready)
+        return replace(
+            whole,
+            url=f"{way.scheme}://{place(way.port)}",
+            also={key: f"http://{place(port)}" for key, port in way.also.items()},
         )
 
     def peer(self, way: Way) -> Endpoint:
@@ -140,9 +158,13 @@ class Reach:
         return self._ports[way.service]
 
     def _forwarded(self, way: Way, port: int, ready: Callable[[], list[Object]]) -> str:
-        key = (way.service, port)
+        return self._forward((way.service, port), ready, sticky=way.sticky)
+
+    def _forward(
+        self, key: tuple[str, int], ready: Callable[[], list[Object]], *, sticky: bool = False
+    ) -> str:
         if key not in self._forwards:
-            self._forwards[key] = Forward(self._api, ready, port)
+            self._forwards[key] = Forward(self._api, ready, key[1], sticky=sticky)
         return self._forwards[key].address
 
     def _credential(self, way: Way) -> Secret | None:
@@ -215,6 +237,18 @@ class Reach:
         path = self._folder / f"{name}.pem"
         path.write_text(text, encoding="utf-8")
         return path
+
+
+def _is_sticky(plan: Plan) -> bool:
+    """Whether the part's Service keeps a client with the pod that it had."""
+    return any(
+        thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
+        for thing in plan.objects
+    )
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])
 
 
 def _port(service: Object, wanted: int) -> int:

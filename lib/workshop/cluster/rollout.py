@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workshop.cluster import trouble
+from workshop.cluster import scaling, trouble
 from workshop.cluster.api import Api
 from workshop.cluster.reach import admitted
 from workshop.cluster.recipes import ROUTE, Plan
@@ -96,10 +96,12 @@ class Rollout:
         return NotYet(f"no router has admitted the Route {name} yet")
 
     def _deployment(self) -> Object | None:
-        for deployment in self._watching.all("apps/v1", "Deployment"):
+        kind = "StatefulSet" if self._plan.members else "Deployment"
+        for deployment in self._watching.all("apps/v1", kind):
             template = deployment["spec"]["template"]
             named = deployment["metadata"]["name"] == self._plan.deployment
-            if named and trouble.carries(template, self._plan.digest):
+            ours = named and trouble.carries(template, self._plan.digest)
+            if ours and scaling.fits(deployment, self._plan.scale):
                 return deployment
         return None
 

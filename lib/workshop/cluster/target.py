@@ -14,6 +14,7 @@ from workshop.cluster import (
     namespaces,
     recipes,
     room_offer,
+    scaling,
     tokens,
 )
 from workshop.cluster.api import Api
@@ -26,12 +27,11 @@ from workshop.cluster.memory import Memory, read
 from workshop.cluster.reach import Reach, Way
 from workshop.cluster.rollout import Rollout, guarded
 from workshop.cluster.watching import Watching
-from workshop.errors import StepMissing
 from workshop.masked import Secret, mask
 from workshop.network import Matrix
 from workshop.progress import Stages, stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of, part_named
+from workshop.steps import ON_A_CLUSTER, part_named
 from workshop.table import Table
 from workshop.target import (
     Accelerator,
@@ -42,6 +42,7 @@ from workshop.target import (
     Offer,
     Part,
     PartStatus,
+    Scale,
 )
 from workshop.wait import wait_for
 
@@ -97,10 +98,7 @@ class ClusterTarget:
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The server that this cluster's operator runs, or the first."""
-        from workshop.cluster.recipes import llama_stack
-
-        preferred = llama_stack.serves(self.api) if part == llama_stack.NAME else ""
-        return preferred if preferred in options else options[0]
+        return recipes.choose(part, options, self.api)
 
     def ensure(
         self,
@@ -112,7 +110,7 @@ class ClusterTarget:
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         namespaces.ensure(self.api, stage)
-        plan = recipes.plan(part, self.api, self._recipes)
+        plan = self._plan(part, stage)
         was_up = read(self._known.facts(), fact(part.name)) is not None
         action = applying.apply(self.api, part.name, plan, stage, was_up=was_up)
         rollout = Rollout(self.api, self._watching, part.name, plan)
@@ -139,11 +137,43 @@ class ClusterTarget:
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
 
+    def scale_reason(self, part: Part) -> str | None:
+        """What a second replica could not share; see ``Target.scale_reason``."""
+        if self._given.url(self._known.facts(), part.name) is not None:
+            return "it is an endpoint of your own"
+        return scaling.reason(recipes.plan(part, self.api, self._recipes))
+
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make this much of a part run; see ``Target.scale``."""
+        plan = recipes.plan(part, self.api, self._recipes)
+        scaling.refuse(part, plan, scale, self.api.where)
+        self.memory.remember(scaling.fact(part.name), scaling.text(scale))
+        deployed = self.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        # An autoscaler that is not wanted any more goes.
+        Cleaning(self.api).prune(part.name, scaling.applied(plan, part.name, scale, 0).objects)
+        return deployed
+
+    def replicas(self, name: str) -> list[Endpoint]:
+        """Each pod that takes requests; see ``Target.replicas``."""
+        if self._given.url(self._known.facts(), name) is not None:
+            return [self.find(name)]
+        way = self._known.running(name)
+        ready = functools.partial(self._known.ready_pods, way)
+        return [self._reach.replica(way, pod, ready) for pod in ready()]
+
     def begin(self, part: Part) -> Endpoint | None:
         """Apply a part's objects; the notebook that deploys it waits for them."""
         with stages(part.name) as stage:
             namespaces.ensure(self.api, stage)
-            plan = recipes.plan(part, self.api, self._recipes)
+            plan = self._plan(part, stage)
             applying.apply(self.api, part.name, plan, stage, was_up=False)
         return self._reach.peer(Way.of(plan, part))
 
@@ -159,27 +189,11 @@ class ClusterTarget:
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        facts = self._known.facts()
-        given = self._given.find(facts, name)
+        given = self._given.find(self._known.facts(), name)
         if given is not None:
             return given
-        kept = read(facts, fact(name))
-        if kept is None:
-            raise StepMissing(
-                f"{name} was not deployed yet.",
-                where=self.api.where,
-                hint=f"run {notebook_of(name)} first",
-            )
-        way = Way.read(kept)
-        ready = functools.partial(self._known.ready_pods, way)
-        if not ready():
-            raise StepMissing(
-                f"{name} does not run any more.",
-                where=self.api.where,
-                state=self._known.describe(way),
-                hint=f"run {notebook_of(name)} again: it starts what has ended",
-            )
-        return self._reach.endpoint(way, ready)
+        way = self._known.running(name)
+        return self._reach.endpoint(way, functools.partial(self._known.ready_pods, way))
 
     def secrets(self) -> list[Secret]:
         """Every credential that is kept here."""
@@ -215,20 +229,17 @@ class ClusterTarget:
         if not namespaces.is_visible(self.api):
             return rows
         facts = self._known.facts()
-        for name in PROCESSES:
+        for name in ON_A_CLUSTER:
             given, kept = self._given.url(facts, name), read(facts, fact(name))
             if given is not None:
                 rows.append(PartStatus(name, "yours", given, "an endpoint of your own"))
             elif kept is not None:
-                way = Way.read(kept)
-                state = "running" if self._known.ready_pods(way) else "not ready"
-                url = f"{way.scheme}://{way.service}.{self.api.namespace}.svc:{way.port}"
-                rows.append(PartStatus(name, state, url, self._known.describe(way)))
+                rows.append(self._known.status(name, Way.read(kept)))
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """The log of a part's newest pod, without secrets."""
-        kept = read(self._known.facts(), fact(part_named(name, STATUS)))
+        kept = read(self._known.facts(), fact(part_named(name, STATUS, ON_A_CLUSTER)))
         way = Way.read(kept) if kept else None
         pod, container = logs.newest(self.api, self._watching, name, way)
         hidden = self.secrets()
@@ -237,7 +248,7 @@ class ClusterTarget:
 
     def stop(self, name: str | None = None) -> list[str]:
         """Remove one part's objects, or those of all; volumes and credentials stay."""
-        names = [part_named(name, STATUS)] if name else list(reversed(PROCESSES))
+        names = [part_named(name, STATUS, ON_A_CLUSTER)] if name else ON_A_CLUSTER[::-1]
         stopped = []
         for part in names:
             self.memory.remember(fact(part), None)
@@ -249,9 +260,7 @@ class ClusterTarget:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
         try:
             self.memory.written = None
-            removed = Cleaning(self.api).everything(
-                list(reversed(PROCESSES)), data=data, stage=stage
-            )
+            removed = Cleaning(self.api).everything(ON_A_CLUSTER[::-1], data=data, stage=stage)
         finally:
             # Last, because the parts leave their nodes before these are drained; and whatever
             # happened, because they cost money.
@@ -269,7 +278,7 @@ class ClusterTarget:
     def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Policies: the declared ways are open, all others closed; see ``Target.isolate``."""
         facts = self._known.facts()
-        given = {n: g for n in PROCESSES if (g := self._given.find(facts, n)) is not None}
+        given = {n: g for n in ON_A_CLUSTER if (g := self._given.find(facts, n)) is not None}
         return self._isolation.apply(self._known.ways(), {**yours, **given}, stage)
 
     def tried(self, *, stage: Stages) -> Matrix:
@@ -279,3 +288,8 @@ class ClusterTarget:
     def fronts(self) -> list[Front]:
         """The Routes and Ingresses of the parts; see ``Target.fronts``."""
         return fronts.found(self.api, self._reach, self._known.ways())
+
+    def _plan(self, part: Part, stage: Stages) -> recipes.Plan:
+        """What to apply, as much of it as was asked for."""
+        plan = recipes.plan(part, self.api, self._recipes)
+        return scaling.as_asked(plan, part, self.api, self.memory, stage)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from workshop.checks import Check
 from workshop.errors import PartFailed, SettingsError, StepMissing, WorkshopError
 from workshop.local import cleaning, environment, isolation, programs
+from workshop.local.one_machine import OneMachine
 from workshop.local.process import Command, Process, Record
 from workshop.local.starting import PortTaken, Start
 from workshop.local.state import State
@@ -15,18 +16,9 @@ from workshop.masked import Secret
 from workshop.network import Matrix
 from workshop.progress import Stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of, part_named
+from workshop.steps import PROCESSES, SCALED_OUT, notebook_of, part_named
 from workshop.table import Table
-from workshop.target import (
-    Accelerator,
-    Deployed,
-    Endpoint,
-    Front,
-    Machines,
-    Offer,
-    Part,
-    PartStatus,
-)
+from workshop.target import Deployed, Endpoint, Part, PartStatus, Scale
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
@@ -34,7 +26,7 @@ STATUS = "workshop status"
 """The command that lists the parts."""
 
 
-class LocalTarget:
+class LocalTarget(OneMachine):
     """Runs parts as processes that outlive the notebook which started them.
 
     Args:
@@ -63,9 +55,11 @@ class LocalTarget:
         return environment.checks(self.settings.state, self._own_ports(), pids)
 
     def skip_reason(self, part: str) -> str | None:
-        """GPU nodes are machines of a cluster, and not every machine can have Prometheus."""
+        """Machines, and what replicas share, are of a cluster; Prometheus is not everywhere."""
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
+        if part in SCALED_OUT:
+            return "one machine has no room for replicas"
         if part not in self._missing:
             # Asked once: finding out may take a download that fails.
             self._missing[part] = programs.missing(part)
@@ -112,21 +106,30 @@ class LocalTarget:
         stage(f"ready at {endpoint.url} ({action})")
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), str(process.log_path))
 
-    def begin(self, part: Part) -> Endpoint | None:
-        """Nothing: one machine's cores are busy with one part's start."""
-        return None
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Start the process again: that is all that can change here."""
+        if max(scale.replicas, scale.most) > 1:
+            raise SettingsError(
+                f"{part.name} has one replica here.",
+                state=str(self.scale_reason(part)),
+                hint='set TARGET = "cluster" to have more there',
+            )
+        stage("a process has no limits here: it is started again as it is")
+        # It must come back on the ports where the others look for it.
+        self._process(part.name).stop(forget=False)
+        return self.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
-    def accelerators(self) -> list[Accelerator]:
-        """None: a GPU of this machine's own is not offered to parts."""
-        return []
-
-    def add_machines(
-        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
-    ) -> str:
-        """There is nothing to add; ``skip_reason`` says so before."""
-        raise SettingsError(
-            "The local target adds no machines.", hint='set TARGET = "cluster" to add some there'
-        )
+    def replicas(self, name: str) -> list[Endpoint]:
+        """The one process."""
+        return [self.find(name)]
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own process for this part ends."""
@@ -134,10 +137,6 @@ class LocalTarget:
         self._process(name).stop()
         self.state.save_endpoint(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
-
-    def offered(self, _name: str) -> Offer | None:
-        """Nothing: nobody prepares this machine for others."""
-        return None
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
@@ -196,20 +195,11 @@ class LocalTarget:
         """This machine may, another may not."""
         return isolation.declared(self._running())
 
-    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
-        """Nothing: parts listen on loopback alone, and no other machine reaches that."""
-        stage("loopback is the border here: there is nothing to apply")
-        return []
-
     def tried(self, *, stage: Stages) -> Matrix:
         """Every port of every part, from here and as another machine would."""
         running = self._running()
         stage(f"trying the ports of {len(running)} parts")
         return isolation.tried(running)
-
-    def fronts(self) -> list[Front]:
-        """None: nothing is reached from outside."""
-        return []
 
     def status(self) -> Table[PartStatus]:
         """One line a part that was started or taken over."""

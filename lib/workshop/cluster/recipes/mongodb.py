@@ -43,4 +43,5 @@ def plan(part: Part, api: Api) -> Plan:
         scheme="mongodb",
         user=user,
         jobs=(USERS,),
+        keeps=("one mongod holds the lock of its data: a replica set has more",),
     )
