@@ -44,7 +44,8 @@ class Cleaning:
             if failed or not trouble.carries(job["spec"]["template"], plan.digest):
                 outdated.append({"apiVersion": "batch/v1", "kind": "Job"} | job)
         self._delete(outdated)
-        self._await_gone(outdated)
+        # The part's other pods go on.
+        self._await_gone(outdated, with_pods=False)
 
     def remove(self, part: str) -> list[str]:
         """Remove a part's objects but its volumes, and wait until its pods are gone."""
@@ -120,9 +121,12 @@ class Cleaning:
             if self._api.delete(thing)
         ]
 
-    def _await_gone(self, things: Sequence[Object], stage: Stages | None = None) -> None:
+    def _await_gone(
+        self, things: Sequence[Object], stage: Stages | None = None, *, with_pods: bool = True
+    ) -> None:
         """Wait until they are gone, and the pods of the parts that they were."""
         parts = {(t["metadata"].get("labels") or {}).get(objects.COMPONENT) for t in things}
+        parts = parts if with_pods else set()
 
         def gone() -> object:
             left = [
