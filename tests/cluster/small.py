@@ -143,7 +143,9 @@ def recipe(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Pl
         made = built(part)
         bend(made)
         digest = objects.digest(made)
-        objects.mark(made[0], digest)
+        for one in made:
+            if one["kind"] in ("Deployment", "Job"):
+                objects.mark(one, digest)
         fields = {"deployment": NAME, "pods": {"app": NAME}, "service": NAME, "port": 8080, **more}
         return Plan(made, digest, **fields)
 

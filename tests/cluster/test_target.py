@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import socket
 import threading
@@ -144,6 +145,21 @@ def test_what_a_part_does_not_need_any_more_is_removed(node: Node) -> None:
         found = kubectl(node.kubeconfig, "-n", "prune", "get", "configmaps", "-o", "name").stdout
         assert "configmap/extra" not in found
         assert "configmap/stranger" in found
+
+
+def test_a_job_is_made_anew_while_the_parts_pod_goes_on(node: Node) -> None:
+    def with_job(made: list[dict[str, Any]]) -> None:
+        template = copy.deepcopy(made[0]["spec"]["template"])
+        template["metadata"]["labels"]["app"] = "setup"
+        template["spec"]["restartPolicy"] = "Never"
+        meta = {"name": "setup", "labels": made[0]["metadata"]["labels"]}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta}
+        made.append(job | {"spec": {"template": template}})
+        small.setting("END_WITH", "0")([made[-1]])
+
+    with small.target(node, "job", with_job, jobs=("setup",)) as target:
+        assert small.ensure(target).action == "created"
+        assert small.ensure(target, say="good morning").action == "changed"
 
 
 def test_clean_up_removes_what_is_the_kits_and_nothing_else(node: Node) -> None:
