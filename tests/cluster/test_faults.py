@@ -12,7 +12,7 @@ import pytest
 import small
 from testcluster import cloud_kinds
 from testcluster.control_plane import start_api_server
-from testcluster.kubectl import apply, kubectl
+from testcluster.kubectl import apply, kubectl, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
 from workshop.cluster.api import Api
@@ -167,8 +167,7 @@ def with_widgets(node: Node, namespace: str) -> Any:
     """A part that is a custom resource, with nobody who acts on it."""
     crd = cloud_kinds.open_crd("widgets", "test.local", "v1", "Widget", "Namespaced")
     apply(node.kubeconfig, crd)
-    until = ("wait", "crd/widgets.test.local", "--for=condition=Established", "--timeout=30s")
-    kubectl(node.kubeconfig, *until)
+    wait_for_crds(node.kubeconfig)
 
     def bend(made: list[dict[str, Any]]) -> None:
         widget = {"apiVersion": "test.local/v1", "kind": "Widget", "metadata": {"name": "w"}}
@@ -318,8 +317,7 @@ def routes(node: Node) -> Iterator[None]:
     """OpenShift's Routes, and no router; they are gone after the test."""
     crd = cloud_kinds.open_crd("routes", *ROUTE_CRD)
     apply(node.kubeconfig, crd)
-    until = ("wait", "crd/routes.route.openshift.io", "--for=condition=Established")
-    kubectl(node.kubeconfig, *until, "--timeout=30s")
+    wait_for_crds(node.kubeconfig)
     yield
     kubectl(node.kubeconfig, "delete", "crd", "routes.route.openshift.io")
 

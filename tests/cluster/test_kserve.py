@@ -9,7 +9,7 @@ import small
 import workshop
 from testcluster import pins, programs, software
 from testcluster.kubectl import apply as apply_objects
-from testcluster.kubectl import kubectl, restricted_namespace
+from testcluster.kubectl import kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.openshift import crds, kserve, names, profile
 from testcluster.place import Place
@@ -34,19 +34,20 @@ pytestmark = pytest.mark.timeout(1800)
 def target(node: Node, place: Place, say: Callable[[str], None]) -> Iterator[ClusterTarget]:
     """A cluster with KServe; the tests after these find a plain one again."""
     node.up(say)
-    module = (pins.KSERVE.module, pins.KSERVE.version)
-    files = [programs.module_folder(*module) / file for file in crds.REAL[module]]
-    apply = ("apply", "--server-side", *(f"--filename={file}" for file in files))
-    kubectl(node.kubeconfig, *apply)
-    established = ("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
-    kubectl(node.kubeconfig, *established)
-    apply_objects(node.kubeconfig, profile.namespace(names.APPLICATIONS))
-    kserve.start(place, node.kubeconfig, say, headless=False)
-    software.add_vllm(place)
-    restricted_namespace(node.kubeconfig, NAMESPACE)
-    env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": NAMESPACE}
-    yield ClusterTarget(Settings(), connect(env))
-    node.up(say)
+    try:
+        module = (pins.KSERVE.module, pins.KSERVE.version)
+        files = [programs.module_folder(*module) / file for file in crds.REAL[module]]
+        apply = ("apply", "--server-side", *(f"--filename={file}" for file in files))
+        kubectl(node.kubeconfig, *apply)
+        wait_for_crds(node.kubeconfig)
+        apply_objects(node.kubeconfig, profile.namespace(names.APPLICATIONS))
+        kserve.start(place, node.kubeconfig, say, headless=False)
+        software.add_vllm(place)
+        restricted_namespace(node.kubeconfig, NAMESPACE)
+        env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": NAMESPACE}
+        yield ClusterTarget(Settings(), connect(env))
+    finally:
+        node.up(say)
 
 
 def test_the_model_is_an_inference_service_behind_a_service_with_an_address(
