@@ -31,7 +31,7 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_llama_stack(place)
     software.add_prometheus(place)
     software.add_postgresql(place)
-    with run_all(node, "plain", home, software.PAGE) as run:
+    with run_all(node, "plain", home, *software.PAGE) as run:
         yield run
 
 

@@ -97,13 +97,46 @@ func main() {
 }
 """
 
-PAGE = {
-    "apiVersion": "v1",
-    "kind": "Service",
-    "metadata": {"name": "mongodb-page"},
-    "spec": {"selector": {"app": "mongodb"}, "ports": [{"port": 28017}]},
-}
-"""What the exporter's stand-in reads; it is needed where notebook 09 is run."""
+PAGE = (
+    {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "mongodb-page"},
+        "spec": {"selector": {"app": "mongodb"}, "ports": [{"port": 28017}]},
+    },
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "page-from-exporter"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": "mongodb"}},
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {
+                    "from": [{"podSelector": {"matchLabels": {"app": "mongodb-exporter"}}}],
+                    "ports": [{"port": 28017}],
+                }
+            ],
+        },
+    },
+    {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "exporter-to-page"},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": "mongodb-exporter"}},
+            "policyTypes": ["Egress"],
+            "egress": [
+                {
+                    "to": [{"podSelector": {"matchLabels": {"app": "mongodb"}}}],
+                    "ports": [{"port": 28017}],
+                }
+            ],
+        },
+    },
+)
+"""What the exporter's stand-in reads, where notebook 09 is run; the real one asks port 27017, which
+the kit's own policies open to it."""
 
 
 POSTGRESQL_GO = r"""package main
