@@ -97,46 +97,46 @@ func main() {
 }
 """
 
-PAGE = (
-    {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "mongodb-page"},
-        "spec": {"selector": {"app": "mongodb"}, "ports": [{"port": 28017}]},
-    },
-    {
+PAGE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "mongodb-page"},
+    "spec": {"selector": {"app": "mongodb"}, "ports": [{"port": 28017}]},
+}
+"""What the exporter's stand-in reads; it is needed where notebook 09 is run."""
+
+
+def _policy(name: str, pods: str, **direction: object) -> dict[str, object]:
+    return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": "page-from-exporter"},
+        "metadata": {"name": name},
         "spec": {
-            "podSelector": {"matchLabels": {"app": "mongodb"}},
-            "policyTypes": ["Ingress"],
-            "ingress": [
-                {
-                    "from": [{"podSelector": {"matchLabels": {"app": "mongodb-exporter"}}}],
-                    "ports": [{"port": 28017}],
-                }
-            ],
+            "podSelector": {"matchLabels": {"app": pods}},
+            "policyTypes": ["Ingress" if "ingress" in direction else "Egress"],
+            **direction,
         },
-    },
-    {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": {"name": "exporter-to-page"},
-        "spec": {
-            "podSelector": {"matchLabels": {"app": "mongodb-exporter"}},
-            "policyTypes": ["Egress"],
-            "egress": [
-                {
-                    "to": [{"podSelector": {"matchLabels": {"app": "mongodb"}}}],
-                    "ports": [{"port": 28017}],
-                }
-            ],
-        },
-    },
+    }
+
+
+def _from_or_to(app: str) -> list[object]:
+    return [{"podSelector": {"matchLabels": {"app": app}}}]
+
+
+PAGE_OPENED = (
+    _policy(
+        "page-from-exporter",
+        "mongodb",
+        ingress=[{"from": _from_or_to("mongodb-exporter"), "ports": [{"port": 28017}]}],
+    ),
+    _policy(
+        "exporter-to-page",
+        "mongodb-exporter",
+        egress=[{"to": _from_or_to("mongodb"), "ports": [{"port": 28017}]}],
+    ),
 )
-"""What the exporter's stand-in reads, where notebook 09 is run; the real one asks port 27017, which
-the kit's own policies open to it."""
+"""A way more once notebook 08 has closed the namespace; before, these would close all others. The
+real exporter asks port 27017, which the kit's own policies open to it."""
 
 
 POSTGRESQL_GO = r"""package main
