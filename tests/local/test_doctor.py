@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import workshop
 from standin.openai_server import LOGIN, OpenAIServer, certificate
-from workshop import diagnosis, mongodb, progress
+from workshop import mongodb, progress, signs
 from workshop.errors import SetupError
 from workshop.local.process import Process
 from workshop.local.programs import llamacpp
@@ -260,10 +260,10 @@ def test_two_troubles_at_once_are_both_named(
     ],
 )
 def test_what_a_log_says_of_the_reason(line: str, reason: str, remedy: str) -> None:
-    found = diagnosis.read_signs(["started", line, "bye"])
+    found = signs.read_signs(["started", line, "bye"])
     assert found[0].startswith(reason)
     assert found[1].startswith(remedy)
-    assert diagnosis.read_signs(["started", "bye"]) == ("", "")
+    assert signs.read_signs(["started", "bye"]) == ("", "")
 
 
 def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) -> None:
@@ -285,6 +285,6 @@ def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) 
         env=os.environ | {"SERVER_TOKEN": "x"},
     )
     assert done.returncode != 0
-    reason, remedy = diagnosis.read_signs(done.stdout.splitlines())
+    reason, remedy = signs.read_signs(done.stdout.splitlines())
     assert reason == "the weights could not be loaded"
     assert remedy.startswith("./bootstrap --verify")
