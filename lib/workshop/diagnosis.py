@@ -109,7 +109,8 @@ def _deployed(target: Target, known: Sequence[Ailment]) -> set[str]:
 def _ailing(
     ailment: Ailment, broken: Collection[str], by_needs: tuple[str, ...], place: str
 ) -> Finding:
-    because = by_needs
+    # What the place saw, it saw whatever this user may do.
+    because = tuple(one for one in by_needs if one != "permissions")
     if ailment.because is not None:
         because = tuple(one for one in ailment.because if one in broken)
     reason, remedy = read_signs([ailment.state, *ailment.log], place)

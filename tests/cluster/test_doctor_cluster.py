@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import small
 import yaml
-from testcluster import limited_registry
-from testcluster.kubectl import apply, kubectl, restricted_namespace
+from testcluster import cloud_kinds, limited_registry
+from testcluster.kubectl import apply, kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
 from workshop.cluster.login import connect
