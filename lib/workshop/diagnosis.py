@@ -34,7 +34,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     mongodb.REPLICAS: ("cluster", "permissions"),
     mcp_server.PART: (mongodb.PART, mongodb.REPLICAS, "network", "permissions"),
     llama_stack.PART: (model.PART, "embedder", "postgresql", "network", "permissions"),
-    TOOLS: (mcp_server.PART, llama_stack.PART),
+    TOOLS: (mcp_server.PART, llama_stack.PART, model.PART),
     "prometheus": (),
 }
 """Every part with those that it cannot work without, causes before their effects."""
@@ -81,7 +81,7 @@ def examine(target: Target, data: Path = DATA) -> list[Finding]:
             mongodb.PART: lambda: _has_the_data(target, data),
             mcp_server.PART: lambda: mcp_server.verify_mcp_server(target),
             llama_stack.PART: lambda: llama_stack.verify_llama_stack(target),
-            TOOLS: lambda: registration.verify_registration(target),
+            TOOLS: lambda: _has_tools(target),
         }
         found: list[Finding] = []
         for part, needs in NEEDS.items():
@@ -142,6 +142,12 @@ def _examined(
 def culprits(found: Iterable[Finding]) -> list[Finding]:
     """The failing parts whose own needs are met."""
     return [finding for finding in found if not finding.ok and not finding.because]
+
+
+def _has_tools(target: Target) -> None:
+    if target.recall("model name"):
+        registration.fit(target)
+    registration.verify_registration(target)
 
 
 def _has_the_data(target: Target, data: Path) -> None:

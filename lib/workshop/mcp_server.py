@@ -123,7 +123,14 @@ def health(endpoint: Endpoint) -> dict[str, Any]:
     Raises:
         EndpointError: It does not answer.
     """
-    answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    try:
+        answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    except EndpointError as error:
+        # Asked here, an MCP server's own port says 404, whether it is well or not.
+        hint = "run 05_deploy_mcp_server again: its monitoring port is what tells its health"
+        raise EndpointError(error.what, where=error.where, state=error.state, hint=hint).of_kind(
+            error.kind
+        ) from error
     return answer
 
 

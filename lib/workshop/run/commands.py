@@ -120,6 +120,7 @@ NOTHING = "  nothing was started here yet"
 def doctor(options: argparse.Namespace) -> int:
     """Check this place, ask every part, and name the one that is the reason."""
     from workshop.diagnosis import culprits, examine
+    from workshop.run import last
 
     target = connect(options.target)
     checks = target.environment()
@@ -143,6 +144,9 @@ def doctor(options: argparse.Namespace) -> int:
     ended = [row for row in rows if row.state not in UP]
     for part in ended:
         _write(["", *_trouble(target, part)])
+    if rows and not culprits(findings) and not ended:
+        answered = last.finding(Settings.from_env().state / "runs", target.name)
+        findings += [answered] if answered else []
     asked = [_asked(finding) for finding in findings]
     if asked:
         _write(["", "what they answer", *asked])
