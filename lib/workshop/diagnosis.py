@@ -39,6 +39,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
 }
 """Every part with those that it cannot work without, causes before their effects."""
 
+FAILING = 3
+"""Tool calls that failed, until more than half of all is no accident."""
+
 CREDENTIALS = {
     model.PART: "run 02_serve_model again; for a model of your own, export MODEL_TOKEN before",
     mcp_server.PART: "run 05_deploy_mcp_server and 06_register_mcp_server again",
@@ -92,7 +95,23 @@ def examine(target: Target, data: Path = DATA) -> list[Finding]:
             if part in there and part in examinations and not ailments:
                 stage(f"asking {part}")
                 found.append(_examined(part, examinations[part], because, target.name))
+        if mcp_server.PART in there and not culprits(found):
+            stage("reading how the agent's calls went")
+            found += _failing_calls(target)
     return found
+
+
+def _failing_calls(target: Target) -> list[Finding]:
+    """Whether most calls of tools fail, though every part is well: by the MCP server's metrics."""
+    made, failed = mcp_server.calls(target.find(mcp_server.PART))
+    if failed < FAILING or 2 * failed <= made:
+        return []
+    seen = f"every part is well, and {failed} of {made} tool calls failed since the MCP server "
+    hint = (
+        "workshop logs mcp-server says how; most often the model invents arguments: give the agent "
+        "fewer tools in 06_register_mcp_server, or take a larger model"
+    )
+    return [Finding("agent", False, seen + "was started", hint)]
 
 
 def _deployed(target: Target, known: Sequence[Ailment]) -> set[str]:

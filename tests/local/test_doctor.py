@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import workshop
 from standin.forgetful_server import ForgetfulServer
+from standin.open_door import OpenDoor
 from standin.openai_server import LOGIN, OpenAIServer, certificate
 from workshop import mongodb, pins, progress, registration, runbooks, signs
 from workshop.answers import ToolCall
@@ -28,7 +29,7 @@ from workshop.local.programs import llamacpp
 from workshop.local.setup import locate
 from workshop.local.target import LocalTarget
 from workshop.masked import Secret
-from workshop.mcp_client import list_tools
+from workshop.mcp_client import call_tool, list_tools
 from workshop.proof import prove
 from workshop.run.cli import main
 from workshop.run.report import Folder, Report, StepReport, judge
@@ -218,12 +219,30 @@ def test_a_monitoring_port_that_does_not_answer(
     assert "its monitoring port is what tells its health" in named[1]
 
 
-def test_the_host_of_the_mcp_server_is_not_known(
+@pytest.mark.parametrize(
+    ("url", "seen", "hint"),
+    [
+        ("http://mcp.invalid:3000", "The host name is not known.", "check the URL's host"),
+        ("http://127.0.0.1:1", "Nothing listens at this address.", "workshop status"),
+    ],
+)
+def test_the_mcp_server_is_not_where_it_is_said_to_be(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str], url: str, seen: str, hint: str
+) -> None:
+    named = with_mcp_server(target, capsys, url)
+    assert named[0].startswith("culprit: mcp-server: ")
+    assert seen in named[0]
+    assert hint in named[1]
+
+
+def test_an_mcp_server_that_asks_nobody_for_the_secret(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    named = with_mcp_server(target, capsys, "http://mcp.invalid:3000")
-    assert "The host name is not known." in named[0]
-    assert "check the URL's host" in named[1]
+    with OpenDoor(target.find("mcp-server")) as door:
+        named = with_mcp_server(target, capsys, door.url)
+    assert named[0].startswith("culprit: mcp-server: MCP server: 2 of 7 checks failed.")
+    assert "refuses without the shared secret: expected 401 or 403, saw let in" in named[0]
+    assert "anybody who reaches it can read the database" in named[1]
 
 
 STACK = {
@@ -401,6 +420,22 @@ def test_a_certificate_that_nobody_knows(
     assert "culprit: model: " in named[0]
     assert "The server's certificate was not verified." in named[0]
     assert "MODEL_CA_FILE" in named[1]
+
+
+def test_most_calls_of_tools_fail(target: LocalTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    # With counters that begin at zero.
+    kill(target, "mcp-server")
+    endpoint = workshop.deploy_mcp_server(target).endpoint
+    invented = {"connectionId": "of-mine", "database": "mcp_demo", "collection": "incidents"}
+    for _ in range(4):
+        assert call_tool(endpoint, "/mcp", "count", invented).failed
+    _, shown, named = doctor(capsys)
+    kill(target, "mcp-server")
+    assert "  [ OK ] mcp-server\n" in shown
+    assert re.match(
+        r"culprit: agent: every part is well, and 4 of [45] tool calls failed", named[0]
+    )
+    assert "workshop logs mcp-server says how" in named[1]
 
 
 CALLED = ToolCall("count", {"collection": "incidents"}, True, "[]")
