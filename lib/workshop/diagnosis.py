@@ -132,9 +132,8 @@ def _ailing(
     because = tuple(one for one in by_needs if one != "permissions")
     if ailment.because is not None:
         because = tuple(one for one in ailment.because if one in broken)
-    reason, remedy = read_signs([ailment.state, *ailment.log], place)
-    if remedy and remedy.split(",")[0] in ailment.hint:
-        remedy = ""
+    # Of its log alone: what the place said of it, its hint explains.
+    reason, remedy = read_signs(ailment.log, place)
     last = ailment.log[-1] if ailment.log and ailment.part not in UNDERNEATH else ""
     seen = " ".join(filter(None, [reason and f"{reason}:", ailment.what, ailment.state, last]))
     hint = f"{remedy}; then {ailment.hint}" if remedy else ailment.hint

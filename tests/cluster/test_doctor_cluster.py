@@ -21,7 +21,9 @@ from testcluster import cloud_kinds, limited_registry
 from testcluster.kubectl import apply, kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
+from workshop.cluster.known import fact
 from workshop.cluster.login import connect
+from workshop.cluster.reach import Way
 from workshop.cluster.target import ClusterTarget
 from workshop.run.cli import main
 from workshop.settings import Settings
@@ -308,9 +310,11 @@ def test_mcp_sessions_that_another_replica_does_not_know(sick: Sick) -> None:
 
 
 def closed(*others: Object) -> list[Object]:
-    """Nobody to anybody, but for these policies."""
+    """Nobody to anybody, but for names and for these policies."""
     both = ["Ingress", "Egress"]
-    return [policy("deny", {}, policyTypes=both), *others]
+    names = {"ports": [{"port": 53, "protocol": "UDP"}], "to": [{"namespaceSelector": {}}]}
+    dns = policy("names", {}, egress=[names], policyTypes=["Egress"])
+    return [policy("deny", {}, policyTypes=both), dns, *others]
 
 
 def policy(name: str, selects: dict[str, str], **spec: object) -> Object:
@@ -335,7 +339,7 @@ def test_policies_for_the_labels_of_another_generation(sick: Sick) -> None:
     sick.rolled_out("ogx", "mongodb-mcp-server")
     blamed, hint = sick.only("shut by NetworkPolicies")
     assert blamed.startswith("network: 1 of the ways that parts need are shut by NetworkPolicies. ")
-    assert "llama-stack to mcp-server:3000: egress closed by deny" in blamed
+    assert "llama-stack to mcp-server:3000: egress closed by deny, names" in blamed
     assert "stack selects app=llama-stack, and the pod has app=ogx" in blamed
     assert hint.startswith("  Hint: run 08_secure_the_network again")
     sick.put(policy("stack", {"app": "ogx"}, egress=[to("mongodb-mcp-server")]))
@@ -354,7 +358,31 @@ def test_a_policy_that_cuts_the_tools_off_from_the_database(sick: Sick) -> None:
     )
     sick.rolled_out("mongodb", app)
     blamed, _ = sick.only("shut by NetworkPolicies")
-    assert "mcp-server to mongodb:27017: egress closed by deny, tools" in blamed
+    assert "mcp-server to mongodb:27017: egress closed by deny, names, tools" in blamed
+
+
+def test_a_namespace_that_is_closed_to_names_too(sick: Sick) -> None:
+    sick.put(*server("mongodb", "mongodb"))
+    sick.put(policy("deny", {}, policyTypes=["Egress"]))
+    sick.rolled_out("mongodb")
+    blamed, hint = sick.only("shut by NetworkPolicies")
+    assert "mongodb to DNS: egress closed by deny" in blamed
+    assert "kubectl describe networkpolicy deny" in hint
+
+
+def test_a_part_that_runs_and_is_not_what_it_should_be(sick: Sick) -> None:
+    app = "model-predictor"
+    sick.put(*server("model", app))
+    sick.rolled_out(app)
+    # As notebook 02 keeps it. What answers is the small server, which is no model.
+    way = Way(app, {"app": app}, app, 8080, "http")
+    sick.target.remember(fact("model"), way.text())
+    shown, named = sick.doctor()
+    assert f"model  running  http://{app}.{sick.name}.svc:8080" in shown
+    ((blamed, hint),) = named
+    assert blamed.startswith("model: Model: ")
+    assert "This is not an OpenAI-compatible endpoint." in blamed
+    assert "no login page may stand before it" in hint
 
 
 def test_a_service_that_leads_to_no_pod(sick: Sick) -> None:

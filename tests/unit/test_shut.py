@@ -93,6 +93,17 @@ def test_it_names_who_closes_and_who_would_have_opened() -> None:
     )
 
 
+def test_names_are_of_another_namespace() -> None:
+    assert shut.without_names(STACK, []) == ()
+    assert shut.without_names(STACK, [DENY]) == ("egress-",)
+    assert shut.without_names(STACK, [DENY, policy("Egress", TO_MODEL)]) == ("egress-", "egress-")
+    dns = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 53, "protocol": "UDP"}]}
+    assert shut.without_names(STACK, [DENY, policy("Egress", dns)]) == ()
+    https = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 443}]}
+    assert shut.without_names(STACK, [DENY, policy("Egress", https)])
+    assert shut.without_names(STACK, [policy("Egress", {})]) == ()
+
+
 @pytest.mark.parametrize(
     ("said", "hint"),
     [

@@ -26,6 +26,9 @@ from workshop.steps import notebook_of
 PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 """Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
 
+SHOWN = 6
+"""Ways that are named, of many that are shut."""
+
 GPU_NODES, NETWORK = "gpu-nodes", "network"
 
 
@@ -177,14 +180,19 @@ class Ailments:
             if way.allowed and way.source in pods and way.destination in pods
             if (one := shut.way(*_ends(pods, way), policies, space)) is not None
         ]
-        if closed:
-            names = sorted({name for _, one in closed for name in one.policies})
+        said = [f"{way.name}: {one}" for way, one in closed]
+        by = {name for _, one in closed for name in one.policies}
+        for part, pod in pods.items():
+            if blind := shut.without_names(pod, policies):
+                said.append(f"{part} to DNS: egress closed by {', '.join(blind)}")
+                by |= set(blind)
+        if said:
             yield Ailment(
                 NETWORK,
-                f"{len(closed)} of the ways that parts need are shut by NetworkPolicies.",
-                "; ".join(f"{way.name}: {one}" for way, one in closed[:4]),
+                f"{len(said)} of the ways that parts need are shut by NetworkPolicies.",
+                "; ".join(said[:SHOWN]),
                 "run 08_secure_the_network again: it opens what is declared; of policies that are "
-                f"not the kit's: kubectl describe networkpolicy {' '.join(names)}",
+                f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(by))}",
             )
 
     def _gone(self, workloads: Workloads) -> Iterator[Ailment]:

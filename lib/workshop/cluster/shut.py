@@ -15,6 +15,9 @@ from workshop.network import PEERS
 
 Labels = Mapping[str, str]
 
+DNS = (53, 5353, "dns", "dns-tcp")
+"""The port of Kubernetes' DNS, that of OpenShift's pods, and the names that both give them."""
+
 
 @dataclass(frozen=True)
 class Shut:
@@ -53,6 +56,18 @@ def way(
             names = tuple(sorted(str(one["metadata"]["name"]) for one in closing))
             return Shut(direction, names, _idle(policies, chosen, direction))
     return None
+
+
+def without_names(pod: Object, policies: Sequence[Object]) -> tuple[str, ...]:
+    """The policies that keep a pod from looking up names, or none when it may.
+
+    DNS is in another namespace, so a rule for the pods of this one does not open it.
+    """
+    closing = [one for one in policies if _selects(one, pod, "Egress")]
+    rules = [rule for one in closing for rule in one["spec"].get("egress") or []]
+    if any(_opens_dns(rule) for rule in rules):
+        return ()
+    return tuple(sorted(str(one["metadata"]["name"]) for one in closing))
 
 
 def matches(selector: Object | None, labels: Labels) -> bool:
@@ -112,6 +127,13 @@ def _allows(
         )
         for rule in policy["spec"].get(word) or []
     )
+
+
+def _opens_dns(rule: Object) -> bool:
+    ports = rule.get("ports") or []
+    asked = not ports or any(one.get("port", DNS[0]) in DNS for one in ports)
+    peers = rule.get("to") or []
+    return asked and (not peers or any({"namespaceSelector", "ipBlock"} & set(p) for p in peers))
 
 
 def _is_peer(peer: Object, pod: Object, namespace: Labels) -> bool:
