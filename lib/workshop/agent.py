@@ -12,10 +12,9 @@ from typing import Any
 
 from workshop import (
     clients,
+    culprit,
     instructions,
     llama_stack,
-    mcp_client,
-    mcp_server,
     mongodb,
     progress,
     proof,
@@ -26,10 +25,9 @@ from workshop import (
 )
 from workshop.answers import Answer, NotAsked, ToolCall
 from workshop.checks import Checks
-from workshop.errors import AnswerNotGrounded, EndpointError, StepMissing, WorkshopError
+from workshop.errors import AnswerNotGrounded, EndpointError, WorkshopError
 from workshop.progress import Stages, stages
 from workshop.settings import DATA
-from workshop.steps import PROCESSES, WATCHERS
 from workshop.target import Target
 from workshop.wait import NotYet, wait_for
 
@@ -170,7 +168,7 @@ class Agent:
             if time.monotonic() - looked[0] >= LOOK:
                 # Llama Stack waits minutes for a tool server that has died: no need to wait along.
                 looked[0] = time.monotonic()
-                ended = self._ended_part()
+                ended = culprit.ended(self.target, self.has_database)
                 if ended is not None and not asked.done():
                     raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])
             return NotYet(state[0])
@@ -233,45 +231,13 @@ class Agent:
             "The answer broke off.", where=self._endpoint.url, hint="workshop logs llama-stack"
         )
 
-    def _with_culprit[E: WorkshopError](self, error: E) -> E:
-        """Name the part that is the reason: Llama Stack only says that something failed."""
-        culprit = self.culprit()
-        if culprit is None:
-            return error
-        return type(error)(
-            error.what,
-            where=culprit.where,
-            state=f"{culprit.what} {culprit.state}; {error.state}",
-            log=culprit.log,
-            hint=culprit.hint,
-        )
-
     def culprit(self) -> WorkshopError | None:
         """The part that is the reason when the agent gets no answer: one that ended or refuses."""
-        return self._ended_part() or self._refusing_part()
+        return culprit.of(self.target, self.has_database)
 
-    def _ended_part(self) -> WorkshopError | None:
-        unused = () if self.has_database else (mongodb.PART, mcp_server.PART)
-        for part in PROCESSES:
-            try:
-                if part not in unused and part not in WATCHERS:
-                    moved = self.target.recall(mongodb.MOVED) if part == mongodb.PART else None
-                    self.target.find(moved or part)
-            except StepMissing as missing:
-                return missing
-        return None
-
-    def _refusing_part(self) -> WorkshopError | None:
-        if not self.has_database:
-            return None
-        try:
-            mcp_client.initialize(self.target.find(mcp_server.PART), mcp_server.PATH)
-        except EndpointError as error:
-            hint = "run 05_deploy_mcp_server and 06_register_mcp_server again"
-            return EndpointError(
-                f"The MCP server: {error.what}", where=error.where, state=error.state, hint=hint
-            )
-        return None
+    def _with_culprit[E: WorkshopError](self, error: E) -> E:
+        found = self.culprit()
+        return culprit.named(error, found) if found else error
 
 
 def create_agent(

@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from workshop import clients, http, llama_stack, mcp_client, mcp_server, model
+from workshop import chat, clients, llama_stack, mcp_client, mcp_server, model
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError, StepMissing
 from workshop.progress import stages
@@ -145,7 +145,7 @@ def fit(target: Target) -> None:
         SettingsError: Their schemas take more than half of its context.
         EndpointError: The model or the MCP server does not answer.
     """
-    context = _context(target)
+    context = chat.context(target.find(model.PART), model.model_name(target))
     offered = mcp_client.list_tools(target.find(mcp_server.PART), mcp_server.PATH)
     allowed = registered(target).tools
     shown = [(t.name, t.description, t.parameters) for t in offered if t.name in allowed]
@@ -157,16 +157,6 @@ def fit(target: Target) -> None:
             hint=f"run 06_register_mcp_server with {', '.join(ALLOWED)} alone, or 02_serve_model "
             "with a model that reads more",
         )
-
-
-def _context(target: Target) -> int:
-    """How many tokens the model reads at once, where its server tells, as vLLM does; else 0."""
-    found = http.call(target.find(model.PART), "/v1/models", timeout=model.PATIENCE).json
-    listed = found.get("data") if isinstance(found, dict) else None
-    for entry in listed or []:
-        if isinstance(entry, dict) and entry.get("id") == model.model_name(target):
-            return int(entry.get("max_model_len") or 0)
-    return 0
 
 
 def _blame_mcp_server(target: Target) -> None:

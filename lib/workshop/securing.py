@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workshop import choices, doors, llama_stack, mcp_server, model, mongodb, network
+from workshop import chat, choices, doors, llama_stack, mcp_server, model, mongodb, network
 from workshop.checks import Check, Checks
 from workshop.errors import StepMissing
 from workshop.progress import stages
@@ -12,7 +12,7 @@ from workshop.rotation import REFUSED, Rotation
 from workshop.target import Endpoint, Target
 
 _REFUSALS: dict[str, Callable[[Target], str]] = {
-    model.PART: lambda target: model.refusal(target.find(model.PART), model.model_name(target)),
+    model.PART: lambda target: chat.refusal(target.find(model.PART), model.model_name(target)),
     mongodb.PART: lambda target: mongodb.refusal(mongodb.find(target)),
     mcp_server.PART: lambda target: mcp_server.refusal(target.find(mcp_server.PART), None),
 }

@@ -163,6 +163,27 @@ def run_all(node: Node, namespace: str, home: Path, *things: dict[str, Any]) -> 
         yield run
 
 
+@contextmanager
+def when_closed(node: Node, namespace: str, *things: dict[str, Any]) -> Iterator[None]:
+    """Apply these once notebook 08 has closed the namespace, while a run goes on."""
+    over = threading.Event()
+
+    def add() -> None:
+        get = ("-n", namespace, "get", "networkpolicy", "workshop-mongodb", "-o", "name")
+        while not kubectl(node.kubeconfig, *get, check=False).stdout:
+            if over.wait(2):
+                return
+        apply(node.kubeconfig, *things, namespace=namespace)
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    try:
+        yield
+    finally:
+        over.set()
+        adding.join()
+
+
 def checked(run: Run, wanted: Sequence[str] = STEPS) -> dict[str, str]:
     """The steps' statuses, after looking at the report: what was asked, and what pymongo reads.
 

@@ -34,6 +34,9 @@ pytestmark = pytest.mark.timeout(600)
 
 Object = dict[str, Any]
 
+MISSING = "localhost:1/missing:1"
+"""An image of a registry that nobody serves; it is not waited for, as one without a name is."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def image(node: Node, place: Place) -> None:
@@ -147,10 +150,9 @@ def test_all_is_well(sick: Sick) -> None:
 
 
 def test_an_image_that_is_not_there(sick: Sick) -> None:
-    missing = "registry.test/missing:1"
-    sick.put(*server("mongodb", "mongodb", lambda made: container(made).update(image=missing)))
+    sick.put(*server("mongodb", "mongodb", lambda made: container(made).update(image=MISSING)))
     blamed, hint = sick.only("cannot pull its image")
-    assert blamed.startswith(f"mongodb: mongodb cannot pull its image. {missing}: ")
+    assert blamed.startswith(f"mongodb: mongodb cannot pull its image. {MISSING}: ")
     assert "mirror the image" in hint
 
 
@@ -187,7 +189,6 @@ def test_a_part_that_needs_more_memory(sick: Sick) -> None:
     [
         ("model", "model-predictor", "/.cache/huggingface"),
         ("mongodb", "mongodb", "/data/db"),
-        ("llama-stack", "llama-stack", "/.llama"),
     ],
 )
 def test_an_image_that_wants_to_write_as_root(sick: Sick, part: str, app: str, folder: str) -> None:
@@ -397,9 +398,8 @@ def test_a_service_that_leads_to_no_pod(sick: Sick) -> None:
 
 
 def test_what_fails_for_want_of_another_part_is_not_blamed(sick: Sick) -> None:
-    missing = "registry.test/missing:1"
     sick.put(
-        *server("model", "model-predictor", lambda made: container(made).update(image=missing)),
+        *server("model", "model-predictor", lambda made: container(made).update(image=MISSING)),
         *server("llama-stack", "llama-stack", small.setting("END_WITH", "7")),
     )
     sick.shows("llama-stack ends again and again")

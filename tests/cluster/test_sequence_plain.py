@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import workshop
 from network_runs import assert_three_agree
-from runs import Run, checked, run_all
+from runs import Run, checked, run_all, when_closed
 from scaled import (
     assert_a_client_stays_with_its_session,
     assert_a_later_step_keeps_the_replicas,
@@ -31,7 +31,10 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_llama_stack(place)
     software.add_prometheus(place)
     software.add_postgresql(place)
-    with run_all(node, "plain", home, software.PAGE) as run:
+    with (
+        when_closed(node, "plain", *software.PAGE_OPENED),
+        run_all(node, "plain", home, software.PAGE) as run,
+    ):
         yield run
 
 

@@ -106,6 +106,39 @@ PAGE = {
 """What the exporter's stand-in reads; it is needed where notebook 09 is run."""
 
 
+def _policy(name: str, pods: str, **direction: object) -> dict[str, object]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": pods}},
+            "policyTypes": ["Ingress" if "ingress" in direction else "Egress"],
+            **direction,
+        },
+    }
+
+
+def _from_or_to(app: str) -> list[object]:
+    return [{"podSelector": {"matchLabels": {"app": app}}}]
+
+
+PAGE_OPENED = (
+    _policy(
+        "page-from-exporter",
+        "mongodb",
+        ingress=[{"from": _from_or_to("mongodb-exporter"), "ports": [{"port": 28017}]}],
+    ),
+    _policy(
+        "exporter-to-page",
+        "mongodb-exporter",
+        egress=[{"to": _from_or_to("mongodb"), "ports": [{"port": 28017}]}],
+    ),
+)
+"""A way more once notebook 08 has closed the namespace; before, these would close all others. The
+real exporter asks port 27017, which the kit's own policies open to it."""
+
+
 POSTGRESQL_GO = r"""package main
 
 // The entry point of PostgreSQL's image, as far as the manifests use it.
