@@ -21,10 +21,12 @@ from testcluster import cloud_kinds, limited_registry
 from testcluster.kubectl import apply, kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
+from workshop.cluster import isolation
 from workshop.cluster.known import fact
 from workshop.cluster.login import connect
 from workshop.cluster.reach import Way
 from workshop.cluster.target import ClusterTarget
+from workshop.network import Shape
 from workshop.run.cli import main
 from workshop.settings import Settings
 from workshop.target import Part
@@ -345,6 +347,25 @@ def test_policies_for_the_labels_of_another_generation(sick: Sick) -> None:
     assert hint.startswith("  Hint: run 08_secure_the_network again")
     sick.put(policy("stack", {"app": "ogx"}, egress=[to("mongodb-mcp-server")]))
     assert sick.doctor()[1] == []
+
+
+def test_the_kits_own_policies_shut_nothing_that_parts_need(sick: Sick) -> None:
+    apps = {
+        "model-predictor": "model",
+        "embedder": "embedder",
+        "llama-stack": "llama-stack",
+        "mongodb": "mongodb",
+        "mongodb-exporter": "mongodb",
+        "mongodb-mcp-server": "mcp-server",
+        "collector": "collector",
+        "prometheus": "prometheus",
+    }
+    for app, part in apps.items():
+        sick.put(*server(part, app))
+    sick.put(*isolation.built(Shape()))
+    sick.rolled_out(*apps)
+    _, named = sick.doctor()
+    assert named == []
 
 
 def test_a_policy_that_cuts_the_tools_off_from_the_database(sick: Sick) -> None:

@@ -17,7 +17,7 @@ from workshop.cluster.operators import POLICY as GPU_POLICY
 from workshop.cluster.recipes import is_openshift, llama_stack
 from workshop.cluster.refusals import Forbidden, Refused, Unreachable
 from workshop.cluster.transport import Object
-from workshop.cluster.trouble import is_ready
+from workshop.cluster.trouble import PROBE, is_ready
 from workshop.cluster.workloads import Workloads
 from workshop.errors import PartTooSlow
 from workshop.masked import Secret
@@ -168,11 +168,11 @@ class Ailments:
         space = _labels(found or {"metadata": {}}) | {
             "kubernetes.io/metadata.name": self._api.namespace
         }
+        # By their labels, as policies see them: a part may have pods of more than one kind.
         pods = {
-            workload.part: pod
-            for workload in workloads.all
-            for pod in workload.seen.pods
-            if is_ready(pod)
+            peer: pod
+            for pod in workloads.pods
+            if is_ready(pod) and PROBE not in _labels(pod) and (peer := shut.part_of(_labels(pod)))
         }
         closed = [
             (way, one)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from workshop.ailment import Ailment
 from workshop.cluster import conditions, fronts, inside_one, objects, shut, trouble
@@ -34,6 +35,8 @@ PATIENCE = 60.0
 
 RESTARTS = 2
 """How often a container must have been started again, until it is told though it runs now."""
+
+RECENT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
@@ -242,7 +245,8 @@ def _restarts(workload: Workload) -> Trouble | None:
     for pod in workload.seen.pods:
         for one in (pod.get("status") or {}).get("containerStatuses") or []:
             last = (one.get("lastState") or {}).get("terminated") or {}
-            if one.get("restartCount", 0) >= RESTARTS and last.get("exitCode"):
+            often = one.get("restartCount", 0) >= RESTARTS and last.get("exitCode")
+            if often and _is_recent(str(last.get("finishedAt") or "")):
                 return Trouble(
                     "ends again and again, though it runs now",
                     f"exit code {last['exitCode']}, started {one['restartCount'] + 1} times",
@@ -250,6 +254,14 @@ def _restarts(workload: Workload) -> Trouble | None:
                     *(pod["metadata"]["name"], one["name"], True),
                 )
     return None
+
+
+def _is_recent(moment: str) -> bool:
+    """Whether this was within the last minutes: what has run since then has recovered."""
+    try:
+        return datetime.now(UTC) - datetime.fromisoformat(moment) < RECENT
+    except (TypeError, ValueError):
+        return False
 
 
 def _part(thing: Object) -> str:
