@@ -43,6 +43,16 @@ def names(endpoint: Endpoint, timeout: float = PATIENCE) -> list[str]:
     return listed
 
 
+def context(endpoint: Endpoint, name: str) -> int:
+    """How many tokens a model reads at once, where its server tells, as vLLM does; else 0."""
+    found = http.call(endpoint, "/v1/models", timeout=PATIENCE).json
+    listed = found.get("data") if isinstance(found, dict) else None
+    for entry in listed or []:
+        if isinstance(entry, dict) and entry.get("id") == name:
+            return int(entry.get("max_model_len") or 0)
+    return 0
+
+
 def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:
     return EndpointError(
         "This is not an OpenAI-compatible endpoint.",

@@ -48,6 +48,12 @@ _HELLO = {
         "clientInfo": {"name": "workshop", "version": "1"},
     },
 }
+OLDER = (
+    "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
+    "05_deploy_mcp_server, which brings one that does not"
+)
+"""The remedy where something else listens, or an MCP server of before 2025-03-26."""
+
 HEADERS = {"accept": "application/json, text/event-stream"}
 
 
@@ -73,7 +79,12 @@ def initialize(endpoint: Endpoint, path: str) -> str:
     except httpx.HTTPError as error:
         raise http.unreachable(url, error, 10) from error
     if answer.status_code >= 400:
-        raise http.refused_with(url, answer.status_code, answer.text)
+        refused = http.refused_with(url, answer.status_code, answer.text)
+        if answer.status_code in (404, 405, 406):
+            raise EndpointError(refused.what, where=url, state=refused.state, hint=OLDER).of_kind(
+                refused.kind
+            )
+        raise refused
     if '"protocolVersion"' not in answer.text:
         raise EndpointError(
             "This is not an MCP server's streamable HTTP endpoint.",
@@ -195,9 +206,27 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
     except Exception as error:
         # One plain request finds the reason, if the server is the reason.
         initialize(endpoint, path)
-        raise EndpointError(
-            "The MCP server broke off.",
-            where=endpoint.url + path,
-            state=f"{type(error).__name__}: {error}",
-            hint="workshop logs mcp-server",
-        ) from error
+        raise _broken(endpoint.url + path, _first(error)) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """The reason within what a task group raises, which only counts its errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _broken(url: str, error: BaseException) -> EndpointError:
+    state = f"{type(error).__name__}: {error}"
+    if "session" in str(error).lower():
+        return EndpointError(
+            "The MCP server does not know the session that it has just begun.",
+            where=url,
+            state=state,
+            hint="a session is in one process's memory: another answered, or it was started anew; "
+            "run 05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity "
+            "ClientIP)",
+        )
+    return EndpointError(
+        "The MCP server broke off.", where=url, state=state, hint="workshop logs mcp-server"
+    )

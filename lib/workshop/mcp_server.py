@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from typing import Any
 
@@ -22,6 +23,9 @@ PATH = "/mcp"
 
 DISABLED = "connect,disconnect,export,assistant,atlas"
 """Categories and names of tools that an agent for one read-only database does not need."""
+
+COUNTED = "mcp_tool_execution_duration_seconds_count"
+"""The counter of its calls, on its page of metrics."""
 
 WRITERS = ("insert-many", "update-many", "delete-many", "drop-collection", "create-collection")
 
@@ -106,6 +110,8 @@ def verify_mcp_server(target: Target) -> Checks:
         "401 or 403",
         lambda: refusal(endpoint, None),
         lambda seen: seen.startswith("unauthorized"),
+        hint="anybody who reaches it can read the database: run 05_deploy_mcp_server again, which "
+        "sets MDB_MCP_HTTP_HEADERS, and give it no Route",
     )
     checks.that(
         "refuses a wrong secret",
@@ -123,8 +129,27 @@ def health(endpoint: Endpoint) -> dict[str, Any]:
     Raises:
         EndpointError: It does not answer.
     """
-    answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    try:
+        answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    except EndpointError as error:
+        # Asked here, an MCP server's own port says 404, whether it is well or not.
+        hint = "run 05_deploy_mcp_server again: its monitoring port is what tells its health"
+        raise EndpointError(error.what, where=error.where, state=error.state, hint=hint).of_kind(
+            error.kind
+        ) from error
     return answer
+
+
+def calls(endpoint: Endpoint) -> tuple[int, int]:
+    """How many tool calls it has had since it was started, and how many of them failed.
+
+    Raises:
+        EndpointError: Its monitoring port does not answer.
+    """
+    page = http.call(Endpoint(endpoint.also["monitoring"]), "/metrics").text
+    counted = re.findall(rf"^{COUNTED}{{(.*)}} (\S+)$", page, re.MULTILINE)
+    failed = sum(float(value) for labels, value in counted if 'status="error"' in labels)
+    return round(sum(float(value) for _, value in counted)), round(failed)
 
 
 def ready(endpoint: Endpoint) -> object:

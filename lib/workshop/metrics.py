@@ -60,7 +60,7 @@ ASKED = 'api="responses",method="create_openai_response"'
 MODEL = f'part="{model.PART}"'
 """The embedder's server has metrics of the same names."""
 
-TOOLS = "mcp_tool_execution_duration_seconds"
+TOOLS = mcp_server.COUNTED.removesuffix("_count")
 READS = 'command=~"find|getMore|aggregate|count|distinct|listCollections|listDatabases"'
 MONGOD_READS = 'op_type="reads"'
 

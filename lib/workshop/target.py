@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from workshop.ailment import Ailment
 from workshop.checks import Check
 from workshop.endpoint import Endpoint as Endpoint
 from workshop.hardware import Accelerator as Accelerator
@@ -121,6 +122,9 @@ class Target(Protocol):
 
     def environment(self) -> list[Check]:
         """What this place offers: one check a requirement, all of them, with remedies."""
+
+    def ailments(self) -> list[Ailment]:
+        """What this place knows to be wrong, without asking a part; what others rest on first."""
 
     def skip_reason(self, part: str) -> str | None:
         """Why this part is not deployed here, or None when it is."""

@@ -57,6 +57,12 @@ func main() {
 			kept = append(kept, piece)
 		}
 	}
+	if path := os.Getenv("WRITE_TO"); path != "" {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
 	if seconds, _ := strconv.Atoi(os.Getenv("LOAD_FOR")); seconds > 0 {
 		fmt.Println("loading")
 		time.Sleep(time.Duration(seconds) * time.Second)

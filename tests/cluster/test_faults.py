@@ -190,7 +190,7 @@ def test_an_image_that_cannot_be_pulled(node: Node) -> None:
     assert isinstance(error, PartFailed)
     assert error.what == "mongodb cannot pull its image."
     assert "registry.test/missing:1" in error.state
-    assert "pull secret" in error.hint
+    assert "mirror the image" in error.hint
 
 
 def test_a_container_that_ends_again_and_again(node: Node) -> None:

@@ -129,6 +129,12 @@ def _permissions(api: Api) -> Seen:
     return False, f"{len(lacks)} of {len(wanted)} are missing. {text}"
 
 
+def missing_rights(api: Api) -> list[permissions.Right]:
+    """What this user may not do of all that the notebooks need; nothing, if that will change."""
+    lacks = permissions.lacking(api, permissions.needed(api))
+    return [] if lacks and _will_be_admin(api) else lacks
+
+
 def _will_be_admin(api: Api) -> bool:
     """Whether the namespace is still to be made by a ProjectRequest, which brings the rights."""
     # For a user of OpenShift this is also so of a project that is somebody else's: making it will

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from workshop.cluster import objects
 from workshop.cluster.api import Api
 from workshop.cluster.reach import Reach, Way, admitted, served
 from workshop.cluster.recipes import ROUTE
+from workshop.cluster.transport import Object
 from workshop.target import Endpoint, Front
 
 TIMEOUTS = (
     "haproxy.router.openshift.io/timeout",
     "nginx.ingress.kubernetes.io/proxy-read-timeout",
 )
+
+ROUTER = 30.0
+"""Seconds that OpenShift's router gives an answer, unless the Route says otherwise."""
+
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""HAProxy's, in seconds; without one it means milliseconds."""
 
 
 def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
@@ -56,3 +64,13 @@ def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
 
 def _timeout(annotations: Mapping[str, str]) -> str:
     return next((annotations[key] for key in TIMEOUTS if key in annotations), "")
+
+
+def seconds(route: Object) -> float:
+    """How long a Route lets an answer take; the router's own 30 seconds when it does not say."""
+    said = re.fullmatch(
+        r"(\d+)(us|ms|s|m|h|d)?", _timeout(route["metadata"].get("annotations") or {})
+    )
+    if said is None:
+        return ROUTER
+    return int(said[1]) * UNITS[said[2] or "ms"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from workshop.ailment import Ailment
 from workshop.checks import Check
 from workshop.cluster import (
     applying,
@@ -17,6 +18,7 @@ from workshop.cluster import (
     scaling,
     tokens,
 )
+from workshop.cluster.ailments import Ailments
 from workshop.cluster.api import Api
 from workshop.cluster.cleaning import Cleaning
 from workshop.cluster.given import Given
@@ -81,6 +83,10 @@ class ClusterTarget:
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
         return environment.checks(self.api)
+
+    def ailments(self) -> list[Ailment]:
+        """What the cluster knows to be wrong; see ``Target.ailments``."""
+        return Ailments(self.api, self.memory, self._known, self._isolation).found()
 
     def skip_reason(self, part: str) -> str | None:
         """Whether there is something to add for this part."""

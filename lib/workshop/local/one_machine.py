@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from workshop.ailment import Ailment
 from workshop.errors import SettingsError
 from workshop.progress import Stages
 from workshop.target import Accelerator, Endpoint, Front, Machines, Offer, Part
@@ -11,6 +12,10 @@ from workshop.target import Accelerator, Endpoint, Front, Machines, Offer, Part
 
 class OneMachine:
     """The answers of the local target to what only a cluster can do."""
+
+    def ailments(self) -> list[Ailment]:
+        """None: a process that ended says so when it is asked."""
+        return []
 
     def begin(self, _part: Part) -> Endpoint | None:
         """Nothing: one machine's cores are busy with one part's start."""
