@@ -118,9 +118,11 @@ def test_clean_up_by_a_user_who_may_not_see_the_namespace_itself(node: Node) -> 
             node,
             "not-seen",
             rule("", resources),
-            rule("apps", "deployments"),
+            rule("apps", "deployments statefulsets"),
             rule("batch", "jobs"),
-            rule("networking.k8s.io", "ingresses"),
+            rule("autoscaling", "horizontalpodautoscalers"),
+            rule("policy", "poddisruptionbudgets"),
+            rule("networking.k8s.io", "ingresses networkpolicies"),
             rule("rbac.authorization.k8s.io", "roles rolebindings"),
         )
     with small.target(node, "not-seen", api=api) as target:

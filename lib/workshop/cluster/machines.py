@@ -79,6 +79,10 @@ class GpuMachines:
         # First: it would bring a number that it does not allow back.
         for told in autoscaling.ensure(self._api, machine_set, grown):
             stage(told)
+        if there and there["spec"].get("replicas") != replicas:
+            # Whoever set the number, such as the autoscaler, owns it: to apply another one would be
+            # a conflict, while a patch takes it over.
+            self._api.merge(machine_set, {"spec": {"replicas": replicas}})
         applied = self._api.apply(machine_set)
         arrival = Arrival(self._watching, applied, others, gone, stage)
         found = wait_for(
