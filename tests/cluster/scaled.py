@@ -79,6 +79,19 @@ def assert_a_service_spreads(run: Run, service: str, app: str, path: str) -> Non
     assert min(after.values()) > 0, after
 
 
+def assert_the_log_is_that_of_all_replicas(run: Run) -> None:
+    """The newest line of each pod, which holds a port of its own, is among the part's lines."""
+    pods = pods_of(run, "llama-stack")
+    assert len(pods) == 2, pods
+    asked = [[one for one in log(run, pod).splitlines() if "GET /v1/" in one] for pod in pods]
+    newest = {lines[-1] for lines in asked}
+    assert len(newest) == 2, newest
+    lines = list(run.target.logs("llama-stack", lines=2000))
+    assert newest <= set(lines)
+    command = run.command("logs", "llama-stack", "--lines", "5")
+    assert (command.returncode, command.stdout.count("\n")) == (0, 5)
+
+
 def assert_a_client_stays_with_its_session(run: Run) -> None:
     """A session of MCP through the Service's own address, over connections of their own."""
     assert len(pods_of(run, "mongodb-mcp-server")) == 2
@@ -133,16 +146,18 @@ def assert_a_replica_that_goes_loses_no_question(run: Run) -> None:
     users = [threading.Thread(target=ask) for _ in range(2)]
     for user in users:
         user.start()
-    wait_for("questions", lambda: answered[0] >= 2 or NotYet("none yet"), timeout=120)
-    first, _ = pods_of(run, "llama-stack")
-    # Returns when the pod is gone: it has then answered what it was asked.
-    words = ("-n", run.namespace, "delete", "pod", first, "--wait=true", "--timeout=150s")
-    kubectl(run.node.kubeconfig, "--request-timeout=160s", *words)
-    so_far = answered[0]
-    wait_for("more", lambda: answered[0] >= so_far + 4 or NotYet("few"), timeout=120)
-    enough.set()
-    for user in users:
-        user.join()
+    try:
+        wait_for("questions", lambda: answered[0] >= 2 or NotYet("none yet"), timeout=120)
+        first, _ = pods_of(run, "llama-stack")
+        # Returns when the pod is gone: it has then answered what it was asked.
+        words = ("-n", run.namespace, "delete", "pod", first, "--wait=true", "--timeout=150s")
+        kubectl(run.node.kubeconfig, "--request-timeout=160s", *words)
+        so_far = answered[0]
+        wait_for("more", lambda: answered[0] >= so_far + 4 or NotYet("few"), timeout=120)
+    finally:
+        enough.set()
+        for user in users:
+            user.join()
     assert not lost
     wait_for(
         "the replica to be back",

@@ -15,6 +15,7 @@ from scaled import (
     assert_a_replica_that_goes_loses_no_question,
     assert_a_service_spreads,
     assert_an_autoscaler_comes_and_goes,
+    assert_the_log_is_that_of_all_replicas,
 )
 from testcluster import software
 from testcluster.node import Node
@@ -89,6 +90,10 @@ def test_a_pod_deleted_while_the_agent_asks_is_named_and_the_next_question_answe
 
 def test_both_replicas_of_llama_stack_are_asked(done: Run) -> None:
     assert_a_service_spreads(done, "llama-stack-service", "llama-stack", "/v1/models")
+
+
+def test_the_log_of_a_part_is_that_of_all_its_replicas(done: Run) -> None:
+    assert_the_log_is_that_of_all_replicas(done)
 
 
 def test_a_client_of_the_mcp_server_stays_with_its_session(done: Run) -> None:

@@ -210,14 +210,19 @@ class Api(Transport):
         lines: int,
         previous: bool = False,
         follow: bool = False,
+        times: bool = False,
         namespace: str = "",
     ) -> Iterator[str]:
-        """A container's log, oldest line first."""
+        """A container's log, oldest line first; with ``times`` each begins with its own.
+
+        Times are RFC 3339 with nine digits of a second, so that they sort as text.
+        """
         where = quote(namespace or self.namespace)
         path = f"/api/v1/namespaces/{where}/pods/{quote(pod)}/log"
         query = [("container", container), ("tailLines", str(lines))]
         query += [("previous", "true")] if previous else []
         query += [("follow", "true")] if follow else []
+        query += [("timestamps", "true")] if times else []
         yield from self._lines(path, query, f"read the log of {pod}")
 
     def kind(self, api_version: str, kind: str) -> Kind | None:

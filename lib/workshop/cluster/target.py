@@ -244,12 +244,12 @@ class ClusterTarget:
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
-        """The log of a part's newest pod, without secrets."""
+        """The log of a part's pods, or of the newest to be followed, without secrets."""
         kept = read(self._known.facts(), fact(part_named(name, STATUS, ON_A_CLUSTER)))
         way = Way.read(kept) if kept else None
-        pod, container = logs.newest(self.api, self._watching, name, way)
         hidden = self.secrets()
-        for line in self.api.logs(pod, container, lines=lines, follow=follow):
+        ask = logs.follow if follow else logs.newest
+        for line in ask(self.api, self._watching, name, way, lines=lines):
             yield mask(line, hidden)
 
     def stop(self, name: str | None = None) -> list[str]:
