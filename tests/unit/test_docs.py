@@ -251,6 +251,6 @@ def test_pictures_are_text_that_both_kinds_of_page_can_show() -> None:
         text = picture.read_text(encoding="utf-8")
         assert "<title" in text
         assert "<text" in text
-        assert "prefers-color-scheme: dark" in text
+        assert re.search(r"prefers-color-scheme: ?dark", text)
         assert not re.search(r"<image|<script|href=|url\(http", text), picture.name
         assert picture.name in README
