@@ -107,6 +107,21 @@ def assert_a_client_stays_with_its_session(run: Run) -> None:
     )
 
 
+def assert_each_replica_of_the_mcp_server_is_watched(run: Run) -> None:
+    """Prometheus reads the page of each pod: one alone knows a part of the calls."""
+    import workshop
+
+    count = len(pods_of(run, "mongodb-mcp-server"))
+
+    def read() -> set[str] | NotYet:
+        pages = [p for p in workshop.pages(run.target) if p.part == "mcp-server"]
+        found = {page.url for page in pages if page.state == "read"}
+        return found if len(found) == count else NotYet(str(pages))
+
+    assert count == 2
+    wait_for("the pages of both", read, timeout=60, every=1.0)
+
+
 def assert_an_autoscaler_comes_and_goes(run: Run) -> None:
     """With a most it is there, with its limits; without, it goes, and the replicas stay."""
     target, part = run.target, mcp_server.deployed_part(run.target)

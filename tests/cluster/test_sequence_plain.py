@@ -15,6 +15,7 @@ from scaled import (
     assert_a_replica_that_goes_loses_no_question,
     assert_a_service_spreads,
     assert_an_autoscaler_comes_and_goes,
+    assert_each_replica_of_the_mcp_server_is_watched,
     assert_the_log_is_that_of_all_replicas,
     thing,
 )
@@ -100,6 +101,10 @@ def test_the_log_of_a_part_is_that_of_all_its_replicas(done: Run) -> None:
 
 def test_a_client_of_the_mcp_server_stays_with_its_session(done: Run) -> None:
     assert_a_client_stays_with_its_session(done)
+
+
+def test_prometheus_reads_each_replica_of_the_mcp_server(done: Run) -> None:
+    assert_each_replica_of_the_mcp_server_is_watched(done)
 
 
 def test_an_autoscaler_comes_and_goes(done: Run) -> None:
