@@ -119,5 +119,11 @@ def test_a_later_step_keeps_the_replicas_and_the_agent_is_grounded(done: Run) ->
     assert_a_later_step_keeps_the_replicas(done)
 
 
+def test_the_doctor_names_nobody_when_all_is_well(done: Run) -> None:
+    shown = done.command("doctor").stdout
+    assert "culprit: " not in shown, shown
+    assert "[ OK ] llama-stack" in shown, shown
+
+
 def test_clean_up_leaves_nothing(done: Run) -> None:
     done.assert_clean_up_leaves_nothing()
