@@ -442,7 +442,9 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
 ) -> None:
     target = chain.target
     before = target.find("mongodb")
-    old = target.renew("mongodb", mongodb.CREDENTIAL, lambda: "made-before-" + reached.replace(" ", "-"))
+    old = target.renew(
+        "mongodb", mongodb.CREDENTIAL, lambda: "made-before-" + reached.replace(" ", "-")
+    )
     new = target.secret(mongodb.CREDENTIAL, lambda: "never")
     assert old == before.password
     if reached == "database told":
