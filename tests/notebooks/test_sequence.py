@@ -177,6 +177,19 @@ def test_parts_listen_on_loopback_alone(chain: Chain) -> None:
         assert addresses == {"127.0.0.1"}, part
 
 
+def test_the_notebook_tried_every_port_and_each_old_credential(chain: Chain) -> None:
+    (step,) = (s for s in chain.report["steps"] if s["notebook"] == "08_secure_the_network")
+    seen = {check["name"]: check["seen"] for check in step["checks"]}
+    # Notebook 09 brings it later.
+    for part in set(PROCESSES) - {"prometheus"}:
+        port = chain.target.find(part).port
+        assert seen[f"this machine to {part}:{port}"] == "open"
+        assert seen[f"another machine to {part}:{port}"] == "refused"
+    for part in ("model", "mongodb", "mcp-server"):
+        assert f"{part} refuses who has no credential" in seen
+        assert seen[f"{part} refuses its old credential"].startswith("refused: ")
+
+
 def test_the_report_shows_the_plots_of_what_prometheus_read(chain: Chain) -> None:
     plot, load = chain.report["plots"]
     assert (plot["notebook"], load["notebook"]) == ("09_watch_the_system", "10_scale_out")
@@ -423,19 +436,6 @@ def test_a_wrong_mcp_secret_is_told_apart_from_a_broken_server(chain: Chain) -> 
     assert registration.listed_by_llama_stack(target)
 
 
-def test_the_notebook_tried_every_port_and_each_old_credential(chain: Chain) -> None:
-    (step,) = (s for s in chain.report["steps"] if s["notebook"] == "08_secure_the_network")
-    seen = {check["name"]: check["seen"] for check in step["checks"]}
-    # Notebook 09 brings it later.
-    for part in set(PROCESSES) - {"prometheus"}:
-        port = chain.target.find(part).port
-        assert seen[f"this machine to {part}:{port}"] == "open"
-        assert seen[f"another machine to {part}:{port}"] == "refused"
-    for part in ("model", "mongodb", "mcp-server"):
-        assert f"{part} refuses who has no credential" in seen
-        assert seen[f"{part} refuses its old credential"].startswith("refused: ")
-
-
 @pytest.mark.parametrize("reached", ["new credential made", "database told", "database ended"])
 def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
     chain: Chain, reached: str
@@ -522,10 +522,12 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     shutil.rmtree(stack.folder / programs.DATA)
     target.ensure(part, ready=llama_stack.ready, timeout=120, stage=_stages())
     assert not _lists_a_language_model(target.find("llama-stack"))
+    back = chain.run("run", "--only", "02")
+    assert back.returncode == 0, back.stdout
     told = chain.run("doctor").stdout
     assert re.search(r"^culprit: llama-stack: .*sees the model: expected vllm/", told, re.M), told
-    assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told
-    found = chain.run("run", "--from", "02", "--to", "03")
+    assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told, told
+    found = chain.run("run", "--only", "03")
     assert found.returncode == 0, found.stdout
     assert "it was started before the model: starting it again" in found.stdout
     assert _lists_a_language_model(target.find("llama-stack"))
