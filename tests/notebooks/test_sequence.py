@@ -575,7 +575,8 @@ def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> No
 
 
 def test_ogx_runs_the_same_sequence(chain: Chain) -> None:
-    done = chain.run("run", "--from", "03", "-p", "SERVER=ogx", timeout=1200)
+    # It has a page of metrics of its own, which 09 reads; 10 loads it as it does the other one.
+    done = chain.run("run", "--from", "03", "--to", "09", "-p", "SERVER=ogx", timeout=1200)
     assert done.returncode == 0, done.stdout
     assert "runs the version that was pinned: ogx " in done.stdout
     answers = chain.report["answers"]
