@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -196,23 +196,31 @@ def _calm(when: str, endpoint: Endpoint, seconds: float, stage: Stages) -> None:
 
 
 COUNTERS = {
-    "questions": f"sum(llama_stack_requests_total{{{metrics.ASKED}}}) "
-    f"or sum(ogx_requests_total{{{metrics.ASKED}}})",
-    "tool calls": f"sum({metrics.TOOLS}_count)",
+    "questions": f"llama_stack_requests_total{{{metrics.ASKED}}} "
+    f"or ogx_requests_total{{{metrics.ASKED}}}",
+    "tool calls": f"{metrics.TOOLS}_count",
 }
 
+Readings = Mapping[str, Mapping[str, float]]
+"""Of each counter, the value of each of its series, by labels."""
 
-def _counted(endpoint: Endpoint) -> dict[str, float]:
-    return {name: prometheus.value(endpoint, query) or 0.0 for name, query in COUNTERS.items()}
+
+def _counted(endpoint: Endpoint) -> Readings:
+    return {
+        name: {one.labels: one.value for one in prometheus.samples(endpoint, query)}
+        for name, query in COUNTERS.items()
+    }
 
 
 def _seen(
-    endpoint: Endpoint, known: dict[str, float], asked: Sequence[Asked], stage: Stages
+    endpoint: Endpoint, known: Readings, asked: Sequence[Asked], stage: Stages
 ) -> dict[str, float]:
     """Wait until Prometheus has read of the last question; gives what it counted."""
 
     def seen() -> dict[str, float] | NotYet:
-        now = {name: value - known[name] for name, value in _counted(endpoint).items()}
+        now = {
+            name: prometheus.grown(known[name], found) for name, found in _counted(endpoint).items()
+        }
         calls = sum(one.tool_calls for one in asked)
         if now["questions"] >= len(asked) and now["tool calls"] >= calls:
             return now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -77,6 +78,23 @@ def samples(endpoint: Endpoint, query: str) -> Table[Sample]:
         )
         for one in found["result"]
     )
+
+
+def grown(before: Mapping[str, float], now: Mapping[str, float]) -> float:
+    """By how much the series of a counter have grown together.
+
+    A server that was started anew counts from zero, and one that is gone leaves with its series;
+    the difference of two sums would take that for less than nothing.
+
+    Example:
+        >>> grown({"pod=a": 8, "pod=b": 1}, {"pod=b": 3, "pod=c": 1})
+        3.0
+    """
+    counted = 0.0
+    for labels, value in now.items():
+        earlier = before.get(labels, 0.0)
+        counted += value - earlier if value >= earlier else value
+    return counted
 
 
 def ahead(endpoint: Endpoint) -> float:

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from workshop import dashboard, metrics, sources
+from workshop import dashboard, metrics, prometheus, sources
 from workshop.settings import CHECKOUT
 
 DASHBOARD = CHECKOUT / "manifests" / "monitoring" / "base" / "dashboard.json"
@@ -60,3 +60,21 @@ def test_the_ports_that_monitoring_must_reach() -> None:
         "mcp-server": 3001,
         "mongodb-exporter": 9216,
     }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grown"),
+    [
+        ({}, {"a": 3.0}, 3),
+        ({"a": 8.0}, {"a": 11.0}, 3),
+        # A pod that was replaced: its series is still there before, and gone after.
+        ({"old": 8.0, "new": 1.0}, {"new": 4.0}, 3),
+        # A process that was started anew under the same labels counts from zero.
+        ({"a": 8.0}, {"a": 3.0}, 3),
+        ({"a": 8.0}, {}, 0),
+    ],
+)
+def test_a_counter_grows_whatever_its_servers_do(
+    before: dict[str, float], now: dict[str, float], grown: float
+) -> None:
+    assert prometheus.grown(before, now) == grown
