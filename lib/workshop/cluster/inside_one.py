@@ -74,5 +74,8 @@ def _is_sticky(workload: Workload, services: Sequence[Object]) -> bool:
     return all(
         one["spec"].get("sessionAffinity") == "ClientIP"
         for one in services
-        if one["spec"].get("selector") and one["spec"]["selector"].items() <= labels.items()
+        if one["spec"].get("selector")
+        and one["spec"]["selector"].items() <= labels.items()
+        # One without an address sends nobody anywhere: Prometheus finds the pods by it.
+        and one["spec"].get("clusterIP") != "None"
     )
