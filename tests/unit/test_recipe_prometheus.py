@@ -56,12 +56,16 @@ def jobs(made: Plan) -> dict[str, dict[str, Any]]:
 
 
 def test_each_page_is_where_its_part_is() -> None:
-    targets = {name: job["static_configs"][0]["targets"] for name, job in jobs(plan()).items()}
+    made = jobs(plan())
+    # Of the MCP server the page of each replica.
+    (pods,) = made.pop("mcp-server")["dns_sd_configs"]
+    assert (pods["names"], pods["port"]) == (["prometheus-mcp-server"], 3001)
+    assert found(plan(), "Service", *pods["names"])["spec"]["clusterIP"] == "None"
+    targets = {name: job["static_configs"][0]["targets"] for name, job in made.items()}
     assert targets == {
         "llama-stack": ["collector:4318"],
         "model": [f"model-predictor.ns.{SERVICE}:80"],
         "embedder": [f"embedder.ns.{SERVICE}:8081"],
-        "mcp-server": ["mongodb-mcp-server:3001"],
         "mongodb": ["mongodb-exporter:9216"],
     }
 
