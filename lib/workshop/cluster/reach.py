@@ -6,12 +6,12 @@ here; else by a forwarded port of this machine's loopback.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
 import shutil
 import socket
 import tempfile
-import weakref
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -199,7 +199,8 @@ class Reach:
         """A file with this CA, for as long as this process lives."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="workshop-ca-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            # Not with this object: an endpoint that names the file may outlive it.
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         path = self._folder / f"{name}.pem"
         path.write_text(text, encoding="utf-8")
         return path
