@@ -169,7 +169,7 @@ def with_widgets(node: Node, namespace: str) -> Any:
     """A part that is a custom resource, with nobody who acts on it."""
     crd = cloud_kinds.open_crd("widgets", "test.local", "v1", "Widget", "Namespaced")
     apply(node.kubeconfig, crd)
-    wait_for_crds(node.kubeconfig)
+    wait_for_crds(node.kubeconfig, timeout=30)
 
     def bend(made: list[dict[str, Any]]) -> None:
         widget = {"apiVersion": "test.local/v1", "kind": "Widget", "metadata": {"name": "w"}}
@@ -319,7 +319,7 @@ def routes(node: Node) -> Iterator[None]:
     """OpenShift's Routes, and no router; they are gone after the test."""
     crd = cloud_kinds.open_crd("routes", *ROUTE_CRD)
     apply(node.kubeconfig, crd)
-    wait_for_crds(node.kubeconfig)
+    wait_for_crds(node.kubeconfig, timeout=30)
     yield
     kubectl(node.kubeconfig, "delete", "crd", "routes.route.openshift.io")
 

@@ -84,7 +84,7 @@ def openshift_ai(node: Node) -> Node:
         definition("ImageStream", "image.openshift.io", IMAGE_STREAM),
     ]
     apply(node.kubeconfig, *kinds)
-    wait_for_crds(node.kubeconfig)
+    wait_for_crds(node.kubeconfig, timeout=30)
     for name in (NAMESPACE, "redhat-ods-applications"):
         restricted_namespace(node.kubeconfig, name)
     return node
