@@ -103,7 +103,7 @@ class Front:
         endpoint: Its URL, and the CA of its certificate.
         termination: Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
         serves_tls: Whether the part behind it speaks TLS itself.
-        timeout: How long an answer may take, such as ``300s``; "" for the router's own 30 seconds.
+        timeout: Seconds that an answer may take.
         ours: Whether the kit made it, and not an operator.
     """
 
@@ -111,7 +111,7 @@ class Front:
     endpoint: Endpoint
     termination: str
     serves_tls: bool
-    timeout: str
+    timeout: float
     ours: bool = True
 
 

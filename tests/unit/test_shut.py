@@ -123,5 +123,12 @@ def test_what_a_registry_says_of_a_pull(said: str, hint: str) -> None:
     [("", 30), ("300s", 300), ("5m", 300), ("1h", 3600), ("5000", 5), ("5000ms", 5), ("x", 30)],
 )
 def test_how_long_a_route_lets_an_answer_take(annotation: str, seconds: float) -> None:
-    annotations = {fronts.TIMEOUTS[0]: annotation} if annotation else {}
-    assert fronts.seconds({"metadata": {"annotations": annotations}}) == seconds
+    annotations = {fronts.HAPROXY: annotation} if annotation else {}
+    route = {"kind": "Route", "metadata": {"annotations": annotations}}
+    assert fronts.seconds(route) == seconds
+
+
+def test_an_ingress_says_it_in_bare_seconds() -> None:
+    ingress = {"kind": "Ingress", "metadata": {"annotations": {fronts.NGINX: "300"}}}
+    assert fronts.seconds(ingress) == 300
+    assert fronts.seconds({"kind": "Ingress", "metadata": {}}) == 60

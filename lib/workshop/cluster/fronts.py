@@ -12,16 +12,14 @@ from workshop.cluster.recipes import ROUTE
 from workshop.cluster.transport import Object
 from workshop.target import Endpoint, Front
 
-TIMEOUTS = (
-    "haproxy.router.openshift.io/timeout",
-    "nginx.ingress.kubernetes.io/proxy-read-timeout",
-)
+HAPROXY = "haproxy.router.openshift.io/timeout"
+NGINX = "nginx.ingress.kubernetes.io/proxy-read-timeout"
 
-ROUTER = 30.0
-"""Seconds that OpenShift's router gives an answer, unless the Route says otherwise."""
+DEFAULTS = {HAPROXY: 30.0, NGINX: 60.0}
+"""Seconds that a router, or ingress-nginx, gives an answer unless it is told."""
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-"""HAProxy's, in seconds; without one it means milliseconds."""
+"""HAProxy's, in seconds; without one it means milliseconds. nginx's annotation has bare seconds."""
 
 
 def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
@@ -42,7 +40,7 @@ def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
                 Endpoint(f"https://{host}", ca_file=reach.router_ca()),
                 str(tls.get("termination", "")),
                 way.scheme == "https",
-                _timeout(route["metadata"].get("annotations") or {}),
+                seconds(route),
                 ours=not objects.is_owned(route),
             )
         )
@@ -56,21 +54,17 @@ def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
                 Endpoint(f"https://{served(ingress)}"),
                 "edge" if ingress["spec"].get("tls") else "",
                 way.scheme == "https",
-                _timeout(ingress["metadata"].get("annotations") or {}),
+                seconds(ingress),
             )
         )
     return fronts
 
 
-def _timeout(annotations: Mapping[str, str]) -> str:
-    return next((annotations[key] for key in TIMEOUTS if key in annotations), "")
-
-
-def seconds(route: Object) -> float:
-    """How long a Route lets an answer take; the router's own 30 seconds when it does not say."""
-    said = re.fullmatch(
-        r"(\d+)(us|ms|s|m|h|d)?", _timeout(route["metadata"].get("annotations") or {})
-    )
+def seconds(found: Object) -> float:
+    """How long a Route or an Ingress lets an answer take; what is not a time counts not."""
+    key = NGINX if found.get("kind") == "Ingress" else HAPROXY
+    annotation = (found["metadata"].get("annotations") or {}).get(key, "")
+    said = re.fullmatch(r"(\d+)(us|ms|s|m|h|d)?", annotation)
     if said is None:
-        return ROUTER
-    return int(said[1]) * UNITS[said[2] or "ms"]
+        return DEFAULTS[key]
+    return int(said[1]) * UNITS[said[2] or ("s" if key == NGINX else "ms")]

@@ -211,7 +211,7 @@ class Workloads:
                     part,
                     f"The Route {name} ends an answer after {allowed:g} s.",
                     "a longer answer ends in 504 Gateway Timeout",
-                    f"kubectl annotate route {name} --overwrite {fronts.TIMEOUTS[0]}=300s; or "
+                    f"kubectl annotate route {name} --overwrite {fronts.HAPROXY}=300s; or "
                     f"{_again(part)}",
                 )
 
