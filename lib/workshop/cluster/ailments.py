@@ -57,7 +57,7 @@ class Ailments:
         except (Refused, Unreachable, PartTooSlow) as error:
             hint = error.hint or "kubectl get namespaces: is the cluster up, and reached from here?"
             return [Ailment("cluster", error.what, error.state, hint)]
-        found = [*rights, *self._seen(self._gpu_nodes)]
+        found = [*rights, *self._seen(self._machines), *self._seen(self._idle_gpus)]
         try:
             workloads = Workloads(self._api, self._hidden()).read()
         except Forbidden as error:
@@ -99,8 +99,8 @@ class Ailments:
             )
         ]
 
-    def _gpu_nodes(self) -> Iterator[Ailment]:
-        """Machines that the cloud does not give, and nodes that do not offer their GPU."""
+    def _machines(self) -> Iterator[Ailment]:
+        """Machines that the cloud does not give."""
         space = machinesets.NAMESPACE
         sets = self._api.list(*MACHINE_SET, namespace=space) if self._api.kind(*MACHINE_SET) else []
         here = self._api.namespace
@@ -114,6 +114,9 @@ class Ailments:
             if refused:
                 hint = f"{refused.hint} ({notebook_of(GPU_NODES)})"
                 yield Ailment(GPU_NODES, refused.what, refused.state, hint)
+
+    def _idle_gpus(self) -> Iterator[Ailment]:
+        """Nodes that do not offer their GPU."""
         for node in self._api.list(*nodes.NODE):
             has = any(_labels(node).get(label) == "true" for label in PRESENT)
             if has and nodes.is_ready(node) and not nodes.gpus(node):

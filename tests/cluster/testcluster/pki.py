@@ -65,7 +65,7 @@ class Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - DAY)
-            .not_valid_after(now + 7 * DAY)
+            .not_valid_after(now + 30 * DAY)
         )
 
     def sign(
