@@ -11,68 +11,59 @@ CHOICES = 4
 """A field with at most this many different values is listed with them."""
 
 
-Call = tuple[str, dict[str, Any]]
-
-EXAMPLES: tuple[tuple[str, tuple[Call, ...]], ...] = (
+EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "How many incidents is Chiyo working on?",
-        (("count", {"collection": "incidents", "query": {"assignee": "Chiyo"}}),),
+        "count",
+        {"collection": "incidents", "query": {"assignee": "Chiyo"}},
     ),
     (
         "How many alerts are not cleared?",
-        (("count", {"collection": "alerts", "query": {"state": {"$ne": "cleared"}}}),),
+        "count",
+        {"collection": "alerts", "query": {"state": {"$ne": "cleared"}}},
     ),
     (
         "Which services are written in Rust?",
-        (("find", {"collection": "services", "filter": {"language": "Rust"}}),),
+        "find",
+        {"collection": "services", "filter": {"language": "Rust"}},
     ),
     (
         "Which alert was raised first?",
-        (("find", {"collection": "alerts", "sort": {"raised_at": 1}, "limit": 1}),),
+        "find",
+        {"collection": "alerts", "sort": {"raised_at": 1}, "limit": 1},
     ),
     (
         "Which unit do the most alerts have?",
-        (
-            (
-                "aggregate",
-                {
-                    "collection": "alerts",
-                    "pipeline": [
-                        {"$group": {"_id": "$unit", "n": {"$sum": 1}}},
-                        {"$sort": {"n": -1}},
-                    ],
-                },
-            ),
-        ),
+        "aggregate",
+        {
+            "collection": "alerts",
+            "pipeline": [
+                {"$group": {"_id": "$unit", "n": {"$sum": 1}}},
+                {"$sort": {"n": -1}},
+                {"$limit": 1},
+            ],
+        },
     ),
     (
         "How many replicas do the services of each tier have?",
-        (
-            (
-                "aggregate",
-                {
-                    "collection": "services",
-                    "pipeline": [{"$group": {"_id": "$tier", "n": {"$sum": "$replicas"}}}],
-                },
-            ),
-        ),
+        "aggregate",
+        {
+            "collection": "services",
+            "pipeline": [{"$group": {"_id": "$tier", "n": {"$sum": "$replicas"}}}],
+        },
     ),
     (
-        "To which incident does ALT-003 belong, and what is its title?",
-        (
-            ("find", {"collection": "alerts", "filter": {"alert_id": "ALT-003"}}),
-            ("find", {"collection": "incidents", "filter": {"incident_id": "INC-002"}}),
-        ),
+        "Which incident does ALT-003 belong to?",
+        "find",
+        {"collection": "alerts", "filter": {"alert_id": "ALT-003"}},
     ),
     (
         "In which tier is the service of INC-006?",
-        (
-            ("find", {"collection": "incidents", "filter": {"incident_id": "INC-006"}}),
-            ("find", {"collection": "services", "filter": {"name": "cart"}}),
-        ),
+        "find",
+        {"collection": "incidents", "filter": {"incident_id": "INC-006"}},
     ),
 )
-"""Questions with their calls, the second one with what the first one gave.
+"""A question of each kind, with its first call.
 
 A small model goes by examples more than by rules. They are about other fields, values and documents
 than the questions of the evaluation.
@@ -97,16 +88,15 @@ def text(described: str) -> str:
             described,
             "Examples:",
         ]
-        for question, calls in EXAMPLES:
-            written = [_call(tool, {**always, **arguments}) for tool, arguments in calls]
-            lines += [question, "\nand then, with its result: ".join(written)]
+        for question, tool, arguments in EXAMPLES:
+            lines += [question, _call(tool, {**always, **arguments})]
         lines += [f"Search the runbooks: {SEARCH}?", _call(proof.FILE_SEARCH, {"query": SEARCH})]
     lines.append(
         "What to do about a problem, and whom to call, is in the runbooks: search them with "
         "file_search."
     )
     if described:
-        lines.append("All else is in the database.")
+        lines.append("When you are asked to show a document, tell every field of it.")
     lines += [
         "You can only read. When you are asked to add, change or delete something, say that you "
         "cannot.",
