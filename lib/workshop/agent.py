@@ -12,10 +12,9 @@ from typing import Any
 
 from workshop import (
     clients,
+    culprit,
     instructions,
     llama_stack,
-    mcp_client,
-    mcp_server,
     mongodb,
     progress,
     proof,
@@ -26,10 +25,9 @@ from workshop import (
 )
 from workshop.answers import Answer, NotAsked, ToolCall
 from workshop.checks import Checks
-from workshop.errors import AnswerNotGrounded, EndpointError, StepMissing, WorkshopError
+from workshop.errors import AnswerNotGrounded, EndpointError, WorkshopError
 from workshop.progress import Stages, stages
 from workshop.settings import DATA
-from workshop.steps import PROCESSES
 from workshop.target import Target
 from workshop.wait import NotYet, wait_for
 
@@ -47,7 +45,11 @@ FOUND = 1
 
 
 class Agent:
-    """Asks the model, which calls tools; made by ``create_agent``."""
+    """Asks the model, which calls tools; made by ``create_agent``.
+
+    ``answers`` are all that were given, the ungrounded ones too; ``has_database`` tells whether it
+    can ask the MCP server.
+    """
 
     def __init__(
         self,
@@ -65,13 +67,23 @@ class Agent:
         self._data = data
         self._endpoint = target.find(llama_stack.PART)
         self._client = clients.client(self._endpoint)
-        self._has_database = any(tool["type"] == "mcp" for tool in tools)
+        self.has_database = any(tool["type"] == "mcp" for tool in tools)
 
-    def ask(self, question: str, *, timeout: float = clients.TIMEOUT) -> Answer | NotAsked:
+    def ask(
+        self,
+        question: str,
+        *,
+        mark: str = "",
+        quiet: bool = False,
+        timeout: float = clients.TIMEOUT,
+    ) -> Answer | NotAsked:
         """Ask one question.
 
         Args:
             question: One of the workshop's, whose true values are known, or any other.
+            mark: A word of letters, digits and hyphens that shall stand beside this question in
+                the logs of Llama Stack and of the MCP server.
+            quiet: Show neither progress nor an answer that is not grounded.
             timeout: Seconds.
 
         Returns:
@@ -85,27 +97,29 @@ class Agent:
             PartTooSlow: There was no answer in time.
         """
         known = questions.known(question)
-        if known in questions.DATABASE_QUESTIONS and not self._has_database:
+        if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, "this run is without MongoDB")
-        with stages("Agent") as stage:
-            said = self.say(question, timeout=timeout, stage=stage)
+        with stages("Agent", quiet=quiet) as stage:
+            said = self.say(question, mark=mark, timeout=timeout, stage=stage)
             try:
                 grounds = self._prove(question, said.text, said.tool_calls, known)
             except AnswerNotGrounded as error:
                 answer = replace(said, proof=error.what)
                 self.answers.append(answer)
-                progress.show(answer)
+                if not quiet:
+                    progress.show(answer)
                 raise self._with_culprit(error) from None
             answer = replace(said, grounded=True, proof=grounds)
             self.answers.append(answer)
             stage(f"answered after {len(said.tool_calls)} tool call(s), grounded")
             return answer
 
-    def say(self, question: str, *, timeout: float, stage: Stages) -> Answer:
+    def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
         """What the agent says, without a proof: for those who judge it in a way of their own.
 
         Args:
             question: Any.
+            mark: As in ``ask``.
             timeout: Seconds.
             stage: Shows progress.
 
@@ -114,7 +128,7 @@ class Agent:
             PartTooSlow: There was no answer in time. The request is then given up.
         """
         began = time.monotonic()
-        response = self._respond(question, timeout, stage)
+        response = self._respond(question, mark, timeout, stage)
         text, calls = responses.read(response)
         return Answer(question, text, time.monotonic() - began, calls, False, "not proven")
 
@@ -127,8 +141,8 @@ class Agent:
     ) -> str:
         with contextlib.ExitStack() as stack:
             database = None
-            if self._has_database:
-                endpoint = self.target.find(mongodb.PART)
+            if self.has_database:
+                endpoint = mongodb.find(self.target)
                 database = stack.enter_context(mongodb.connected(endpoint))
             return proof.prove(
                 question,
@@ -139,12 +153,12 @@ class Agent:
                 truth=known.truth(database) if known else (),
             )
 
-    def _respond(self, question: str, timeout: float, stage: Stages) -> Any:
+    def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
         """Send the question, and show what happens until the answer is there."""
         state = ["the model reads the question"]
         given_up = threading.Event()
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
-        asked: Future[Any] = worker.submit(self._stream, question, state, given_up)
+        asked: Future[Any] = worker.submit(self._stream, question, mark, state, given_up)
 
         looked = [time.monotonic()]
 
@@ -154,7 +168,7 @@ class Agent:
             if time.monotonic() - looked[0] >= LOOK:
                 # Llama Stack waits minutes for a tool server that has died: no need to wait along.
                 looked[0] = time.monotonic()
-                ended = self._ended_part()
+                ended = culprit.ended(self.target, self.has_database)
                 if ended is not None and not asked.done():
                     raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])
             return NotYet(state[0])
@@ -178,18 +192,24 @@ class Agent:
             given_up.set()
             worker.shutdown(wait=False, cancel_futures=True)
 
-    def _stream(self, question: str, state: list[str], given_up: threading.Event) -> Any:
+    def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
+        tools = self._tools
+        if mark:
+            # The MCP server writes this header to its log, and Llama Stack the query of a URL.
+            tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
+                     for t in tools]  # fmt: skip
         events = self._client.responses.create(
             model=llama_stack.model_id(self.target),
             input=question,
             instructions=self.instructions,
-            tools=self._tools,
+            tools=tools,
             temperature=self.temperature,
             parallel_tool_calls=False,
             store=False,
             stream=True,
             include=["file_search_call.results"],
             extra_body={"max_infer_iters": ROUNDS},
+            extra_query={"mark": mark} if mark else None,
         )
         with events:
             for event in events:
@@ -211,44 +231,13 @@ class Agent:
             "The answer broke off.", where=self._endpoint.url, hint="workshop logs llama-stack"
         )
 
-    def _with_culprit[E: WorkshopError](self, error: E) -> E:
-        """Name the part that is the reason: Llama Stack only says that something failed."""
-        culprit = self.culprit()
-        if culprit is None:
-            return error
-        return type(error)(
-            error.what,
-            where=culprit.where,
-            state=f"{culprit.what} {culprit.state}; {error.state}",
-            log=culprit.log,
-            hint=culprit.hint,
-        )
-
     def culprit(self) -> WorkshopError | None:
         """The part that is the reason when the agent gets no answer: one that ended or refuses."""
-        return self._ended_part() or self._refusing_part()
+        return culprit.of(self.target, self.has_database)
 
-    def _ended_part(self) -> WorkshopError | None:
-        unused = () if self._has_database else (mongodb.PART, mcp_server.PART)
-        for part in PROCESSES:
-            try:
-                if part not in unused:
-                    self.target.find(part)
-            except StepMissing as missing:
-                return missing
-        return None
-
-    def _refusing_part(self) -> WorkshopError | None:
-        if not self._has_database:
-            return None
-        try:
-            mcp_client.initialize(self.target.find(mcp_server.PART), mcp_server.PATH)
-        except EndpointError as error:
-            hint = "run 05_deploy_mcp_server and 06_register_mcp_server again"
-            return EndpointError(
-                f"The MCP server: {error.what}", where=error.where, state=error.state, hint=hint
-            )
-        return None
+    def _with_culprit[E: WorkshopError](self, error: E) -> E:
+        found = self.culprit()
+        return culprit.named(error, found) if found else error
 
 
 def create_agent(
@@ -269,7 +258,7 @@ def create_agent(
     described = ""
     if use_mongodb:
         tools.append(registration.tool(target))
-        with mongodb.connected(target.find(mongodb.PART)) as database:
+        with mongodb.connected(mongodb.find(target)) as database:
             described = instructions.describe(database)
     tools.append(
         {

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workshop import llama_stack, mcp_server, model, mongodb
+from workshop import collector, embedder, llama_stack, mcp_server, model, mongodb
 from workshop.target import Part, Target
 
 
 def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Begin the model, the embedder, the database and its MCP server, if their notebooks are run.
+    """Begin the parts that depend on no other, if their notebooks are run.
 
     Args:
         target: Where.
@@ -30,7 +30,12 @@ def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[s
         if wanted or target.offered(model.PART) is None:
             parts.append(model.part_of(target, wanted))
     if "03" in parameters:
-        parts.append(llama_stack.embedder_of(target))
+        parts.append(embedder.part_of(target))
+        server = str(parameters["03"].get("SERVER", "auto"))
+        if server == "auto":
+            server = target.choose(llama_stack.PART, tuple(llama_stack.SERVERS))
+        if server == "llama-stack":
+            parts.append(collector.part_of())
     if store is not None:
         size = str(store.get("STORAGE_SIZE", mongodb.STORAGE))
         parts.append(mongodb.part_of(target, size, str(store.get("STORAGE_CLASS", ""))))

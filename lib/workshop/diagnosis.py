@@ -6,69 +6,47 @@ own needs are all met; what fails because of it is told, and not blamed.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop import llama_stack, mcp_server, model, mongodb, registration
+from workshop import embedder, llama_stack, mcp_server, model, mongodb, registration
+from workshop.ailment import Ailment
 from workshop.errors import WorkshopError
 from workshop.progress import stages
 from workshop.settings import DATA
+from workshop.signs import read_signs
 from workshop.steps import NOTEBOOK_OF
 from workshop.target import Target
 
 TOOLS = "agent's tools"
 
-NEEDS = {
-    model.PART: (),
-    "embedder": (),
-    mongodb.PART: (),
-    mcp_server.PART: (mongodb.PART,),
-    llama_stack.PART: (model.PART, "embedder"),
-    TOOLS: (mcp_server.PART, llama_stack.PART),
+UNDERNEATH = ("cluster", "permissions", "gpu-nodes", "network")
+"""What parts of a cluster rest on."""
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(UNDERNEATH, ()),
+    model.PART: ("cluster", "permissions"),
+    "embedder": ("cluster", "permissions"),
+    "collector": (),
+    "postgresql": (),
+    mongodb.PART: ("cluster", "permissions"),
+    mongodb.REPLICAS: ("cluster", "permissions"),
+    mcp_server.PART: (mongodb.PART, mongodb.REPLICAS, "network", "permissions"),
+    llama_stack.PART: (model.PART, "embedder", "postgresql", "network", "permissions"),
+    TOOLS: (mcp_server.PART, llama_stack.PART, model.PART),
+    "prometheus": (),
 }
 """Every part with those that it cannot work without, causes before their effects."""
+
+FAILING = 3
+"""Tool calls that failed, until more than half of all is no accident."""
 
 CREDENTIALS = {
     model.PART: "run 02_serve_model again; for a model of your own, export MODEL_TOKEN before",
     mcp_server.PART: "run 05_deploy_mcp_server and 06_register_mcp_server again",
 }
 """What mends a refused credential."""
-
-SIGNS: tuple[tuple[str, str, str], ...] = (
-    (
-        r"no space left on device|disk is full|ENOSPC",
-        "the disk is full",
-        "make room, or set WORKSHOP_HOME to another disk",
-    ),
-    (
-        r"out of memory|cannot allocate memory|bad_alloc|killed by SIGKILL|OOMKilled",
-        "it was killed, most often for want of memory",
-        "end other programs; the doctor's first lines say how much is free",
-    ),
-    (
-        r"failed to init server|failed to load model",
-        "the weights could not be loaded",
-        "./bootstrap --verify: it checks them, and fetches them anew",
-    ),
-    (
-        r"read-only file system|permission denied|EACCES|EROFS",
-        "it may not write to its folder",
-        "give the folder in the log's lines back to this user",
-    ),
-    (
-        r"address already in use|EADDRINUSE",
-        "another program took its port",
-        "run its notebook again: it takes the next free port",
-    ),
-    (
-        r"database disk image is malformed|file is not a database",
-        "its data are damaged",
-        "workshop stop mongodb, move .workshop/local/mongodb/data away, and run 04 again",
-    ),
-)
-"""What a log's last lines say of the reason: a pattern, the reason, what mends it."""
 
 
 @dataclass(frozen=True)
@@ -91,36 +69,84 @@ class Finding:
 
 
 def examine(target: Target, data: Path = DATA) -> list[Finding]:
-    """Ask every part that was deployed what its notebook's checkpoint asks; nothing is changed.
+    """Look at what the place knows, and ask every part what its notebook's checkpoint asks.
 
-    The model is asked two short questions: some seconds on a CPU.
+    A part of which the place knows that it is broken is not asked. Nothing is changed. The model is
+    asked two short questions: some seconds on a CPU.
     """
-    there = {row.name for row in target.status()}
-    if target.recall(registration.FACT):
-        there.add(TOOLS)
-    examinations: dict[str, Callable[[], object]] = {
-        model.PART: lambda: model.verify_model(target),
-        "embedder": lambda: llama_stack.dimension(target.find("embedder")),
-        mongodb.PART: lambda: _has_the_data(target, data),
-        mcp_server.PART: lambda: mcp_server.verify_mcp_server(target),
-        llama_stack.PART: lambda: llama_stack.verify_llama_stack(target),
-        TOOLS: lambda: registration.verify_registration(target),
-    }
-    found: list[Finding] = []
     with stages("Doctor") as stage:
-        for part in (name for name in NEEDS if name in there):
-            stage(f"asking {part}")
+        stage(f"looking at what the {target.name} target knows")
+        known = target.ailments()
+        there = set() if any(one.part == "cluster" for one in known) else _deployed(target, known)
+        examinations: dict[str, Callable[[], object]] = {
+            model.PART: lambda: model.verify_model(target),
+            "embedder": lambda: embedder.dimension(target.find("embedder")),
+            mongodb.PART: lambda: _has_the_data(target, data),
+            mcp_server.PART: lambda: mcp_server.verify_mcp_server(target),
+            llama_stack.PART: lambda: llama_stack.verify_llama_stack(target),
+            TOOLS: lambda: _has_tools(target),
+        }
+        found: list[Finding] = []
+        for part, needs in NEEDS.items():
             broken = {finding.part for finding in found if not finding.ok}
-            because = tuple(need for need in NEEDS[part] if need in broken)
-            found.append(_examined(part, examinations[part], because))
+            because = tuple(need for need in needs if need in broken)
+            ailments = [one for one in known if one.part == part]
+            found += [_ailing(one, broken, because, target.name) for one in ailments]
+            if part in there and part in examinations and not ailments:
+                stage(f"asking {part}")
+                found.append(_examined(part, examinations[part], because, target.name))
+        if mcp_server.PART in there and not culprits(found):
+            stage("reading how the agent's calls went")
+            found += _failing_calls(target)
     return found
 
 
-def _examined(part: str, ask: Callable[[], object], because: tuple[str, ...]) -> Finding:
+def _failing_calls(target: Target) -> list[Finding]:
+    """Whether most calls of tools fail, though every part is well: by the MCP server's metrics."""
+    made, failed = mcp_server.calls(target.find(mcp_server.PART))
+    if failed < FAILING or 2 * failed <= made:
+        return []
+    seen = f"every part is well, and {failed} of {made} tool calls failed since the MCP server "
+    hint = (
+        "workshop logs mcp-server says how; most often the model invents arguments: give the agent "
+        "fewer tools in 06_register_mcp_server, or take a larger model"
+    )
+    return [Finding("agent", False, seen + "was started", hint)]
+
+
+def _deployed(target: Target, known: Sequence[Ailment]) -> set[str]:
+    try:
+        there = {row.name for row in target.status()}
+        return there | ({TOOLS} if target.recall(registration.FACT) else set())
+    except WorkshopError:
+        # A place that does not let itself be asked has said so.
+        if not known:
+            raise
+        return set()
+
+
+def _ailing(
+    ailment: Ailment, broken: Collection[str], by_needs: tuple[str, ...], place: str
+) -> Finding:
+    # What the place saw, it saw whatever this user may do.
+    because = tuple(one for one in by_needs if one != "permissions")
+    if ailment.because is not None:
+        because = tuple(one for one in ailment.because if one in broken)
+    # Of its log alone: what the place said of it, its hint explains.
+    reason, remedy = read_signs(ailment.log, place)
+    last = ailment.log[-1] if ailment.log and ailment.part not in UNDERNEATH else ""
+    seen = " ".join(filter(None, [reason and f"{reason}:", ailment.what, ailment.state, last]))
+    hint = f"{remedy}; then {ailment.hint}" if remedy else ailment.hint
+    return Finding(ailment.part, False, " ".join(seen.split()), hint, because)
+
+
+def _examined(
+    part: str, ask: Callable[[], object], because: tuple[str, ...], place: str
+) -> Finding:
     try:
         ask()
     except WorkshopError as error:
-        reason, remedy = read_signs([error.state, *error.log])
+        reason, remedy = read_signs([error.state, *error.log], place)
         seen = " ".join(filter(None, [f"{reason}:" if reason else "", error.what, error.state]))
         hint = error.hint or f"run {NOTEBOOK_OF[part]} again"
         if "credential was refused" in seen:
@@ -136,18 +162,15 @@ def culprits(found: Iterable[Finding]) -> list[Finding]:
     return [finding for finding in found if not finding.ok and not finding.because]
 
 
-def read_signs(lines: Sequence[str]) -> tuple[str, str]:
-    """What a log says of the reason, and what mends it; empty when it says nothing known."""
-    for line in reversed(lines):
-        for pattern, reason, remedy in SIGNS:
-            if re.search(pattern, line, re.IGNORECASE):
-                return reason, remedy
-    return "", ""
+def _has_tools(target: Target) -> None:
+    if target.recall("model name"):
+        registration.fit(target)
+    registration.verify_registration(target)
 
 
 def _has_the_data(target: Target, data: Path) -> None:
     """Look for every document of the kit. The checkpoint of notebook 04 would put them back."""
-    with mongodb.connected(target.find(mongodb.PART)) as database:
+    with mongodb.connected(mongodb.find(target)) as database:
         lacking = []
         for name, key in mongodb.IDS.items():
             documents = mongodb.read_documents(data / f"{name}.json", key)

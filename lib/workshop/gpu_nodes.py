@@ -80,6 +80,42 @@ def add_gpu_nodes(
         return Told(done)
 
 
+def scale_gpu_nodes(
+    target: Target,
+    *,
+    machine_type: str = "g6.4xlarge",
+    zone: str = "",
+    replicas: int = 0,
+    most: int = 0,
+    dry_run: bool = False,
+    timeout: float = 1500,
+) -> str:
+    """Have this many GPU nodes, more or fewer than before; gives what was done, or why nothing was.
+
+    Args:
+        target: The place where the parts run.
+        machine_type: As in ``add_gpu_nodes``.
+        zone: As in ``add_gpu_nodes``.
+        replicas: How many; 0 leaves them as they are.
+        most: Up to how many the cluster may have by itself, as pods ask for them.
+        dry_run: Show what would be made; change nothing.
+        timeout: Seconds until all offer a GPU.
+
+    Raises:
+        SettingsError: Such machines cannot be added, or there is no such zone.
+        PartFailed: The cloud refused a machine, with its own words.
+        PartTooSlow: They did not all offer a GPU in time.
+    """
+    with stages("GPU nodes") as stage:
+        left_out = "left as they are: 0 asked for" if replicas < 1 else target.skip_reason(PART)
+        if left_out is not None:
+            stage(f"skipped: {left_out}")
+            return Told(left_out)
+        wanted = Machines(machine_type, zone, replicas, LABELS, TAINT, most)
+        done = target.add_machines(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
+        return Told(done)
+
+
 def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     """Prove that a node offers a GPU; where there are no machines to add, say why that is left out.
 

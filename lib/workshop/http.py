@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json as json_codec
 import logging
+import re
 import socket
 import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from workshop.errors import EndpointError
@@ -30,6 +31,7 @@ class Reply:
     seconds: float
     url: str = ""
     secrets: tuple[Secret, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def json(self) -> Any:
@@ -115,7 +117,8 @@ def call(
         raise unreachable(url, error, timeout) from error
     # Some servers quote in their refusal the token that they refuse.
     secrets = (endpoint.token,) if endpoint.token else ()
-    reply = Reply(answer.status_code, answer.text, time.monotonic() - began, url, secrets)
+    seconds, got = time.monotonic() - began, dict(answer.headers)
+    reply = Reply(answer.status_code, answer.text, seconds, url, secrets, got)
     if answer.has_redirect_location and expect is None:
         raise EndpointError(
             "The server sends this request elsewhere.",
@@ -129,12 +132,26 @@ def call(
     return reply
 
 
+STRANGE = r"invalid (host|origin)|(host|origin)( header)?( is)? not allowed|dns rebinding"
+"""What servers say to a host name that they do not know."""
+
+
 def refused_with(url: str, status: int, text: str) -> EndpointError:
     """The error for an answer with this HTTP status."""
+    if status == 403 and re.search(STRANGE, text, re.IGNORECASE):
+        # Some servers say so with the status that others have for it.
+        status, text = 421, f"(403) {text}"
     kind, what, hint = {
         401: ("unauthorized", "The credential was refused.", "check the token"),
         403: ("unauthorized", "The credential was refused.", "check the token or secret"),
         404: ("not found", "There is nothing at this address.", "check the URL's path"),
+        405: ("protocol", "It takes no such request here.", "check the URL's path and its port"),
+        421: (
+            "protocol",
+            "The server does not answer to this host name.",
+            "it protects itself from DNS rebinding: let it accept the name of its Service, or of "
+            "loopback, by its list of allowed hosts",
+        ),
         426: ("protocol", "Client and server versions do not fit.", "make setup"),
         429: ("busy", "The server is too busy.", "wait a minute and run this cell again"),
         503: ("busy", "The server is not ready yet.", "wait a minute and run this cell again"),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import replace
 from pathlib import Path
 
-from workshop import clients, http, model, pins, runbooks
+from workshop import choices, clients, collector, embedder, http, model, pins, postgresql, runbooks
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import Stages, stages
@@ -16,12 +14,6 @@ from workshop.wait import NotYet, wait_for
 
 PART = "llama-stack"
 PORT = 8321
-EMBEDDER = Part(
-    "embedder",
-    8081,
-    settings={"name": "embedder", "context": 2048, "embedding": True},
-    credential="embedder token",
-)
 
 SERVERS = {"llama-stack": pins.LLAMA_STACK, "ogx": pins.OGX}
 """The servers that the kit knows, and the version that each is pinned to."""
@@ -36,6 +28,18 @@ The runbooks are then loaded again, which takes most of a minute.
 OGX 1.5.0 drives Milvus by pymilvus's asynchronous client, which asks for ``AllocTimestamp``; Milvus
 Lite 3.2 answers that it is not implemented. Seen with pymilvus 2.5.18, 2.6.12 and 3.0.2.
 """
+INSIDE = "inside"
+"""Where its storage is, when not in PostgreSQL."""
+
+SHARED = "pgvector"
+"""The vector store of a server whose storage is PostgreSQL, which several replicas can share."""
+
+METRICS_PORT = 9464
+"""Where OGX shows its metrics; its operator's default too. Llama Stack pushes them instead."""
+
+PUSH_MILLISECONDS = 2000
+"""How often Llama Stack pushes its metrics to the collector."""
+
 MODEL_PREFIX = "vllm"
 """Llama Stack names a model by its provider: ``vllm/<name>``."""
 
@@ -44,11 +48,17 @@ def part_of(
     server: str,
     vector_store: str,
     language_model: Endpoint,
-    embedder: Endpoint,
+    vectors: Endpoint,
     dimension: int,
     milvus_uri: str = "",
+    pushes_to: Endpoint | None = None,
+    database: Endpoint | None = None,
 ) -> Part:
-    """What the server must be, on this model and this embedder of so many dimensions."""
+    """What the server must be, on this model, and vectors of so many dimensions.
+
+    ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none. With
+    ``database``, a PostgreSQL, nothing is kept inside the server.
+    """
     token = Settings.from_env().milvus_token if milvus_uri else None
     return Part(
         PART,
@@ -57,12 +67,40 @@ def part_of(
             "server": server,
             "vector_store": vector_store,
             "max_tokens": model.MAX_TOKENS,
-            "embedder": EMBEDDER.name,
+            "embedder": embedder.NAME,
             "embedding_dimension": dimension,
+            "push_milliseconds": PUSH_MILLISECONDS,
             **({"milvus_uri": milvus_uri} if milvus_uri else {}),
         },
         secrets={"milvus token": token} if token else {},
-        needs={"model": language_model, "embedder": embedder},
+        needs={
+            "model": language_model,
+            "embedder": vectors,
+            **({collector.PART: pushes_to} if pushes_to else {}),
+            **({postgresql.PART: database} if database else {}),
+        },
+        extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
+    )
+
+
+def deployed_part(target: Target) -> Part:
+    """What the server was deployed as last.
+
+    Raises:
+        StepMissing: It was not, or a part that it needs does not run.
+    """
+    target.find(PART)
+    kept = choices.of(target, PART)
+    server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
+    return part_of(
+        server,
+        kept.get("vector_store", "faiss"),
+        target.find(model.PART),
+        vectors,
+        embedder.dimension(vectors),
+        kept.get("milvus_uri", ""),
+        target.find(collector.PART) if server == "llama-stack" else None,
+        target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
     )
 
 
@@ -72,6 +110,7 @@ def deploy_llama_stack(
     server: str = "auto",
     vector_store: str = "auto",
     milvus_uri: str = "",
+    storage: str = "auto",
     data: Path = DATA,
     timeout: float = 300.0,
 ) -> Deployed:
@@ -84,6 +123,8 @@ def deploy_llama_stack(
         vector_store: ``milvus`` or ``faiss``, inside the server; ``auto``: what works in it.
         milvus_uri: A Milvus of your own, such as ``http://milvus:19530``, in place of the one in
             the server; its token comes from the environment variable ``MILVUS_TOKEN``.
+        storage: ``inside`` the server, or ``postgresql``, which replicas can share; ``auto``: as it
+            was deployed last.
         data: The folder with ``runbooks/``.
         timeout: Seconds for each of the server and the runbooks.
 
@@ -96,25 +137,46 @@ def deploy_llama_stack(
     if server == "auto":
         server = target.choose(PART, tuple(SERVERS))
     _refuse_unknown("SERVER", server, tuple(SERVERS))
+    if storage == "auto":
+        storage = choices.of(target, PART).get("storage", INSIDE)
+    _refuse_unknown("STORAGE", storage, (INSIDE, postgresql.PART))
+    shared = storage == postgresql.PART
+    inside = ("milvus",) if milvus_uri else (SHARED,) if shared else VECTOR_STORES[server]
     if vector_store == "auto":
-        vector_store = "milvus" if milvus_uri else VECTOR_STORES[server][0]
-    inside = ("milvus",) if milvus_uri else VECTOR_STORES[server]
+        vector_store = inside[0]
     where = "MILVUS_URI" if milvus_uri else server
     _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside)
     with stages("Llama Stack") as stage:
         language_model = target.find(model.PART)
-        embedder = _deploy_embedder(target, timeout, stage)
-        size = dimension(embedder)
-        part = part_of(server, vector_store, language_model, embedder, size, milvus_uri)
-        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        vectors = embedder.deploy(target, timeout, stage)
+        size = embedder.dimension(vectors)
+        pushes_to = None
+        if server == "llama-stack":
+            pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
+        database = target.find(postgresql.PART) if shared else None
+        part = part_of(
+            *(server, vector_store, language_model, vectors, size, milvus_uri), pushes_to, database
+        )
+        if shared:
+            stage("its storage is PostgreSQL, which replicas share")
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)
+        choices.keep(
+            target,
+            PART,
+            server=server,
+            vector_store=vector_store,
+            milvus_uri=milvus_uri,
+            storage=postgresql.PART if shared else INSIDE,
+        )
         runbooks.load(
-            deployed.endpoint,
+            # A file lies in the replica that took it, until it is in the vector store.
+            target.replicas(PART)[0],
             target,
             data / "runbooks",
             provider=vector_store,
-            embedder=f"{EMBEDDER.name}/{EMBEDDER.name}",
+            embedder=f"{embedder.NAME}/{embedder.NAME}",
             timeout=timeout,
             stage=stage,
         )
@@ -174,44 +236,10 @@ def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...]) -> None:
         )
 
 
-def embedder_of(target: Target) -> Part:
-    """What the embedder must be."""
-    token = target.secret(EMBEDDER.credential, lambda: secrets.token_urlsafe(32))
-    return replace(EMBEDDER, secrets={"token": token})
-
-
-def _deploy_embedder(target: Target, timeout: float, stage: Stages) -> Endpoint:
-    part = embedder_of(target)
-    return target.ensure(part, ready=_embedder_ready, timeout=timeout, stage=stage).endpoint
-
-
-def dimension(embedder: Endpoint) -> int:
-    """How many numbers this embedder makes of a text: asked, because each model has its own.
-
-    Raises:
-        EndpointError: It makes no vectors.
-    """
-    body = {"model": EMBEDDER.name, "input": "How long is your answer?"}
+def ready(endpoint: Endpoint) -> object:
+    """Whether it says that it is healthy."""
     try:
-        answer = http.call(embedder, "/v1/embeddings", json=body, timeout=60).json
-        return len(answer["data"][0]["embedding"])
-    except (KeyError, IndexError, TypeError) as error:
-        raise EndpointError(
-            "The embedder gave no vector.", where=embedder.url, hint="workshop logs embedder"
-        ) from error
-
-
-def _embedder_ready(endpoint: Endpoint) -> object:
-    return _or_not_yet(endpoint, "/v1/models")
-
-
-def _ready(endpoint: Endpoint) -> object:
-    return _or_not_yet(endpoint, "/v1/health")
-
-
-def _or_not_yet(endpoint: Endpoint, path: str) -> object:
-    try:
-        return http.call(endpoint, path, timeout=5)
+        return http.call(endpoint, "/v1/health", timeout=5)
     except EndpointError as error:
         if error.kind == "unauthorized":
             raise
@@ -237,7 +265,7 @@ def _with_model(
     if deployed.action == "reused":
         stage("it was started before the model: starting it again")
         target.stop(PART)
-        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
     def listed() -> object:
         seen = _models(deployed.endpoint)

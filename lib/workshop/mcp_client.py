@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +38,25 @@ class Result:
     failed: bool
 
 
+_HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": PROTOCOL,
+        "capabilities": {},
+        "clientInfo": {"name": "workshop", "version": "1"},
+    },
+}
+OLDER = (
+    "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
+    "05_deploy_mcp_server, which brings one that does not"
+)
+"""The remedy where something else listens, or an MCP server of before 2025-03-26."""
+
+HEADERS = {"accept": "application/json, text/event-stream"}
+
+
 def initialize(endpoint: Endpoint, path: str) -> str:
     """Do the protocol's first exchange as one plain request; gives the raw answer.
 
@@ -47,21 +68,10 @@ def initialize(endpoint: Endpoint, path: str) -> str:
     """
     import httpx
 
-    body = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": PROTOCOL,
-            "capabilities": {},
-            "clientInfo": {"name": "workshop", "version": "1"},
-        },
-    }
     url = endpoint.url + path
-    accept = {"accept": "application/json, text/event-stream"}
     try:
         with httpx.Client(verify=http.tls(endpoint), timeout=10, trust_env=False) as client:
-            answer = client.post(url, json=body, headers=http.headers(endpoint) | accept)
+            answer = client.post(url, json=_HELLO, headers=http.headers(endpoint) | HEADERS)
             session = answer.headers.get("mcp-session-id")
             if session:
                 # The server keeps a session, and a database connection for it, until told.
@@ -69,7 +79,12 @@ def initialize(endpoint: Endpoint, path: str) -> str:
     except httpx.HTTPError as error:
         raise http.unreachable(url, error, 10) from error
     if answer.status_code >= 400:
-        raise http.refused_with(url, answer.status_code, answer.text)
+        refused = http.refused_with(url, answer.status_code, answer.text)
+        if answer.status_code in (404, 405, 406):
+            raise EndpointError(refused.what, where=url, state=refused.state, hint=OLDER).of_kind(
+                refused.kind
+            )
+        raise refused
     if '"protocolVersion"' not in answer.text:
         raise EndpointError(
             "This is not an MCP server's streamable HTTP endpoint.",
@@ -109,6 +124,60 @@ def call_tool(endpoint: Endpoint, path: str, name: str, arguments: dict[str, Any
     return _with_session(endpoint, path, ask)
 
 
+@contextmanager
+def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any], Result]]:
+    """A session of plain requests on one connection; gives what calls a tool with its arguments.
+
+    For many calls, whose time is the server's and not a client library's.
+
+    Raises:
+        EndpointError: The server cannot be reached, or refuses.
+    """
+    import httpx
+
+    url = endpoint.url + path
+    headers = http.headers(endpoint) | HEADERS
+    with httpx.Client(
+        verify=http.tls(endpoint), timeout=CALL, trust_env=False, headers=headers
+    ) as client:
+
+        def post(body: dict[str, Any]) -> httpx.Response:
+            try:
+                answer = client.post(url, json=body)
+            except httpx.HTTPError as error:
+                raise http.unreachable(url, error, CALL) from error
+            if answer.status_code >= 400:
+                raise http.refused_with(url, answer.status_code, answer.text)
+            return answer
+
+        def call(name: str, arguments: Any) -> Result:
+            params = {"name": name, "arguments": arguments}
+            body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+            result = _message(post(body).text, url)["result"]
+            text = "\n".join(part.get("text", "") for part in result["content"])
+            return Result(text, bool(result.get("isError")))
+
+        session = post(_HELLO).headers.get("mcp-session-id")
+        if session:
+            client.headers["mcp-session-id"] = session
+        post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        try:
+            yield call
+        finally:
+            if session:
+                client.delete(url)
+
+
+def _message(text: str, url: str) -> dict[str, Any]:
+    """The answer in a body of JSON, or of server-sent events."""
+    for line in text.splitlines():
+        if line.startswith(("{", "data: {")):
+            message: dict[str, Any] = json.loads(line.removeprefix("data: "))
+            if "result" in message:
+                return message
+    raise EndpointError("The tool gave no result.", where=url, state=text[:300]).of_kind("protocol")
+
+
 def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitable[T]]) -> T:
     async def run() -> T:
         import httpx2
@@ -137,9 +206,27 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
     except Exception as error:
         # One plain request finds the reason, if the server is the reason.
         initialize(endpoint, path)
-        raise EndpointError(
-            "The MCP server broke off.",
-            where=endpoint.url + path,
-            state=f"{type(error).__name__}: {error}",
-            hint="workshop logs mcp-server",
-        ) from error
+        raise _broken(endpoint.url + path, _first(error)) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """The reason within what a task group raises, which only counts its errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _broken(url: str, error: BaseException) -> EndpointError:
+    state = f"{type(error).__name__}: {error}"
+    if "session" in str(error).lower():
+        return EndpointError(
+            "The MCP server does not know the session that it has just begun.",
+            where=url,
+            state=state,
+            hint="a session is in one process's memory: another answered, or it was started anew; "
+            "run 05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity "
+            "ClientIP)",
+        )
+    return EndpointError(
+        "The MCP server broke off.", where=url, state=state, hint="workshop logs mcp-server"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from typing import Any
 
@@ -23,6 +24,9 @@ PATH = "/mcp"
 DISABLED = "connect,disconnect,export,assistant,atlas"
 """Categories and names of tools that an agent for one read-only database does not need."""
 
+COUNTED = "mcp_tool_execution_duration_seconds_count"
+"""The counter of its calls, on its page of metrics."""
+
 WRITERS = ("insert-many", "update-many", "delete-many", "drop-collection", "create-collection")
 
 
@@ -35,8 +39,13 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
         PartTooSlow: It was not ready in time.
     """
     with stages("MCP server") as stage:
-        part = part_of(target, target.find(mongodb.PART))
-        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        part = deployed_part(target)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+
+
+def deployed_part(target: Target) -> Part:
+    """What the server must be, on the database that has the documents."""
+    return part_of(target, target.find(target.recall(mongodb.MOVED) or mongodb.PART))
 
 
 def part_of(target: Target, database: Endpoint) -> Part:
@@ -44,7 +53,13 @@ def part_of(target: Target, database: Endpoint) -> Part:
     return Part(
         PART,
         PORT,
-        settings={"read_only": True, "disabled_tools": DISABLED, "reader": mongodb.READER},
+        settings={
+            "read_only": True,
+            "disabled_tools": DISABLED,
+            "reader": mongodb.READER,
+            # Then the driver finds the primary, wherever it is.
+            "replica_set": "rs0" if target.recall(mongodb.MOVED) else "",
+        },
         secrets={
             "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
             "reader password": mongodb.reader_password(target),
@@ -63,7 +78,7 @@ def verify_mcp_server(target: Target) -> Checks:
         StepMissing: It does not run.
     """
     endpoint = target.find(PART)
-    database = target.find(mongodb.PART)
+    database = mongodb.find(target)
     checks = Checks("MCP server")
     checks.equal(
         "runs the version that was pinned",
@@ -93,13 +108,15 @@ def verify_mcp_server(target: Target) -> Checks:
     checks.that(
         "refuses without the shared secret",
         "401 or 403",
-        lambda: _refusal(endpoint, None),
+        lambda: refusal(endpoint, None),
         lambda seen: seen.startswith("unauthorized"),
+        hint="anybody who reaches it can read the database: run 05_deploy_mcp_server again, which "
+        "sets MDB_MCP_HTTP_HEADERS, and give it no Route",
     )
     checks.that(
         "refuses a wrong secret",
         "401 or 403",
-        lambda: _refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
+        lambda: refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
         lambda seen: seen.startswith("unauthorized"),
     )
     checks.equal("is healthy on its monitoring port", "ok", lambda: health(endpoint)["status"])
@@ -112,11 +129,31 @@ def health(endpoint: Endpoint) -> dict[str, Any]:
     Raises:
         EndpointError: It does not answer.
     """
-    answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    try:
+        answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    except EndpointError as error:
+        # Asked here, an MCP server's own port says 404, whether it is well or not.
+        hint = "run 05_deploy_mcp_server again: its monitoring port is what tells its health"
+        raise EndpointError(error.what, where=error.where, state=error.state, hint=hint).of_kind(
+            error.kind
+        ) from error
     return answer
 
 
-def _ready(endpoint: Endpoint) -> object:
+def calls(endpoint: Endpoint) -> tuple[int, int]:
+    """How many tool calls it has had since it was started, and how many of them failed.
+
+    Raises:
+        EndpointError: Its monitoring port does not answer.
+    """
+    page = http.call(Endpoint(endpoint.also["monitoring"]), "/metrics").text
+    counted = re.findall(rf"^{COUNTED}{{(.*)}} (\S+)$", page, re.MULTILINE)
+    failed = sum(float(value) for labels, value in counted if 'status="error"' in labels)
+    return round(sum(float(value) for _, value in counted)), round(failed)
+
+
+def ready(endpoint: Endpoint) -> object:
+    """Whether it is healthy, and does the protocol's first exchange."""
     try:
         if health(endpoint).get("status") != "ok":
             return NotYet("the monitoring port says it is not ready")
@@ -160,7 +197,8 @@ def json_in(text: str) -> Any:
     raise ValueError("no JSON in the tool's result")
 
 
-def _refusal(endpoint: Endpoint, token: Secret | None) -> str:
+def refusal(endpoint: Endpoint, token: Secret | None) -> str:
+    """What it says to who has this token, or none."""
     stranger = Endpoint(endpoint.url, token=token, also=endpoint.also)
     try:
         mcp_client.initialize(stranger, PATH)

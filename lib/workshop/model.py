@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import Any
 from urllib.parse import urlsplit
 
-from workshop import http
+from workshop import chat, choices, http
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import stages
@@ -17,18 +16,11 @@ from workshop.wait import NotYet
 PART = "model"
 PORT = 8080
 CREDENTIAL = "model token"
-COMPLETIONS = "/v1/chat/completions"
 NAME = "qwen2.5-coder-1.5b"
 """The name under which the default model answers."""
 
 CONTEXT = 16384
 """Tokens of prompt and answer together: four tool schemas, instructions and a long result fit."""
-
-PATIENCE = 30.0
-"""Seconds for the user's own endpoint to list its models: it runs already, or it does not."""
-
-THOUGHT = 512
-"""Tokens for an answer in the checks: models that think before they answer need some."""
 
 MAX_TOKENS = 512
 """Of one answer. A small model that loses its way would otherwise go on to the context's end."""
@@ -68,15 +60,21 @@ def serve_model(
             offer = Offer(Endpoint(address(url), mine.model_token, ca_file=mine.model_ca_file))
         if offer:
             stage(f"asking {offer.endpoint.url} for its models")
-            chosen = _choose(offer.endpoint, name or offer.name, min(timeout, PATIENCE))
+            chosen = _choose(offer.endpoint, name or offer.name, min(timeout, chat.PATIENCE))
             stage(f"using {chosen}" + ("" if url else ", which is offered to this namespace"))
             deployed = target.adopt(PART, offer.endpoint)
             target.remember("model name", chosen)
             return deployed
         part = part_of(target, model)
-        deployed = target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
-        target.remember("model name", _choose(deployed.endpoint, "", PATIENCE))
+        choices.keep(target, PART, model=model)
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        target.remember("model name", _choose(deployed.endpoint, "", chat.PATIENCE))
         return deployed
+
+
+def deployed_part(target: Target) -> Part:
+    """What the model's server was deployed as last."""
+    return part_of(target, **choices.of(target, PART))
 
 
 def part_of(target: Target, model: str = "") -> Part:
@@ -108,21 +106,21 @@ def verify_model(target: Target) -> Checks:
     checks.that(
         "is the one that was asked for",
         name,
-        lambda: ", ".join(_names(endpoint)),
+        lambda: ", ".join(chat.names(endpoint)),
         lambda seen: name in seen.split(", "),
         hint="run 02_serve_model again, with MODEL_NAME set to one that is there",
     )
     checks.that(
         "answers a question",
         "some text",
-        lambda: _text(_chat(endpoint, name, "Say hello.")),
+        lambda: chat.text(chat.complete(endpoint, name, "Say hello.")),
         hint="the model gave no text: ask it something by hand, or choose another model",
     )
     if endpoint.token:
         checks.that(
             "refuses without the token",
             "401 or 403",
-            lambda: _refusal(endpoint, name),
+            lambda: chat.refusal(endpoint, name),
             lambda seen: seen.startswith("unauthorized"),
             hint="anybody can use this model: protect it with the token, or unset MODEL_TOKEN if "
             "it is meant to be open, and run 02_serve_model again",
@@ -130,7 +128,7 @@ def verify_model(target: Target) -> Checks:
     checks.that(
         "calls a tool when asked",
         'count_documents {"collection": "incidents"}',
-        lambda: _tool_call(endpoint, name),
+        lambda: chat.tool_call(endpoint, name),
         lambda seen: seen.startswith("count_documents") and "incidents" in seen,
         hint="choose a model that calls tools, and start its server with tool calling on "
         "(vLLM: --enable-auto-tool-choice and the --tool-call-parser of this model)",
@@ -138,7 +136,8 @@ def verify_model(target: Target) -> Checks:
     return checks.raise_if_failed()
 
 
-def _ready(endpoint: Endpoint) -> object:
+def ready(endpoint: Endpoint) -> object:
+    """Whether it lists its models."""
     try:
         return http.call(endpoint, "/v1/models", timeout=5)
     except EndpointError as error:
@@ -170,7 +169,7 @@ def address(url: str) -> str:
 
 def _choose(endpoint: Endpoint, name: str, timeout: float) -> str:
     try:
-        names = _names(endpoint, timeout)
+        names = chat.names(endpoint, timeout)
     except EndpointError as error:
         raise _of_yours(endpoint, error) from error
     if not name and len(names) == 1:
@@ -206,94 +205,3 @@ def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
     return EndpointError(
         what, where=error.where or endpoint.url, state=error.state, hint=hint
     ).of_kind(error.kind)
-
-
-def _names(endpoint: Endpoint, timeout: float = PATIENCE) -> list[str]:
-    try:
-        found = http.call(endpoint, "/v1/models", timeout=timeout).json
-        names = [str(model["id"]) for model in found["data"]]
-    except (KeyError, TypeError) as error:
-        raise _not_openai(endpoint, "/v1/models", "its answer lists no models") from error
-    except EndpointError as error:
-        # A connection that broke says nothing about what listens there.
-        if error.kind in ("protocol", "not found") and error.state.startswith("HTTP"):
-            raise _not_openai(endpoint, "/v1/models", error.state) from error
-        raise
-    if not names:
-        raise EndpointError(
-            "The endpoint serves no model.",
-            where=f"{endpoint.url}/v1/models",
-            state="the list is empty",
-            hint="load a model into its server, then run 02_serve_model again",
-        ).of_kind("not found")
-    return names
-
-
-def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:
-    return EndpointError(
-        "This is not an OpenAI-compatible endpoint.",
-        where=endpoint.url + path,
-        state=state,
-        hint="MODEL_URL is the address before /v1/chat/completions, and no login page may stand "
-        "before it",
-    ).of_kind("not found")
-
-
-def _chat(endpoint: Endpoint, name: str, question: str, **options: Any) -> dict[str, Any]:
-    body = {
-        "model": name,
-        "messages": [{"role": "user", "content": question}],
-        "temperature": 0,
-        "max_tokens": THOUGHT,
-        **options,
-    }
-    answer = http.call(endpoint, COMPLETIONS, json=body, timeout=180).json
-    try:
-        return dict(answer["choices"][0]["message"])
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise _not_openai(endpoint, COMPLETIONS, "its answer has no choices") from error
-
-
-def _text(message: dict[str, Any]) -> str:
-    return " ".join(str(message.get("content") or "").split())
-
-
-def _refusal(endpoint: Endpoint, name: str) -> str:
-    body = {"model": name, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
-    try:
-        reply = http.call(endpoint, COMPLETIONS, json=body, authorize=False, timeout=60)
-    except EndpointError as error:
-        return f"{error.kind} ({error.state.split(':')[0]})"
-    return f"HTTP {reply.status}"
-
-
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "count_documents",
-        "description": "Counts the documents in a collection",
-        "parameters": {
-            "type": "object",
-            "properties": {"collection": {"type": "string"}},
-            "required": ["collection"],
-        },
-    },
-}
-
-
-def _tool_call(endpoint: Endpoint, name: str) -> str:
-    question = "How many documents are in the collection incidents? Call count_documents."
-    try:
-        message = _chat(endpoint, name, question, tools=[_TOOL])
-    except EndpointError as error:
-        if error.kind in ("protocol", "server error"):
-            # Servers that were started without tool calling say so in this way.
-            return error.state
-        raise
-    calls = message.get("tool_calls") or []
-    if not calls:
-        return f"no tool call, but text: {_text(message)[:80]}"
-    try:
-        return f"{calls[0]['function']['name']} {calls[0]['function']['arguments']}"
-    except (KeyError, TypeError) as error:
-        raise _not_openai(endpoint, COMPLETIONS, "its tool call has no function") from error

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workshop import choices
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.masked import Secret
+from workshop.mongodb_login import DATABASE as DATABASE
+from workshop.mongodb_login import change_password as change_password
+from workshop.mongodb_login import connected as connected
+from workshop.mongodb_login import make_first_user
 from workshop.progress import stages
 from workshop.settings import DATA
 from workshop.table import Table
@@ -21,11 +24,13 @@ from workshop.wait import NotYet
 
 PART = "mongodb"
 PORT = 27017
-USER, READER = "workshop", "workshop-reader"
+USER, READER, MONITOR = "workshop", "workshop-reader", "workshop-monitor"
 CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
-DATABASE = "mcp_demo"
+MONITOR_CREDENTIAL = "mongodb monitor password"
 STORAGE = "20Gi"
 """Of the database's volume on a cluster."""
+REPLICAS, MOVED = "mongodb-replicas", "mongodb moved to"
+"""The part that is a replica set, and the fact that says that it has the documents now."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
 
@@ -61,8 +66,33 @@ def deploy_mongodb(
         PartTooSlow: It was not ready in time.
     """
     with stages("MongoDB") as stage:
+        if target.recall(MOVED):
+            from workshop import mongodb_replicas
+
+            stage("the documents are in the replica set, as 10_scale_out has moved them")
+            part = mongodb_replicas.part_of(target)
+            return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         part = part_of(target, storage_size, storage_class)
-        return target.ensure(part, ready=_ready, timeout=timeout, stage=stage)
+        choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+
+
+def find(target: Target) -> Endpoint:
+    """The database that has the documents: the single server, or a replica set's primary.
+
+    Raises:
+        StepMissing: It was not deployed, or it ended since.
+    """
+    if target.recall(MOVED) is None:
+        return target.find(PART)
+    from workshop import mongodb_replicas
+
+    return mongodb_replicas.primary(target)
+
+
+def deployed_part(target: Target) -> Part:
+    """What the database was deployed as last."""
+    return part_of(target, **choices.of(target, PART))
 
 
 def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
@@ -74,12 +104,14 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
             "scheme": "mongodb",
             "user": USER,
             "reader": READER,
+            "monitor": MONITOR,
             "storage_size": storage_size,
             "storage_class": storage_class,
         },
         secrets={
             "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
             "reader password": reader_password(target),
+            "monitor password": monitor_password(target),
         },
         extra_ports={"metrics": 28017},
         credential=CREDENTIAL,
@@ -89,6 +121,11 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
 def reader_password(target: Target) -> Secret:
     """Of the user that may only read, where the database has roles."""
     return target.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+
+
+def monitor_password(target: Target) -> Secret:
+    """Of the user that may only read the server's status, where the database has roles."""
+    return target.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
@@ -103,7 +140,7 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
     """
     from pymongo import ReplaceOne
 
-    with stages("Sample data") as stage, connected(target.find(PART)) as database:
+    with stages("Sample data") as stage, connected(find(target)) as database:
         loaded: Table[Loaded] = Table()
         for collection, key in IDS.items():
             documents = read_documents(data / f"{collection}.json", key)
@@ -132,7 +169,7 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
         CheckFailed: One of these is not so.
         StepMissing: The database does not run.
     """
-    endpoint = target.find(PART)
+    endpoint = find(target)
     checks = Checks("MongoDB")
     with connected(endpoint) as database:
         for collection, key in IDS.items():
@@ -159,7 +196,7 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
     checks.that(
         "refuses without a password",
         "refused",
-        lambda: _refusal(endpoint),
+        lambda: refusal(endpoint),
         lambda seen: seen.startswith("refused"),
     )
     return checks.raise_if_failed()
@@ -182,90 +219,25 @@ def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
         ) from error
 
 
-@contextmanager
-def connected(endpoint: Endpoint, *, authorize: bool = True) -> Iterator[Any]:
-    """The kit's database, as pymongo reads it.
-
-    Raises:
-        EndpointError: The database does not answer, or refuses.
-    """
-    from pymongo import MongoClient
-    from pymongo.errors import PyMongoError
-
-    login: dict[str, Any] = {}
-    if authorize and endpoint.password:
-        login = {
-            "username": endpoint.user,
-            "password": endpoint.password.reveal(),
-            "authSource": "admin",
-        }
-    client: Any = MongoClient(
-        endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000, **login
-    )
-    try:
-        yield client[DATABASE]
-    except PyMongoError as error:
-        raise _explained(endpoint, error) from error
-    finally:
-        client.close()
-
-
-def _ready(endpoint: Endpoint) -> object:
+def ready(endpoint: Endpoint, before: Secret | None = None) -> object:
     """Authenticated, because a server that only answers a ping may still be setting up its user."""
     try:
         with connected(endpoint) as database:
             database.list_collection_names()
     except EndpointError as error:
-        if error.kind == "unauthorized" and _make_first_user(endpoint):
+        if error.kind == "unauthorized" and make_first_user(endpoint):
             return NotYet("making the first user")
+        if error.kind == "unauthorized" and before and endpoint.password:
+            change_password(endpoint, before, endpoint.password)
+            return NotYet("its password is changed")
         if error.kind == "unauthorized":
             raise
         return NotYet(error.state)
     return True
 
 
-def _make_first_user(endpoint: Endpoint) -> bool:
-    """Use mongod's localhost exception: on a database without users, one may be made."""
-    from pymongo import MongoClient
-    from pymongo.errors import PyMongoError
-
-    if endpoint.password is None:
-        return False
-    client: Any = MongoClient(endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000)
-    try:
-        client.admin.command(
-            "createUser", endpoint.user, pwd=endpoint.password.reveal(), roles=["root"]
-        )
-    except PyMongoError:
-        return False
-    finally:
-        client.close()
-    return True
-
-
-def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
-    from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
-
-    # pymongo goes on with its settings and what it knows of every server.
-    text = " ".join(str(error).split()).partition(" (configured timeouts")[0][:300]
-    if isinstance(error, OperationFailure) and error.code in (13, 18):
-        return EndpointError(
-            "The database refused the user or password.",
-            where=endpoint.url,
-            state=text,
-            hint="its data was made with another password: workshop stop mongodb, move its data "
-            "folder away, and run 04_deploy_mongodb again",
-        ).of_kind("unauthorized")
-    away = isinstance(error, ServerSelectionTimeoutError)
-    return EndpointError(
-        "The database does not answer." if away else "The database failed.",
-        where=endpoint.url,
-        state=text,
-        hint="run 04_deploy_mongodb again: it starts what has ended",
-    ).of_kind("refused" if away else "server error")
-
-
-def _refusal(endpoint: Endpoint) -> str:
+def refusal(endpoint: Endpoint) -> str:
+    """What it says to who has no password."""
     try:
         with connected(endpoint, authorize=False) as database:
             return f"let in: {database.list_collection_names()}"

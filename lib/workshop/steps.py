@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from workshop.errors import SettingsError
+
 NOTEBOOK_OF = {
     "model": "02_serve_model",
     "embedder": "03_deploy_llama_stack",
+    "collector": "03_deploy_llama_stack",
     "llama-stack": "03_deploy_llama_stack",
     "mongodb": "04_deploy_mongodb",
     "mcp-server": "05_deploy_mcp_server",
     "agent's tools": "06_register_mcp_server",
+    "prometheus": "09_watch_the_system",
 }
 
 PROCESSES = tuple(name for name in NOTEBOOK_OF if name != "agent's tools")
 """The parts that are software of their own, in dependency order."""
 
+SCALED_OUT = {"postgresql": "10_scale_out", "mongodb-replicas": "10_scale_out"}
+"""Parts that only a cluster has, and the notebook that deploys each."""
+
+ON_A_CLUSTER = (*SCALED_OUT, *PROCESSES)
+"""All parts that a cluster may have, in dependency order."""
+
+WATCHERS = ("collector", "prometheus")
+"""The parts that only watch the others: an agent answers without them."""
+
+
+def part_named(name: str, hint: str, known: Sequence[str] = PROCESSES) -> str:
+    """The name, if it is one of these parts'.
+
+    Raises:
+        SettingsError: It is none; names those that there are.
+    """
+    if name in known:
+        return name
+    state = "parts: " + ", ".join(known)
+    raise SettingsError(f"There is no part {name!r}.", state=state, hint=hint)
+
 
 def notebook_of(part: str) -> str:
     """The notebook to run when this part is missing."""
-    return NOTEBOOK_OF.get(part, "00_check_environment")
+    return (NOTEBOOK_OF | SCALED_OUT).get(part, "00_check_environment")

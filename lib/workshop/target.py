@@ -1,53 +1,19 @@
-"""What a part may ask of the place it runs in, and how a part is reached."""
+"""What a part may ask of the place it runs in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, Protocol
-from urllib.parse import urlsplit
 
+from workshop.ailment import Ailment
 from workshop.checks import Check
+from workshop.endpoint import Endpoint as Endpoint
+from workshop.hardware import Accelerator as Accelerator
+from workshop.hardware import Machines as Machines
 from workshop.masked import Secret
+from workshop.network import Matrix
 from workshop.progress import Stages
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """How to reach a part. The credential shows in no repr.
-
-    Args:
-        url: Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
-        token: Sent as ``Authorization: Bearer``, or None.
-        user: With ``password``: for a database.
-        password: With ``user``: for a database.
-        ca_file: The CA that signed the server's certificate; None means the system's.
-        also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
-        inside: The URL by which the other parts reach it, where that differs: on a cluster, the
-            Service's; "" where it is the same.
-        server_name: The host name that the certificate must be for, where the URL has another.
-    """
-
-    url: str
-    token: Secret | None = None
-    user: str = ""
-    password: Secret | None = None
-    ca_file: Path | None = None
-    also: Mapping[str, str] = field(default_factory=dict)
-    inside: str = ""
-    server_name: str = ""
-
-    @property
-    def peer_url(self) -> str:
-        """The URL by which another part reaches this one."""
-        return self.inside or self.url
-
-    @property
-    def port(self) -> int:
-        """The port in the URL, or its scheme's."""
-        parts = urlsplit(self.url)
-        return parts.port or (443 if parts.scheme == "https" else 80)
 
 
 @dataclass(frozen=True)
@@ -112,43 +78,41 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Machines:
-    """Machines to be added to the place where parts run.
+class Scale:
+    """How much of a part shall run.
 
     Args:
-        machine_type: The cloud's name of it, such as ``g6.4xlarge``.
-        zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
-        replicas: How many.
-        labels: What the nodes shall be found by.
-        taint: The key that a pod must tolerate to run there; "" for none.
+        replicas: How many of it, 1 or more.
+        most: Up to how many an autoscaler may add; no autoscaler when this is not more.
+        cpu: The limit of each in cores, such as ``2`` or ``500m``; "" leaves it as it is.
+        memory: The limit of each, such as ``2Gi``; "" leaves it as it is.
     """
 
-    machine_type: str
-    zone: str = ""
     replicas: int = 1
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taint: str = ""
+    most: int = 0
+    cpu: str = ""
+    memory: str = ""
 
 
 @dataclass(frozen=True)
-class Accelerator:
-    """A node that offers GPUs.
+class Front:
+    """A way in from outside, as it is configured.
 
     Args:
-        node: Its name.
-        ready: Whether it takes pods.
-        count: How many GPUs it offers to pods, 1 or more.
-        product: The GPU's name, or "" where the node does not say.
-        labels: The node's labels.
-        taints: The node's taints as ``key:effect``.
+        name: The object's kind and name, such as ``Route llama-stack``.
+        endpoint: Its URL, and the CA of its certificate.
+        termination: Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
+        serves_tls: Whether the part behind it speaks TLS itself.
+        timeout: Seconds that an answer may take.
+        ours: Whether the kit made it, and not an operator.
     """
 
-    node: str
-    ready: bool
-    count: int
-    product: str = ""
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taints: tuple[str, ...] = ()
+    name: str
+    endpoint: Endpoint
+    termination: str
+    serves_tls: bool
+    timeout: float
+    ours: bool = True
 
 
 class Target(Protocol):
@@ -158,6 +122,9 @@ class Target(Protocol):
 
     def environment(self) -> list[Check]:
         """What this place offers: one check a requirement, all of them, with remedies."""
+
+    def ailments(self) -> list[Ailment]:
+        """What this place knows to be wrong, without asking a part; what others rest on first."""
 
     def skip_reason(self, part: str) -> str | None:
         """Why this part is not deployed here, or None when it is."""
@@ -181,6 +148,33 @@ class Target(Protocol):
         Raises:
             PartFailed: The part ended while it was awaited, with the last lines of its log.
             PartTooSlow: It was not ready within ``timeout`` seconds.
+        """
+
+    def scale_reason(self, part: Part) -> str | None:
+        """Why there cannot be more than one replica of this part here, or None when there can."""
+
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make this much of a part run. Every later ``ensure`` keeps to it, and says so.
+
+        Raises:
+            SettingsError: There cannot be more than one here, with the reason.
+            PartFailed: A replica ended while it was awaited.
+            PartTooSlow: Not all were ready within ``timeout`` seconds.
+        """
+
+    def replicas(self, name: str) -> list[Endpoint]:
+        """How to reach each replica of a part by itself; those that take requests now.
+
+        Raises:
+            StepMissing: It was not deployed, or none of it runs.
         """
 
     def begin(self, part: Part) -> Endpoint | None:
@@ -224,11 +218,47 @@ class Target(Protocol):
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once and kept where only this user can read it."""
 
+    def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
+        """Put a new credential in the place of one, and give the old one.
+
+        Both are kept until ``retire``; until then, asked again, it makes no other.
+
+        Args:
+            part: Whose it is: where the place itself makes a part's token, it makes another.
+            credential: Its name, as in ``secret``.
+            make: Makes the new one, where the kit makes it.
+
+        Raises:
+            StepMissing: There is none yet.
+        """
+
+    def retire(self, credential: str) -> None:
+        """Forget the old one: the rotation is over."""
+
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact for later notebooks, such as a vector store's id; None forgets it."""
 
     def recall(self, name: str) -> str | None:
         """A fact that an earlier notebook kept, or None."""
+
+    def declared(self) -> Matrix:
+        """Who may talk to whom here, as it is declared."""
+
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Let parts talk to each other as ``network.ways`` declares, and refuse all else.
+
+        Llama Stack may go to ``yours`` too: endpoints of the user's own, besides those that were
+        adopted. Gives the names of what was applied; none where the place itself is the border.
+
+        Raises:
+            StepMissing: No part was deployed.
+        """
+
+    def tried(self, *, stage: Stages) -> Matrix:
+        """Every way between those who are here, tried for real; whatever that took is removed."""
+
+    def fronts(self) -> list[Front]:
+        """The ways in from outside; none where there are none."""
 
     def status(self) -> list[PartStatus]:
         """What runs here, in the order of the sequence."""

@@ -20,7 +20,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from workshop import llama_stack, mcp_server, model, mongodb, pins, questions
+from workshop import embedder, llama_stack, mcp_server, model, mongodb, pins, questions
 from workshop.local import programs
 from workshop.local.command import inherited
 from workshop.masked import Secret
@@ -95,9 +95,7 @@ def model_and_stack(plain: Plain) -> str:
             settings={"name": model.NAME, "context": model.CONTEXT, "max_tokens": model.MAX_TOKENS},
             secrets={"token": TOKEN},
         )
-        embed = Part(
-            "embedder", 0, settings=llama_stack.EMBEDDER.settings, secrets={"token": TOKEN}
-        )
+        embed = Part("embedder", 0, settings=embedder.PART.settings, secrets={"token": TOKEN})
         list(
             pool.map(
                 lambda job: plain.start(job[0], {"main": PORTS[job[0].name]}, job[1], token=True),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from testcluster import mounts, openshift
+from testcluster import cyclonus, mounts, openshift
 from testcluster.node import FOLDER, Node
 from testcluster.place import Place
 from testcluster.programs import Missing
@@ -71,6 +71,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["WORKSHOP_HOME"]
     else:
         os.environ["WORKSHOP_HOME"] = before
+
+
+@pytest.fixture(scope="session")
+def analyst(say: Callable[[str], None]) -> Path:
+    """Cyclonus, which analyses policies; built the first time."""
+    try:
+        return cyclonus.build(say)
+    except Missing as missing:
+        cannot(str(missing))
 
 
 @pytest.fixture(scope="module")

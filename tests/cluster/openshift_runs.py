@@ -23,6 +23,10 @@ from testcluster.place import Place
 IMAGES = {"llama-stack": names.LLAMA_STACK_IMAGE, "ogx": names.OGX_IMAGE}
 
 
+ROTATED = {"llama-stack": "model", "ogx": ""}
+"""What notebook 08 makes anew: that which differs here. The plain sequence does the rest."""
+
+
 @contextmanager
 def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) -> Iterator[Run]:
     """Run the notebooks 00 to 07, with the real software under Red Hat's names for it."""
@@ -30,6 +34,9 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
     software.add_mongodb(place)
     software.add_vllm(place)
     software.add_llama_stack(place, IMAGES[server], server=server)
+    if server == "llama-stack":
+        # The collector has the same image on every cluster.
+        software.add_llama_stack(place)
     # As on OpenShift, where security context constraints are the gate: the pod that the operator
     # makes is not restricted.
     with running(node, namespace, home, restricted=False) as run:
@@ -38,7 +45,8 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         statuses = {step["notebook"]: step["status"] for step in run.report["steps"]}
         assert set(statuses.values()) == {"passed"}
         machines.lend_gpu(node.kubeconfig, {})
-        run.start("--from", "02")
+        rotated = f"ROTATE={ROTATED[server]}"
+        run.start("--from", "02", "--to", "08", "-p", rotated)
         yield run
 
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from workshop.errors import WorkshopError
 from workshop.wait import NotYet, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
-STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("0[0-7]_*.ipynb"))
+STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
+SECURED = STEPS[:9]
+"""Those to notebook 08: what OpenShift's sequences run."""
 ASKED = questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS
 
 
@@ -129,6 +131,7 @@ class Run:
         gone = self.command("run", "--only", "99", "-p", "DELETE_DATA=True")
         assert gone.returncode == 0, gone.stdout
         kinds = "all,configmaps,secrets,persistentvolumeclaims,serviceaccounts,roles,rolebindings"
+        kinds += ",networkpolicies.networking.k8s.io"
         ours = ("-l", "app.kubernetes.io/managed-by=agent-workshop-kit", "-o", "name")
         left = kubectl(self.node.kubeconfig, "-n", self.namespace, "get", kinds, *ours).stdout
         assert left == ""
@@ -149,20 +152,48 @@ def running(node: Node, namespace: str, home: Path, *, restricted: bool) -> Iter
 
 
 @contextmanager
-def run_all(node: Node, namespace: str, home: Path) -> Iterator[Run]:
-    """Run the sequence 00 to 07 in a namespace of its own."""
+def run_all(node: Node, namespace: str, home: Path, *things: dict[str, Any]) -> Iterator[Run]:
+    """Run the whole sequence in a namespace of its own, in which these things are made before."""
     with running(node, namespace, home, restricted=True) as run:
+        for thing in things:
+            apply(
+                node.kubeconfig, thing | {"metadata": thing["metadata"] | {"namespace": namespace}}
+            )
         run.start()
         yield run
 
 
-def checked(run: Run) -> dict[str, str]:
-    """The steps' statuses, after looking at the report: what was asked, and what pymongo reads."""
+@contextmanager
+def when_closed(node: Node, namespace: str, *things: dict[str, Any]) -> Iterator[None]:
+    """Apply these once notebook 08 has closed the namespace, while a run goes on."""
+    over = threading.Event()
+
+    def add() -> None:
+        get = ("-n", namespace, "get", "networkpolicy", "workshop-mongodb", "-o", "name")
+        while not kubectl(node.kubeconfig, *get, check=False).stdout:
+            if over.wait(2):
+                return
+        apply(node.kubeconfig, *things, namespace=namespace)
+
+    adding = threading.Thread(target=add)
+    adding.start()
+    try:
+        yield
+    finally:
+        over.set()
+        adding.join()
+
+
+def checked(run: Run, wanted: Sequence[str] = STEPS) -> dict[str, str]:
+    """The steps' statuses, after looking at the report: what was asked, and what pymongo reads.
+
+    ``wanted`` ends with the steps that ran.
+    """
     assert run.code == 0, run.output + run.logs()
     report = run.report
     assert (report["status"], report["target"]) == ("passed", "cluster")
     steps = [step["notebook"] for step in report["steps"]]
-    assert steps == STEPS[-len(steps) :]
+    assert steps == list(wanted[-len(steps) :])
     answers = {answer["question"]: answer for answer in report["answers"]}
     assert list(answers) == [question.text for question in ASKED]
     with mongodb.connected(run.target.find("mongodb")) as database:

@@ -57,9 +57,21 @@ func main() {
 			kept = append(kept, piece)
 		}
 	}
+	if path := os.Getenv("WRITE_TO"); path != "" {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	}
 	if seconds, _ := strconv.Atoi(os.Getenv("LOAD_FOR")); seconds > 0 {
 		fmt.Println("loading")
 		time.Sleep(time.Duration(seconds) * time.Second)
+	}
+	if seconds, _ := strconv.Atoi(os.Getenv("END_AFTER")); seconds > 0 {
+		time.AfterFunc(time.Duration(seconds)*time.Second, func() {
+			fmt.Println("the disk is full")
+			os.Exit(8)
+		})
 	}
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "{\\"said\\": %q, \\"path\\": %q}", os.Getenv("SAY"), r.URL.Path)
@@ -137,7 +149,9 @@ def recipe(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Pl
         made = built(part)
         bend(made)
         digest = objects.digest(made)
-        objects.mark(made[0], digest)
+        for one in made:
+            if one["kind"] in ("Deployment", "Job"):
+                objects.mark(one, digest)
         fields = {"deployment": NAME, "pods": {"app": NAME}, "service": NAME, "port": 8080, **more}
         return Plan(made, digest, **fields)
 

@@ -22,12 +22,20 @@ PROGRAM = f"""
 import json
 import workshop
 from workshop import http
+from workshop.errors import EndpointError
+from workshop.wait import NotYet, wait_for
 target = workshop.connect("cluster")
 endpoint = target.find("{small.NAME}")
+def said():
+    # Names and addresses of a Service that was just made reach pods after a moment.
+    try:
+        return http.call(endpoint, "/").json["said"]
+    except EndpointError as error:
+        return NotYet(error.what)
 print(json.dumps({{
     "namespace": target.api.namespace,
     "url": endpoint.url,
-    "said": http.call(endpoint, "/").json["said"],
+    "said": wait_for("the small server", said, timeout=60),
     "status": [row.state for row in target.status()],
     "secret": repr(target.secret("a token", lambda: "inside-canary")),
 }}))

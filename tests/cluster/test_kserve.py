@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
+import small
 import workshop
 from testcluster import pins, programs, software
 from testcluster.kubectl import apply as apply_objects
-from testcluster.kubectl import kubectl, restricted_namespace
+from testcluster.kubectl import kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.openshift import crds, kserve, names, profile
 from testcluster.place import Place
+from workshop.cluster import objects
+from workshop.cluster.api import Api
 from workshop.cluster.login import connect
+from workshop.cluster.recipes import Plan, Resource
+from workshop.cluster.recipes.model import KSERVE
 from workshop.cluster.target import ClusterTarget
+from workshop.errors import PartFailed
+from workshop.progress import Stages
 from workshop.settings import Settings
+from workshop.target import Endpoint, Part
+from workshop.wait import NotYet
 
 NAMESPACE = "kserve-alone"
 
@@ -25,19 +34,20 @@ pytestmark = pytest.mark.timeout(1800)
 def target(node: Node, place: Place, say: Callable[[str], None]) -> Iterator[ClusterTarget]:
     """A cluster with KServe; the tests after these find a plain one again."""
     node.up(say)
-    module = (pins.KSERVE.module, pins.KSERVE.version)
-    files = [programs.module_folder(*module) / file for file in crds.REAL[module]]
-    apply = ("apply", "--server-side", *(f"--filename={file}" for file in files))
-    kubectl(node.kubeconfig, *apply)
-    established = ("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
-    kubectl(node.kubeconfig, *established)
-    apply_objects(node.kubeconfig, profile.namespace(names.APPLICATIONS))
-    kserve.start(place, node.kubeconfig, say, headless=False)
-    software.add_vllm(place)
-    restricted_namespace(node.kubeconfig, NAMESPACE)
-    env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": NAMESPACE}
-    yield ClusterTarget(Settings(), connect(env))
-    node.up(say)
+    try:
+        module = (pins.KSERVE.module, pins.KSERVE.version)
+        files = [programs.module_folder(*module) / file for file in crds.REAL[module]]
+        apply = ("apply", "--server-side", *(f"--filename={file}" for file in files))
+        kubectl(node.kubeconfig, *apply)
+        wait_for_crds(node.kubeconfig)
+        apply_objects(node.kubeconfig, profile.namespace(names.APPLICATIONS))
+        kserve.start(place, node.kubeconfig, say, headless=False)
+        software.add_vllm(place)
+        restricted_namespace(node.kubeconfig, NAMESPACE)
+        env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": NAMESPACE}
+        yield ClusterTarget(Settings(), connect(env))
+    finally:
+        node.up(say)
 
 
 def test_the_model_is_an_inference_service_behind_a_service_with_an_address(
@@ -60,6 +70,53 @@ def test_it_answers_with_the_token_refuses_without_and_calls_a_tool(
         "refuses without the token",
         "calls a tool when asked",
     ]
+
+
+def crashing(part: Part, _api: Api) -> Plan:
+    """A small server that is ready for some seconds, and then ends: as KServe's own container."""
+    built = small.built(part)
+    small.setting("END_AFTER", "5")(built)
+    pod = built[0]["spec"]["template"]["spec"]
+    pod["containers"][0]["name"] = "kserve-container"
+    digest = objects.digest(built)
+    meta = built[0]["metadata"] | {"annotations": {objects.DIGEST: digest}}
+    made = {"apiVersion": KSERVE[0], "kind": KSERVE[1], "metadata": meta}
+    predictor = f"{small.NAME}-predictor"
+    return Plan(
+        [made | {"spec": {"predictor": pod}}],
+        digest,
+        deployment=predictor,
+        pods={"serving.kserve.io/inferenceservice": small.NAME},
+        service=predictor,
+        port=80,
+        resource=Resource(*KSERVE, small.NAME),
+    )
+
+
+def test_kserves_ready_is_not_believed_while_the_container_restarts(
+    target: ClusterTarget, place: Place
+) -> None:
+    small.add_image(place)
+    other = ClusterTarget(Settings(), target.api, {small.NAME: crashing})
+    seen: set[tuple[str, int]] = set()
+
+    def ready(_endpoint: Endpoint) -> NotYet:
+        made = target.api.get(*KSERVE, small.NAME) or {}
+        said = {one["type"]: one["status"] for one in made["status"]["conditions"]}
+        [pod] = [
+            one
+            for one in target.api.list("v1", "Pod")
+            if one["metadata"]["name"].startswith(small.NAME)
+        ]
+        seen.add((said["Ready"], pod["status"]["containerStatuses"][0]["restartCount"]))
+        return NotYet("it does not answer as it should")
+
+    with pytest.raises(PartFailed) as failed:
+        other.ensure(Part(small.NAME, 8080), ready=ready, timeout=120, stage=Stages("small"))
+    assert failed.value.what == "mongodb ends again and again."
+    assert failed.value.log == ("serving", "the disk is full")
+    assert ("True", 1) in seen
+    assert other.stop(small.NAME) == [small.NAME]
 
 
 def test_it_goes_with_what_kserve_made_of_it(target: ClusterTarget) -> None:

@@ -12,7 +12,13 @@ from testcluster import cloud, cloud_kinds
 from testcluster.cloud import INFRASTRUCTURE, SPACE, ZONES, Cloud, set_status, worker
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import Node
-from workshop import add_gpu_nodes, clean_up, verify_clean_up, verify_gpu_nodes
+from workshop import (
+    add_gpu_nodes,
+    clean_up,
+    scale_gpu_nodes,
+    verify_clean_up,
+    verify_gpu_nodes,
+)
 from workshop.cluster.api import Api
 from workshop.cluster.login import connect
 from workshop.cluster.target import ClusterTarget
@@ -47,6 +53,7 @@ def kinds(api: Api) -> Iterator[None]:
     crds = [
         *cloud_kinds.machine_api_crds(),
         *(cloud_kinds.open_crd(p, *r) for p, r in cloud_kinds.OLM.items()),
+        *(cloud_kinds.open_crd(p, *r) for p, r in cloud_kinds.AUTOSCALING.items()),
     ]
     cloud_kinds.established(
         api,
@@ -193,6 +200,66 @@ def test_nodes_are_added_marked_proven_and_removed(
     assert len(api.list(*SETS, namespace=SPACE)) == len(ZONES)
     api.discover()
     assert api.list("nvidia.com/v1", "ClusterPolicy")
+
+
+def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
+    api: Api, target: ClusterTarget
+) -> None:
+    name = f"{INFRASTRUCTURE}-gpu-us-east-2b"
+    autoscalers = ("autoscaling.openshift.io/v1beta1", "MachineAutoscaler")
+    assert scale_gpu_nodes(target) == "left as they are: 0 asked for"
+    shown = scale_gpu_nodes(target, replicas=2, most=4, dry_run=True)
+    assert "kind: MachineAutoscaler" in shown
+    assert "kind: ClusterAutoscaler" in shown
+    assert ours(api) == []
+
+    scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
+    assert len(target.accelerators()) == 2
+    limits = api.get(*autoscalers, name, SPACE)
+    assert limits
+    assert (limits["spec"]["minReplicas"], limits["spec"]["maxReplicas"]) == (2, 4)
+    assert limits["spec"]["scaleTargetRef"]["name"] == name
+    whole = api.get("autoscaling.openshift.io/v1", "ClusterAutoscaler", "default")
+    assert whole
+    gpus = {"type": "nvidia.com/gpu", "min": 0, "max": 4}
+    assert whole["spec"]["resourceLimits"]["gpus"] == [gpus]
+
+    # As the autoscaler does it when pods wait for a GPU; the kit leaves its number alone.
+    grown = {"apiVersion": SETS[0], "kind": SETS[1], "metadata": {"name": name, "namespace": SPACE}}
+    api.merge(grown, {"spec": {"replicas": 3}})
+    scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
+    assert len(target.accelerators()) == 3
+
+    scale_gpu_nodes(target, replicas=1, timeout=60)
+    assert api.get(*autoscalers, name, SPACE) is None
+    assert (api.get(*SETS, name, SPACE) or {})["spec"]["replicas"] == 1
+
+    scale_gpu_nodes(target, replicas=1, most=2, timeout=60)
+    removed = clean_up(target)
+    assert f"MachineAutoscaler {name}" in removed
+    assert "ClusterAutoscaler default" in removed
+    assert verify_clean_up(target)
+
+
+def test_somebody_elses_cluster_autoscaler_is_left_alone(
+    api: Api, target: ClusterTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = {
+        "apiVersion": "autoscaling.openshift.io/v1",
+        "kind": "ClusterAutoscaler",
+        "metadata": {"name": "default"},
+        "spec": {"resourceLimits": {"maxNodesTotal": 24}},
+    }
+    api.apply(theirs)
+    try:
+        scale_gpu_nodes(target, replicas=1, most=2, timeout=60)
+        assert "within the limits of the ClusterAutoscaler that is there" in capsys.readouterr().err
+        clean_up(target)
+        kept = api.get(theirs["apiVersion"], "ClusterAutoscaler", "default")  # type: ignore[arg-type]
+        assert kept
+        assert kept["spec"] == theirs["spec"]
+    finally:
+        api.delete(theirs)
 
 
 NO_TAINT = {"spec": {"taints": None}}

@@ -34,6 +34,11 @@ func main() {
 	}
 	client := http.Client{Timeout: 5 * time.Second}
 	answer, err := client.Get(os.Args[2])
+	// A Service leads to its pod some time after the pod is ready.
+	for until := time.Now().Add(30 * time.Second); err != nil && time.Now().Before(until); {
+		time.Sleep(100 * time.Millisecond)
+		answer, err = client.Get(os.Args[2])
+	}
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)

@@ -6,18 +6,24 @@ The operators, the router and the admission of pods are stand-ins; see ``testclu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import workshop
+from network_runs import assert_three_agree
 from openshift_runs import assert_operated, sequence
-from runs import Run, checked
+from runs import SECURED, Run, checked
+from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.openshift import names
 from testcluster.openshift.resolving import routes_resolved
 from testcluster.place import Place
-from workshop import http
+from workshop import doors, http, network
+from workshop.checks import Checks
 from workshop.errors import EndpointError
-from workshop.target import Endpoint
+from workshop.target import Endpoint, Front
+from workshop.wait import NotYet, wait_for
 
 GENERATION = "llamastack"
 NAMESPACE = "attendee"
@@ -32,7 +38,7 @@ def done(openshift_node: Node, place: Place, home: Path) -> Iterator[Run]:
 
 
 def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
-    checked(done)
+    checked(done, SECURED)
 
 
 def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:
@@ -62,6 +68,64 @@ def test_it_is_reached_by_its_route_where_the_host_name_is_known(done: Run) -> N
         with pytest.raises(EndpointError, match="certificate was not verified"):
             http.call(Endpoint(endpoint.url), "/v1/health")
     assert done.target.find("llama-stack").url.startswith("http://127.0.0.1:")
+
+
+def test_its_route_answers_as_it_should(done: Run) -> None:
+    with routes_resolved():
+        (door,) = workshop.front_doors(done.target)
+        assert door.name == "Route llama-stack"
+        assert door.plain.startswith(f"HTTP 302 to https://llama-stack-{NAMESPACE}.{names.APPS}")
+        assert door.hsts == "max-age=31536000"
+        assert door.tls.startswith("edge, signed by ")
+        assert door.timeout == "300 s"
+        checks = Checks("doors")
+        doors.check(done.target.fronts(), checks)
+        assert len(checks.raise_if_failed()) == 5
+
+
+def test_declared_tried_and_analysed_agree_on_every_way(done: Run, analyst: Path) -> None:
+    pairs = assert_three_agree(done, analyst)
+    # Behind the proxy, the model itself wants no token: nobody but the monitoring reaches it.
+    reach = {p.source: p.seen == "open" for p in pairs if p.name.endswith("model:8080")}
+    assert [who for who, is_open in reach.items() if is_open] == ["monitoring"]
+
+
+def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> None:
+    key, value = "networking.kserve.io/visibility", "exposed"
+    mine = partial(kubectl, done.node.kubeconfig, "-n", NAMESPACE)
+    mine("label", "inferenceservice", "model", f"{key}={value}")
+    # KServe gives the label to the pods too, and so starts the model again.
+    labelled = "{.spec.template.metadata.labels." + key.replace(".", r"\.") + "}"
+    mine("wait", "deployment/model-predictor", f"--for=jsonpath={labelled}={value}")
+    mine("rollout", "status", "deployment/model-predictor", "--timeout=300s", "--request-timeout=0")
+    target = done.target
+
+    def routed() -> Front | NotYet:
+        fronts = [one for one in target.fronts() if one.name == "Route model"]
+        if not fronts:
+            return NotYet("no Route yet")
+        try:
+            with routes_resolved():
+                doors.strict(fronts[0])
+        except EndpointError as error:
+            return NotYet(error.state)
+        return fronts[0]
+
+    front = wait_for("the model's Route", routed, timeout=60)
+    assert (front.termination, front.serves_tls) == ("reencrypt", True)
+    assert "workshop-model-router" in workshop.secure_network(target)
+    assert network.Way("router", "model", 8443, "its Route") in network.ways(
+        target._isolation._shape(target._known.ways())
+    )
+    with routes_resolved():
+        door = doors.look(front)
+    assert door.tls.startswith("reencrypt, signed by ")
+    assert door.plain.startswith("HTTP 302 to https://model-")
+    checks = Checks("doors")
+    with routes_resolved():
+        doors.check([front], checks)
+    # OpenShift AI's controller gives its Route no HSTS header, and that is not the kit's to mend.
+    assert len(checks.raise_if_failed()) == 4
 
 
 def test_every_pod_has_the_user_that_the_namespace_gives(done: Run) -> None:

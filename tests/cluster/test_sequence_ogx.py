@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from network_runs import assert_three_agree
 from openshift_runs import assert_operated, sequence
-from runs import Run, checked
+from runs import SECURED, Run, checked
 from testcluster.node import Node
 from testcluster.place import Place
 
@@ -27,11 +28,15 @@ def done(openshift_node: Node, place: Place, home: Path) -> Iterator[Run]:
 
 
 def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
-    checked(done)
+    checked(done, SECURED)
 
 
 def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:
     assert_operated(done, "OGXServer")
+
+
+def test_declared_tried_and_analysed_agree_on_every_way(done: Run, analyst: Path) -> None:
+    assert_three_agree(done, analyst)
 
 
 def test_no_credential_is_shown_anywhere(done: Run) -> None:

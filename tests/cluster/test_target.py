@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import socket
 import threading
@@ -59,6 +60,24 @@ def test_changed_settings_are_applied_and_awaited(target: ClusterTarget, node: N
     assert deployed.action == "changed"
     assert http.call(deployed.endpoint, "/").json["said"] == "good evening"
     assert not set(before) & set(pods(node))
+
+
+def test_a_credential_is_made_anew_once_and_the_old_one_kept_until_it_is_retired(
+    target: ClusterTarget, node: Node
+) -> None:
+    target.secret("mongodb password", lambda: "first")
+    old = target.renew(small.NAME, "mongodb password", lambda: "second")
+    assert old == Secret("first")
+    env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "target"}
+    other = ClusterTarget(target.settings, connect(env))
+    # As after an interruption: what was begun goes on, and no third is made.
+    assert other.renew(small.NAME, "mongodb password", lambda: pytest.fail("twice")) == old
+    assert other.secret("mongodb password", lambda: "never") == Secret("second")
+    assert {Secret("first"), Secret("second")} <= set(other.secrets())
+    target.retire("mongodb password")
+    assert Secret("first") not in other.secrets()
+    with pytest.raises(StepMissing, match="There is no other token yet"):
+        target.renew(small.NAME, "other token", lambda: "first")
 
 
 def test_a_forwarded_port_survives_the_pods_end(target: ClusterTarget, node: Node) -> None:
@@ -126,6 +145,21 @@ def test_what_a_part_does_not_need_any_more_is_removed(node: Node) -> None:
         found = kubectl(node.kubeconfig, "-n", "prune", "get", "configmaps", "-o", "name").stdout
         assert "configmap/extra" not in found
         assert "configmap/stranger" in found
+
+
+def test_a_job_is_made_anew_while_the_parts_pod_goes_on(node: Node) -> None:
+    def with_job(made: list[dict[str, Any]]) -> None:
+        template = copy.deepcopy(made[0]["spec"]["template"])
+        template["metadata"]["labels"]["app"] = "setup"
+        template["spec"]["restartPolicy"] = "Never"
+        meta = {"name": "setup", "labels": made[0]["metadata"]["labels"]}
+        job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": meta}
+        made.append(job | {"spec": {"template": template}})
+        small.setting("END_WITH", "0")([made[-1]])
+
+    with small.target(node, "job", with_job, jobs=("setup",)) as target:
+        assert small.ensure(target).action == "created"
+        assert small.ensure(target, say="good morning").action == "changed"
 
 
 def test_clean_up_removes_what_is_the_kits_and_nothing_else(node: Node) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testcluster.kubectl import UID, apply, kubectl, restricted_namespace
+from testcluster.kubectl import UID, apply, kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 
 pytestmark = pytest.mark.timeout(600)
@@ -84,9 +84,7 @@ def openshift_ai(node: Node) -> Node:
         definition("ImageStream", "image.openshift.io", IMAGE_STREAM),
     ]
     apply(node.kubeconfig, *kinds)
-    for one in kinds:
-        name = f"crd/{one['metadata']['name']}"
-        kubectl(node.kubeconfig, "wait", name, "--for=condition=Established", "--timeout=30s")
+    wait_for_crds(node.kubeconfig, timeout=30)
     for name in (NAMESPACE, "redhat-ods-applications"):
         restricted_namespace(node.kubeconfig, name)
     return node

@@ -7,6 +7,8 @@ tests/notebooks/test_sequence.py, where it runs.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,15 +18,22 @@ from typing import Any
 
 import pytest
 import workshop
+from standin.forgetful_server import ForgetfulServer
+from standin.open_door import OpenDoor
 from standin.openai_server import LOGIN, OpenAIServer, certificate
-from workshop import diagnosis, mongodb, progress
-from workshop.errors import SetupError
+from workshop import mongodb, pins, progress, registration, runbooks, signs
+from workshop.answers import ToolCall
+from workshop.errors import AnswerNotGrounded, SetupError
 from workshop.local.process import Process
 from workshop.local.programs import llamacpp
 from workshop.local.setup import locate
 from workshop.local.target import LocalTarget
 from workshop.masked import Secret
+from workshop.mcp_client import call_tool, list_tools
+from workshop.proof import prove
 from workshop.run.cli import main
+from workshop.run.report import Folder, Report, StepReport, judge
+from workshop.settings import DATA
 from workshop.target import Endpoint
 from workshop.wait import NotYet, wait_for
 
@@ -69,7 +78,10 @@ def target(home: Path) -> Iterator[LocalTarget]:
     """The parts, mended after each test."""
     target = connected()
     yield target
-    target.state.forget("model")
+    for part in ("model", "llama-stack"):
+        target.state.forget(part)
+    for fact in (registration.FACT, runbooks.FACT, "model name", "server"):
+        target.remember(fact, None)
     workshop.deploy_mongodb(target)
     workshop.load_sample_data(target)
     workshop.deploy_mcp_server(target)
@@ -145,17 +157,191 @@ def test_a_wrong_secret_of_the_mcp_server(
     assert "not-the-secret" not in named[0]
 
 
-def test_what_listens_there_is_no_mcp_server(
+@pytest.mark.parametrize(
+    ("page", "seen", "hint"),
+    [
+        # Another program, and a server of the older transport at /sse.
+        ((404, "not here"), "HTTP 404: not here", "/sse alone"),
+        ((405, "Method Not Allowed"), "HTTP 405: Method Not Allowed", "/sse alone"),
+        # Protected against DNS rebinding, by either status.
+        ((421, "Invalid Host header"), "does not answer to this host name", "allowed hosts"),
+        ((403, "Invalid Origin header"), "does not answer to this host name", "allowed hosts"),
+        ((403, "Forbidden"), "The credential was refused.", "run 05_deploy_mcp_server and 06"),
+        ((500, "unhandled errors in a TaskGroup"), "The server failed.", "read its log"),
+        ((200, LOGIN), "This is not an MCP server", "/sse"),
+    ],
+)
+def test_what_listens_there_is_no_mcp_server_or_does_not_want_to_be(
+    target: LocalTarget,
+    capsys: pytest.CaptureFixture[str],
+    page: tuple[int, str],
+    seen: str,
+    hint: str,
+) -> None:
+    with OpenAIServer(page=page) as other:
+        named = with_mcp_server(target, capsys, other.url.removesuffix("/v1"))
+    assert named[0].startswith("culprit: mcp-server: ")
+    assert seen in named[0]
+    assert hint in named[1]
+
+
+def with_mcp_server(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str], url: str = "", monitoring: str = ""
+) -> list[str]:
+    """What the doctor names while the MCP server is said to be there."""
+    right = target.find("mcp-server")
+    also = {"monitoring": monitoring} if monitoring else right.also
+    target.state.save_endpoint(
+        "mcp-server", Endpoint(url or right.url, token=right.token, also=also)
+    )
+    try:
+        return doctor(capsys)[2]
+    finally:
+        target.state.save_endpoint("mcp-server", right)
+
+
+def test_a_session_that_another_replica_does_not_know(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    right = target.find("mcp-server")
-    with OpenAIServer() as other:
-        url = other.url.removesuffix("/v1")
-        target.state.save_endpoint("mcp-server", Endpoint(url, token=right.token, also=right.also))
-        _, _, named = doctor(capsys)
-    target.state.save_endpoint("mcp-server", right)
+    with ForgetfulServer() as server:
+        named = with_mcp_server(target, capsys, server.url)
     assert named[0].startswith("culprit: mcp-server: ")
-    assert "404" in named[0]
+    assert "does not know the session that it has just begun" in named[0]
+    assert "sessionAffinity ClientIP" in named[1]
+
+
+def test_a_monitoring_port_that_does_not_answer(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = with_mcp_server(target, capsys, monitoring="http://127.0.0.1:1")
+    assert named[0].startswith("culprit: mcp-server: ")
+    assert "is healthy on its monitoring port: expected ok, saw Nothing listens" in named[0]
+    assert "its monitoring port is what tells its health" in named[1]
+
+
+@pytest.mark.parametrize(
+    ("url", "seen", "hint"),
+    [
+        ("http://mcp.invalid:3000", "The host name is not known.", "check the URL's host"),
+        ("http://127.0.0.1:1", "Nothing listens at this address.", "workshop status"),
+    ],
+)
+def test_the_mcp_server_is_not_where_it_is_said_to_be(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str], url: str, seen: str, hint: str
+) -> None:
+    named = with_mcp_server(target, capsys, url)
+    assert named[0].startswith("culprit: mcp-server: ")
+    assert seen in named[0]
+    assert hint in named[1]
+
+
+def test_an_mcp_server_that_asks_nobody_for_the_secret(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with OpenDoor(target.find("mcp-server")) as door:
+        named = with_mcp_server(target, capsys, door.url)
+    assert named[0].startswith("culprit: mcp-server: MCP server: 2 of 7 checks failed.")
+    assert "refuses without the shared secret: expected 401 or 403, saw let in" in named[0]
+    assert "anybody who reaches it can read the database" in named[1]
+
+
+STACK = {
+    "/v1/version": (200, {"version": pins.LLAMA_STACK}),
+    "/v1/health": (200, {"status": "OK"}),
+    "/v1/vector_stores/vs_1/search": (
+        200,
+        {
+            "object": "vector_store.search_results.page",
+            "search_query": ["x"],
+            "has_more": False,
+            "data": [
+                {
+                    "file_id": "file-1",
+                    "filename": "certificate-expired" + runbooks.UPLOADED,
+                    "score": 1.0,
+                    "content": [],
+                    "attributes": {},
+                }
+            ],
+        },
+    ),
+}
+"""What a Llama Stack of the pinned version answers."""
+
+
+def with_llama_stack(target: LocalTarget, server: OpenAIServer) -> None:
+    target.adopt("llama-stack", Endpoint(server.url.removesuffix("/v1")))
+    target.remember(runbooks.FACT, "vs_1")
+    target.remember("model name", MODEL)
+
+
+@pytest.mark.parametrize(
+    ("options", "seen", "hint"),
+    [
+        (
+            {"also": STACK | {"/v1/version": (200, {"version": "0.2.23"})}},
+            f"expected llama-stack {pins.LLAMA_STACK}, saw llama-stack 0.2.23",
+            "make setup, then run 03_deploy_llama_stack again",
+        ),
+        (
+            {"page": (426, "Client version 0.5.1 is not compatible with server version 0.2.23")},
+            "Client and server versions do not fit.",
+            "make setup",
+        ),
+    ],
+)
+def test_a_llama_stack_of_another_version(
+    target: LocalTarget,
+    capsys: pytest.CaptureFixture[str],
+    options: dict[str, Any],
+    seen: str,
+    hint: str,
+) -> None:
+    with OpenAIServer(**({"models": (f"vllm/{MODEL}",)} | options)) as server:
+        with_llama_stack(target, server)
+        code, _, named = doctor(capsys)
+    assert code == 1
+    assert named[0].startswith("culprit: llama-stack: ")
+    assert seen in named[0]
+    assert hint in named[1]
+
+
+def test_a_llama_stack_without_the_api_that_the_agent_asks(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        OpenAIServer(models=(f"vllm/{MODEL}",), also=STACK) as server,
+        OpenAIServer(models=(MODEL,)) as language_model,
+    ):
+        with_llama_stack(target, server)
+        target.adopt("model", Endpoint(language_model.url.removesuffix("/v1")))
+        target.remember("model name", MODEL)
+        workshop.register_mcp_server(target)
+        _, shown, named = doctor(capsys)
+    assert "  [ OK ] llama-stack\n" in shown
+    assert named[0].startswith("culprit: agent's tools: ")
+    assert "this server has no Responses API" in named[0]
+    assert "run 03_deploy_llama_stack again" in named[1]
+    assert "Agents API" in named[1]
+
+
+def test_tools_that_leave_the_model_no_room(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = {"data": [{"id": MODEL, "object": "model", "max_model_len": 4096}]}
+    with (
+        OpenAIServer(models=(f"vllm/{MODEL}",), also=STACK) as server,
+        OpenAIServer(models=(MODEL,), models_body=known) as language_model,
+    ):
+        with_llama_stack(target, server)
+        target.adopt("model", Endpoint(language_model.url.removesuffix("/v1")))
+        target.remember("model name", MODEL)
+        offered = [tool.name for tool in list_tools(target.find("mcp-server"), "/mcp")]
+        workshop.register_mcp_server(target, tools=tuple(offered))
+        _, _, named = doctor(capsys)
+    assert named[0].startswith("culprit: agent's tools: The tools take the room")
+    assert re.search(rf"{len(offered)} tools are about \d{{4,5}} of the 4096 tokens", named[0])
+    assert "run 06_register_mcp_server with list-collections, count, find alone" in named[1]
 
 
 def test_the_database_refuses_the_password(
@@ -236,6 +422,61 @@ def test_a_certificate_that_nobody_knows(
     assert "MODEL_CA_FILE" in named[1]
 
 
+def test_most_calls_of_tools_fail(target: LocalTarget, capsys: pytest.CaptureFixture[str]) -> None:
+    # With counters that begin at zero.
+    kill(target, "mcp-server")
+    endpoint = workshop.deploy_mcp_server(target).endpoint
+    invented = {"connectionId": "of-mine", "database": "mcp_demo", "collection": "incidents"}
+    for _ in range(4):
+        assert call_tool(endpoint, "/mcp", "count", invented).failed
+    _, shown, named = doctor(capsys)
+    kill(target, "mcp-server")
+    assert "  [ OK ] mcp-server\n" in shown
+    assert re.match(
+        r"culprit: agent: every part is well, and 4 of [45] tool calls failed", named[0]
+    )
+    assert "workshop logs mcp-server says how" in named[1]
+
+
+CALLED = ToolCall("count", {"collection": "incidents"}, True, "[]")
+
+
+@pytest.mark.parametrize(
+    ("calls", "text", "hint"),
+    [
+        # A small model: it answers from thin air, in the prose of a tool call, or for ever.
+        ((), "There are 11 incidents open.", "take one that calls tools more surely"),
+        ((), '{"name": "count", "arguments": {}}', "take one that calls tools more surely"),
+        ((CALLED,), "", "its rounds were over before it answered"),
+        ((CALLED,), "There are some.", "the model asked for something else or did not quote it"),
+    ],
+)
+def test_an_agent_that_answers_without_the_data_though_every_part_is_well(
+    target: LocalTarget,
+    capsys: pytest.CaptureFixture[str],
+    calls: tuple[ToolCall, ...],
+    text: str,
+    hint: str,
+) -> None:
+    runs = target.settings.state / "runs"
+    question, folder = "How many incidents are open?", DATA / "runbooks"
+    with mongodb.connected(target.find("mongodb")) as database:  # noqa: SIM117
+        with pytest.raises(AnswerNotGrounded) as refused:
+            prove(question, text, calls, database=database, runbooks=folder)
+    step = StepReport("07_ask_the_agent")
+    judge(step, {"cells": []}, str(refused.value))
+    run = Folder(runs, target.secrets)
+    run.write_json("report.json", Report("local", run.started, [step]).as_dict())
+    try:
+        code, _, named = doctor(capsys)
+    finally:
+        shutil.rmtree(runs)
+    assert code == 1
+    assert named[0].startswith("culprit: agent: every part is well, and in the last run (")
+    assert "07_ask_the_agent failed: The answer is not grounded: " in named[0]
+    assert hint in named[1]
+
+
 def test_two_troubles_at_once_are_both_named(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -260,10 +501,10 @@ def test_two_troubles_at_once_are_both_named(
     ],
 )
 def test_what_a_log_says_of_the_reason(line: str, reason: str, remedy: str) -> None:
-    found = diagnosis.read_signs(["started", line, "bye"])
+    found = signs.read_signs(["started", line, "bye"])
     assert found[0].startswith(reason)
     assert found[1].startswith(remedy)
-    assert diagnosis.read_signs(["started", "bye"]) == ("", "")
+    assert signs.read_signs(["started", "bye"]) == ("", "")
 
 
 def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) -> None:
@@ -285,6 +526,6 @@ def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) 
         env=os.environ | {"SERVER_TOKEN": "x"},
     )
     assert done.returncode != 0
-    reason, remedy = diagnosis.read_signs(done.stdout.splitlines())
+    reason, remedy = signs.read_signs(done.stdout.splitlines())
     assert reason == "the weights could not be loaded"
     assert remedy.startswith("./bootstrap --verify")

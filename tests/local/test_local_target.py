@@ -566,7 +566,7 @@ def test_status_shows_each_part_and_stop_ends_one_or_all_of_them(where, port):
         where.find("model")
     assert where.find("mongodb") == deployed["mongodb"].endpoint
     # Those first that depend on others.
-    assert where.stop() == ["mcp-server", "mongodb", "llama-stack", "embedder"]
+    assert where.stop() == [name for name in reversed(PROCESSES) if name != "model"]
     assert where.stop() == []
     assert where.status() == []
     assert list(tiny.ours(where)) == []
@@ -658,7 +658,8 @@ def test_no_credential_stands_where_it_can_be_read(where, port, capsys):
     where.secret("canary", lambda: f"{CANARY}-kept")
     where.adopt("model", Endpoint("http://127.0.0.1:1", token=Secret(f"{CANARY}-yours")))
     chain(where, port)
-    tiny.ensure(where, Part("mongodb", port + 3, secrets={"password": Secret(f"{CANARY}-pw")}))
+    place = port + PROCESSES.index("mongodb")
+    tiny.ensure(where, Part("mongodb", place, secrets={"password": Secret(f"{CANARY}-pw")}))
 
     files = [path for path in where.state.root.rglob("*") if path.is_file()]
     with_canary = {path.name for path in files if CANARY in path.read_text()}
@@ -677,7 +678,8 @@ def test_no_credential_stands_where_it_can_be_read(where, port, capsys):
     ]
     assert CANARY not in "\n".join(shown)
     # The parts have them all the same.
-    assert tiny.environment_of(where.find("mcp-server"))["TOKEN"] == f"{CANARY}-4"
+    number = PROCESSES.index("mcp-server")
+    assert tiny.environment_of(where.find("mcp-server"))["TOKEN"] == f"{CANARY}-{number}"
 
 
 def test_an_error_shows_no_credential(make, port):

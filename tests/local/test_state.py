@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from workshop.errors import WorkshopError
+from workshop.errors import StepMissing, WorkshopError
 from workshop.local import files
 from workshop.local.state import State
 from workshop.masked import Secret
@@ -54,6 +54,27 @@ def test_a_folder_that_others_could_read_is_closed(state):
 def test_an_empty_secret_is_not_kept(state):
     with pytest.raises(ValueError, match="a secret must not be empty"):
         state.secret("model token", str)
+    assert state.secrets() == []
+
+
+def test_a_credential_is_made_anew_once_and_the_old_one_kept_until_it_is_retired(state):
+    state.secret("model token", lambda: "first")
+    old = state.renew("model token", lambda: "second")
+    assert old == Secret("first")
+    # As after an interruption: what was begun goes on, and no third is made.
+    assert again(state).renew("model token", lambda: pytest.fail("made twice")) == old
+    assert again(state).secret("model token", lambda: "never") == Secret("second")
+    assert set(again(state).secrets()) == {Secret("first"), Secret("second")}
+    state.retire("model token")
+    assert again(state).secrets() == [Secret("second")]
+    state.retire("model token")
+    assert state.renew("model token", lambda: "third") == Secret("second")
+
+
+def test_what_was_never_made_is_not_made_anew(state):
+    with pytest.raises(StepMissing) as missing:
+        state.renew("model token", lambda: "first")
+    assert str(missing.value) == "There is no model token yet.\n  Hint: run 02 to 05 first"
     assert state.secrets() == []
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from policies import RULES, Object, Seen, problems
+from workshop import network
 from workshop.cluster import objects
+from workshop.cluster.probe_pods import Probe, pod_of
 from workshop.cluster.room_objects import OWN, SHARED
 
 MANIFESTS = objects.MANIFESTS
@@ -313,7 +315,12 @@ def needed(folders: Iterable[str]) -> dict[str, float]:
 
 WITHOUT_MODEL = ("embedder/base", "llama-stack/overlays/kubernetes", "mongodb/base")
 WITHOUT_MODEL += ("mcp-server/base", "mcp-server/base", "workbench")
-"""The MCP server twice: a new pod starts before the old one ends."""
+WITHOUT_MODEL += ("collector/base", "collector/base", "prometheus/base", "prometheus/base")
+"""The MCP server, the collector and MongoDB's exporter twice: a new pod starts before the old one
+ends."""
+
+SCALED = ("llama-stack/overlays/kubernetes", "mcp-server/base")
+"""Those of which notebook 10 runs a second one, which has no volume of its own."""
 
 
 @pytest.mark.parametrize(
@@ -331,6 +338,22 @@ def test_the_quota_of_an_attendee_is_enough_for_all_parts_and_a_workbench(
     for name, amount in needed(folders).items():
         if name in quota:
             assert amount <= number(quota[name]), name
+
+
+def test_the_pods_that_try_the_network_fit_too_and_keep_the_rules() -> None:
+    """All at once, scaled out: one for each peer of the namespace, and two that are tried."""
+    probe = pod_of(Probe("stranger", "probe", {}), [], fixes_user=False, owner=None)
+    assert problems(Seen(Path("probes"), probe)) == []
+    total, count = needed((*WITHOUT_MODEL, "postgresql/base")), 2
+    for name, amount in needed(SCALED).items():
+        if "storage" not in name and name != "persistentvolumeclaims":
+            total[name] += amount
+    count += sum(bool(peer.labels) for peer in network.PEERS)
+    total["pods"] += count
+    for part, given in probe["spec"]["containers"][0]["resources"].items():
+        for name, quantity in given.items():
+            total[f"{part}.{name}"] += count * number(quantity)
+    assert [name for name in SHARED if total.get(name, 0) > number(SHARED[name])] == []
 
 
 def test_a_quota_that_is_too_small_would_be_noticed() -> None:

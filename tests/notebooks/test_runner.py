@@ -138,7 +138,7 @@ def test_a_run_passes_and_its_report_says_so(home, capsys):
 
     content = report(home)
     assert list(content) == [
-        *("schema", "target", "started", "seconds", "status", "steps", "answers")
+        *("schema", "target", "started", "seconds", "status", "steps", "answers", "plots")
     ]
     assert content["schema"] == 1
     assert content["target"] == "local"

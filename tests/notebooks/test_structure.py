@@ -33,7 +33,7 @@ SECTIONS = (
 )
 DEPLOYS = re.compile(
     r"\b(add_gpu_nodes|serve_model|deploy_\w+|load_sample_data|register_\w+|create_agent|"
-    r"agent\.ask|clean_up)\("
+    r"agent\.ask|secure_\w+|rotate_\w+|clean_up)\("
 )
 VERIFIES = re.compile(r"^(verify_\w+|check_environment)$")
 SECRETS = {
@@ -514,7 +514,7 @@ BREAKS: dict[str, list[Break]] = {
         swap("# 4.", "\n\nAbout", " One. Two. Three.\n\nAbout"),
     ],
     "shows_the_way": [
-        swap("# 4.", "Step 4 of 7", "Step 4 of 8"),
+        swap("# 4.", "Step 4 of ", "Step 4 of 1"),
         swap("# 4.", "(03_deploy_llama_stack.ipynb)", "(02_serve_model.ipynb)"),
         swap("# 4.", "Next: [5. Deploy the MCP server]", "Next: [Deploy the MCP server]"),
         swap("# 4.", "About 1 minute. ", ""),

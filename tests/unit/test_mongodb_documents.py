@@ -99,8 +99,9 @@ def test_a_wrong_password_is_refused_and_not_shown(database):
     assert where == f"  Where: {database.url}"
     assert "AuthenticationFailed" in state
     assert hint == (
-        "  Hint: its data was made with another password: workshop stop mongodb, move its data "
-        "folder away, and run 04_deploy_mongodb again"
+        "  Hint: run 08_secure_the_network again if it was interrupted; else its data was made "
+        "with another password: workshop stop mongodb, move its data folder away, and run "
+        "04_deploy_mongodb again"
     )
     assert "canary" not in str(error.value)
 

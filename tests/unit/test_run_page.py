@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from html.parser import HTMLParser
 
 import pytest
+from workshop.plots import Line, Panel, Plot
 from workshop.run.page import duration, render, timeline
 from workshop.run.report import Report, StepReport
 
@@ -105,3 +107,12 @@ def test_the_timeline_puts_one_step_after_the_other(report):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def test_plots_are_drawn_from_their_values(report):
+    plot = Plot(EVIL, "s", (Panel(EVIL, "1/s", (Line(((0.0, 1.0), (1.0, 2.0))),)),))
+    report.plots = [{"notebook": "09_x", **json.loads(json.dumps(plot.as_dict()))}]
+    reader, text, html = read(report)
+    assert plot.data_url() in reader.links
+    assert "09_x; the axis below is in s" in text
+    assert "<script" not in html

@@ -9,7 +9,8 @@ from workshop.answers import MIME as ANSWER
 from workshop.checks import MIME as CHECKS
 from workshop.errors import WorkshopError
 from workshop.masked import Secret
-from workshop.run.report import NO_ANSWER, NO_CHECK, Folder, Report, StepReport, judge
+from workshop.plots import MIME as PLOT
+from workshop.run.report import NO_ANSWER, NO_CHECK, Folder, Report, StepReport, judge, plotted
 
 CHECK = {"name": "a ping", "ok": True, "expected": "ok", "seen": "ok", "seconds": 0.1}
 CALL = {"name": "count", "arguments": {"a": 1}, "ok": True}
@@ -17,6 +18,8 @@ ANSWERED = {
     **{"question": "How many?", "text": "40", "seconds": 1.0, "grounded": True},
     **{"proof": "counted", "tool_calls": [CALL]},
 }
+
+PLOTTED = {"title": "Load", "x": "s", "panels": [], "bands": []}
 
 
 def executed(*displays):
@@ -100,6 +103,7 @@ def test_a_run_passes_when_each_step_passed_or_was_skipped_with_a_reason(steps, 
 def test_the_schema(tmp_path):
     step = StepReport("07_x", "passed", 1.5, None, [CHECK])
     report = Report("local", "2026-11-24T03:00:00+00:00", [step], 2.345678, "passed", [ANSWERED])
+    report.plots = plotted(StepReport("09_x"), executed((PLOT, PLOTTED), checks(CHECK)))
     assert report.as_dict() == {
         "schema": 1,
         "target": "local",
@@ -116,6 +120,7 @@ def test_the_schema(tmp_path):
             }
         ],
         "answers": [{key: ANSWERED[key] for key in ANSWERED if key != "proof"}],
+        "plots": [{"notebook": "09_x", **PLOTTED}],
     }
 
 

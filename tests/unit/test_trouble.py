@@ -31,6 +31,18 @@ def event(reason: str, message: str = "", uid: str = "p") -> dict[str, Any]:
     return {"reason": reason, "message": message, "type": "Warning", "involvedObject": {"uid": uid}}
 
 
+def test_an_account_that_is_not_there_yet_is_waited_for() -> None:
+    said = 'pods "p-" is forbidden: error looking up service account a/b: not found'
+    refused = {"type": "ReplicaFailure", "status": "True", "message": said}
+    waiting = Seen([], [{"status": {"conditions": [refused]}}], (), ())
+    assert trouble.find(waiting) is None
+    assert trouble.describe(waiting) == f"no pod yet; {said}"
+    refused["message"] = 'pods "p-" is forbidden: exceeded quota: small'
+    found = trouble.find(waiting)
+    assert found
+    assert found.what == "does not fit into the namespace's quota"
+
+
 def test_a_node_that_the_autoscaler_brings_is_waited_for() -> None:
     waiting = unschedulable("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
     assert trouble.find(seen(waiting))

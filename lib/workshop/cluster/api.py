@@ -171,11 +171,12 @@ class Api(Transport):
         *,
         field: str = "",
         selector: str = "",
-        namespace: str = "",
+        namespace: str | None = "",
     ) -> Iterator[tuple[str, Object]]:
         """What is there, then every change: ``("ADDED" | "MODIFIED" | "DELETED", object)``.
 
         After the first list comes ``("LISTED", {})``. Ends when the API server ends it.
+        ``namespace=None``: in all namespaces.
 
         Raises:
             Refused: This user may not.
@@ -209,12 +210,19 @@ class Api(Transport):
         lines: int,
         previous: bool = False,
         follow: bool = False,
+        times: bool = False,
+        namespace: str = "",
     ) -> Iterator[str]:
-        """A container's log, oldest line first."""
-        path = f"/api/v1/namespaces/{quote(self.namespace)}/pods/{quote(pod)}/log"
+        """A container's log, oldest line first; with ``times`` each begins with its own.
+
+        Times are RFC 3339 with nine digits of a second, so that they sort as text.
+        """
+        where = quote(namespace or self.namespace)
+        path = f"/api/v1/namespaces/{where}/pods/{quote(pod)}/log"
         query = [("container", container), ("tailLines", str(lines))]
         query += [("previous", "true")] if previous else []
         query += [("follow", "true")] if follow else []
+        query += [("timestamps", "true")] if times else []
         yield from self._lines(path, query, f"read the log of {pod}")
 
     def kind(self, api_version: str, kind: str) -> Kind | None:

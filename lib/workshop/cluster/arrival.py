@@ -69,7 +69,9 @@ class Arrival:
     def _state(self) -> list[str] | NotYet:
         machines = self._machines()
         for machine in machines:
-            self._fail_if_failed(machine)
+            refused = refusal(machine, self._zones)
+            if refused is not None:
+                raise refused
             self._tell(f"Machine {machine['metadata']['name']} is there")
         if len(machines) < self._wanted:
             return NotYet(f"{len(machines)} of {self._wanted} Machines are there")
@@ -114,38 +116,41 @@ class Arrival:
         heeded = [state for state in states if state != "ignored"]
         return heeded[0] if heeded else "none"
 
-    def _fail_if_failed(self, machine: Object) -> None:
-        status, said = machine.get("status") or {}, _said(machine)
-        # The provider tries for ever what a quota or an empty zone forbids, and the phase stays
-        # Provisioning meanwhile.
-        hopeless = any(word in said for word in (*QUOTA, *ELSEWHERE))
-        if status.get("phase") != "Failed" and not hopeless:
-            return
-        name = machine["metadata"]["name"]
-        reason = str(status.get("errorReason") or "")
-        raise PartFailed(
-            f"The cloud gave no machine for {name}.",
-            where=f"Machine {name}, namespace {machinesets.NAMESPACE}, "
-            f"{machinesets.type_of(machine)} in {_zone(machine) or 'an unknown zone'}",
-            state=": ".join(filter(None, [reason, said])) or "phase Failed, without a reason",
-            hint=self._hint(said + reason, name),
-        )
-
-    def _hint(self, said: str, name: str) -> str:
-        if any(word in said for word in QUOTA):
-            return QUOTA_HINT
-        if self._zones:
-            others = f" (or {', '.join(self._zones[1:])})" if self._zones[1:] else ""
-            return f'set ZONE = "{self._zones[0]}"{others} and run this notebook again'
-        return (
-            f"oc describe machine {name} -n {machinesets.NAMESPACE}; the cluster has no workers in "
-            "another zone, so try another MACHINE_TYPE, or later"
-        )
-
     def _tell(self, text: str) -> None:
         if text not in self._told:
             self._told.add(text)
             self._stage(text)
+
+
+def refusal(machine: Object, zones: Sequence[str]) -> PartFailed | None:
+    """Why the cloud gives no such machine, or None; ``zones`` are the others to try."""
+    status, said = machine.get("status") or {}, _said(machine)
+    # The provider tries for ever what a quota or an empty zone forbids, and the phase stays
+    # Provisioning meanwhile.
+    hopeless = any(word in said for word in (*QUOTA, *ELSEWHERE))
+    if status.get("phase") != "Failed" and not hopeless:
+        return None
+    name = machine["metadata"]["name"]
+    reason = str(status.get("errorReason") or "")
+    return PartFailed(
+        f"The cloud gave no machine for {name}.",
+        where=f"Machine {name}, namespace {machinesets.NAMESPACE}, "
+        f"{machinesets.type_of(machine)} in {_zone(machine) or 'an unknown zone'}",
+        state=": ".join(filter(None, [reason, said])) or "phase Failed, without a reason",
+        hint=_hint(said + reason, name, zones),
+    )
+
+
+def _hint(said: str, name: str, zones: Sequence[str]) -> str:
+    if any(word in said for word in QUOTA):
+        return QUOTA_HINT
+    if zones:
+        others = f" (or {', '.join(zones[1:])})" if zones[1:] else ""
+        return f'set ZONE = "{zones[0]}"{others} and run this notebook again'
+    return (
+        f"oc describe machine {name} -n {machinesets.NAMESPACE}; the cluster has no workers in "
+        "another zone, so try another MACHINE_TYPE, or later"
+    )
 
 
 def is_failed(machine: Object) -> bool:

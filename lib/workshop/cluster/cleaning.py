@@ -10,6 +10,7 @@ from workshop.cluster.objects import OURS, PRUNED
 from workshop.cluster.recipes import Plan
 from workshop.cluster.refusals import Forbidden
 from workshop.cluster.transport import Object
+from workshop.cluster.trouble import PROBE
 from workshop.progress import Stages
 from workshop.wait import NotYet, wait_for
 
@@ -17,7 +18,10 @@ GONE = 180.0
 """Seconds for what was deleted to be gone: a pod may take half a minute to end."""
 
 VOLUMES = ("v1", "PersistentVolumeClaim")
+NAMESPACES = ("v1", "Namespace")
 PODS = ("v1", "Pod")
+NETWORK = "network"
+"""The component of policies, and of the pods that try them: no part, and last to go."""
 
 
 class Cleaning:
@@ -44,7 +48,8 @@ class Cleaning:
             if failed or not trouble.carries(job["spec"]["template"], plan.digest):
                 outdated.append({"apiVersion": "batch/v1", "kind": "Job"} | job)
         self._delete(outdated)
-        self._await_gone(outdated)
+        # The part's other pods go on.
+        self._await_gone(outdated, with_pods=False)
 
     def remove(self, part: str) -> list[str]:
         """Remove a part's objects but its volumes, and wait until its pods are gone."""
@@ -61,7 +66,8 @@ class Cleaning:
             return []
         removed: list[str] = []
         stopped: list[Object] = []
-        for part in parts:
+        self.probes(stage)
+        for part in (*parts, NETWORK):
             found = self._of_part(part)
             removed += self._delete(found)
             stopped += found
@@ -82,8 +88,27 @@ class Cleaning:
         if not namespaces.is_visible(self._api):
             return []
         found = self._found([*PRUNED, PODS], OURS)
+        found += self._probe_namespaces()
         shared = ("Secret", MANAGER)
         return [f"{t['kind']} {t['metadata']['name']}" for t in found if objects.key(t) != shared]
+
+    def probes(self, stage: Stages | None = None) -> None:
+        """Remove the pods that try the network, and the namespaces that were made for some.
+
+        The pods are gone then; a namespace goes in the background.
+        """
+        pods = self._found([PODS], f"{OURS},{PROBE}")
+        self._delete([*pods, *self._probe_namespaces()])
+        self._await_gone(pods, stage)
+
+    def _probe_namespaces(self) -> list[Object]:
+        """Those that are not being removed yet."""
+        try:
+            made = self._api.list(*NAMESPACES, f"{OURS},{PROBE}={self._api.namespace}")
+        except Forbidden:
+            # Who may not see namespaces has made none.
+            return []
+        return [one for one in made if not namespaces.is_terminating(one)]
 
     def _forget_facts(self) -> list[str]:
         kept = self._api.get("v1", "ConfigMap", MANAGER)
@@ -120,9 +145,12 @@ class Cleaning:
             if self._api.delete(thing)
         ]
 
-    def _await_gone(self, things: Sequence[Object], stage: Stages | None = None) -> None:
+    def _await_gone(
+        self, things: Sequence[Object], stage: Stages | None = None, *, with_pods: bool = True
+    ) -> None:
         """Wait until they are gone, and the pods of the parts that they were."""
         parts = {(t["metadata"].get("labels") or {}).get(objects.COMPONENT) for t in things}
+        parts = parts if with_pods else set()
 
         def gone() -> object:
             left = [

@@ -6,6 +6,8 @@ import re
 import time
 from collections.abc import Callable
 
+import yaml
+
 from workshop.checks import Check
 from workshop.cluster import machines, namespaces, nodes, objects, permissions
 from workshop.cluster.api import Api
@@ -28,6 +30,8 @@ KINDS = {
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
+MONITORING = "cluster-monitoring-config"
+
 LEVEL = "pod-security.kubernetes.io/enforce"
 
 Seen = tuple[bool, str]
@@ -49,6 +53,7 @@ def checks(api: Api) -> list[Check]:
         _check("storage", "a default StorageClass", lambda: _storage(api)),
         _check("kubectl", "builds the manifests", lambda: (True, objects.kubectl())),
         _check("GPU nodes", "for notebook 01 alone", lambda: _gpu_rights(api)),
+        *([_check("monitoring", "a note", lambda: _monitoring(api))] if is_openshift(api) else []),
     ]
 
 
@@ -124,6 +129,12 @@ def _permissions(api: Api) -> Seen:
     return False, f"{len(lacks)} of {len(wanted)} are missing. {text}"
 
 
+def missing_rights(api: Api) -> list[permissions.Right]:
+    """What this user may not do of all that the notebooks need; nothing, if that will change."""
+    lacks = permissions.lacking(api, permissions.needed(api))
+    return [] if lacks and _will_be_admin(api) else lacks
+
+
 def _will_be_admin(api: Api) -> bool:
     """Whether the namespace is still to be made by a ProjectRequest, which brings the rights."""
     # For a user of OpenShift this is also so of a project that is somebody else's: making it will
@@ -162,4 +173,19 @@ def _gpu_rights(api: Api) -> Seen:
         f"this user may not add machines ({permissions.short(lacks)}): notebook 01 is the "
         "instructor's, as cluster-admin; to look at nodes and machines an attendee needs "
         f"oc adm policy add-cluster-role-to-user cluster-reader '{permissions.user(api)}'"
+    )
+
+
+def _monitoring(api: Api) -> Seen:
+    """A note: notebook 09 brings a Prometheus of its own, and this one stays."""
+    try:
+        found = api.get("v1", "ConfigMap", MONITORING, "openshift-monitoring")
+    except Forbidden:
+        return True, "whether user-workload monitoring is on is not visible to this user"
+    config = yaml.safe_load(((found or {}).get("data") or {}).get("config.yaml") or "") or {}
+    if config.get("enableUserWorkload") is True:
+        return True, "user-workload monitoring is on: oc apply -k manifests/monitoring/base"
+    return True, (
+        f"user-workload monitoring is off: an administrator sets enableUserWorkload: true in the "
+        f"ConfigMap {MONITORING} of openshift-monitoring"
     )

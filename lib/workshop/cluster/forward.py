@@ -1,12 +1,15 @@
 """A port of this machine's loopback that leads to a part's pods, through the API server.
 
 Each connection goes to a pod that is ready at that moment: a restarted pod breaks the connections
-that it had, and the next one finds the new pod. Everything ends with this process; nothing is left.
+that it had, and the next one finds the new pod. Of several pods each gets its turn, as a Service
+does it; or one gets all, as with a Service that keeps a client where it was. Everything ends with
+this process; nothing is left.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
 import socket
 import threading
@@ -31,12 +34,18 @@ class Forward:
         api: The cluster.
         pods: Gives the pods that are ready now.
         port: The pod's port.
+        sticky: Whether all connections go to one pod, for as long as it is ready.
     """
 
-    def __init__(self, api: Api, pods: Callable[[], list[Object]], port: int) -> None:
+    def __init__(
+        self, api: Api, pods: Callable[[], list[Object]], port: int, *, sticky: bool = False
+    ) -> None:
         self._api = api
         self._pods = pods
         self._port = port
+        self._sticky = sticky
+        self._turns = itertools.count()
+        self._last = ""
         self._listener = socket.create_server((LOOPBACK, 0), backlog=BACKLOG)
         self.address: str = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, name=f"forward {port}", daemon=True).start()
@@ -56,14 +65,23 @@ class Forward:
     def _serve(self, caller: socket.socket) -> None:
         """Carry one connection; whatever goes wrong, the caller sees a connection that broke."""
         with caller, contextlib.suppress(Exception):
-            pod = next(iter(self._pods()), None)
-            if pod is None:
+            pod = self._next()
+            if not pod:
                 return
-            there = self._connect(pod["metadata"]["name"])
+            there = self._connect(pod)
             try:
                 _carry(caller, there.socket(self._port))
             finally:
                 there.close()
+
+    def _next(self) -> str:
+        """The pod whose turn it is, or "" when none is ready."""
+        names = sorted(str(pod["metadata"]["name"]) for pod in self._pods())
+        if not names:
+            return ""
+        if not self._sticky or self._last not in names:
+            self._last = names[next(self._turns) % len(names)]
+        return self._last
 
     def _connect(self, pod: str) -> Any:
         from kubernetes import client

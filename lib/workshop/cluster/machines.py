@@ -7,7 +7,15 @@ import time
 
 import yaml
 
-from workshop.cluster import machinesets, nodes, objects, operators, permissions, prices
+from workshop.cluster import (
+    autoscaling,
+    machinesets,
+    nodes,
+    objects,
+    operators,
+    permissions,
+    prices,
+)
 from workshop.cluster.api import Api
 from workshop.cluster.arrival import Arrival, is_failed
 from workshop.cluster.machinesets import MACHINE, MACHINE_SET, MADE_FROM, MEMBER
@@ -59,13 +67,22 @@ class GpuMachines:
         name, zone = machine_set["metadata"]["name"], machinesets.zone_of(machine_set)
         replicas = machine_set["spec"]["replicas"]
         stage(f"{prices.described(wanted.machine_type, replicas)}; zone {zone}")
+        grown = autoscaling.wanted(machine_set, wanted.replicas, wanted.most, self._api)
         if dry_run:
-            self._api.apply(machine_set, dry_run=True)
-            return self._shown(machine_set, wanted.machine_type)
+            for one in (machine_set, *grown):
+                self._api.apply(one, dry_run=True)
+            return self._shown(machine_set, wanted.machine_type, grown)
         Operators(self._api, self._watching).ensure(timeout=ends - time.monotonic(), stage=stage)
         gone = self._tidy(machine_set, stage)
         there = self._api.get(*MACHINE_SET, name, machinesets.NAMESPACE)
         stage(f"{'taking up' if there else 'making'} MachineSet {name}")
+        # First: it would bring a number that it does not allow back.
+        for told in autoscaling.ensure(self._api, machine_set, grown):
+            stage(told)
+        if there and there["spec"].get("replicas") != replicas:
+            # Whoever set the number, such as the autoscaler, owns it: to apply another one would be
+            # a conflict, while a patch takes it over.
+            self._api.merge(machine_set, {"spec": {"replicas": replicas}})
         applied = self._api.apply(machine_set)
         arrival = Arrival(self._watching, applied, others, gone, stage)
         found = wait_for(
@@ -87,6 +104,8 @@ class GpuMachines:
         The operators stay: they cost nothing, and others may use them.
         """
         ours = self._made_here()
+        # First: they would ask for the machines again.
+        autoscalers = autoscaling.remove(self._api)
         for machine_set in ours:
             self._api.delete(machine_set)
         if ours:
@@ -99,11 +118,13 @@ class GpuMachines:
                 hint=f"oc get machines -n {machinesets.NAMESPACE}: a pod that cannot be moved may "
                 "hold a node; until its machine is gone, it costs money",
             )
-        return [f"MachineSet {one['metadata']['name']} and its machines" for one in ours]
+        names = [f"MachineSet {one['metadata']['name']} and its machines" for one in ours]
+        return [*autoscalers, *names]
 
     def left(self) -> list[str]:
         """The MachineSets made from this namespace that are still there."""
-        return [f"MachineSet {one['metadata']['name']}" for one in self._made_here()]
+        sets = [f"MachineSet {one['metadata']['name']}" for one in self._made_here()]
+        return sets + autoscaling.left(self._api)
 
     def _plan(self, wanted: Machines) -> tuple[Object, list[str]]:
         """The MachineSet to make, and the other zones, nearest in the list first."""
@@ -115,7 +136,8 @@ class GpuMachines:
         zone = wanted.zone or next((z for z in map(machinesets.zone_of, ours) if z in zones), "")
         made = machinesets.clone(machinesets.in_zone(models, zone), wanted, self._api.namespace)
         self._refuse_another_type(made)
-        made["spec"]["replicas"] = max(1, wanted.replicas - self._foreign(ours))
+        least = max(1, wanted.replicas - self._foreign(ours))
+        made["spec"]["replicas"] = autoscaling.kept(made, ours, least, wanted.most)
         here = zones.index(machinesets.zone_of(made))
         return made, [*zones[here + 1 :], *zones[:here]]
 
@@ -185,13 +207,14 @@ class GpuMachines:
         names = [one["metadata"]["name"] for one in [*self._machines(ours), *self._made_here()]]
         return NotYet("still there: " + ", ".join(names)) if names else True
 
-    def _shown(self, machine_set: Object, machine_type: str) -> str:
+    def _shown(self, machine_set: Object, machine_type: str, grown: list[Object]) -> str:
         """A dry run's result: what would be made, as YAML, and what it would cost."""
         missing = [one.package for one in Operators(self._api, self._watching).missing()]
         lines = [f"# A dry run: nothing was made. {machine_set['kind']} that would be:"]
         lines += [f"# {prices.described(machine_type, machine_set['spec']['replicas'])}"]
         lines += [f"# Operators that would be installed: {', '.join(missing)}"] if missing else []
-        return "\n".join([*lines, yaml.safe_dump(machine_set, sort_keys=False).rstrip()])
+        made = yaml.safe_dump_all([machine_set, *grown], sort_keys=False).rstrip()
+        return "\n".join([*lines, made])
 
 
 def rights(api: Api) -> list[Right]:

@@ -15,7 +15,7 @@ from workshop.cluster import objects
 from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.refusals import Refused
 from workshop.cluster.transport import Object
-from workshop.errors import PartFailed
+from workshop.errors import PartFailed, StepMissing
 from workshop.masked import Secret
 
 ATTEMPTS = 5
@@ -49,6 +49,42 @@ class Memory:
                 if error.code != 409:
                     raise
         raise self._contended("Secret")
+
+    def renew(self, name: str, make: Callable[[], str]) -> Secret:
+        """Put a new credential in this one's place; gives the old one, kept until ``retire``.
+
+        Raises:
+            StepMissing: There is none of this name.
+        """
+        for _ in range(ATTEMPTS):
+            kept = self._read("Secret")
+            self._secrets = _decoded(kept) if kept else {}
+            old = self._secrets.get(_key(before(name))) or self._secrets.get(_key(name))
+            if kept is None or old is None:
+                raise StepMissing(
+                    f"There is no {name} yet.", where=self._api.where, hint="run 02 to 05 first"
+                )
+            if _key(before(name)) in self._secrets:
+                return Secret(old)
+            change = {before(name): old, name: make()}
+            encoded = {
+                _key(key): base64.b64encode(value.encode()).decode()
+                for key, value in change.items()
+            }
+            try:
+                # Both in one step, so that there is never a new one without the old.
+                self._write("Secret", kept, encoded)
+            except Refused as error:
+                if error.code != 409:
+                    raise
+                continue
+            self._secrets |= {_key(key): value for key, value in change.items()}
+            return Secret(old)
+        raise self._contended("Secret")
+
+    def retire(self, name: str) -> None:
+        """Forget the old one."""
+        self.given(before(name), None)
 
     def given(self, name: str, value: Secret | None) -> None:
         """Keep a credential that the user gave; None forgets it."""
@@ -119,6 +155,11 @@ class Memory:
         version = {"resourceVersion": kept["metadata"]["resourceVersion"]}
         only = {"metadata": version} if kind == "Secret" else {}
         return self._api.merge(thing, only | {"data": change})
+
+
+def before(name: str) -> str:
+    """The name under which the old credential is kept while a new one takes its place."""
+    return f"{name} before"
 
 
 def read(kept: Object | None, name: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workshop.cluster import objects, permissions
-from workshop.cluster.api import Api
+from workshop.cluster.api import MANAGER, Api
 from workshop.cluster.refusals import Forbidden
 from workshop.cluster.transport import Object
 from workshop.errors import SettingsError
@@ -26,11 +26,23 @@ def find(api: Api) -> Object | None:
 
 
 def is_visible(api: Api) -> bool:
-    """Whether it is there as far as this user can see: OpenShift forbids to ask for what is not."""
+    """Whether it is there, as far as this user can see."""
     try:
         return find(api) is not None
     except Forbidden:
+        return _can_be_looked_into(api)
+
+
+def _can_be_looked_into(api: Api) -> bool:
+    """Whether a user who may not ask for the namespace itself may ask for what is in it.
+
+    OpenShift forbids both for a project that is not there.
+    """
+    try:
+        api.get("v1", "ConfigMap", MANAGER)
+    except Forbidden:
         return False
+    return True
 
 
 def is_terminating(namespace: Object) -> bool:

@@ -41,8 +41,12 @@ FIRST = (
 PRUNED = (
     *(("v1", kind) for kind in ("Service", "ConfigMap", "Secret", "ServiceAccount")),
     ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
     ("batch/v1", "Job"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
     ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
     ("rbac.authorization.k8s.io/v1", "RoleBinding"),
     ("rbac.authorization.k8s.io/v1", "Role"),
     ("route.openshift.io/v1", "Route"),

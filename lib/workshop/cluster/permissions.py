@@ -23,7 +23,7 @@ READ = ("get", "list", "watch")
 
 RBAC = "rbac.authorization.k8s.io"
 
-BUILT_IN = ("", "apps", "batch", "networking.k8s.io", RBAC)
+BUILT_IN = ("", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", RBAC)
 """The groups that the ClusterRoles edit and admin cover on every cluster. OpenShift and operators
 add their own groups to them, where they are well-behaved."""
 
@@ -52,7 +52,8 @@ def needed(api: Api) -> list[Right]:
         kind = api.kind(api_version, name)
         if kind is not None:
             rights += _rights(_group(api_version), kind.plural, VERBS, api.namespace)
-    rights += _rights("", "pods", READ, api.namespace)
+    # Step 8 makes and removes pods that try the network.
+    rights += _rights("", "pods", [*READ, "create", "delete"], api.namespace)
     rights += _rights("", "events", READ, api.namespace)
     rights += _rights("apps", "replicasets", READ, api.namespace)
     rights += _rights("", "namespaces", ["get"], api.namespace)

@@ -6,14 +6,14 @@ here; else by a forwarded port of this machine's loopback.
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
 import shutil
 import socket
 import tempfile
-import weakref
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from workshop.cluster.api import Api
@@ -46,6 +46,7 @@ class Way:
     ca: tuple[str, str] | None = None
     route: str = ""
     ingress: str = ""
+    sticky: bool = False
 
     @classmethod
     def of(cls, plan: Plan, part: Part) -> Way:
@@ -63,6 +64,7 @@ class Way:
             ca=plan.ca,
             route=plan.route,
             ingress=plan.ingress,
+            sticky=_is_sticky(plan),
         )
 
     def text(self) -> str:
@@ -109,16 +111,32 @@ class Reach:
             }
         routed = self._routed(way)
         ca = self._ca(*way.ca) if way.ca else None
-        database = way.scheme == "mongodb"
+        database = way.scheme in ("mongodb", "postgresql")
         return Endpoint(
             routed or url,
             token=None if database else credential,
             user=way.user,
             password=credential if database else None,
-            ca_file=self._router_ca() if routed and way.route else ca,
+            ca_file=self.router_ca() if routed and way.route else ca,
             also=also,
             inside=inside,
             server_name=self._host(way) if way.scheme == "https" and not routed else "",
+        )
+
+    def replica(self, way: Way, pod: Object, ready: Callable[[], list[Object]]) -> Endpoint:
+        """How to reach this pod of it by itself."""
+        name, address = str(pod["metadata"]["name"]), str(pod["status"]["podIP"])
+
+        def place(port: int) -> str:
+            if self._api.inside:
+                return f"{address}:{port}"
+            return self._forward((name, port), lambda: [p for p in ready() if _name(p) == name])
+
+        whole = self.endpoint(replace(way, route="", ingress=""), ready)
+        return replace(
+            whole,
+            url=f"{way.scheme}://{place(way.port)}",
+            also={key: f"http://{place(port)}" for key, port in way.also.items()},
         )
 
     def peer(self, way: Way) -> Endpoint:
@@ -140,16 +158,32 @@ class Reach:
         return self._ports[way.service]
 
     def _forwarded(self, way: Way, port: int, ready: Callable[[], list[Object]]) -> str:
-        key = (way.service, port)
+        return self._forward((way.service, port), ready, sticky=way.sticky)
+
+    def _forward(
+        self, key: tuple[str, int], ready: Callable[[], list[Object]], *, sticky: bool = False
+    ) -> str:
         if key not in self._forwards:
-            self._forwards[key] = Forward(self._api, ready, port)
+            self._forwards[key] = Forward(self._api, ready, key[1], sticky=sticky)
         return self._forwards[key].address
 
     def _credential(self, way: Way) -> Secret | None:
         if way.token is None:
             return self._memory.kept(way.credential) if way.credential else None
-        if way.token not in self._tokens:
-            name, key = way.token
+        return self.token(way.token)
+
+    def forget_token(self, where: tuple[str, str]) -> None:
+        """Read the token anew when it is next asked for."""
+        self._tokens.pop(where, None)
+
+    def token(self, where: tuple[str, str]) -> Secret:
+        """The token that the cluster has made in this Secret, under this key.
+
+        Raises:
+            PartFailed: It has not.
+        """
+        if where not in self._tokens:
+            name, key = where
             kept = self._api.get("v1", "Secret", name)
             value = ((kept or {}).get("data") or {}).get(key)
             if not value:
@@ -159,8 +193,8 @@ class Reach:
                     state=f"its key {key} is missing",
                     hint="run this notebook again; kubectl describe secret " + name,
                 )
-            self._tokens[way.token] = Secret(base64.b64decode(value).decode())
-        return self._tokens[way.token]
+            self._tokens[where] = Secret(base64.b64decode(value).decode())
+        return self._tokens[where]
 
     def _routed(self, way: Way) -> str:
         """The URL from outside, if a router serves it and its host is known here."""
@@ -177,7 +211,7 @@ class Reach:
             return ""
         return f"https://{host}"
 
-    def _router_ca(self) -> Path | None:
+    def router_ca(self) -> Path | None:
         """The router's CA; None, the system's, where it is not shown, as with a public one."""
         namespace, name, key = ROUTER_CA
         try:
@@ -199,10 +233,23 @@ class Reach:
         """A file with this CA, for as long as this process lives."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix="workshop-ca-"))
-            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+            # Not with this object: an endpoint that names the file may outlive it.
+            atexit.register(shutil.rmtree, self._folder, ignore_errors=True)
         path = self._folder / f"{name}.pem"
         path.write_text(text, encoding="utf-8")
         return path
+
+
+def _is_sticky(plan: Plan) -> bool:
+    """Whether the part's Service keeps a client with the pod that it had."""
+    return any(
+        thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
+        for thing in plan.objects
+    )
+
+
+def _name(pod: Object) -> str:
+    return str(pod["metadata"]["name"])
 
 
 def _port(service: Object, wanted: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workshop.cluster import trouble
+from workshop.cluster import conditions, scaling, trouble
 from workshop.cluster.api import Api
 from workshop.cluster.reach import admitted
 from workshop.cluster.recipes import ROUTE, Plan
@@ -87,19 +87,18 @@ class Rollout:
                 continue
             if admitted(route):
                 return True
-            for ingress in (route.get("status") or {}).get("ingress") or []:
-                for condition in ingress.get("conditions") or []:
-                    if condition["type"] == "Admitted":
-                        said = f"{condition.get('reason')}: {condition.get('message')}"
-                        hint = f"kubectl describe route {name}; another Route may have its host"
-                        raise self._failed(Trouble("has a Route that was refused", said, hint))
+            refused = conditions.refused_route(route)
+            if refused is not None:
+                raise self._failed(refused)
         return NotYet(f"no router has admitted the Route {name} yet")
 
     def _deployment(self) -> Object | None:
-        for deployment in self._watching.all("apps/v1", "Deployment"):
+        kind = "StatefulSet" if self._plan.members else "Deployment"
+        for deployment in self._watching.all("apps/v1", kind):
             template = deployment["spec"]["template"]
             named = deployment["metadata"]["name"] == self._plan.deployment
-            if named and trouble.carries(template, self._plan.digest):
+            ours = named and trouble.carries(template, self._plan.digest)
+            if ours and scaling.fits(deployment, self._plan.scale):
                 return deployment
         return None
 
@@ -133,24 +132,7 @@ class Rollout:
     def _refused_by_operator(self) -> Trouble | None:
         """What the operator says when it gave up on the custom resource."""
         resource = self._resource()
-        if resource is None:
-            return None
-        kind, status = resource["kind"], resource.get("status") or {}
-        model = status.get("modelStatus") or {}
-        failed = status.get("phase") == "Failed"
-        blocked = model.get("transitionStatus") in ("InvalidSpec",)
-        if not failed and not blocked:
-            return None
-        conditions = status.get("conditions") or []
-        said = [
-            f"{one['type']}: {one.get('message') or one.get('reason')}"
-            for one in conditions
-            if one.get("status") == "False"
-        ]
-        said += [str((model.get("lastFailureInfo") or {}).get("message") or "")]
-        state = "; ".join(filter(None, said)) or f"phase {status.get('phase')}"
-        name = resource["metadata"]["name"]
-        return Trouble("was given up by its operator", state, f"kubectl describe {kind} {name}")
+        return None if resource is None else conditions.given_up(resource)
 
     def _resource(self) -> Object | None:
         wanted = self._plan.resource
@@ -165,26 +147,15 @@ class Rollout:
         resource = self._resource()
         if resource is None:
             return "its Deployment is not there yet"
-        status = resource.get("status")
-        if not status:
-            return f"the operator has not looked at the {resource['kind']} yet: is it running?"
-        phase = status.get("phase") or ", ".join(
-            f"{one['type']}={one['status']}" for one in status.get("conditions") or []
-        )
-        return f"{resource['kind']}: {phase}"
+        return conditions.awaited(resource)
 
     def _job_trouble(self) -> Trouble | None:
         for job in self._watching.all("batch/v1", "Job"):
             if job["metadata"]["name"] not in self._plan.jobs:
                 continue
-            for condition in (job.get("status") or {}).get("conditions") or []:
-                if condition["type"] == "Failed" and condition["status"] == "True":
-                    name = job["metadata"]["name"]
-                    return Trouble(
-                        f"could not be set up: its job {name} failed",
-                        str(condition.get("message", "")),
-                        f"kubectl logs job/{name}",
-                    )
+            failed = conditions.failed_job(job)
+            if failed is not None:
+                return failed
         return None
 
     def _has_succeeded(self, name: str) -> bool:

@@ -54,23 +54,24 @@ ROLE = "admin"
 SHARED = {
     "requests.cpu": "4",
     "requests.memory": "16Gi",
-    "limits.cpu": "20",
+    "limits.cpu": "40",
     "limits.memory": "32Gi",
     "requests.nvidia.com/gpu": "0",
     "requests.storage": "60Gi",
     "persistentvolumeclaims": "6",
-    "pods": "20",
+    "pods": "40",
     "services.loadbalancers": "0",
     "services.nodeports": "0",
 }
 """The quota where the model is shared: the pods of ``manifests/`` without it, one more of each that
-is replaced while it runs, and a workbench of 2 CPUs and 8 GiB. Written as the API server writes
-quantities, so that they compare equal."""
+is replaced while it runs, two of each that can be scaled out, the pods that try the network, and a
+workbench of 2 CPUs and 8 GiB. No replica set of MongoDB: its volumes are as large as all the rest.
+Written as the API server writes quantities, so that they compare equal."""
 
 OWN = SHARED | {
     "requests.cpu": "8",
     "requests.memory": "32Gi",
-    "limits.cpu": "32",
+    "limits.cpu": "52",
     "limits.memory": "64Gi",
     "requests.nvidia.com/gpu": "1",
 }

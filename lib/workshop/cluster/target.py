@@ -4,30 +4,52 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
+from workshop.ailment import Ailment
 from workshop.checks import Check
-from workshop.cluster import environment, namespaces, objects, recipes, room_offer, trouble
-from workshop.cluster.api import MANAGER, Api
+from workshop.cluster import (
+    applying,
+    environment,
+    fronts,
+    logs,
+    namespaces,
+    recipes,
+    room_offer,
+    scaling,
+    tokens,
+)
+from workshop.cluster.ailments import Ailments
+from workshop.cluster.api import Api
 from workshop.cluster.cleaning import Cleaning
+from workshop.cluster.given import Given
+from workshop.cluster.isolation import Isolation
+from workshop.cluster.known import Known, fact
 from workshop.cluster.machines import GpuMachines
 from workshop.cluster.memory import Memory, read
 from workshop.cluster.reach import Reach, Way
 from workshop.cluster.rollout import Rollout, guarded
-from workshop.cluster.transport import Object
 from workshop.cluster.watching import Watching
-from workshop.errors import SettingsError, StepMissing
-from workshop.masked import Secret
+from workshop.masked import Secret, mask
+from workshop.network import Matrix
 from workshop.progress import Stages, stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of
+from workshop.steps import ON_A_CLUSTER, part_named
 from workshop.table import Table
-from workshop.target import Accelerator, Deployed, Endpoint, Machines, Offer, Part, PartStatus
+from workshop.target import (
+    Accelerator,
+    Deployed,
+    Endpoint,
+    Front,
+    Machines,
+    Offer,
+    Part,
+    PartStatus,
+    Scale,
+)
 from workshop.wait import wait_for
 
-AT_ONCE = 8
-"""Objects that are applied at the same time."""
+STATUS = "workshop status --target cluster"
+"""The command that lists the parts."""
 
 
 class ClusterTarget:
@@ -52,12 +74,19 @@ class ClusterTarget:
         self._recipes = recipes
         self.memory = Memory(api)
         self._watching = Watching(api)
+        self._known = Known(api, self._watching, self.memory)
         self._reach = Reach(api, self.memory)
         self._machines = GpuMachines(api, self._watching)
+        self._given = Given(self.memory, self._reach)
+        self._isolation = Isolation(api, self._watching)
 
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
         return environment.checks(self.api)
+
+    def ailments(self) -> list[Ailment]:
+        """What the cluster knows to be wrong; see ``Target.ailments``."""
+        return Ailments(self.api, self.memory, self._known, self._isolation).found()
 
     def skip_reason(self, part: str) -> str | None:
         """Whether there is something to add for this part."""
@@ -75,10 +104,7 @@ class ClusterTarget:
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The server that this cluster's operator runs, or the first."""
-        from workshop.cluster.recipes import llama_stack
-
-        preferred = llama_stack.serves(self.api) if part == llama_stack.NAME else ""
-        return preferred if preferred in options else options[0]
+        return recipes.choose(part, options, self.api)
 
     def ensure(
         self,
@@ -90,8 +116,9 @@ class ClusterTarget:
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         namespaces.ensure(self.api, stage)
-        plan = recipes.plan(part, self.api, self._recipes)
-        action = self._apply(part, plan, stage)
+        plan = self._plan(part, stage)
+        was_up = read(self._known.facts(), fact(part.name)) is not None
+        action = applying.apply(self.api, part.name, plan, stage, was_up=was_up)
         rollout = Rollout(self.api, self._watching, part.name, plan)
         way = Way.of(plan, part)
 
@@ -108,36 +135,59 @@ class ClusterTarget:
             log=rollout.log,
             hint=f"workshop logs {part.name} --target cluster; kubectl get events",
         )
-        if read(self._facts(), _given(part.name)) is not None:
-            self._forget_given(part.name)
-        self.memory.remember(_fact(part.name), way.text())
+        if self._given.url(self._known.facts(), part.name) is not None:
+            self._given.forget(part.name)
+        self.memory.remember(fact(part.name), way.text())
         endpoint = self._reach.endpoint(way, rollout.pods)
         stage(f"ready at {endpoint.peer_url} ({action})")
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
 
+    def scale_reason(self, part: Part) -> str | None:
+        """What a second replica could not share; see ``Target.scale_reason``."""
+        if self._given.url(self._known.facts(), part.name) is not None:
+            return "it is an endpoint of your own"
+        return scaling.reason(recipes.plan(part, self.api, self._recipes))
+
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make this much of a part run; see ``Target.scale``."""
+        plan = recipes.plan(part, self.api, self._recipes)
+        scaling.refuse(part, plan, scale, self.api.where)
+        self.memory.remember(scaling.fact(part.name), scaling.text(scale))
+        deployed = self.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        # An autoscaler that is not wanted any more goes.
+        Cleaning(self.api).prune(part.name, scaling.applied(plan, part.name, scale, 0).objects)
+        return deployed
+
+    def replicas(self, name: str) -> list[Endpoint]:
+        """Each pod that takes requests; see ``Target.replicas``."""
+        if self._given.url(self._known.facts(), name) is not None:
+            return [self.find(name)]
+        way = self._known.running(name)
+        ready = functools.partial(self._known.ready_pods, way)
+        return [self._reach.replica(way, pod, ready) for pod in ready()]
+
     def begin(self, part: Part) -> Endpoint | None:
         """Apply a part's objects; the notebook that deploys it waits for them."""
         with stages(part.name) as stage:
             namespaces.ensure(self.api, stage)
-            plan = recipes.plan(part, self.api, self._recipes)
-            self._apply(part, plan, stage)
+            plan = self._plan(part, stage)
+            applying.apply(self.api, part.name, plan, stage, was_up=False)
         return self._reach.peer(Way.of(plan, part))
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
         self.stop(name)
-        self.memory.given(_given(name), endpoint.token)
-        ca = endpoint.ca_file.read_text(encoding="utf-8") if endpoint.ca_file else None
-        self.memory.remember(_given(name) + " ca", ca)
-        self.memory.remember(_given(name), endpoint.url)
+        self._given.keep(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
-
-    def _forget_given(self, name: str) -> None:
-        """The kit's own part takes the place of the user's endpoint."""
-        self.memory.given(_given(name), None)
-        for fact in (_given(name), _given(name) + " ca"):
-            self.memory.remember(fact, None)
 
     def offered(self, name: str) -> Offer | None:
         """The model that ``workshop room`` has put into this namespace."""
@@ -145,28 +195,11 @@ class ClusterTarget:
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        facts = self._facts()
-        given = read(facts, _given(name))
+        given = self._given.find(self._known.facts(), name)
         if given is not None:
-            token, ca = self.memory.kept(_given(name)), read(facts, _given(name) + " ca")
-            return Endpoint(given, token, ca_file=self._reach.ca_file(name, ca) if ca else None)
-        kept = read(facts, _fact(name))
-        if kept is None:
-            raise StepMissing(
-                f"{name} was not deployed yet.",
-                where=self.api.where,
-                hint=f"run {notebook_of(name)} first",
-            )
-        way = Way.read(kept)
-        ready = functools.partial(self._ready_pods, way)
-        if not ready():
-            raise StepMissing(
-                f"{name} does not run any more.",
-                where=self.api.where,
-                state=self._describe(way),
-                hint=f"run {notebook_of(name)} again: it starts what has ended",
-            )
-        return self._reach.endpoint(way, ready)
+            return given
+        way = self._known.running(name)
+        return self._reach.endpoint(way, functools.partial(self._known.ready_pods, way))
 
     def secrets(self) -> list[Secret]:
         """Every credential that is kept here."""
@@ -176,6 +209,17 @@ class ClusterTarget:
         """A credential that is made once, in a Secret of the namespace."""
         namespaces.ensure(self.api, None)
         return self.memory.secret(name, make)
+
+    def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
+        """A new credential in the old one's place; see ``Target.renew``."""
+        way = self._known.ways().get(part)
+        if way is None or way.token is None:
+            return self.memory.renew(credential, make)
+        return tokens.renew(self.api, self.memory, self._reach, part, way.token, credential)
+
+    def retire(self, credential: str) -> None:
+        """Forget the old one."""
+        self.memory.retire(credential)
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact for later notebooks, in a ConfigMap of the namespace."""
@@ -190,40 +234,30 @@ class ClusterTarget:
         rows: Table[PartStatus] = Table()
         if not namespaces.is_visible(self.api):
             return rows
-        facts = self._facts()
-        for name in PROCESSES:
-            given, kept = read(facts, _given(name)), read(facts, _fact(name))
+        facts = self._known.facts()
+        for name in ON_A_CLUSTER:
+            given, kept = self._given.url(facts, name), read(facts, fact(name))
             if given is not None:
                 rows.append(PartStatus(name, "yours", given, "an endpoint of your own"))
             elif kept is not None:
-                way = Way.read(kept)
-                state = "running" if self._ready_pods(way) else "not ready"
-                url = f"{way.scheme}://{way.service}.{self.api.namespace}.svc:{way.port}"
-                rows.append(PartStatus(name, state, url, self._describe(way)))
+                rows.append(self._known.status(name, Way.read(kept)))
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
-        """The log of a part's newest pod, without secrets."""
-        from workshop.masked import mask
-
-        kept = read(self._facts(), _fact(self._known(name)))
+        """The log of a part's pods, or of the newest to be followed, without secrets."""
+        kept = read(self._known.facts(), fact(part_named(name, STATUS, ON_A_CLUSTER)))
         way = Way.read(kept) if kept else None
-        pods = trouble.current(self._watching.all("v1", "Pod"), way.pods, "") if way else []
-        if not pods:
-            hint = f"run {notebook_of(name)}"
-            raise StepMissing(f"{name} has no pod.", where=self.api.where, hint=hint)
-        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-        pod, container = newest["metadata"]["name"], newest["spec"]["containers"][0]["name"]
         hidden = self.secrets()
-        for line in self.api.logs(pod, container, lines=lines, follow=follow):
+        ask = logs.follow if follow else logs.newest
+        for line in ask(self.api, self._watching, name, way, lines=lines):
             yield mask(line, hidden)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Remove one part's objects, or those of all; volumes and credentials stay."""
-        names = [self._known(name)] if name else list(reversed(PROCESSES))
+        names = [part_named(name, STATUS, ON_A_CLUSTER)] if name else ON_A_CLUSTER[::-1]
         stopped = []
         for part in names:
-            self.memory.remember(_fact(part), None)
+            self.memory.remember(fact(part), None)
             if Cleaning(self.api).remove(part):
                 stopped.append(part)
         return stopped
@@ -232,9 +266,7 @@ class ClusterTarget:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
         try:
             self.memory.written = None
-            removed = Cleaning(self.api).everything(
-                list(reversed(PROCESSES)), data=data, stage=stage
-            )
+            removed = Cleaning(self.api).everything(ON_A_CLUSTER[::-1], data=data, stage=stage)
         finally:
             # Last, because the parts leave their nodes before these are drained; and whatever
             # happened, because they cost money.
@@ -245,54 +277,25 @@ class ClusterTarget:
         """What carries the kit's label and is still there, kept data left out."""
         return Cleaning(self.api).left() + self._machines.left()
 
-    def _apply(
-        self, part: Part, plan: recipes.Plan, stage: Stages
-    ) -> Literal["created", "reused", "changed", "restarted"]:
-        before = self.api.get("apps/v1", "Deployment", plan.deployment)
-        was = before and trouble.carries(before["spec"]["template"], plan.digest)
-        if not was:
-            stage(f"applying {len(plan.objects)} objects in {self.api.namespace}")
-        Cleaning(self.api).outdated_jobs(plan)
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
-            for wave in objects.waves(plan.objects):
-                list(pool.map(self.api.apply, wave))
-        if not was:
-            for removed in Cleaning(self.api).prune(part.name, plan.objects):
-                stage(f"removed {removed}, which this part does not need any more")
-            return "changed" if before else "created"
-        if before and (before.get("status") or {}).get("availableReplicas", 0):
-            return "reused"
-        # One that never was ready was begun ahead of its notebook, or by one that was interrupted.
-        return "restarted" if read(self._facts(), _fact(part.name)) else "created"
+    def declared(self) -> Matrix:
+        """Who may talk to whom, on a cluster like this one."""
+        return self._isolation.declared(self._known.ways())
 
-    def _facts(self) -> Object | None:
-        kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
-        return self.memory.newer(kept[0] if kept else None)
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Policies: the declared ways are open, all others closed; see ``Target.isolate``."""
+        facts = self._known.facts()
+        given = {n: g for n in ON_A_CLUSTER if (g := self._given.find(facts, n)) is not None}
+        return self._isolation.apply(self._known.ways(), {**yours, **given}, stage)
 
-    def _ready_pods(self, way: Way) -> list[Object]:
-        return self._rollout(way).pods()
+    def tried(self, *, stage: Stages) -> Matrix:
+        """Every way, tried from pods; see ``Target.tried``."""
+        return self._isolation.tried(self._known.ways(), stage)
 
-    def _describe(self, way: Way) -> str:
-        pods = trouble.current(self._watching.all("v1", "Pod"), way.pods, "")
-        return trouble.describe(trouble.Seen(pods, (), (), self._watching.all("v1", "Event")))
+    def fronts(self) -> list[Front]:
+        """The Routes and Ingresses of the parts; see ``Target.fronts``."""
+        return fronts.found(self.api, self._reach, self._known.ways())
 
-    def _rollout(self, way: Way) -> Rollout:
-        plan = recipes.Plan([], "", way.deployment, way.pods, way.service, way.port)
-        return Rollout(self.api, self._watching, way.service, plan)
-
-    def _known(self, name: str) -> str:
-        if name in PROCESSES:
-            return name
-        raise SettingsError(
-            f"There is no part {name!r}.",
-            state="parts: " + ", ".join(PROCESSES),
-            hint="workshop status --target cluster",
-        )
-
-
-def _fact(name: str) -> str:
-    return f"part {name}"
-
-
-def _given(name: str) -> str:
-    return f"given {name}"
+    def _plan(self, part: Part, stage: Stages) -> recipes.Plan:
+        """What to apply, as much of it as was asked for."""
+        plan = recipes.plan(part, self.api, self._recipes)
+        return scaling.as_asked(plan, part, self.api, self.memory, stage)

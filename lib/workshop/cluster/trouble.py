@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from workshop.cluster import pulling
 from workshop.cluster.objects import DIGEST
 from workshop.cluster.transport import Object
 
 IMAGE = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
+ONCE = "ErrImagePull"
+"""A pull that failed, and will be tried again: a moment's trouble, perhaps."""
 CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+PROBE = "agent-workshop-kit/probe"
+"""The label of pods that only try the network under a part's labels: they are of no part."""
 
 SCALING = ("TriggeredScaleUp",)
 """Events that say that a missing node is on its way."""
@@ -56,7 +62,7 @@ def current(pods: Iterable[Object], selector: Mapping[str, str], digest: str) ->
     for pod in pods:
         meta = pod["metadata"]
         have = meta.get("labels") or {}
-        ours = all(have.get(key) == value for key, value in selector.items())
+        ours = PROBE not in have and all(have.get(k) == v for k, v in selector.items())
         if ours and not meta.get("deletionTimestamp") and carries(pod, digest):
             found.append(pod)
     return found
@@ -82,14 +88,14 @@ def is_ready(pod: Object) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in _conditions(pod))
 
 
-def find(seen: Seen) -> Trouble | None:
-    """The first trouble that waiting would not mend, or None."""
+def find(seen: Seen, images: Sequence[str] = IMAGE) -> Trouble | None:
+    """The first trouble that waiting would not mend, or None; ``images``: what counts as one."""
     for replica_set in seen.sets:
         trouble = _not_created(replica_set)
         if trouble:
             return trouble
     for pod in seen.pods:
-        trouble = _unschedulable(pod, seen) or _probed(pod, seen) or _container(pod)
+        trouble = _unschedulable(pod, seen) or _probed(pod, seen) or _container(pod, images)
         if trouble:
             return trouble
     return None
@@ -98,30 +104,37 @@ def find(seen: Seen) -> Trouble | None:
 def describe(seen: Seen) -> str:
     """What its pods do at the moment, for the waiting line and for an error's last state."""
     if not seen.pods:
-        return "no pod yet"
+        return "; ".join(["no pod yet", *filter(None, map(_refusal, seen.sets))])
     return "; ".join(_describe(pod, seen.events) for pod in seen.pods)
 
 
-def _not_created(replica_set: Object) -> Trouble | None:
+def _refusal(replica_set: Object) -> str:
+    """Why the API server made no pod of it, in its own words; "" when it did, or was not asked."""
     for condition in _conditions(replica_set):
-        if condition["type"] != "ReplicaFailure" or condition["status"] != "True":
-            continue
-        message = _clean(condition.get("message", ""))
-        if "exceeded quota" in message:
-            return Trouble(
-                "does not fit into the namespace's quota",
-                message,
-                "kubectl describe quota; remove what is not needed, or ask for a larger quota",
-            )
-        if "violates PodSecurity" in message or "security context constraint" in message:
-            return Trouble(
-                "is not admitted: its pod asks for rights that this namespace does not give",
-                message,
-                "use the kit's manifests unchanged: they fit the level restricted and "
-                "OpenShift's restricted-v2",
-            )
-        return Trouble("gets no pod", message, "kubectl describe replicaset")
-    return None
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            return _clean(condition.get("message", ""))
+    return ""
+
+
+def _not_created(replica_set: Object) -> Trouble | None:
+    message = _refusal(replica_set)
+    # An account is made together with the pods, or by the cluster in a namespace of this moment.
+    if not message or "error looking up service account" in message:
+        return None
+    if "exceeded quota" in message:
+        return Trouble(
+            "does not fit into the namespace's quota",
+            message,
+            "kubectl describe quota; remove what is not needed, or ask for a larger quota",
+        )
+    if "violates PodSecurity" in message or "security context constraint" in message:
+        return Trouble(
+            "is not admitted: its pod asks for rights that this namespace does not give",
+            message,
+            "use the kit's manifests unchanged: they fit the level restricted and "
+            "OpenShift's restricted-v2",
+        )
+    return Trouble("gets no pod", message, "kubectl describe replicaset")
 
 
 def _unschedulable(pod: Object, seen: Seen) -> Trouble | None:
@@ -129,7 +142,7 @@ def _unschedulable(pod: Object, seen: Seen) -> Trouble | None:
         if condition["type"] != "PodScheduled" or condition["status"] != "False":
             continue
         message = _clean(condition.get("message", ""))
-        reasons = [event.get("reason") for event in _events_of(pod, seen.events)]
+        reasons = [event.get("reason") for event in events_of(pod, seen.events)]
         if any(reason in SCALING for reason in reasons):
             return None
         if "persistentvolumeclaim" in message.lower() or "volume" in message.lower():
@@ -164,7 +177,7 @@ def _volume(pod: Object, seen: Seen, message: str) -> Trouble | None:
     for claim in seen.claims:
         if claim["metadata"]["name"] not in names or claim["status"].get("phase") == "Bound":
             continue
-        for event in _events_of(claim, seen.events):
+        for event in events_of(claim, seen.events):
             said = _clean(event.get("message", ""))
             if event.get("reason") == "ProvisioningFailed" or "no storage class is set" in said:
                 return Trouble(
@@ -178,7 +191,7 @@ def _volume(pod: Object, seen: Seen, message: str) -> Trouble | None:
 
 def _probed(pod: Object, seen: Seen) -> Trouble | None:
     """A container that its node ends again and again because it does not answer in time."""
-    killed = [e for e in _events_of(pod, seen.events) if e.get("reason") == "Killing"]
+    killed = [e for e in events_of(pod, seen.events) if e.get("reason") == "Killing"]
     said = [str(event.get("message", "")) for event in killed]
     if not any("failed startup probe" in one or "failed liveness probe" in one for one in said):
         return None
@@ -186,7 +199,7 @@ def _probed(pod: Object, seen: Seen) -> Trouble | None:
         if one.get("restartCount", 0) and not one.get("ready"):
             failed = [
                 _clean(event.get("message", ""))
-                for event in _events_of(pod, seen.events)
+                for event in events_of(pod, seen.events)
                 if event.get("reason") == "Unhealthy"
             ]
             return Trouble(
@@ -199,19 +212,18 @@ def _probed(pod: Object, seen: Seen) -> Trouble | None:
     return None
 
 
-def _container(pod: Object) -> Trouble | None:
+def _container(pod: Object, images: Sequence[str]) -> Trouble | None:
     name = pod["metadata"]["name"]
     for one in _statuses(pod):
         waiting = (one.get("state") or {}).get("waiting") or {}
         ended = (one.get("state") or {}).get("terminated") or {}
         last = (one.get("lastState") or {}).get("terminated") or {}
         reason, message = waiting.get("reason", ""), _clean(waiting.get("message", ""))
-        if reason in IMAGE:
+        if reason in images:
             return Trouble(
                 "cannot pull its image",
                 f"{one['image']}: {message or reason}",
-                "is the name right, and may the cluster reach that registry? A registry that wants "
-                "a login needs a pull secret; Docker Hub limits anonymous pulls",
+                pulling.hint(message),
             )
         if reason in CONFIG:
             return Trouble(
@@ -260,7 +272,7 @@ def _describe(pod: Object, events: Sequence[Object]) -> str:
     for condition in _conditions(pod):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             text += f": {_clean(condition.get('message', ''))}"
-    warnings = [e for e in _events_of(pod, events) if e.get("type") == "Warning"]
+    warnings = [e for e in events_of(pod, events) if e.get("type") == "Warning"]
     # What was once amiss with a pod that is ready now is of no use to anybody.
     if warnings and not is_ready(pod):
         newest = max(warnings, key=lambda event: str(event.get("lastTimestamp") or ""))
@@ -268,7 +280,8 @@ def _describe(pod: Object, events: Sequence[Object]) -> str:
     return f"pod {pod['metadata']['name']} {text}"
 
 
-def _events_of(thing: Object, events: Iterable[Object]) -> list[Object]:
+def events_of(thing: Object, events: Iterable[Object]) -> list[Object]:
+    """The events about this object."""
     uid = thing["metadata"].get("uid")
     return [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]
 

@@ -28,6 +28,11 @@ def private_folder(folder: Path) -> Path:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace the file by this as JSON; see ``write_private``."""
+    write_private(path, json.dumps(content, indent=1, sort_keys=True))
+
+
+def write_private(path: Path, text: str) -> None:
     """Replace the file in one step, with mode 0600: a reader sees the old or the new content.
 
     Raises:
@@ -37,7 +42,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(content, stream, indent=1, sort_keys=True)
+            stream.write(text)
             stream.flush()
             # Without it, a power cut can leave an empty file under the final name.
             os.fsync(stream.fileno())

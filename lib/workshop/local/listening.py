@@ -28,6 +28,21 @@ def by(pid: int, port: int) -> bool:
         return False
 
 
+def sockets(pid: int) -> set[tuple[str, int]]:
+    """Address and port of every TCP socket on which this process, or one that it started, listens.
+
+    None where the system does not let this user see who listens.
+    """
+    if not _can_tell():
+        return set()
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return {found for one in family for found in _listening(one)}
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return set()
+
+
 def anybody(port: int) -> bool:
     """Whether a connection is accepted. Binds nothing: a part may be about to take the port."""
     with socket.socket() as client:
@@ -40,14 +55,21 @@ def anybody(port: int) -> bool:
 
 def _listens(process: psutil.Process, port: int) -> bool:
     try:
-        sockets = process.net_connections(kind="tcp")
+        return any(at == port for _, at in _listening(process))
     except psutil.AccessDenied:
         return True
+
+
+def _listening(process: psutil.Process) -> list[tuple[str, int]]:
+    try:
+        found = process.net_connections(kind="tcp")
     except psutil.NoSuchProcess:
-        return False
-    return any(
-        one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port for one in sockets
-    )
+        return []
+    return [
+        (one.laddr.ip, one.laddr.port)
+        for one in found
+        if one.status == psutil.CONN_LISTEN and one.laddr
+    ]
 
 
 @functools.cache

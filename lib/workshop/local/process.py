@@ -172,11 +172,15 @@ class Process:
             raise files.damaged(self._record_path, f"not as written: {error}", hint=hint) from None
         return record
 
-    def stop(self, *, grace: float = 10.0) -> bool:
+    def stop(self, *, grace: float = 10.0, forget: bool = True) -> bool:
         """End it and all that it started: SIGTERM, leaves first, and SIGKILL after ``grace`` s.
 
         Needs no readable record: the processes carry this folder's name in their environment. A
         stranger that was given the pid is never signalled.
+
+        Args:
+            grace: Seconds between the two signals.
+            forget: Whether its record goes too; kept, its next start takes the same ports.
 
         Returns:
             Whether there was something to stop.
@@ -189,7 +193,8 @@ class Process:
         pids = {process.pid for process in ended} | ({record.pid} if record else set())
         for pid in pids:
             children.exit_code(pid)
-        self._record_path.unlink(missing_ok=True)
+        if forget:
+            self._record_path.unlink(missing_ok=True)
         return bool(ended)
 
     def log_tail(self, lines: int = 12) -> list[str]:

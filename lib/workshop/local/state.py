@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workshop.errors import StepMissing
 from workshop.local import files
 from workshop.local.lock import turn
 from workshop.masked import Secret
@@ -58,6 +59,28 @@ class State:
             made = Secret(make())
             self._write(self.secrets_path, known | {name: made.reveal()})
             return made
+
+    def renew(self, name: str, make: Callable[[], str]) -> Secret:
+        """Put a new credential in this one's place; gives the old one, kept until ``retire``.
+
+        Raises:
+            StepMissing: There is none of this name.
+        """
+        with turn(self._turn_path):
+            known = self._read_secrets()
+            if name not in known:
+                raise StepMissing(f"There is no {name} yet.", hint="run 02 to 05 first")
+            if _before(name) not in known:
+                known |= {_before(name): known[name], name: make()}
+                self._write(self.secrets_path, known)
+            return Secret(known[_before(name)])
+
+    def retire(self, name: str) -> None:
+        """Forget the old one."""
+        with turn(self._turn_path):
+            known = self._read_secrets()
+            if known.pop(_before(name), None) is not None:
+                self._write(self.secrets_path, known)
 
     def set_secret(self, name: str, secret: Secret) -> None:
         """Keep a credential that was made elsewhere, such as a user's own token."""
@@ -157,6 +180,10 @@ class State:
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
         files.write_json(path, content)
+
+
+def _before(name: str) -> str:
+    return f"{name} before"
 
 
 def _credential(part: str, kind: str) -> str:

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 from workshop.checks import Check
 from workshop.errors import PartFailed, SettingsError, StepMissing, WorkshopError
-from workshop.local import environment, programs
+from workshop.local import cleaning, environment, isolation, programs
+from workshop.local.one_machine import OneMachine
 from workshop.local.process import Command, Process, Record
 from workshop.local.starting import PortTaken, Start
 from workshop.local.state import State
 from workshop.masked import Secret
+from workshop.network import Matrix
 from workshop.progress import Stages
 from workshop.settings import Settings
-from workshop.steps import PROCESSES, notebook_of
+from workshop.steps import PROCESSES, SCALED_OUT, notebook_of, part_named
 from workshop.table import Table
-from workshop.target import Accelerator, Deployed, Endpoint, Machines, Offer, Part, PartStatus
+from workshop.target import Deployed, Endpoint, Part, PartStatus, Scale
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
+STATUS = "workshop status"
+"""The command that lists the parts."""
 
 
-class LocalTarget:
+class LocalTarget(OneMachine):
     """Runs parts as processes that outlive the notebook which started them.
 
     Args:
@@ -43,6 +46,7 @@ class LocalTarget:
         self.settings = settings
         self._programs = programs
         self.state = State(settings.state)
+        self._missing: dict[str, str | None] = {}
 
     def environment(self) -> list[Check]:
         """What this machine offers, all of it checked."""
@@ -51,10 +55,15 @@ class LocalTarget:
         return environment.checks(self.settings.state, self._own_ports(), pids)
 
     def skip_reason(self, part: str) -> str | None:
-        """GPU nodes are machines of a cluster: here there are none to add."""
+        """Machines, and what replicas share, are of a cluster; Prometheus is not everywhere."""
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
-        return None
+        if part in SCALED_OUT:
+            return "one machine has no room for replicas"
+        if part not in self._missing:
+            # Asked once: finding out may take a download that fails.
+            self._missing[part] = programs.missing(part)
+        return self._missing[part]
 
     def choose(self, part: str, options: Sequence[str]) -> str:
         """The first: everything that the kit knows runs here."""
@@ -97,21 +106,30 @@ class LocalTarget:
         stage(f"ready at {endpoint.url} ({action})")
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), str(process.log_path))
 
-    def begin(self, part: Part) -> Endpoint | None:
-        """Nothing: one machine's cores are busy with one part's start."""
-        return None
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Start the process again: that is all that can change here."""
+        if max(scale.replicas, scale.most) > 1:
+            raise SettingsError(
+                f"{part.name} has one replica here.",
+                state=str(self.scale_reason(part)),
+                hint='set TARGET = "cluster" to have more there',
+            )
+        stage("a process has no limits here: it is started again as it is")
+        # It must come back on the ports where the others look for it.
+        self._process(part.name).stop(forget=False)
+        return self.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
-    def accelerators(self) -> list[Accelerator]:
-        """None: a GPU of this machine's own is not offered to parts."""
-        return []
-
-    def add_machines(
-        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
-    ) -> str:
-        """There is nothing to add; ``skip_reason`` says so before."""
-        raise SettingsError(
-            "The local target adds no machines.", hint='set TARGET = "cluster" to add some there'
-        )
+    def replicas(self, name: str) -> list[Endpoint]:
+        """The one process."""
+        return [self.find(name)]
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own process for this part ends."""
@@ -119,10 +137,6 @@ class LocalTarget:
         self._process(name).stop()
         self.state.save_endpoint(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
-
-    def offered(self, _name: str) -> Offer | None:
-        """Nothing: nobody prepares this machine for others."""
-        return None
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
@@ -161,6 +175,14 @@ class LocalTarget:
         """Every credential that is kept here."""
         return self.state.secrets()
 
+    def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
+        """A new credential in the old one's place; see ``Target.renew``."""
+        return self.state.renew(credential, make)
+
+    def retire(self, credential: str) -> None:
+        """Forget the old one."""
+        self.state.retire(credential)
+
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact for later notebooks."""
         self.state.remember(name, value)
@@ -168,6 +190,16 @@ class LocalTarget:
     def recall(self, name: str) -> str | None:
         """A fact that an earlier notebook kept."""
         return self.state.recall(name)
+
+    def declared(self) -> Matrix:
+        """This machine may, another may not."""
+        return isolation.declared(self._running())
+
+    def tried(self, *, stage: Stages) -> Matrix:
+        """Every port of every part, from here and as another machine would."""
+        running = self._running()
+        stage(f"trying the ports of {len(running)} parts")
+        return isolation.tried(running)
 
     def status(self) -> Table[PartStatus]:
         """One line a part that was started or taken over."""
@@ -188,12 +220,12 @@ class LocalTarget:
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """A part's log, without secrets."""
-        process = self._process(self._known(name))
+        process = self._process(part_named(name, STATUS))
         yield from process.follow(lines=lines) if follow else process.log_tail(lines)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Stop one part, or all of them, those first that depend on others."""
-        names = [self._known(name)] if name else list(reversed(PROCESSES))
+        names = [part_named(name, STATUS)] if name else list(reversed(PROCESSES))
         stopped = []
         for part in names:
             process = self._process(part)
@@ -212,17 +244,7 @@ class LocalTarget:
         for name in PROCESSES:
             # A user's own endpoint too: its token is kept with it.
             self._forget(name)
-            folder = self.state.folder(name)
-            if not folder.exists():
-                continue
-            for entry in sorted(folder.iterdir()):
-                if entry.name == programs.DATA and not data:
-                    continue
-                whole = entry.is_dir() and not entry.is_symlink()
-                shutil.rmtree(entry) if whole else entry.unlink()
-                removed.append(f"{name}/{entry.name}")
-            if not any(folder.iterdir()):
-                folder.rmdir()
+            removed += cleaning.empty(self.state.folder(name), data=data)
         if data:
             # Last: without the passwords, what data is left could not be read any more.
             for path in (self.state.facts_path, self.state.secrets_path):
@@ -233,15 +255,7 @@ class LocalTarget:
 
     def leftovers(self) -> list[str]:
         """Processes that still run, and control folders with more than kept data."""
-        left = []
-        for name in PROCESSES:
-            process = self._process(name)
-            if process.state() == "running":
-                left.append(f"process {name}")
-            if process.folder.exists():
-                names = {entry.name for entry in process.folder.iterdir()} - {programs.DATA}
-                left.extend(f"{name}/{entry}" for entry in sorted(names))
-        return left
+        return cleaning.leftovers(map(self._process, PROCESSES))
 
     def _forget(self, name: str) -> None:
         # Parts can be stopped whatever has happened to the files; the next notebook names them.
@@ -250,15 +264,6 @@ class LocalTarget:
 
     def _process(self, name: str) -> Process:
         return Process(self.state.folder(name), name, secrets=self.state.secrets)
-
-    def _known(self, name: str) -> str:
-        if name in PROCESSES:
-            return name
-        raise SettingsError(
-            f"There is no part {name!r}.",
-            state="parts: " + ", ".join(PROCESSES),
-            hint="workshop status",
-        )
 
     def _running(self) -> dict[str, Record]:
         found = {}

@@ -114,9 +114,13 @@ def stop(options: argparse.Namespace) -> int:
     return 0
 
 
+NOTHING = "  nothing was started here yet"
+
+
 def doctor(options: argparse.Namespace) -> int:
     """Check this place, ask every part, and name the one that is the reason."""
     from workshop.diagnosis import culprits, examine
+    from workshop.run import last
 
     target = connect(options.target)
     checks = target.environment()
@@ -126,24 +130,40 @@ def doctor(options: argparse.Namespace) -> int:
         mark = "[ OK ]" if check.ok else "[FAIL]"
         missing = "" if check.ok else f"  (expected: {check.expected})"
         lines.append(f"  {mark} {check.name:<{width}}  {check.seen}{missing}")
-    rows = target.status()
-    lines += ["", "parts"]
-    lines += [f"  {row}" for row in _table(rows)] or ["  nothing was started here yet"]
+    _write(lines)
+    findings = examine(target)
+    # A place that cannot be asked has been named by now.
+    blocked = any(one.part in ("cluster", "permissions") for one in findings if not one.ok)
+    try:
+        rows = target.status()
+    except WorkshopError:
+        if not blocked:
+            raise
+        rows = []
+    _write(["", "parts", *([f"  {row}" for row in _table(rows)] or [NOTHING])])
     ended = [row for row in rows if row.state not in UP]
     for part in ended:
-        lines += ["", *_trouble(target, part)]
-    _write(lines)
-    findings = examine(target) if rows else []
+        _write(["", *_trouble(target, part)])
+    if rows and not culprits(findings) and not ended:
+        answered = last.finding(Settings.from_env().state / "runs", target.name)
+        findings += [answered] if answered else []
     asked = [_asked(finding) for finding in findings]
     if asked:
         _write(["", "what they answer", *asked])
     blamed = [f"culprit: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in culprits(findings)]
     # An ended part was counted when it was asked, if it could be asked.
     silent = [part for part in ended if part.name not in {one.part for one in findings}]
-    problems = sum(not check.ok for check in checks) + len(blamed) + len(silent)
+    # What the place is blamed for was among the checks of the environment.
+    told = {one.part for one in culprits(findings)}
+    lacks = [check for check in checks if not check.ok and _word(check.name) not in told]
+    problems = len(lacks) + len(blamed) + len(silent)
     found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
     _write(["", *blamed, found if problems else "no problem found"])
     return 1 if problems else 0
+
+
+def _word(check: str) -> str:
+    return {"API server": "cluster"}.get(check, check)
 
 
 def _asked(finding: Finding) -> str:

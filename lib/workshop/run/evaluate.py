@@ -122,7 +122,7 @@ class Run:
         )
         interrupted = False
         try:
-            with mongodb.connected(self._target.find(mongodb.PART)) as database:
+            with mongodb.connected(mongodb.find(self._target)) as database:
                 self._ask(rest, database, folder)
         except KeyboardInterrupt:
             interrupted = True

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workshop.plots import Plot
 from workshop.run.report import Folder, Report, StepReport
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def render(report: Report, pages: Collection[str] = ()) -> str:
         pages=pages,
         counted=_counted(report),
         content=content,
+        plots=[(plot["notebook"], Plot.read(plot)) for plot in report.plots],
         arguments=lambda call: json.dumps(call["arguments"], ensure_ascii=False),
     )
 

@@ -16,6 +16,7 @@ from workshop.answers import MIME as ANSWER
 from workshop.checks import MIME as CHECKS
 from workshop.errors import WorkshopError
 from workshop.masked import Secret, mask
+from workshop.plots import MIME as PLOT
 
 SCHEMA = 1
 
@@ -49,6 +50,8 @@ class Report:
     seconds: float = 0.0
     status: Literal["passed", "failed"] = "failed"
     answers: list[dict[str, Any]] = field(default_factory=list)
+    plots: list[dict[str, Any]] = field(default_factory=list)
+    """What notebooks plotted, as values: {notebook, title, x, panels, bands}."""
 
     def as_dict(self) -> dict[str, Any]:
         """The content of report.json."""
@@ -64,6 +67,7 @@ class Report:
                 | {"tool_calls": answer["tool_calls"]}
                 for answer in self.answers
             ],
+            "plots": self.plots,
         }
 
     def conclude(self) -> None:
@@ -81,6 +85,11 @@ def displays(notebook: Mapping[str, Any], mime: str) -> Iterator[dict[str, Any]]
         for output in cell.get("outputs", ()):
             if mime in output.get("data", {}):
                 yield output["data"][mime]
+
+
+def plotted(step: StepReport, notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The plots that an executed notebook displayed, each with the notebook's name."""
+    return [{"notebook": step.notebook} | plot for plot in displays(notebook, PLOT)]
 
 
 def judge(

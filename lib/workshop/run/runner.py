@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from workshop.masked import Secret
 from workshop.run import imports
 from workshop.run.interrupts import Interrupts
-from workshop.run.report import Folder, Report, StepReport, judge
+from workshop.run.report import Folder, Report, StepReport, judge, plotted
 from workshop.run.sequence import CLEAN_UP, Step
 from workshop.run.view import View, plain
 from workshop.target import PartStatus
@@ -171,6 +171,7 @@ def _step(this: _Run, step: Step, reported: StepReport, *, later: int) -> Fault 
     reason = this.folder.masked(plain(failure.reason)) if failure else None
     executed = this.folder.clean(execution.notebook)
     this.report.answers.extend(judge(reported, executed, reason))
+    this.report.plots.extend(plotted(reported, executed))
     this.renderer.add(this.folder.path / name)
     if reported.status != "failed":
         return None

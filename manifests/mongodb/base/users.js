@@ -1,14 +1,15 @@
-// Makes the user that may read the data and nothing else. Run again, it sets its password anew.
+// Makes the user that may read the data and nothing else, and the one that may read the server's
+// status, for the exporter of its metrics. Run again, it sets their passwords anew.
 const fs = require("fs");
 const read = (name) => fs.readFileSync(`/run/secrets/mongodb/${name}`, "utf8");
 const login = [read("username"), read("password")].map(encodeURIComponent).join(":");
 const options = "authSource=admin&directConnection=true&serverSelectionTimeoutMS=60000";
 const admin = new Mongo(`mongodb://${login}@mongodb:27017/?${options}`).getDB("admin");
-const user = read("reader-username");
-const pwd = read("reader-password");
 const ALREADY_EXISTS = 51003;
 const NOT_IMPLEMENTED = 238;
-const make = (roles) => {
+const make = (name, roles) => {
+  const user = read(`${name}-username`);
+  const pwd = read(`${name}-password`);
   try {
     admin.createUser({ user, pwd, roles });
     print(`made ${user}`);
@@ -20,12 +21,17 @@ const make = (roles) => {
     print(`${user} was there; its password is set`);
   }
 };
-try {
-  make([{ role: "read", db: "mcp_demo" }]);
-} catch (error) {
-  if (error.code !== NOT_IMPLEMENTED) {
-    throw error;
+for (const [name, roles] of [
+  ["reader", [{ role: "read", db: "mcp_demo" }]],
+  ["monitor", [{ role: "clusterMonitor", db: "admin" }, { role: "read", db: "local" }]],
+]) {
+  try {
+    make(name, roles);
+  } catch (error) {
+    if (error.code !== NOT_IMPLEMENTED) {
+      throw error;
+    }
+    print(`this server has no roles: the ${name} may do more`);
+    make(name, []);
   }
-  print("this server has no roles: the reader may write too");
-  make([]);
 }

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cluster"))
 from testcluster import software
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import FOLDER, Node
-from workshop import ahead, llama_stack, mcp_server, model, mongodb, progress
+from workshop import ahead, embedder, llama_stack, mcp_server, model, mongodb, progress
 from workshop.cluster import objects
 from workshop.cluster.login import connect
 from workshop.cluster.target import ClusterTarget
@@ -47,6 +47,8 @@ SECRETS = {
         "password": "p",
         "reader-username": "reader",
         "reader-password": "p",
+        "monitor-username": "workshop-monitor",
+        "monitor-password": "p",
     },
     "mongodb-mcp-server": {
         "connection-string": "mongodb://reader:p@mongodb:27017/?authSource=admin",
@@ -101,10 +103,10 @@ def library(node: Node, where: str) -> None:
     ahead.begin(target, {"02": {}, "03": {}, "04": {}, "05": {}})
     served = model.serve_model(target)
     with progress.stages("bench") as stage:
-        embedder = llama_stack._deploy_embedder(target, 240, stage)
-        dimension = llama_stack.dimension(embedder)
-        part = llama_stack.part_of("llama-stack", "faiss", served.endpoint, embedder, dimension)
-        target.ensure(part, ready=llama_stack._ready, timeout=240, stage=stage)
+        vectors = embedder.deploy(target, 240, stage)
+        size = embedder.dimension(vectors)
+        part = llama_stack.part_of("llama-stack", "faiss", served.endpoint, vectors, size)
+        target.ensure(part, ready=llama_stack.ready, timeout=240, stage=stage)
     mongodb.deploy_mongodb(target)
     mcp_server.deploy_mcp_server(target)
 

@@ -28,6 +28,13 @@ OLM = {
     ),
     "operatorgroups": ("operators.coreos.com", "v1", "OperatorGroup", "Namespaced"),
 }
+AUTOSCALING = {
+    "machineautoscalers": (
+        *("autoscaling.openshift.io", "v1beta1", "MachineAutoscaler"),
+        "Namespaced",
+    ),
+    "clusterautoscalers": ("autoscaling.openshift.io", "v1", "ClusterAutoscaler", "Cluster"),
+}
 BROUGHT = {
     "nfd": ("nodefeaturediscoveries", "nfd.openshift.io", "v1", "NodeFeatureDiscovery"),
     "gpu-operator-certified": ("clusterpolicies", "nvidia.com", "v1", "ClusterPolicy"),

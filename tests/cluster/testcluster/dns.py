@@ -10,8 +10,8 @@ from testcluster.kubectl import apply
 from testcluster.place import APPS, NODE, Place
 
 IMAGE = "registry.test/coredns:1"
-PORT = 1053
-"""Not 53, which only root may take."""
+PORT = 5353
+"""Not 53, which only root may take: OpenShift's."""
 
 COREFILE = f"""
 cluster.local:{PORT} in-addr.arpa:{PORT} {{

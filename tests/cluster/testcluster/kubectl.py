@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from workshop.cluster import objects
+from workshop.wait import NotYet, wait_for
 
 UID = 1000650000
 """A user as OpenShift's restricted-v2 gives one to a namespace; manifests name none."""
@@ -41,3 +42,28 @@ def restricted_namespace(kubeconfig: Path, name: str) -> None:
     level = {"pod-security.kubernetes.io/enforce": "restricted"}
     meta = {"name": name, "labels": level}
     apply(kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+
+
+def wait_for_crds(kubeconfig: Path, timeout: float = 60) -> None:
+    """Wait until the API server serves every CRD that it was given; timeout in seconds.
+
+    `kubectl wait --for=condition=Established` fails on a CRD of this moment: its conditions are
+    null until a controller has looked at it, and kubectl reads them as a list.
+
+    Raises:
+        PartTooSlow: Some were not served in time; names them.
+    """
+
+    def served() -> Literal[True] | NotYet:
+        found = json.loads(kubectl(kubeconfig, "get", "crd", "-o", "json").stdout)["items"]
+        missing = [crd["metadata"]["name"] for crd in found if not _established(crd)]
+        return NotYet(f"not served yet: {', '.join(missing)}") if missing else True
+
+    wait_for("the API server to serve the CRDs", served, timeout=timeout, every=0.2)
+
+
+def _established(crd: dict[str, Any]) -> bool:
+    return any(
+        condition["type"] == "Established" and condition["status"] == "True"
+        for condition in crd.get("status", {}).get("conditions") or ()
+    )

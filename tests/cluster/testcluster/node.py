@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workshop.wait import NotYet, wait_for
 
-from testcluster import control_plane, dns, images, mounts, volumes, worker
+from testcluster import control_plane, dns, images, mounts, policies, volumes, worker
 from testcluster.kubectl import kubectl
 from testcluster.pki import Authority
 from testcluster.place import (
@@ -38,7 +38,7 @@ FOLDER = Path(f"/var/tmp/{NAMESPACE}-test-cluster")  # noqa: S108 - mode 0700
 """Where the slot's node is. Short: containerd's sockets lie below it."""
 
 STOPPED = (
-    *("haproxy", "operators", "kserve-manager", volumes.PROCESS),
+    *("haproxy", "operators", "kserve-manager", volumes.PROCESS, policies.PROCESS),
     *("kubelet", "kube-proxy", "containerd"),
     *("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"),
 )
@@ -91,6 +91,7 @@ class Node:
             log=place.process("kubelet").log_tail,
         )
         volumes.start(place, self.kubeconfig)
+        policies.start(place, self.kubeconfig)
         say("starting DNS")
         dns.add(place, self.kubeconfig, DNS)
         rollout = ("rollout", "status", "deployment/coredns", "--timeout=60s")

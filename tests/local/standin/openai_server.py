@@ -38,6 +38,7 @@ class OpenAIServer:
             left in the text), ``refused`` (400, as vLLM does without its tool calling switched on).
         echo: Quote the wrong token in the refusal.
         pause: Seconds before the first word of an answer.
+        also: Further paths, each with its status and body.
         hang_up: Close each connection without an answer.
     """
 
@@ -51,6 +52,7 @@ class OpenAIServer:
     echo: bool = False
     pause: float = 0.0
     hang_up: bool = False
+    also: dict[str, tuple[int, Any]] = field(default_factory=dict)
     certificate: Path | None = None
     requests: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     port: int = 0
@@ -80,6 +82,8 @@ class OpenAIServer:
         if self.token and authorization != f"Bearer {self.token}":
             quoted = f" You sent {authorization!r}." if self.echo else ""
             return 401, {"error": {"message": f"Incorrect API key provided.{quoted}"}}
+        if path in self.also:
+            return self.also[path]
         if path == "/v1/models":
             return 200, self.models_body or {
                 "object": "list",

@@ -6,13 +6,16 @@ cluster only which kinds it knows. Credentials go into Secrets and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from workshop.cluster.api import Api
 from workshop.cluster.transport import Object
 from workshop.errors import SettingsError
-from workshop.target import Part
+from workshop.target import Part, Scale
+
+ONE = Scale()
+"""What a part begins with."""
 
 ROUTE = ("route.openshift.io/v1", "Route")
 
@@ -37,7 +40,7 @@ class Plan:
         pods: The labels by which its pods are found.
         service: Its Service.
         port: The Service's and the pods' port.
-        scheme: ``http``, ``https`` or ``mongodb``.
+        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``.
         also: Further ports by name.
         user: Of a database.
         resource: The custom resource that an operator turns into the Deployment, if there is one.
@@ -46,6 +49,9 @@ class Plan:
         ca: The ConfigMap and key with the CA of its certificate.
         route: The Route by which it is reached from outside; "" when there is none.
         ingress: The Ingress, on clusters without Routes; "" when there is none.
+        members: Whether it is a StatefulSet of that name, and no Deployment.
+        keeps: What each replica would keep to itself, so that there can be one alone.
+        scale: How much of it runs.
     """
 
     objects: list[Object]
@@ -63,6 +69,9 @@ class Plan:
     ca: tuple[str, str] | None = None
     route: str = ""
     ingress: str = ""
+    members: bool = False
+    keeps: tuple[str, ...] = ()
+    scale: Scale = ONE
 
 
 Recipe = Callable[[Part, Api], Plan]
@@ -72,14 +81,28 @@ Recipe = Callable[[Part, Api], Plan]
 def known() -> dict[str, Recipe]:
     """The recipe of each part, by the part's name."""
     # They import this module.
-    from workshop.cluster.recipes import embedder, llama_stack, mcp_server, model, mongodb
+    from workshop.cluster.recipes import (
+        collector,
+        embedder,
+        llama_stack,
+        mcp_server,
+        model,
+        mongodb,
+        mongodb_replicas,
+        postgresql,
+        prometheus,
+    )
 
     return {
         "model": model.plan,
         "embedder": embedder.plan,
+        "collector": collector.plan,
         "llama-stack": llama_stack.plan,
         "mongodb": mongodb.plan,
         "mcp-server": mcp_server.plan,
+        "prometheus": prometheus.plan,
+        "postgresql": postgresql.plan,
+        "mongodb-replicas": mongodb_replicas.plan,
     }
 
 
@@ -96,6 +119,14 @@ def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> P
             state="it has: " + ", ".join(recipes),
         )
     return recipes[part.name](part, api)
+
+
+def choose(part: str, options: Sequence[str], api: Api) -> str:
+    """The program that this cluster's operator runs for a part, or the first of these."""
+    from workshop.cluster.recipes import llama_stack
+
+    preferred = llama_stack.serves(api) if part == llama_stack.NAME else ""
+    return preferred if preferred in options else options[0]
 
 
 def is_openshift(api: Api) -> bool:

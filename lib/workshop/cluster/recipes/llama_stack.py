@@ -8,7 +8,7 @@ import yaml
 
 from workshop.cluster import objects
 from workshop.cluster.api import Api
-from workshop.cluster.recipes import Plan, Resource, is_openshift
+from workshop.cluster.recipes import Plan, Resource, is_openshift, shared_storage
 from workshop.cluster.transport import Object
 from workshop.errors import SettingsError
 from workshop.target import Endpoint, Part
@@ -35,6 +35,9 @@ IMAGES = {
     "ogx": "docker.io/ogxai/distribution-starter:1.5.0",
 }
 """For clusters without the operator, which otherwise chooses the image."""
+
+OGX_METRICS = {"OGX_METRICS_ENDPOINT_ENABLED": "true", "OGX_METRICS_HOST": "0.0.0.0"}  # noqa: S104
+"""A page of metrics on port 9464. Its operator says the same by itself."""
 
 SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"
 """Where every pod on OpenShift has the CA of Services."""
@@ -66,9 +69,11 @@ def plan(part: Part, api: Api) -> Plan:
     _configure(objects.one(built, "ConfigMap", CONFIG), part)
     model, embedder = part.needs["model"], part.needs["embedder"]
     tokens = {"model-token": _token(model), "embedder-token": _token(embedder)}
-    milvus = part.secrets.get("milvus token")
+    milvus, database = part.secrets.get("milvus token"), part.needs.get("postgresql")
     if milvus:
         tokens["milvus-token"] = milvus.reveal()
+    if database and database.password:
+        tokens["postgresql-password"] = database.password.reveal()
     built.append(objects.secret(NAME, NAME, tokens))
     values = {
         "MODEL_URL": f"{model.peer_url}/v1",
@@ -76,6 +81,11 @@ def plan(part: Part, api: Api) -> Plan:
         "EMBEDDER_URL": f"{embedder.peer_url}/v1",
         "EMBEDDING_DIMENSION": str(part.settings["embedding_dimension"]),
     }
+    if server == "llama-stack" and "collector" not in part.needs:
+        values["OTEL_SDK_DISABLED"] = "true"
+    if database:
+        values |= shared_storage.variables(database)
+        built = shared_storage.without_volume(built)
     if operated:
         _operated(built, server, values)
     else:
@@ -89,10 +99,21 @@ def plan(part: Part, api: Api) -> Plan:
         pods={"app": "ogx" if operated == "ogx" else "llama-stack"},
         service=SERVICE,
         port=part.port,
+        # The Service that an operator makes has no such port.
+        also={} if operated else part.extra_ports,
         resource=OPERATORS[server] if operated else None,
         route=NAME if is_openshift(api) and operated else "",
         ingress=NAME if api.ingress_domain and not operated else "",
+        keeps=() if database else _keeps(part, operated),
     )
+
+
+def _keeps(part: Part, operated: str) -> tuple[str, ...]:
+    """What is inside one server, and would be another thing inside another."""
+    store = str(part.settings["vector_store"])
+    inside = () if part.settings.get("milvus_uri") else (f"{store} keeps its vectors in one pod",)
+    volume = ("the operator's volume is ReadWriteOnce",) if operated else ()
+    return (*inside, "SQLite keeps its tables in files of one pod", *volume)
 
 
 def _ingress(api: Api) -> list[Object]:
@@ -116,7 +137,7 @@ def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
     else:
         environment = resource["spec"]["server"]["containerSpec"]["env"]
     objects.set_variables(environment, values)
-    _set_milvus(environment, built)
+    _set_credentials(environment, built)
     values["SETTINGS"] = objects.digest(built)
     objects.set_variables(environment, {"SETTINGS": values["SETTINGS"]})
 
@@ -125,17 +146,23 @@ def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
     deployment = objects.one(built, "Deployment")
     container = objects.container(deployment)
     container["image"], container["command"] = IMAGES[server], COMMAND[server]
+    if server == "ogx":
+        container["env"] = [one for one in container["env"] if not one["name"].startswith("OTEL_")]
+        objects.set_variables(container["env"], OGX_METRICS)
     objects.set_variables(container["env"], values)
-    _set_milvus(container["env"], built)
+    _set_credentials(container["env"], built)
     values["SETTINGS"] = objects.digest(built)
     objects.mark(deployment, values["SETTINGS"])
 
 
-def _set_milvus(environment: list[dict[str, Any]], built: list[Object]) -> None:
-    """Hand over the token of the user's own Milvus, if there is one."""
-    if "milvus-token" in objects.one(built, "Secret", NAME)["stringData"]:
-        key = {"secretKeyRef": {"name": NAME, "key": "milvus-token"}}
-        environment.append({"name": "MILVUS_TOKEN", "valueFrom": key})
+def _set_credentials(environment: list[dict[str, Any]], built: list[Object]) -> None:
+    """Hand over the credentials of what is not always there."""
+    held = objects.one(built, "Secret", NAME)["stringData"]
+    for name in ("milvus-token", "postgresql-password"):
+        if name in held:
+            key = {"secretKeyRef": {"name": NAME, "key": name}}
+            variable = name.upper().replace("-", "_").replace("POSTGRESQL", "POSTGRES")
+            environment.append({"name": variable, "valueFrom": key})
 
 
 def _token(endpoint: Endpoint) -> str:
@@ -150,7 +177,9 @@ def _configure(config_map: Object, part: Part) -> None:
     config = yaml.safe_load(text)
     inference = config["providers"]["inference"][0]["config"]
     inference["max_tokens"] = part.settings["max_tokens"]
-    if store != "faiss":
+    if "postgresql" in part.needs:
+        shared_storage.configure(config)
+    elif store != "faiss":
         uri = str(part.settings.get("milvus_uri", ""))
         config["providers"]["vector_io"].append(_milvus(store, uri))
         config["vector_stores"]["default_provider_id"] = store

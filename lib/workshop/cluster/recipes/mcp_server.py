@@ -21,13 +21,15 @@ def plan(part: Part, api: Api) -> Plan:
     user, password = (user, password) if password else (database.user, database.password)
     login = f"{quote(str(user), safe='')}:{quote(password.reveal(), safe='')}@" if password else ""
     host = database.peer_url.removeprefix("mongodb://")
+    members = part.settings.get("replica_set")
+    options = "authSource=admin" + (f"&replicaSet={members}" if members else "")
     built = objects.build(objects.MANIFESTS / part.name / overlay(api))
     built.append(
         objects.secret(
             NAME,
             part.name,
             {
-                "connection-string": f"mongodb://{login}{host}/?authSource=admin",
+                "connection-string": f"mongodb://{login}{host}/?{options}",
                 "http-headers": json.dumps({"authorization": f"Bearer {token.reveal()}"}),
             },
         )

@@ -24,6 +24,8 @@ def plan(part: Part, api: Api) -> Plan:
                 "password": part.secrets["password"].reveal(),
                 "reader-username": str(part.settings["reader"]),
                 "reader-password": part.secrets["reader password"].reveal(),
+                "monitor-username": str(part.settings["monitor"]),
+                "monitor-password": part.secrets["monitor password"].reveal(),
             },
         )
     )
@@ -41,4 +43,5 @@ def plan(part: Part, api: Api) -> Plan:
         scheme="mongodb",
         user=user,
         jobs=(USERS,),
+        keeps=("one mongod holds the lock of its data: a replica set has more",),
     )

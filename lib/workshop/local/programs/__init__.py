@@ -1,7 +1,8 @@
 """How each part's software runs as a process: one module a program.
 
 A program turns a part's settings, secrets and needs into a command line and an environment, and
-writes the configuration files that the program reads. Files hold no secret.
+writes the configuration files that the program reads. Files hold no secret, but for the tokens that
+Prometheus reads from files alone: those have the mode 0600.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from workshop.errors import SettingsError
+from workshop.errors import SettingsError, SetupError
 from workshop.local.command import Command
 from workshop.target import Part
 
@@ -23,15 +24,37 @@ Program = Callable[[Part, Mapping[str, int], Path], Command]
 def known() -> dict[str, Program]:
     """The program of each part, by the part's name."""
     # They import this module.
-    from workshop.local.programs import llama_stack, llamacpp, mcp_server, mongodb
+    from workshop.local.programs import (
+        collector,
+        llama_stack,
+        llamacpp,
+        mcp_server,
+        mongodb,
+        prometheus,
+    )
 
     return {
         "model": llamacpp.command,
         "embedder": llamacpp.command,
+        "collector": collector.command,
         "llama-stack": llama_stack.command,
         "mongodb": mongodb.command,
         "mcp-server": mcp_server.command,
+        "prometheus": prometheus.command,
     }
+
+
+def missing(name: str) -> str | None:
+    """Why a part's program cannot be had here, or None; asked of the one that can be spared."""
+    from workshop.local.programs import prometheus
+
+    if name != prometheus.NAME:
+        return None
+    try:
+        prometheus.installed()
+    except SetupError as error:
+        return f"{error.what.rstrip('.')}: {error.hint}" if error.hint else error.what
+    return None
 
 
 def command(

@@ -16,7 +16,7 @@ from typing import NoReturn
 from workshop.errors import WorkshopError
 from workshop.local.setup import found, verify
 from workshop.local.setup.board import Board, Lines, Screen, Silent
-from workshop.local.setup.components import COMPONENTS, DEFAULT
+from workshop.local.setup.components import COMPONENTS, DEFAULT, SPARE
 from workshop.local.setup.context import Context
 from workshop.local.setup.schedule import Outcome, attempt
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
         context = context or Context.from_env()
         if options.verify:
             verify.weights(context, board)
-        outcomes = attempt(context, names, board)
+        outcomes = attempt(context, names, board, () if options.only else SPARE)
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; run again to go on\n")
         return INTERRUPTED

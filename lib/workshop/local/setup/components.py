@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from workshop.errors import SetupError
-from workshop.local.setup import found, mongodb, node, python, weights
+from workshop.local.setup import found, mongodb, node, prometheus, python, weights
 from workshop.local.setup.context import Context
 from workshop.local.setup.found import Record
 from workshop.local.setup.job import Job
@@ -52,10 +52,14 @@ COMPONENTS = (
     Component("model-server", "serves the models", python.environment, 150 * MB, ("uv",)),
     Component("kit", "the notebooks' own environment", python.kit, 600 * MB, ("uv",), True),
     Component("tokenizer", "a file that Llama Stack needs at start", weights.tokenizer, 5 * MB),
+    Component("prometheus", "keeps the metrics of step 9", prometheus.prometheus, 140 * MB),
     Component("ogx", "the agent's server in its newer form", python.environment, 600 * MB, ("uv",)),
 )
 BY_NAME = {component.name: component for component in COMPONENTS}
 DEFAULT = tuple(component.name for component in COMPONENTS if component.name != "ogx")
+SPARE = ("prometheus",)
+"""Without these, a set-up of the default is good all the same: the step that wants them is skipped
+with the reason."""
 
 
 def to_install(context: Context, names: Iterable[str]) -> list[Component]:

@@ -75,6 +75,9 @@ def key(context: Context, name: str) -> str:
         facts = table.embedding.sha256
     elif name == "tokenizer":
         facts = (table.tokenizer_sha256, pins.TOKENIZER_KEY)
+    elif name == "prometheus":
+        packages = sorted(package.sha256 for package in table.prometheus.values())
+        facts = (pins.PROMETHEUS_MINIMUM, packages)
     elif name in ("node", "uv"):
         minimum = pins.NODE_MINIMUM if name == "node" else pins.UV_MINIMUM
         wheels = table.node if name == "node" else table.uv
@@ -142,6 +145,6 @@ def locate(context: Context, name: str) -> Path:
         raise SetupError(
             f"{name} is not ready: {wrong or 'it is not installed'}.",
             where=record.path if record else str(context.cache),
-            hint=HINT if name != "ogx" else "./bootstrap --with ogx",
+            hint=f"./bootstrap --with {name}" if name in ("ogx", "prometheus") else HINT,
         )
     return Path(record.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -50,10 +50,13 @@ def install(context: Context, names: Iterable[str], board: Board) -> list[Outcom
     return outcomes
 
 
-def attempt(context: Context, names: Iterable[str], board: Board) -> list[Outcome]:
+def attempt(
+    context: Context, names: Iterable[str], board: Board, spare: Collection[str] = ()
+) -> list[Outcome]:
     """Install what is missing; gives each component's outcome, the failed ones too.
 
-    The first failure stops the others: all of them go on where they are at the next set-up.
+    The first failure stops the others: all of them go on where they are at the next set-up. Those
+    that can be spared may fail: their note says why.
 
     Raises:
         SetupError: Before anything is begun: an unknown name, or the disk is too small.
@@ -66,13 +69,20 @@ def attempt(context: Context, names: Iterable[str], board: Board) -> list[Outcom
             continue
         wanted[folder] = wanted.get(folder, 0) + components.space(context, component)
     disk.check(wanted)
-    return _Run(context, board, chosen).all()
+    return _Run(context, board, chosen, spare).all()
 
 
 class _Run:
     """One set-up: its threads and what came of them."""
 
-    def __init__(self, context: Context, board: Board, chosen: Sequence[Component]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        board: Board,
+        chosen: Sequence[Component],
+        spare: Collection[str],
+    ) -> None:
+        self._spare = spare
         self._context = context
         self._board = board
         self._chosen = chosen
@@ -119,6 +129,8 @@ class _Run:
             note = STOPPED
         except WorkshopError as failure:
             note, error = "FAILED", failure
+            if component.name in self._spare:
+                note, error = f"left out: {failure.what}", None
         except Exception as failure:  # A fault of the kit: shown like any other, not swallowed.
             note = "FAILED"
             error = SetupError(f"{component.name}: {type(failure).__name__}: {failure}")

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import yaml
 
 from testcluster import pins
-from testcluster.kubectl import kubectl
+from testcluster.kubectl import kubectl, wait_for_crds
 from testcluster.openshift import llama_stack_crds
 from testcluster.openshift.schema import (
     CONDITIONS,
@@ -77,8 +77,7 @@ def install(kubeconfig: Path, generation: Generation) -> None:
     # Route's has an enumeration with null in it, which kubectl itself does not know.
     kubectl(kubeconfig, *apply, "--validate=false", input=_listed(real))
     kubectl(kubeconfig, *apply, input=_listed(own(generation)))
-    established = ("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
-    kubectl(kubeconfig, *established)
+    wait_for_crds(kubeconfig)
 
 
 def _listed(items: list[dict[str, Any]]) -> str:

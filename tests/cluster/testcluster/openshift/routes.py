@@ -28,6 +28,8 @@ from testcluster.place import START, Place
 PROCESS = "haproxy"
 BUNDLE = "default-ingress-cert"
 DURATION = re.compile(r"^[1-9][0-9]*(us|ms|s|m|h|d)$")
+STRICT = "haproxy.router.openshift.io/hsts_header"
+HSTS = re.compile(r"^max-age=\d+(;includeSubDomains)?(;preload)?$")
 LOG = logging.getLogger(__name__)
 
 HEAD = """global
@@ -202,6 +204,9 @@ class Router:
         if DURATION.match(limit):
             lines.append(f"    timeout server {limit}")
         tls = one["spec"].get("tls") or {}
+        strict = one["metadata"].get("annotations", {}).get(STRICT, "")
+        if HSTS.match(strict) and tls.get("termination") in ("edge", "reencrypt"):
+            lines.append(f"    http-response set-header Strict-Transport-Security '{strict}'")
         again = ""
         if tls.get("termination") == "reencrypt":
             authority = self.own / "service-ca" / "ca.crt"

@@ -1,0 +1,57 @@
+"""The embedder: turns text into vectors, by which Llama Stack finds a runbook."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from workshop import http
+from workshop.errors import EndpointError
+from workshop.progress import Stages
+from workshop.target import Endpoint, Part, Target
+from workshop.wait import NotYet
+
+NAME = "embedder"
+PART = Part(
+    NAME,
+    8081,
+    settings={"name": NAME, "context": 2048, "embedding": True},
+    credential="embedder token",
+)
+
+
+def part_of(target: Target) -> Part:
+    """What the embedder must be."""
+    token = target.secret(PART.credential, lambda: secrets.token_urlsafe(32))
+    return replace(PART, secrets={"token": token})
+
+
+def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
+    """Run it, and return once it answers; ``timeout`` in seconds."""
+    return target.ensure(part_of(target), ready=ready, timeout=timeout, stage=stage).endpoint
+
+
+def ready(endpoint: Endpoint) -> object:
+    """Whether it lists its models."""
+    try:
+        return http.call(endpoint, "/v1/models", timeout=5)
+    except EndpointError as error:
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state or error.what)
+
+
+def dimension(embedder: Endpoint) -> int:
+    """How many numbers this embedder makes of a text: asked, because each model has its own.
+
+    Raises:
+        EndpointError: It makes no vectors.
+    """
+    body = {"model": NAME, "input": "How long is your answer?"}
+    try:
+        answer = http.call(embedder, "/v1/embeddings", json=body, timeout=60).json
+        return len(answer["data"][0]["embedding"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise EndpointError(
+            "The embedder gave no vector.", where=embedder.url, hint="workshop logs embedder"
+        ) from error

@@ -1,0 +1,30 @@
+"""The collector of Llama Stack's metrics: a script in Llama Stack's own environment."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from workshop.local.command import Command
+from workshop.local.setup import locate
+from workshop.settings import CHECKOUT
+from workshop.target import Part
+
+SCRIPT = CHECKOUT / "manifests" / "collector" / "base" / "collect.py"
+"""The same on a cluster, where it is a ConfigMap."""
+
+
+def command(_part: Part, ports: Mapping[str, int], folder: Path) -> Command:
+    """Serve on loopback; nothing is kept on disk."""
+    return Command(
+        argv=(
+            str(locate("llama-stack") / "bin" / "python"),
+            str(SCRIPT),
+            f"--port={ports['main']}",
+        ),
+        # So that an edited script is applied.
+        env={"SCRIPT_SHA256": hashlib.sha256(SCRIPT.read_bytes()).hexdigest()},
+        cwd=folder,
+        ports=ports,
+    )

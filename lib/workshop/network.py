@@ -1,0 +1,261 @@
+"""Who may talk to whom, on which port: declared here once, and nowhere else.
+
+``manifests/network`` says the same in NetworkPolicies, and a test holds the two against each other.
+Notebook 08 draws this, then tries every way for real.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+GUARDED, PLAIN = 8443, 8080
+"""The model's port behind OpenShift AI's proxy, which asks for the token, and vLLM's own."""
+
+PLAYED = 8888
+"""JupyterLab's port, on which the probes listen that stand for a notebook or a stranger."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Somebody who talks, or who is talked to.
+
+    Args:
+        name: The part's name, or a word for who it is.
+        labels: Of its pods in the kit's namespace, one a generation: policies select by them.
+        namespaces: Of somebody in another namespace: labels of that, one a generation.
+    """
+
+    name: str
+    labels: tuple[Mapping[str, str], ...] = ()
+    namespaces: tuple[Mapping[str, str], ...] = ()
+
+
+LLAMA_STACK = Peer("llama-stack", ({"app": "llama-stack"}, {"app": "ogx"}))
+MODEL = Peer("model", ({"app": "model-predictor"}, {"app": "isvc.model-predictor"}))
+EMBEDDER = Peer("embedder", ({"app": "embedder"},))
+MONGODB = Peer("mongodb", ({"app": "mongodb"},))
+USERS = Peer("mongodb-users", ({"app": "mongodb-users"},))
+REPLICAS = Peer("mongodb-replicas", ({"app": "mongodb-replicas"},))
+INITIATE = Peer("mongodb-replicas-initiate", ({"app": "mongodb-replicas-initiate"},))
+POSTGRESQL = Peer("postgresql", ({"app": "postgresql"},))
+MCP_SERVER = Peer("mcp-server", ({"app": "mongodb-mcp-server"},))
+COLLECTOR = Peer("collector", ({"app": "collector"},))
+PROMETHEUS = Peer("prometheus", ({"app": "prometheus"},))
+EXPORTER = Peer("mongodb-exporter", ({"app": "mongodb-exporter"},))
+NOTEBOOK = Peer("notebook", ({"notebook-name": "workshop"},))
+STRANGER = Peer("stranger", ({"app": "stranger"},))
+ELSEWHERE = Peer("another namespace", namespaces=({},))
+ROUTER = Peer(
+    "router",
+    namespaces=(
+        {"network.openshift.io/policy-group": "ingress"},
+        {"policy-group.network.openshift.io/ingress": ""},
+        {"policy-group.network.openshift.io/host-network": ""},
+    ),
+)
+MONITORING = Peer("monitoring", namespaces=({"network.openshift.io/policy-group": "monitoring"},))
+
+PEERS = (
+    *(LLAMA_STACK, MODEL, EMBEDDER, POSTGRESQL, MONGODB, USERS, REPLICAS, INITIATE, MCP_SERVER),
+    *(COLLECTOR, PROMETHEUS, EXPORTER, NOTEBOOK, STRANGER, ELSEWHERE, ROUTER, MONITORING),
+)
+"""All who are tried. Labels of the router's and the monitoring's namespaces: OpenShift's
+documentation of network policies; the third of the router's is for routers in the host's network.
+The model's second: KServe's. The notebook's: the notebook controller's, whatever its value."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way that is allowed. Every other is refused."""
+
+    source: str
+    destination: str
+    port: int
+    why: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a cluster has, of that which makes a difference.
+
+    Args:
+        guarded: Whether OpenShift AI's proxy stands before the model.
+        routed: Whether Llama Stack has a Route or an Ingress.
+        exposed: Whether the model has a Route, which OpenShift AI makes when it is asked to.
+    """
+
+    guarded: bool = False
+    routed: bool = False
+    exposed: bool = False
+
+
+def ways(shape: Shape) -> tuple[Way, ...]:
+    """All ways that are allowed between peers."""
+    model = GUARDED if shape.guarded else PLAIN
+    found = [
+        Way("llama-stack", "model", model, "each answer"),
+        Way("llama-stack", "embedder", 8081, "each search of the runbooks"),
+        Way("llama-stack", "mcp-server", 3000, "each call of a tool"),
+        Way("mcp-server", "mongodb", 27017, "what a tool reads"),
+        Way("mongodb-users", "mongodb", 27017, "makes the user that may only read"),
+        Way("llama-stack", "postgresql", 5432, "what its replicas share"),
+        Way("mcp-server", "mongodb-replicas", 27017, "what a tool reads, once it has moved"),
+        Way("mongodb-replicas", "mongodb-replicas", 27017, "members of a replica set"),
+        Way("mongodb-replicas-initiate", "mongodb-replicas", 27017, "makes a set of them"),
+        Way("notebook", "model", model, "step 2 asks it"),
+        Way("notebook", "embedder", 8081, "step 3 asks how long its vectors are"),
+        Way("notebook", "llama-stack", 8321, "steps 3, 6 and 7 ask it"),
+        Way("notebook", "mongodb", 27017, "step 4 loads the data, the proof of step 7 reads it"),
+        Way("notebook", "mcp-server", 3000, "step 5 lists its tools"),
+        Way("notebook", "mcp-server", 3001, "step 5 asks whether it is healthy"),
+        Way("notebook", "prometheus", 9090, "step 9 asks for what it has read"),
+        Way("notebook", "postgresql", 5432, "step 10 asks whether it wants a password"),
+        Way("notebook", "mongodb-replicas", 27017, "step 10 moves the data"),
+        Way("llama-stack", "collector", 4318, "pushes its metrics"),
+        Way("mongodb-exporter", "mongodb", 27017, "reads its status"),
+        Way("mongodb-exporter", "mongodb-replicas", 27017, "reads its status"),
+        Way("prometheus", "model", model, "metrics, with the token"),
+    ]
+    # The kit's own Prometheus, and OpenShift's.
+    for who in ("prometheus", "monitoring"):
+        found += [
+            Way(who, "embedder", 8081, "metrics"),
+            Way(who, "llama-stack", 9464, "metrics"),
+            Way(who, "collector", 4318, "metrics that Llama Stack pushed"),
+            Way(who, "mcp-server", 3001, "metrics"),
+            Way(who, "mongodb-exporter", 9216, "metrics"),
+        ]
+    found.append(Way("monitoring", "model", PLAIN, "metrics"))
+    if shape.routed:
+        found.append(Way("router", "llama-stack", 8321, "its Route or Ingress"))
+    if shape.exposed:
+        found.append(Way("router", "model", model, "its Route"))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One way that was tried.
+
+    Args:
+        source: Who.
+        destination: Whom.
+        port: On which port; 0 for a name that was looked up.
+        allowed: Whether it is declared.
+        seen: ``open``, ``refused``, ``timeout``, or the system's word for another end.
+    """
+
+    source: str
+    destination: str
+    port: int
+    allowed: bool
+    seen: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether it is as it was declared."""
+        return (self.seen == "open") == self.allowed
+
+    @property
+    def name(self) -> str:
+        """What this is, as a check's name."""
+        at = f"{self.destination}:{self.port}" if self.port else self.destination
+        return f"{self.source} to {at}"
+
+
+class Matrix(list[Tried]):
+    """Ways that were tried, shown as a table: who in rows, whom in columns.
+
+    Args:
+        tried: The ways.
+        remark: What could not be tried, and why; "" when all was.
+
+    Example:
+        >>> Matrix([Tried("llama-stack", "model", 8080, True, "open")])
+                     model:8080
+        llama-stack  yes
+    """
+
+    def __init__(self, tried: Sequence[Tried] = (), remark: str = "") -> None:
+        super().__init__(tried)
+        self.remark = remark
+
+    def _columns(self) -> list[tuple[str, int]]:
+        return list(dict.fromkeys((one.destination, one.port) for one in self))
+
+    def _rows(self) -> list[tuple[str, list[Tried | None]]]:
+        cells = {(one.source, one.destination, one.port): one for one in self}
+        sources = dict.fromkeys(one.source for one in self)
+        return [(who, [cells.get((who, *whom)) for whom in self._columns()]) for who in sources]
+
+    def __repr__(self) -> str:
+        table = [["", *map(_at, self._columns())]]
+        table += [[who, *map(_word, row)] for who, row in self._rows()]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in table
+        ]
+        return "\n".join([*lines, *([self.remark] if self.remark else [])])
+
+    def _repr_html_(self) -> str:
+        head = "".join(
+            f"<th>{html.escape(whom)}<br>{port or ''}</th>" for whom, port in self._columns()
+        )
+        body = "".join(
+            f"<tr><th style='text-align:left'>{html.escape(who)}</th>"
+            + "".join(map(_cell, row))
+            + "</tr>"
+            for who, row in self._rows()
+        )
+        said = f"<p>{html.escape(self.remark)}</p>" if self.remark else ""
+        return f"<table><tr><th></th>{head}</tr>{body}</table>{said}"
+
+
+def is_ours(source: str, destination: str) -> bool:
+    """Whether a policy of the kit's could say anything: what two others do outside is not ours."""
+    outside = {peer.name for peer in PEERS if peer.namespaces}
+    return not {source, destination} <= outside
+
+
+def declared(shape: Shape) -> Matrix:
+    """The whole matrix as it is declared: what would be seen if all of it were so."""
+    found = ways(shape)
+    allowed = {(way.source, way.destination, way.port) for way in found}
+    ends = list(dict.fromkeys((way.destination, way.port) for way in found))
+    ends += [("notebook", PLAYED), ("stranger", PLAYED), (ELSEWHERE.name, PLAYED)]
+    order = [peer.name for peer in PEERS]
+    ends.sort(key=lambda end: (order.index(end[0]), end[1]))
+    return Matrix(
+        [
+            Tried(peer.name, *end, yes := (peer.name, *end) in allowed, "open" if yes else "-")
+            for peer in PEERS
+            for end in ends
+            if is_ours(peer.name, end[0])
+        ]
+    )
+
+
+def _at(end: tuple[str, int]) -> str:
+    return f"{end[0]}:{end[1]}" if end[1] else end[0]
+
+
+def _word(one: Tried | None) -> str:
+    if one is None:
+        return ""
+    word = "yes" if one.seen == "open" else "no"
+    return word if one.agrees else f"{word}!"
+
+
+def _cell(one: Tried | None) -> str:
+    if one is None:
+        return "<td></td>"
+    colour = "#ffb3b3" if not one.agrees else "#bfe6c4" if one.allowed else "#eeeeee"
+    mark = "&#10003;" if one.seen == "open" else "&middot;"
+    title = f"{one.name}: {'allowed' if one.allowed else 'refused'}, seen: {one.seen}"
+    return (
+        f"<td style='text-align:center;background:{colour};color:#000' "
+        f"title='{html.escape(title, quote=True)}'>{mark if one.agrees else '&#9888; ' + mark}</td>"
+    )

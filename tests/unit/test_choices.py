@@ -1,0 +1,42 @@
+"""What was chosen for a part is kept, and is what it is deployed as the next time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from workshop import choices, llama_stack, model, mongodb, rotation
+from workshop.errors import SettingsError
+from workshop.local.target import LocalTarget
+from workshop.settings import Settings
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> LocalTarget:
+    return LocalTarget(Settings(state=tmp_path / "state"))
+
+
+def test_a_part_is_deployed_again_as_it_was_chosen(target: LocalTarget) -> None:
+    assert mongodb.deployed_part(target).settings["storage_size"] == mongodb.STORAGE
+    choices.keep(target, mongodb.PART, storage_size="5Gi", storage_class="fast")
+    settings = mongodb.deployed_part(target).settings
+    assert (settings["storage_size"], settings["storage_class"]) == ("5Gi", "fast")
+    assert "model" not in model.deployed_part(target).settings
+    choices.keep(target, model.PART, model="Qwen/Qwen3-14B-AWQ")
+    assert model.deployed_part(target).settings["model"] == "Qwen/Qwen3-14B-AWQ"
+
+
+def test_a_storage_that_is_not_known_is_named(target: LocalTarget) -> None:
+    with pytest.raises(SettingsError) as refused:
+        llama_stack.deploy_llama_stack(target, storage="floppy")
+    assert str(refused.value).startswith("STORAGE = 'floppy' is not known.")
+    assert "known: inside, postgresql" in str(refused.value)
+
+
+def test_credentials_of_a_replica_set_are_left_as_they_are(target: LocalTarget) -> None:
+    target.remember(mongodb.MOVED, mongodb.REPLICAS)
+    before = target.secret(mongodb.CREDENTIAL, lambda: "first")
+    told = rotation.rotate_credential(target, mongodb.PART)
+    assert (told.old, told.callers) == ("", "")
+    assert told.skipped.startswith("its documents are in the replica set")
+    assert target.secret(mongodb.CREDENTIAL, lambda: "never") == before

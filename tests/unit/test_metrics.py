@@ -1,0 +1,80 @@
+"""The declared metrics, and the dashboard that is made of them."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from workshop import dashboard, metrics, prometheus, sources
+from workshop.settings import CHECKOUT
+
+DASHBOARD = CHECKOUT / "manifests" / "monitoring" / "base" / "dashboard.json"
+
+
+def test_each_key_metric_of_the_architecture_is_there() -> None:
+    keys = [metric.key for metric in metrics.METRICS]
+    assert len(set(keys)) == len(keys)
+    parts = {metric.part for metric in metrics.METRICS}
+    assert parts == {"llama-stack", "model", "mcp-server", "mongodb", "gpu-nodes"}
+    for wanted in ("questions", "answer time", "connections", "query time", "gpu", "gpu memory"):
+        assert wanted in keys
+    for wanted in ("tool calls", "tool errors", "tokens written", "tokens read", "queue", "cache"):
+        assert wanted in keys
+
+
+@pytest.mark.parametrize("metric", metrics.METRICS, ids=lambda metric: metric.key)
+def test_a_query_gives_one_value_for_each_server(metric: metrics.Metric) -> None:
+    assert metric.queries
+    whole = metric.query("1m")
+    assert metrics.WINDOW not in whole
+    for text in metric.queries.values():
+        assert re.match(r"\(*(100 \* )?(sum|max|avg)\(", text.removeprefix("100 * ")), text
+        assert text.replace(metrics.WINDOW, "1m") in whole
+
+
+def test_the_dashboard_in_the_repository_is_the_one_that_the_metrics_make() -> None:
+    kept = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    assert kept == dashboard.dashboard(), "python -m workshop.dashboard > " + str(DASHBOARD)
+    shown = {panel["title"]: panel["targets"][0]["expr"] for panel in kept["panels"]}
+    assert list(shown) == [metric.title for metric in metrics.METRICS]
+
+
+def test_no_panel_covers_another() -> None:
+    taken = set()
+    for panel in dashboard.dashboard()["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert (x, y) not in taken
+                taken.add((x, y))
+
+
+def test_the_ports_that_monitoring_must_reach() -> None:
+    assert sources.PORTS == {
+        "collector": 4318,
+        "llama-stack": 9464,
+        "model": 8080,
+        "embedder": 8081,
+        "mcp-server": 3001,
+        "mongodb-exporter": 9216,
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "grown"),
+    [
+        ({}, {"a": 3.0}, 3),
+        ({"a": 8.0}, {"a": 11.0}, 3),
+        # A pod that was replaced: its series is still there before, and gone after.
+        ({"old": 8.0, "new": 1.0}, {"new": 4.0}, 3),
+        # A process that was started anew under the same labels counts from zero.
+        ({"a": 8.0}, {"a": 3.0}, 3),
+        ({"a": 8.0}, {}, 0),
+    ],
+)
+def test_a_counter_grows_whatever_its_servers_do(
+    before: dict[str, float], now: dict[str, float], grown: float
+) -> None:
+    assert prometheus.grown(before, now) == grown
