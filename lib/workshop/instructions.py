@@ -10,7 +10,6 @@ from workshop import mongodb, pins, proof
 CHOICES = 4
 """A field with at most this many different values is listed with them."""
 
-
 EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (
         "How many incidents is Chiyo working on?",
@@ -69,7 +68,8 @@ A small model goes by examples more than by rules. They are about other fields, 
 than the questions of the evaluation.
 """
 
-SEARCH = "what to do when an image cannot be pulled"
+SOUGHT = "image cannot be pulled"
+"""What is searched for in the example: its few words are found where a whole question is not."""
 
 
 def text(described: str) -> str:
@@ -80,33 +80,33 @@ def text(described: str) -> str:
     """
     lines = ["You answer questions about a running shop by calling functions; you know nothing "
              "about it yourself."]  # fmt: skip
+    examples = []
     if described:
         always = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
         lines += [
             f"The MongoDB database {mongodb.DATABASE} (always pass {json.dumps(always)[1:-1]}) has "
             "these collections:",
             described,
-            "Examples:",
         ]
-        for question, tool, arguments in EXAMPLES:
-            lines += [question, _call(tool, {**always, **arguments})]
-        lines += [f"Search the runbooks: {SEARCH}?", _call(proof.FILE_SEARCH, {"query": SEARCH})]
-    lines.append(
-        "What to do about a problem, and whom to call, is in the runbooks: search them with "
-        "file_search."
+        examples += [(ask, tool, {**always, **arguments}) for ask, tool, arguments in EXAMPLES]
+    examples.append(
+        (
+            f"Search the runbooks: what are the steps when an {SOUGHT}?",
+            proof.FILE_SEARCH,
+            {"query": SOUGHT},
+        )
     )
-    if described:
-        lines.append("When you are asked to show a document, tell every field of it.")
+    lines.append("Examples:")
+    for question, name, arguments in examples:
+        lines += [question, json.dumps({"name": name, "arguments": arguments})]
     lines += [
+        "What to do about a problem, and whom to call, is in the runbooks: search them with "
+        "file_search.",
         "You can only read. When you are asked to add, change or delete something, say that you "
         "cannot.",
         "When the results do not hold the answer, say that the data does not say it.",
     ]
     return "\n".join(lines)
-
-
-def _call(tool: str, arguments: dict[str, Any]) -> str:
-    return json.dumps({"name": tool, "arguments": arguments})
 
 
 def describe(database: Any) -> str:
