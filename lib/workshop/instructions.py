@@ -2,28 +2,110 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from workshop import mongodb, pins
+from workshop import mongodb, pins, proof
 
 CHOICES = 4
 """A field with at most this many different values is listed with them."""
 
+EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    (
+        "How many incidents is Chiyo working on?",
+        "count",
+        {"collection": "incidents", "query": {"assignee": "Chiyo"}},
+    ),
+    (
+        "How many alerts are not cleared?",
+        "count",
+        {"collection": "alerts", "query": {"state": {"$ne": "cleared"}}},
+    ),
+    (
+        "Which services are written in Rust?",
+        "find",
+        {"collection": "services", "filter": {"language": "Rust"}},
+    ),
+    (
+        "Which alert was raised first?",
+        "find",
+        {"collection": "alerts", "sort": {"raised_at": 1}, "limit": 1},
+    ),
+    (
+        "Which unit do the most alerts have?",
+        "aggregate",
+        {
+            "collection": "alerts",
+            "pipeline": [
+                {"$group": {"_id": "$unit", "n": {"$sum": 1}}},
+                {"$sort": {"n": -1}},
+                {"$limit": 1},
+            ],
+        },
+    ),
+    (
+        "How many replicas do the services of each tier have?",
+        "aggregate",
+        {
+            "collection": "services",
+            "pipeline": [{"$group": {"_id": "$tier", "n": {"$sum": "$replicas"}}}],
+        },
+    ),
+    (
+        "Which incident does ALT-003 belong to?",
+        "find",
+        {"collection": "alerts", "filter": {"alert_id": "ALT-003"}},
+    ),
+    (
+        "In which tier is the service of INC-006?",
+        "find",
+        {"collection": "incidents", "filter": {"incident_id": "INC-006"}},
+    ),
+)
+"""A question of each kind, with its first call.
+
+A small model goes by examples more than by rules. They are about other fields, values and documents
+than the questions of the evaluation.
+"""
+
+SOUGHT = "image cannot be pulled"
+"""What is searched for in the example: its few words are found where a whole question is not."""
+
 
 def text(described: str) -> str:
-    """What the agent is told before each question. A small model needs the fields' names."""
+    """What the agent is told before each question.
+
+    A small model needs the fields' names and examples; and what it may not do, and does not know,
+    it must be told to say: by itself it pretends.
+    """
     lines = ["You answer questions about a running shop by calling functions; you know nothing "
              "about it yourself."]  # fmt: skip
+    examples = []
     if described:
+        always = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
         lines += [
-            f"The MongoDB database {mongodb.DATABASE} (always pass "
-            f'"connectionId": "{pins.CONNECTION_ID}", '
-            f'"database": "{mongodb.DATABASE}") has these collections:',
+            f"The MongoDB database {mongodb.DATABASE} (always pass {json.dumps(always)[1:-1]}) has "
+            "these collections:",
             described,
-            'How many: count with "query", e.g. {"severity": "low"}. One document: find with '
-            '"filter", e.g. {"incident_id": "INC-020"} or {"alert_id": "ALT-020"}, and "limit": 1.',
         ]
-    lines.append("What to do about a problem is in the runbooks: search them with file_search.")
+        examples += [(ask, tool, {**always, **arguments}) for ask, tool, arguments in EXAMPLES]
+    examples.append(
+        (
+            f"Search the runbooks: what are the steps when an {SOUGHT}?",
+            proof.FILE_SEARCH,
+            {"query": SOUGHT},
+        )
+    )
+    lines.append("Examples:")
+    for question, name, arguments in examples:
+        lines += [question, json.dumps({"name": name, "arguments": arguments})]
+    lines += [
+        "What to do about a problem, and whom to call, is in the runbooks: search them with "
+        "file_search.",
+        "You can only read. When you are asked to add, change or delete something, say that you "
+        "cannot.",
+        "When the results do not hold the answer, say that the data does not say it.",
+    ]
     return "\n".join(lines)
 
 

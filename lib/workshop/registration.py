@@ -19,7 +19,7 @@ from workshop.target import Target
 
 FACT = "registered tools"
 LABEL = "mongodb"
-ALLOWED = ("list-collections", "count", "find")
+ALLOWED = ("list-collections", "count", "find", "aggregate")
 """What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
 
 BYTES_A_TOKEN = 3.6

@@ -276,6 +276,17 @@ def test_an_aggregation_whose_groups_come_in_any_order(database):
     assert "aggregate found nothing with" in refused(database, "How many?", text, nothing)
 
 
+def test_a_result_that_was_cut_off_by_bytes_is_the_beginning(database):
+    with mongodb.connected(database) as reading:
+        found = list(reading.incidents.find({}).limit(10))
+    cut = find(found[:3], {}, responseBytesLimit=1000)
+    assert proven(database, "The first?", f"{found[0]['title']}.", cut)
+    other = find(found[1:3], {}, responseBytesLimit=1000)
+    assert "and pymongo reads" in refused(database, "?", f"{found[1]['title']}.", other)
+    whole = find(found[:3], {})
+    assert "and pymongo reads" in refused(database, "?", f"{found[0]['title']}.", whole)
+
+
 def test_a_query_in_extended_json(database):
     query = {"opened_at": {"$type": "string"}, "_id": {"$ne": {"$oid": "5f" * 12}}}
     assert proven(database, "How many?", "There are 42.", count(42, query))
