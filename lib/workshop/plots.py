@@ -38,6 +38,9 @@ STYLE = """
 """.replace("\n", "")
 COLOURS = 4
 
+CHARACTER = 5.8
+"""Pixels of a letter of the legend, on average; SVG alone does not know how wide a text will be."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -246,10 +249,11 @@ def _line(points: Sequence[tuple[float, float]], colour: int, bottom: float) -> 
 def _legend(lines: Iterable[Line], right: float) -> str:
     parts, x = [], right
     for number, line in reversed(list(enumerate(lines))):
-        parts.append(_text(x, 34, line.name, "wp-s", "end"))
-        x -= 6.6 * len(line.name) + 14
+        x -= CHARACTER * len(line.name)
+        parts.append(_text(x, 34, line.name, "wp-s"))
+        x -= 12
         parts.append(f'<rect class="wp-{number % COLOURS}" x="{x:g}" y="26" width="8" height="8"/>')
-        x -= 10
+        x -= 8
     return "".join(parts)
 
 
