@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -23,8 +24,11 @@ HOST = f"model-predictor.{PROJECT}.svc.cluster.local"
 
 
 @pytest.fixture(scope="module")
-def cluster(openshift_node: Node, place: Place) -> Node:
-    """The OpenShift, with a project and two models: one behind tokens, one open."""
+def cluster(openshift_node: Node, place: Place) -> Iterator[Node]:
+    """The OpenShift, with a project and three models: two behind tokens, one open.
+
+    They go afterwards: what they ask of the node's CPU, later modules need.
+    """
     help_.add_servers(place)
     help_.namespace(openshift_node, PROJECT)
     protected = model("model", {"security.opendatahub.io/enable-auth": "true"})
@@ -35,7 +39,8 @@ def cluster(openshift_node: Node, place: Place) -> Node:
     apply(openshift_node.kubeconfig, *objects, *models, namespace=PROJECT)
     for name in ("model", "open", "public"):
         until(openshift_node, PROJECT, ("isvc", name), ready)
-    return openshift_node
+    yield openshift_node
+    kubectl(openshift_node.kubeconfig, "delete", "inferenceservice", "--all", "-n", PROJECT)
 
 
 def ready(one: dict[str, Any]) -> bool | None:
