@@ -61,7 +61,7 @@ def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
 
 
 def seconds(found: Object) -> float:
-    """How long a Route or an Ingress lets an answer take; what is not a time counts not."""
+    """How long a Route or an Ingress lets an answer take; one that is no time does not count."""
     key = NGINX if found.get("kind") == "Ingress" else HAPROXY
     annotation = (found["metadata"].get("annotations") or {}).get(key, "")
     said = re.fullmatch(r"(\d+)(us|ms|s|m|h|d)?", annotation)
