@@ -14,14 +14,10 @@ from workshop import http
 from workshop.checks import Checks
 from workshop.errors import EndpointError
 from workshop.table import Table
-from workshop.target import Endpoint, Front, Target
+from workshop.target import PATIENCE, Endpoint, Front, Target
 
 LEFT = 7
 """Days for which a certificate must still be good."""
-
-
-PATIENCE = 60
-"""Seconds that an answer must have: an agent's takes some."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def check(fronts: Iterable[Front], checks: Checks) -> None:
         checks.equal(f"{front.name} ends TLS", wanted, lambda one=front: one.termination)  # type: ignore[misc]
         checks.that(
             f"{front.name} waits for an agent's answer",
-            f"{PATIENCE} s or more",
+            f"{PATIENCE:g} s or more",
             lambda one=front: one.timeout,  # type: ignore[misc]
             lambda seen: seen >= PATIENCE,
             show=lambda seen: f"{seen:g} s",

@@ -94,6 +94,10 @@ class Scale:
     memory: str = ""
 
 
+PATIENCE = 60.0
+"""Seconds that a way in must leave an answer: an agent's takes some."""
+
+
 @dataclass(frozen=True)
 class Front:
     """A way in from outside, as it is configured.

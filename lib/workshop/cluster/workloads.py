@@ -19,6 +19,7 @@ from workshop.cluster.transport import Object
 from workshop.cluster.trouble import Seen, Trouble
 from workshop.masked import Secret, mask
 from workshop.steps import ON_A_CLUSTER, notebook_of
+from workshop.target import PATIENCE
 
 LOG = 12
 """Lines of a log that are read."""
@@ -29,9 +30,6 @@ RESOURCES = (
     ("ogx.io/v1beta1", "OGXServer"),
 )
 """The custom resources that operators turn into parts."""
-
-PATIENCE = 60.0
-"""Seconds that an answer takes now and then: a Route that ends sooner is too quick."""
 
 RESTARTS = 2
 """How often a container must have been started again, until it is told though it runs now."""
