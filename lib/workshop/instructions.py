@@ -57,7 +57,7 @@ EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
         {"collection": "alerts", "filter": {"alert_id": "ALT-003"}},
     ),
     (
-        "In which tier is the service of INC-006?",
+        "Which tier was hit by INC-006?",
         "find",
         {"collection": "incidents", "filter": {"incident_id": "INC-006"}},
     ),
