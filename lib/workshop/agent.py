@@ -236,7 +236,8 @@ class Agent:
         return culprit.of(self.target, self.has_database)
 
     def _with_culprit[E: WorkshopError](self, error: E) -> E:
-        found = self.culprit()
+        late = culprit.LATE if isinstance(error, EndpointError) else 0.0
+        found = culprit.of(self.target, self.has_database, late=late)
         return culprit.named(error, found) if found else error
 
 

@@ -15,8 +15,15 @@ import psutil
 import pytest
 from serving import gone
 from standin import tiny
-from workshop import create_agent
-from workshop.errors import PartFailed, PartTooSlow, SettingsError, StepMissing, WorkshopError
+from workshop import create_agent, pins
+from workshop.errors import (
+    EndpointError,
+    PartFailed,
+    PartTooSlow,
+    SettingsError,
+    StepMissing,
+    WorkshopError,
+)
 from workshop.local import ports
 from workshop.local.process import Process
 from workshop.masked import Secret
@@ -515,6 +522,23 @@ def test_an_agent_whose_server_ended_names_the_notebook(where):
         "  Where: this checkout's local target\n"
         "  Hint: run 03_deploy_llama_stack first"
     )
+
+
+def test_a_part_that_breaks_off_the_answer_before_it_is_over_is_named(where, port):
+    for number, name in enumerate(("model", "embedder", "llama-stack")):
+        tiny.ensure(where, Part(name, port + number, settings={"version": pins.LLAMA_STACK}))
+    where.remember("runbooks' vector store", "vs_1")
+    where.remember("model name", "small")
+    agent = create_agent(where, use_mongodb=False)
+    with pytest.raises(EndpointError) as error:
+        agent.ask("What should be done when a certificate has expired?", quiet=True)
+    log = where.state.folder("llama-stack") / "log"
+    assert error.value.what == "The agent got no answer."
+    assert error.value.where == str(log)
+    assert error.value.state.startswith(
+        "llama-stack does not run any more. killed by SIGKILL; RemoteProtocolError: "
+    )
+    assert error.value.hint == "run 03_deploy_llama_stack again: it starts what has ended"
 
 
 # --- somebody else's endpoint --------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """A small HTTP server that behaves as badly as it is asked to. Standard library only.
 
 ``GET /`` answers who it is, as JSON; ``/exit/3`` ends it with exit code 3; ``/print/text`` writes
-a line to its log. It writes ``listening on 127.0.0.1:PORT`` once it listens.
+a line to its log; a ``POST`` is answered in part, and the rest never comes. It writes
+``listening on 127.0.0.1:PORT`` once it listens.
 """
 
 import argparse
@@ -26,12 +27,26 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(int(rest[0]))
         if verb == "print":
             say(rest[0])
-        body = json.dumps({"pid": os.getpid(), "env": dict(os.environ), "cwd": str(Path.cwd())})
+        env = dict(os.environ)
+        body = json.dumps(
+            {"pid": os.getpid(), "env": env, "cwd": str(Path.cwd()), "version": env.get("VERSION")}
+        )
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body.encode())
+
+    def do_POST(self):
+        """As when it is killed: the connection is closed first, and a little later it is over."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", "100")
+        self.end_headers()
+        self.wfile.write(b": begun\n\n")
+        self.connection.shutdown(socket.SHUT_RDWR)
+        rest(0.3)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     def log_message(self, *arguments):
         pass
