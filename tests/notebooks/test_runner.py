@@ -22,6 +22,7 @@ from workshop.run.cli import main
 from workshop.run.imports import quick
 from workshop.run.rendering import Renderer
 from workshop.run.report import NO_ANSWER, NO_CHECK
+from workshop.wait import NotYet, wait_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -203,6 +204,14 @@ def test_a_run_passes_and_its_report_says_so(home, capsys):
     assert "answers: 1 of 1 grounded" in said
     assert re.search(r"The run passed after \d+\.\d s\. Report: .*/index\.html\n", said)
     assert "\x1b" not in said
+
+
+def test_what_a_notebook_registers_for_its_end_is_done(home, write, tmp_path):
+    left = tmp_path / "left"
+    left.mkdir()
+    cell = f"import atexit, pathlib\natexit.register(pathlib.Path({str(left)!r}).rmdir)"
+    assert run(write("02_a", cell, GOOD)) == 0
+    wait_for("the folder to go", lambda: not left.exists() or NotYet("there"), timeout=20)
 
 
 def test_an_optional_part_can_be_left_out(home, capsys):

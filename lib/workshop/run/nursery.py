@@ -11,6 +11,7 @@ kernel. When stdin ends, this process ends, and the kernels notice that and end 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -102,14 +103,20 @@ def _fork(request: dict[str, Any]) -> int:
     pid = os.fork()
     if pid:
         return pid
+    code = 1
+    # As multiprocessing does from Python 3.13 on: what a notebook registers for its end is done,
+    # what the imported modules registered here is not.
+    atexit._clear()
     try:
         _become_kernel(request)
+        code = 0
     except SystemExit as error:
-        os._exit(error.code if isinstance(error.code, int) else 1)
+        code = error.code if isinstance(error.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
-        os._exit(1)
-    os._exit(0)
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(code)
 
 
 def _become_kernel(request: dict[str, Any]) -> None:
