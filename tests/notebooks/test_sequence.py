@@ -64,6 +64,7 @@ DEPLOY = {
     "mongodb": workshop.deploy_mongodb,
     "mcp-server": workshop.deploy_mcp_server,
 }
+WITH_MILVUS = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
 
 pytestmark = [
     pytest.mark.timeout(1800),
@@ -512,9 +513,9 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     model, embedder = target.state.endpoint("model"), target.state.endpoint("embedder")
     assert model
     assert embedder
-    store = llama_stack.VECTOR_STORES["llama-stack"][0]
     collector = target.state.endpoint("collector")
-    part = llama_stack.part_of("llama-stack", store, model, embedder, 896, pushes_to=collector)
+    # With Milvus: the runbooks must be loaded again anyway, and the next test wants them there.
+    part = llama_stack.part_of("llama-stack", "milvus", model, embedder, 896, pushes_to=collector)
     part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")
     stack.stop()
@@ -527,10 +528,42 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     told = chain.run("doctor").stdout
     assert re.search(r"^culprit: llama-stack: .*sees the model: expected vllm/", told, re.M), told
     assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told, told
-    found = chain.run("run", "--only", "03")
+    found = chain.run(*WITH_MILVUS)
     assert found.returncode == 0, found.stdout
     assert "it was started before the model: starting it again" in found.stdout
+    assert "loading 12 runbooks into milvus" in found.stdout
     assert _lists_a_language_model(target.find("llama-stack"))
+
+
+def test_with_milvus_runbooks_that_llama_stack_forgot_are_loaded_again(chain: Chain) -> None:
+    """The agent of the next test then answers from Milvus."""
+    kill(chain, "llama-stack")
+    done = chain.run(*WITH_MILVUS)
+    assert done.returncode == 0, done.stdout
+    assert "the server has lost the runbooks: loading them again" in done.stdout
+
+
+def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> None:
+    done = chain.run("run", "--from", "04", "--to", "07", "--without", "mongodb")
+    assert done.returncode == 0, done.stdout
+    report = chain.report
+    reasons = {step["notebook"]: step["reason"] for step in report["steps"]}
+    assert reasons["05_deploy_mcp_server"] == "started with --without mongodb"
+    (answer,) = report["answers"]
+    assert answer["grounded"]
+    assert [call["name"] for call in answer["tool_calls"]] == ["file_search"]
+
+
+def test_ogx_runs_the_same_sequence(chain: Chain) -> None:
+    # It has a page of metrics of its own, which 09 reads; 08 and 10 treat it as the other one.
+    done = chain.run("run", "--from", "03", "--to", "07", "-p", "SERVER=ogx", timeout=1200)
+    assert done.returncode == 0, done.stdout
+    assert "runs the version that was pinned: ogx " in done.stdout
+    answers = chain.report["answers"]
+    assert len(answers) == len(questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS)
+    assert all(answer["grounded"] for answer in answers)
+    watched = chain.run("run", "--only", "09")
+    assert watched.returncode == 0, watched.stdout
 
 
 def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None:
@@ -549,39 +582,6 @@ def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None
     report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text("utf-8"))
     assert report["status"] == "failed"
     assert report["answers"] == []
-
-
-def test_with_milvus_runbooks_that_llama_stack_forgot_are_loaded_again(chain: Chain) -> None:
-    """The agent of the next test then answers from Milvus."""
-    with_milvus = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
-    done = chain.run(*with_milvus)
-    assert done.returncode == 0, done.stdout
-    assert "loading 12 runbooks into milvus" in done.stdout
-    kill(chain, "llama-stack")
-    done = chain.run(*with_milvus)
-    assert done.returncode == 0, done.stdout
-    assert "the server has lost the runbooks: loading them again" in done.stdout
-
-
-def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> None:
-    done = chain.run("run", "--from", "04", "--to", "07", "--without", "mongodb")
-    assert done.returncode == 0, done.stdout
-    report = chain.report
-    reasons = {step["notebook"]: step["reason"] for step in report["steps"]}
-    assert reasons["05_deploy_mcp_server"] == "started with --without mongodb"
-    (answer,) = report["answers"]
-    assert answer["grounded"]
-    assert [call["name"] for call in answer["tool_calls"]] == ["file_search"]
-
-
-def test_ogx_runs_the_same_sequence(chain: Chain) -> None:
-    # It has a page of metrics of its own, which 09 reads; 10 loads it as it does the other one.
-    done = chain.run("run", "--from", "03", "--to", "09", "-p", "SERVER=ogx", timeout=1200)
-    assert done.returncode == 0, done.stdout
-    assert "runs the version that was pinned: ogx " in done.stdout
-    answers = chain.report["answers"]
-    assert len(answers) == len(questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS)
-    assert all(answer["grounded"] for answer in answers)
 
 
 def test_clean_up_leaves_nothing(chain: Chain) -> None:
