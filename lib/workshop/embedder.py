@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from workshop import http
+from workshop import chat, http
 from workshop.errors import EndpointError
 from workshop.progress import Stages
 from workshop.target import Endpoint, Part, Target
@@ -49,7 +49,7 @@ def dimension(embedder: Endpoint) -> int:
     """
     body = {"model": NAME, "input": "How long is your answer?"}
     try:
-        answer = http.call(embedder, "/v1/embeddings", json=body, timeout=60).json
+        answer = chat.ask(embedder, "/v1/embeddings", json=body, timeout=60)
         return len(answer["data"][0]["embedding"])
     except (KeyError, IndexError, TypeError) as error:
         raise EndpointError(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workshop import choices, clients, collector, embedder, http, model, pins, postgresql, runbooks
+from workshop import (
+    chat,
+    choices,
+    clients,
+    collector,
+    embedder,
+    http,
+    model,
+    pins,
+    postgresql,
+    runbooks,
+)
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import Stages, stages
@@ -209,7 +220,11 @@ def verify_llama_stack(target: Target) -> Checks:
         lambda seen: wanted in seen.split(", "),
         hint="run 03_deploy_llama_stack again: one that was started before the model starts anew",
     )
-    checks.that("completes a chat", "some text", lambda: _chat(endpoint, wanted))
+    checks.that(
+        "completes a chat",
+        "some text",
+        lambda: chat.text(chat.complete(endpoint, wanted, "Say hello.", max_tokens=8)),
+    )
     checks.that(
         "finds the right runbook",
         "certificate-expired.md first",
@@ -247,7 +262,7 @@ def ready(endpoint: Endpoint) -> object:
 
 
 def _models(endpoint: Endpoint) -> list[str]:
-    found = http.call(endpoint, "/v1/models", timeout=30).json
+    found = chat.ask(endpoint, "/v1/models")
     return [str(entry["id"]) for entry in found["data"]]
 
 
@@ -280,14 +295,3 @@ def _with_model(
         hint="run 02_serve_model, then 03_deploy_llama_stack again",
     )
     return deployed
-
-
-def _chat(endpoint: Endpoint, name: str) -> str:
-    body = {
-        "model": name,
-        "messages": [{"role": "user", "content": "Say hello."}],
-        "max_tokens": 8,
-        "temperature": 0,
-    }
-    answer = http.call(endpoint, "/v1/chat/completions", json=body, timeout=180).json
-    return str(answer["choices"][0]["message"]["content"]).strip()

@@ -9,10 +9,10 @@ import pytest
 from serving import gone
 from standin import tiny
 from standin.openai_server import LOGIN, OpenAIServer, certificate
-from workshop import serve_model, verify_model
-from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing
+from workshop import serve_model, verify_llama_stack, verify_model
+from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing, WorkshopError
 from workshop.masked import Secret
-from workshop.target import Part
+from workshop.target import Endpoint, Part
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -412,6 +412,125 @@ def test_chat_completions_in_another_shape(where, model, body, failed, state):
     assert (
         f"{NOT_OPENAI} Where: http://127.0.0.1:{server.port}/v1/chat/completions "
         f"Last state: {state}" in error.value.state
+    )
+
+
+# --- models that think ---------------------------------------------------------------------------
+
+COMPLETIONS = "http://127.0.0.1:PORT/v1/chat/completions"
+SWITCH_OFF = (
+    "serve this model with thinking switched off, or with less of it (vLLM: "
+    """--default-chat-template-kwargs '{"enable_thinking": false}'), or choose one that """
+    "thinks less"
+)
+
+
+@pytest.mark.parametrize("thoughts", ["reasoning_content", "reasoning", "content"])
+def test_a_model_that_thinks_is_asked_again_with_more_tokens(where, model, thoughts):
+    server = model(thinks=600, thoughts=thoughts)
+    serve_model(where, url=server.url)
+    seen = {check.name: check.seen for check in verify_model(where)}
+    assert seen["answers a question"] == "Hello!"
+    assert seen["calls a tool when asked"] == 'count_documents {"collection": "incidents"}'
+    asked = [body["max_tokens"] for _, _, body in server.requests if body]
+    assert asked == [512, 4096, 512, 4096]
+
+
+def why_silent(where, server):
+    serve_model(where, url=server.url)
+    with pytest.raises(CheckFailed) as error:
+        verify_model(where)
+    assert error.value.what == "Model: 2 of 3 checks failed."
+    first, second = error.value.state.split("; calls a tool when asked: expected ")
+    said = first.removeprefix("answers a question: expected some text, saw ")
+    assert second.endswith(said)
+    return said.replace(f":{server.port}", ":PORT"), error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("limit", "more"),
+    [
+        (10_000, "4096 tokens; it thought: So they"),
+        (
+            1024,
+            "512 tokens; it thought: So they; asked with 4096: The server did not understand the "
+            'request. HTTP 400: {"error": {"message": "max_tokens is above 1024."}}',
+        ),
+    ],
+    ids=["asked twice", "refused the second time"],
+)
+def test_a_model_that_only_thinks_is_told(where, model, limit, more):
+    said, hint = why_silent(where, model(thinks=5000, limit=limit))
+    assert said.startswith(
+        "Thinking took all of the model's tokens, and it gave no answer. "
+        f"Where: {COMPLETIONS} Last state: {more}"
+    )
+    assert hint == SWITCH_OFF
+
+
+def test_an_answer_that_its_server_takes_for_thoughts_is_told(where, model):
+    message = {"content": None, "reasoning": "Hello!"}
+    server = model(chat_body={"choices": [{"message": message, "finish_reason": "stop"}]})
+    said, hint = why_silent(where, server)
+    assert said.startswith(
+        f"The model gave thoughts, and no answer. Where: {COMPLETIONS} "
+        "Last state: finish_reason stop; it thought: Hello!"
+    )
+    assert hint.startswith("its server takes the answer for thoughts: start it with the reasoning")
+
+
+def test_step_3_asks_a_model_that_thinks_for_more_too(where, model, capsys):
+    server = model(models=("vllm/granite",), thinks=600)
+    server.also = {
+        "/v1/version": (200, {"version": "0.7.3"}),
+        "/v1/health": (200, {"status": "OK"}),
+    }
+    where.adopt("llama-stack", Endpoint(server.url.removesuffix("/v1")))
+    where.remember("model name", "granite")
+    with pytest.raises(WorkshopError):
+        verify_llama_stack(where)
+    assert "[ OK ] completes a chat: Hello!" in capsys.readouterr().err
+    assert [body["max_tokens"] for _, _, body in server.requests if "max_tokens" in body] == [
+        8,
+        4096,
+    ]
+
+
+# --- errors in a body of status 200 --------------------------------------------------------------
+
+BROKE = {"message": "The provider is\n overloaded.", "code": 503}
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": BROKE}, "The server is not ready yet."),
+        ({"error": {"message": "The provider is overloaded."}}, "The server failed."),
+        ({"error": "The provider is overloaded."}, "The server failed."),
+        ({"object": "error", **BROKE, "code": "429"}, "The server is too busy."),
+        ({"choices": [{"error": BROKE, "message": {}}]}, "The server is not ready yet."),
+    ],
+    ids=["error", "no code", "text", "object", "choice"],
+)
+def test_an_error_in_a_body_of_status_200_is_quoted(where, model, body, said):
+    server = model()
+    serve_model(where, url=server.url)
+    server.chat_body = body
+    with pytest.raises(CheckFailed) as error:
+        verify_model(where)
+    assert (
+        f"{said} Where: {COMPLETIONS} Last state: HTTP 200, and in it an error: "
+        "The provider is overloaded."
+    ) in error.value.state.replace(f":{server.port}", ":PORT")
+
+
+def test_an_error_in_place_of_the_models_is_quoted_without_the_token(where, model, monkeypatch):
+    monkeypatch.setenv("MODEL_TOKEN", TOKEN)
+    server = model(models_body={"error": {"message": f"No quota for {TOKEN}.", "code": 401}})
+    assert refusal(where, server.url) == text(
+        "The model endpoint refused the token.",
+        "HTTP 200, and in it an error: No quota for ****.",
+        EXPORT,
     )
 
 

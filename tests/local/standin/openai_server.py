@@ -34,6 +34,9 @@ class OpenAIServer:
         moved: Answer everything with a redirection to this address.
         models_body: Instead of a proper list of models.
         chat_body: Instead of a proper chat completion.
+        thinks: Tokens that it thinks before each answer; without more than these there is none.
+        thoughts: The field of the message that they stand in.
+        limit: It refuses to make more tokens than these.
         calls: How it asks for a tool: ``tool_calls``, or not: ``prose``, ``content`` (the call is
             left in the text), ``refused`` (400, as vLLM does without its tool calling switched on).
         echo: Quote the wrong token in the refusal.
@@ -48,6 +51,9 @@ class OpenAIServer:
     moved: str = ""
     models_body: Any = None
     chat_body: Any = None
+    thinks: int = 0
+    thoughts: str = "reasoning_content"
+    limit: int = 1_000_000
     calls: str = "tool_calls"
     echo: bool = False
     pause: float = 0.0
@@ -95,7 +101,22 @@ class OpenAIServer:
             return 404, {"error": {"message": f"The model {body['model']!r} does not exist."}}
         if self.calls == "refused" and body.get("tools"):
             return 400, {"error": {"message": '"auto" tool choice requires a tool parser'}}
-        return 200, self.chat_body or {"choices": [{"index": 0, "message": self._message(body)}]}
+        if body["max_tokens"] > self.limit:
+            return 400, {"error": {"message": f"max_tokens is above {self.limit}."}}
+        return 200, self.chat_body or {"choices": [self._choice(body)]}
+
+    def _choice(self, body: dict[str, Any]) -> dict[str, Any]:
+        message = self._message(body)
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        if not self.thinks:
+            return choice
+        inside = self.thoughts == "content"
+        thought = "<think>\nSo they" if inside else "So they"
+        if body["max_tokens"] <= self.thinks:
+            cut = {"role": "assistant", "content": None, self.thoughts: thought}
+            return choice | {"message": cut, "finish_reason": "length"}
+        message[self.thoughts] = f"{thought} want it.\n</think>\n\n{message['content'] or ''}"
+        return choice
 
     def _message(self, body: dict[str, Any]) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": "Hello!"}
