@@ -5,7 +5,13 @@ from __future__ import annotations
 import difflib
 
 from workshop.errors import SettingsError
-from workshop.settings import TARGETS, Settings
+from workshop.settings import (
+    CHECKOUT,
+    TARGETS,
+    Settings,
+    make_paths_absolute,
+    refuse_another_checkout,
+)
 from workshop.target import Target
 
 
@@ -17,7 +23,8 @@ def connect(name: str = "local") -> Target:
             cluster that the kubeconfig or the surrounding pod names.
 
     Raises:
-        SettingsError: There is no such target, or the environment cannot be used.
+        SettingsError: There is no such target, the environment cannot be used, or this library is
+            another checkout's.
     """
     if name not in TARGETS:
         close = difflib.get_close_matches(str(name), TARGETS, 1)
@@ -27,6 +34,9 @@ def connect(name: str = "local") -> Target:
             state="targets: " + ", ".join(TARGETS),
             hint=f'set TARGET = "{close[0] if close else TARGETS[0]}"',
         )
+    refuse_another_checkout()
+    # In a kernel of JupyterLab; what the command line starts has absolute paths already.
+    make_paths_absolute(CHECKOUT)
     if name == "cluster":
         from workshop.cluster.login import connect as log_in
         from workshop.cluster.target import ClusterTarget

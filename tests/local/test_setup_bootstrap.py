@@ -160,6 +160,17 @@ def test_the_arguments_reach_set_up(checkout: Path, bare: Path) -> None:
     assert "invalid choice: 'nothing'" in done.stderr
 
 
+def test_a_relative_path_is_taken_from_where_it_was_started(
+    checkout: Path, bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(bare / "python3.12", '#!/bin/sh\necho "$WORKSHOP_CHAT_WEIGHTS" >&2\n')
+    monkeypatch.chdir(tmp_path)
+    named = {"here.gguf": f"{tmp_path}/here.gguf", "/x/y.gguf": "/x/y.gguf", "~/z": "~/z"}
+    for path, taken in named.items():
+        done = bootstrap(checkout, bare, WORKSHOP_CHAT_WEIGHTS=path)
+        assert done.stderr.splitlines()[-1] == taken
+
+
 def test_a_component_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from workshop.local.setup import locate; locate('ogx')"],

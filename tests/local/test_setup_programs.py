@@ -212,6 +212,23 @@ def test_a_new_lock_file_makes_a_new_environment(with_uv: Context, registry: Reg
     assert found.locate(with_uv, "model-server") != before
 
 
+@pytest.mark.parametrize("made_for", ["a", "b"])
+def test_a_copied_environment_is_made_again(
+    context: Context, tmp_path: Path, made_for: str
+) -> None:
+    """uv itself is simulated: what counts is what it finds, and it would keep a copied one."""
+    copied = tmp_path / "b" / ".venv"
+    program(copied / "bin" / "workshop", f"exec {tmp_path}/{made_for}/.venv/bin/python")
+    program(
+        tmp_path / "bin" / "uv",
+        "echo uv 99.0; [ -e .venv ] && echo kept > found; /bin/mkdir -p .venv",
+    )
+    env = {name: value for name, value in context.env.items() if name != "UV_DEFAULT_INDEX"}
+    lines = run(replace(context, checkout=tmp_path / "b", env=env), "kit")
+    again = any("made for another folder; making it again" in line for line in lines)
+    assert (again, (tmp_path / "b" / "found").exists()) == (made_for == "a", made_for == "b")
+
+
 def test_a_package_with_another_hash_is_refused(with_uv: Context, registry: Registry) -> None:
     small_package(registry)
     lock(with_uv, "0" * 64)

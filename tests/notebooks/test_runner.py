@@ -263,6 +263,24 @@ def test_kernels_start_ahead_and_leave_nothing(tmp_path, fork):
     assert not folder.exists()
 
 
+def test_a_relative_home_is_one_folder_for_the_command_and_its_notebooks(
+    write, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORKSHOP_HOME", ".state")
+    monkeypatch.setenv("KUBECONFIG", "mine.yaml:/theirs.yaml")
+    keep = (
+        "import os\nfrom workshop import connect\n"
+        'connect().remember("kubeconfig", os.environ["KUBECONFIG"])'
+    )
+    notebooks = write("01_keep", keep, GOOD)
+    assert run(notebooks) == 0
+    assert statuses(tmp_path / ".state") == {"01": "passed"}
+    kept = State(tmp_path / ".state").recall("kubeconfig")
+    assert kept == f"{tmp_path}/mine.yaml:/theirs.yaml"
+    assert [path.name for path in notebooks.iterdir()] == ["01_keep.ipynb"]
+
+
 # --- steps that fail -----------------------------------------------------------------------------
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from workshop.errors import SettingsError
 from workshop.masked import Secret
-from workshop.settings import CHECKOUT, DATA, Settings
+from workshop.settings import CHECKOUT, DATA, PATH_LISTS, PATHS, Settings, make_paths_absolute
 
 
 def test_nothing_needs_to_be_set():
@@ -76,3 +81,97 @@ def test_a_token_that_no_header_takes_is_refused_here(token):
 def test_the_environment_is_read_when_asked(monkeypatch, tmp_path):
     monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path))
     assert Settings.from_env().state == Path(tmp_path)
+
+
+# --- paths in variables --------------------------------------------------------------------------
+
+SHOW = """\
+import json, os, sys
+from workshop import connect
+print(json.dumps([str(connect().settings.state), {n: os.environ[n] for n in sys.argv[1:]}]))
+"""
+
+
+def test_a_relative_path_is_taken_from_the_checkout_in_a_kernel_that_no_command_has_started():
+    relative = {name: f"x/{name}" for name in (*PATHS, *PATH_LISTS)}
+    relative |= {"KUBECONFIG": "a:/b::c", "MODEL_CA_FILE": "README.md"}
+    # As a notebook server starts it: beside its notebook.
+    shown = subprocess.run(
+        [sys.executable, "-c", SHOW, *relative],
+        cwd=CHECKOUT / "notebooks",
+        env=os.environ | relative,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    state, paths = json.loads(shown)
+    assert state == f"{CHECKOUT}/x/WORKSHOP_HOME"
+    assert paths.pop("KUBECONFIG") == f"{CHECKOUT}/a:/b::{CHECKOUT}/c"
+    assert paths == {name: f"{CHECKOUT}/{relative[name]}" for name in paths}
+
+
+def test_a_path_may_hold_a_colon_or_an_unknown_user():
+    env = {"WORKSHOP_HOME": "cs101:spring", "KUBECONFIG": "~nobody-of-that-name/k"}
+    make_paths_absolute(Path("/base"), env)
+    assert env == {
+        "WORKSHOP_HOME": "/base/cs101:spring",
+        "KUBECONFIG": "/base/~nobody-of-that-name/k",
+    }
+
+
+# --- the library of another checkout -------------------------------------------------------------
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A checkout as ``cp -a`` leaves it: its .venv leads to the library of the first one."""
+    copy = tmp_path / "b"
+    shutil.copytree(CHECKOUT / "lib", copy / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / ".venv" / "bin").mkdir(parents=True)
+    (copy / "notebooks").mkdir()
+    # Not shutil.copy: its first line names the Python of the first one, as a real copy's does.
+    script = copy / ".venv" / "bin" / "workshop"
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom workshop.run.cli import main\nsys.exit(main())\n"
+    )
+    script.chmod(0o755)
+    return copy
+
+
+def refused(copy):
+    return (
+        "The library of another checkout is used here.\n"
+        f"  Where: {copy}\n"
+        f"  Last state: it belongs to {CHECKOUT}, as a .venv that was copied from there does\n"
+        f"  Hint: cd {copy} && ./bootstrap; then use .venv/bin/workshop of that folder\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "command", ["run --only 98", "status", "stop", "setup --only uv", "logs model"]
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_copied_checkout_does_not_work_on_the_first_one(copied, tmp_path, command, inside):
+    mine = copied / ".venv" / "bin" / "workshop"
+    # With the copied activate script, it is the first one's command that is found on PATH.
+    argv = [sys.executable, "-m", "workshop.run.cli"] if inside else [str(mine)]
+    done = subprocess.run(
+        [*argv, *command.split()],
+        cwd=copied / "notebooks" if inside else tmp_path,
+        env=os.environ | {"WORKSHOP_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", refused(copied))
+
+
+def test_nor_do_its_notebooks(copied):
+    done = subprocess.run(
+        [sys.executable, "-c", "import workshop; workshop.connect()"],
+        cwd=copied / "notebooks",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.endswith("SettingsError: " + refused(copied))

@@ -9,8 +9,10 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from workshop.errors import WorkshopError
+from workshop.settings import make_paths_absolute, refuse_another_checkout
 
 INTERRUPTED = 130
 """What a shell expects of a program that Ctrl-C ended."""
@@ -37,19 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: it failed, and said why on stderr. 2: it was called wrongly. 130: Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["setup"]:
-        # Set-up has a command line of its own, which also works before the kit is installed.
-        from workshop.local.setup.__main__ import main as setup
-
-        return setup(arguments[1:])
-    options = _parser().parse_args(arguments)
+    make_paths_absolute(Path())
+    command = _chosen(arguments)
     # Names and answers may hold what the terminal cannot show.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        code = command(options)
+        refuse_another_checkout()
+        code = command()
         sys.stdout.flush()
         return code
     except WorkshopError as error:
@@ -63,6 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         # As `workshop logs model | head` ends; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _chosen(arguments: Sequence[str]) -> Callable[[], int]:
+    if arguments[:1] == ["setup"]:
+        # Set-up has a command line of its own, which also works before the kit is installed.
+        from workshop.local.setup.__main__ import main as setup
+
+        return lambda: setup(arguments[1:])
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    return lambda: command(options)
 
 
 def _parser() -> argparse.ArgumentParser:

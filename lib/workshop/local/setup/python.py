@@ -31,6 +31,7 @@ def uv(job: Job) -> Record:
 def kit(job: Job) -> Record:
     """The kit's own environment in the checkout, as uv.lock says."""
     folder = job.context.checkout / ".venv"
+    _remove_copied(job, folder)
     if index.is_mirror(job.context.env, job.context.checkout):
         _kit_from_mirror(job, folder)
     else:
@@ -40,6 +41,19 @@ def kit(job: Job) -> Record:
             argv += ["--python", _base_python()]
         _run(job, argv, KIT)
     return Record.of(folder, "the kit")
+
+
+def _remove_copied(job: Job, folder: Path) -> None:
+    """Remove an environment that came here with a copied or moved checkout.
+
+    Its programs name the Python, and so lead to the library, of the folder where it was made; uv
+    makes none of them anew but the kit's own.
+    """
+    script = folder / "bin" / "workshop"
+    if not script.exists() or str(folder / "bin" / "python") in script.read_text(errors="replace"):
+        return
+    job.note("the environment was made for another folder; making it again")
+    shutil.rmtree(folder)
 
 
 def _kit_from_mirror(job: Job, folder: Path) -> None:
