@@ -219,10 +219,8 @@ def test_a_copied_environment_is_made_again(
     """uv itself is simulated: what counts is what it finds, and it would keep a copied one."""
     copied = tmp_path / "b" / ".venv"
     program(copied / "bin" / "workshop", f"exec {tmp_path}/{made_for}/.venv/bin/python")
-    program(
-        tmp_path / "bin" / "uv",
-        "echo uv 99.0; [ -e .venv ] && echo kept > found; /bin/mkdir -p .venv",
-    )
+    sync = "{ [ -e .venv ] && echo kept > found; /bin/mkdir -p .venv; }"
+    program(tmp_path / "bin" / "uv", f'[ "$1" = sync ] && {sync} || echo uv 99.0')
     env = {name: value for name, value in context.env.items() if name != "UV_DEFAULT_INDEX"}
     lines = run(replace(context, checkout=tmp_path / "b", env=env), "kit")
     again = any("made for another folder; making it again" in line for line in lines)
