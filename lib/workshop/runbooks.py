@@ -19,9 +19,15 @@ UPLOADED = ".txt"
 ``.md`` only where there is a file ``/etc/mime.types``: without one, as in small images, it takes a
 runbook for empty."""
 
-PROBED = 12
-CHUNKS = 4
-"""A search gives at most 50 results: room for four chunks of each file that is looked for."""
+FORGETFUL = "milvus"
+"""In which Llama Stack 0.7.3 finds nothing after a restart, though it lists the files: see
+``llama_stack.VECTOR_STORES``."""
+
+PROBE = "steps"
+"""What is searched for to see whether anything is found."""
+
+NO_STORE = (400, 404)
+"""With which status a server says that there is no such vector store."""
 
 
 def load(
@@ -35,6 +41,9 @@ def load(
     stage: Stages,
 ) -> str:
     """Load every Markdown file of the folder into a vector store, unless it is there already.
+
+    What is there is told by the server's list of files: a search may find few of them for other
+    reasons. A store that was loaded once is completed, and never deleted, unless it has lost all.
 
     Args:
         endpoint: Llama Stack.
@@ -58,16 +67,21 @@ def load(
         raise SettingsError("There are no runbooks.", where=str(folder), hint="git checkout data")
     # The name tells the content, so that edited runbooks make a new store.
     name = f"runbooks {provider} {_digest(files)}"
+    wanted = {file.stem + UPLOADED: file for file in files}
     client = clients.client(endpoint)
     try:
-        store = _find(client, name)
-        if store is not None and not _holds(client, store, len(files)):
-            # Llama Stack has forgotten what is in Milvus: see VECTOR_STORES.
+        store = _find(client, name, set(wanted), target.recall(FACT))
+        if store and provider == FORGETFUL and _finds_nothing(client, store, embedder):
             stage("the server has lost the runbooks: loading them again")
             client.vector_stores.delete(vector_store_id=store)
             store = None
         if store is None:
-            store = _create(client, name, files, provider, embedder, timeout, stage)
+            extra = {"provider_id": provider, "embedding_model": embedder}
+            store = str(client.vector_stores.create(name=name, extra_body=extra).id)
+        missing = {name: wanted[name] for name in wanted.keys() - _completed(client, store)}
+        if missing:
+            stage(f"loading {len(missing)} runbooks into {provider}")
+            _add(client, store, missing, timeout, stage)
     except clients.api_error(client) as error:
         raise clients.explained(error, endpoint, "The runbooks could not be loaded.") from error
     target.remember(FACT, store)
@@ -86,6 +100,19 @@ def store_id(target: Target) -> str:
             "The runbooks were not loaded yet.", hint="run 03_deploy_llama_stack first"
         )
     return store
+
+
+def exists(endpoint: Endpoint, store: str) -> bool:
+    """Whether the server has this vector store.
+
+    Raises:
+        EndpointError: It does not say.
+    """
+    client = clients.client(endpoint)
+    try:
+        return _retrieved(client, store) is not None
+    except clients.api_error(client) as error:
+        raise clients.explained(error, endpoint, "The runbooks cannot be searched.") from error
 
 
 def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
@@ -109,58 +136,70 @@ def _digest(files: list[Path]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _find(client: Any, name: str) -> str | None:
-    """The finished store of this name; one that an interrupted run left half-filled is removed."""
+def _find(client: Any, name: str, files: set[str], remembered: str | None) -> str | None:
+    """The store of this name that was loaded to the end, as the remembered one was.
+
+    What an interrupted run left half-filled is removed.
+    """
+    known = _retrieved(client, remembered) if remembered else None
+    if known is not None and known.name == name:
+        return str(known.id)
     found = None
-    for store in client.vector_stores.list().data:
+    # The list comes in pages, which a loop reads to the end.
+    for store in list(client.vector_stores.list()):
         if store.name != name:
             continue
-        counts = store.file_counts
-        if counts.total and counts.completed == counts.total:
+        if files <= _completed(client, store.id):
             found = str(store.id)
         else:
             client.vector_stores.delete(vector_store_id=store.id)
     return found
 
 
-def _holds(client: Any, store: str, files: int) -> bool:
-    """Whether a search can find all files, or the first ``PROBED`` of many."""
-    wanted = min(files, PROBED)
-    found = client.vector_stores.search(
-        vector_store_id=store, query="steps", max_num_results=wanted * CHUNKS
-    )
-    return len({hit.file_id for hit in found.data}) >= wanted
+def _retrieved(client: Any, store: str) -> Any | None:
+    """The store as the server knows it, or None."""
+    try:
+        return client.vector_stores.retrieve(vector_store_id=store)
+    except clients.api_error(client) as error:
+        if getattr(error, "status_code", None) in NO_STORE:
+            return None
+        raise
 
 
-def _create(
-    client: Any,
-    name: str,
-    files: list[Path],
-    provider: str,
-    embedder: str,
-    timeout: float,
-    stage: Stages,
-) -> str:
-    stage(f"loading {len(files)} runbooks into {provider}")
-    store = client.vector_stores.create(
-        name=name, extra_body={"provider_id": provider, "embedding_model": embedder}
-    )
+def _completed(client: Any, store: str) -> set[str]:
+    """The names of the files that the server has embedded into the store."""
+    listed = list(client.vector_stores.files.list(vector_store_id=store))
+    names = {file.id: str(file.filename) for file in client.files.list()} if listed else {}
+    return {names[file.id] for file in listed if file.status == "completed" and file.id in names}
+
+
+def _finds_nothing(client: Any, store: str, embedder: str) -> bool:
+    """Whether a search that works finds nothing at all.
+
+    One that fails gives nothing as well, with status 200: so the embedding that it needs is tried
+    first, which raises the server's own error.
+    """
+    client.embeddings.create(model=embedder, input=PROBE)
+    found = client.vector_stores.search(vector_store_id=store, query=PROBE, max_num_results=1)
+    return not found.data
+
+
+def _add(client: Any, store: str, files: dict[str, Path], timeout: float, stage: Stages) -> None:
+    """Have files embedded into the store, and wait until they are."""
     ids = [
-        client.files.create(
-            file=(file.stem + UPLOADED, file.read_bytes(), "text/plain"), purpose="assistants"
-        ).id
-        for file in files
+        client.files.create(file=(name, file.read_bytes(), "text/plain"), purpose="assistants").id
+        for name, file in sorted(files.items())
     ]
-    batch = client.vector_stores.file_batches.create(vector_store_id=store.id, file_ids=ids)
+    batch = client.vector_stores.file_batches.create(vector_store_id=store, file_ids=ids)
 
     def done() -> object:
-        now = client.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store.id)
+        now = client.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store)
         counts = now.file_counts
         if counts.failed or now.status in ("failed", "cancelled"):
             raise PartFailed(
                 f"{counts.failed} of {len(files)} runbooks could not be embedded.",
-                where=f"vector store {store.id}",
-                state=_reasons(client, store.id),
+                where=f"vector store {store}",
+                state=_reasons(client, store),
                 hint="workshop logs llama-stack; workshop logs embedder",
             )
         if counts.completed < len(files):
@@ -175,9 +214,8 @@ def _create(
         every=0.5,
         hint="workshop logs embedder",
     )
-    return str(store.id)
 
 
 def _reasons(client: Any, store: str) -> str:
-    listed = client.vector_stores.files.list(vector_store_id=store).data
+    listed = client.vector_stores.files.list(vector_store_id=store)
     return "; ".join(str(file.last_error) for file in listed if file.last_error)[:400]
