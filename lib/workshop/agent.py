@@ -130,6 +130,7 @@ class Agent:
         began = time.monotonic()
         response = self._respond(question, mark, timeout, stage)
         text, calls = responses.read(response)
+        calls = culprit.explained(self.target, calls, self._tools)
         return Answer(question, text, time.monotonic() - began, calls, False, "not proven")
 
     def _prove(

@@ -19,12 +19,16 @@ SHOWN = 600
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call: ``ok`` when the tool ran without error; ``result`` is the text it gave."""
+    """One call: ``ok`` when the tool ran without error; ``result`` is the text it gave.
+
+    ``hint`` says what to do about one that failed, where that is known.
+    """
 
     name: str
     arguments: Mapping[str, Any]
     ok: bool
     result: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)

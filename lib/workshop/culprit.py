@@ -5,18 +5,29 @@ Looks at what runs and asks the MCP server, in milliseconds; ``diagnosis`` asks 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from typing import Any
 
-from workshop import mcp_client, mcp_server, mongodb
+from workshop import llama_stack, mcp_client, mcp_server, mongodb, proof, registration, runbooks
+from workshop.answers import ToolCall
 from workshop.errors import EndpointError, PartTooSlow, StepMissing, WorkshopError
 from workshop.steps import PROCESSES, WATCHERS
-from workshop.target import Target
+from workshop.target import Endpoint, Target
 from workshop.wait import NotYet, wait_for
 
 LATE = 2.0
 """Seconds for which a part that ended may still look as if it ran, to those whose request it broke
 off: a process closes its connections before it is over (by 25 ms, seen on two busy cores), and a
 cluster tells of a pod up to a second later."""
+
+HIDDEN = re.compile(r"Error \(code -?\d+\): None")
+"""All that Llama Stack 0.7.3 and OGX 1.5.0 say of an MCP call that failed."""
+
+LACKS = re.compile(r"(\$\w+)\W+is not implemented")
+"""How FerretDB refuses an operator that it does not have."""
 
 
 def of(target: Target, has_database: bool, *, late: float = 0.0) -> WorkshopError | None:
@@ -47,6 +58,67 @@ def ended(target: Target, has_database: bool) -> WorkshopError | None:
         except StepMissing as missing:
             return missing
     return None
+
+
+def explained(
+    target: Target, calls: Sequence[ToolCall], tools: Sequence[dict[str, Any]]
+) -> tuple[ToolCall, ...]:
+    """The agent's calls, each that failed with the reason that Llama Stack and OGX leave out.
+
+    An MCP call whose reason they hide is made again, if it only reads. A search in a vector store
+    that is gone is to them one that found nothing; here it has failed.
+
+    Args:
+        target: Where the parts run.
+        calls: As ``responses.read`` gives them.
+        tools: What the agent may call, as ``/v1/responses`` takes it.
+    """
+    stores = [store for tool in tools for store in tool.get("vector_store_ids", ())]
+    return tuple(
+        _search(target, call, stores) if call.name == proof.FILE_SEARCH else _mcp(target, call)
+        for call in calls
+    )
+
+
+def _search(target: Target, call: ToolCall, stores: Sequence[str]) -> ToolCall:
+    if not call.ok or proof.chunks(call.result):
+        return call
+    gone = [one for one in stores if not runbooks.exists(target.find(llama_stack.PART), one)]
+    if not gone:
+        return call
+    return replace(
+        call,
+        ok=False,
+        result=f"the vector store {', '.join(gone)} is no longer there",
+        hint="run 03_deploy_llama_stack again: it loads the runbooks; then make the agent again",
+    )
+
+
+def _mcp(target: Target, call: ToolCall) -> ToolCall:
+    hidden = not call.ok and HIDDEN.fullmatch(call.result.strip())
+    if not hidden or call.name not in registration.ALLOWED:
+        return call
+    try:
+        database, server = mongodb.find(target), target.find(mcp_server.PART)
+        again = mcp_client.call_tool(server, mcp_server.PATH, call.name, dict(call.arguments))
+        hint = _lack(database, again.text)
+    except WorkshopError as error:
+        return replace(call, result=f"{error.what} {error.state}".strip(), hint=error.hint)
+    if not again.failed:
+        return replace(call, result=f"{call.result}; made again, it succeeds", hint="ask again")
+    return replace(call, result=again.text, hint=hint)
+
+
+def _lack(endpoint: Endpoint, said: str) -> str:
+    """What to do about a failed call when the database lacks an operator; else ""."""
+    found = LACKS.search(said)
+    if found is None:
+        return ""
+    with mongodb.connected(endpoint) as database:
+        info = database.client.admin.command("buildInfo")
+    ferretdb = info.get("ferretdbVersion")
+    name = f"FerretDB {ferretdb}" if ferretdb else f"MongoDB {info['version']}"
+    return f"this database ({name}) has no {found.group(1)}: docs/databases.md says how to go on"
 
 
 def named[E: WorkshopError](error: E, found: WorkshopError) -> E:

@@ -72,7 +72,7 @@ def prove(
         raise _not(
             f"{failed[0].name} failed: {' '.join(failed[0].result.split())[:200]}",
             text,
-            "workshop status; workshop logs mcp-server",
+            failed[0].hint or "workshop status; workshop logs mcp-server",
         )
     if not text.strip():
         raise _not("the agent called a tool and then said nothing", text, "ask again")

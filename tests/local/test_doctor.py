@@ -21,7 +21,8 @@ import workshop
 from standin.forgetful_server import ForgetfulServer
 from standin.open_door import OpenDoor
 from standin.openai_server import LOGIN, OpenAIServer, certificate
-from workshop import mongodb, pins, progress, registration, runbooks, signs
+from standin.vector_stores import VectorStores
+from workshop import culprit, mongodb, pins, progress, registration, runbooks, signs
 from workshop.answers import ToolCall
 from workshop.errors import AnswerNotGrounded, SetupError
 from workshop.local.process import Process
@@ -30,7 +31,7 @@ from workshop.local.setup import locate
 from workshop.local.target import LocalTarget
 from workshop.masked import Secret
 from workshop.mcp_client import call_tool, list_tools
-from workshop.proof import prove
+from workshop.proof import FILE_SEARCH, prove
 from workshop.run.cli import main
 from workshop.run.report import Folder, Report, StepReport, judge
 from workshop.settings import DATA
@@ -530,3 +531,70 @@ def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) 
     reason, remedy = signs.read_signs(done.stdout.splitlines())
     assert reason == "the weights could not be loaded"
     assert remedy.startswith("./bootstrap --verify")
+
+
+HIDDEN = "Error (code 1): None"
+"""All that Llama Stack 0.7.3 and OGX 1.5.0 tell of a tool that failed."""
+
+
+def failed(tool: str, **arguments: object) -> ToolCall:
+    """A call as an agent's server tells of one that failed."""
+    always = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
+    return ToolCall(tool, {**always, "collection": "services", **arguments}, False, HIDDEN)
+
+
+def refusal(target: LocalTarget, call: ToolCall, tools: tuple[dict[str, Any], ...] = ()) -> str:
+    """What the person reads who asked."""
+    calls = culprit.explained(target, [call], tools)
+    with pytest.raises(AnswerNotGrounded) as refused:
+        prove("What?", "Eleven.", calls, database=None, runbooks=DATA / "runbooks")
+    return str(refused.value)
+
+
+def test_the_tools_own_words_are_told_which_the_agents_server_hides(target: LocalTarget) -> None:
+    nameless = failed("aggregate", pipeline=[{"$group": {"n": {"$sum": 1}}}])
+    text = refusal(target, nameless)
+    assert "aggregate failed: " in text
+    assert "a group specification must include an _id" in text
+    assert "Hint: workshop status; workshop logs mcp-server" in text
+    whole = failed("count", query={})
+    assert f"count failed: {HIDDEN}; made again, it succeeds" in refusal(target, whole)
+
+
+@pytest.mark.skipif(locate("mongodb").name != "ferretdb", reason="a real mongod runs here")
+def test_an_operator_that_the_database_lacks_is_named(target: LocalTarget) -> None:
+    group = {"$group": {"_id": "$tier", "n": {"$avg": "$replicas"}}}
+    text = refusal(target, failed("aggregate", pipeline=[group]))
+    assert 'aggregate failed: Error running aggregate: $group accumulator "$avg" is not' in text
+    name = f"FerretDB {pins.FERRETDB}"
+    assert f"Hint: this database ({name}) has no $avg: docs/databases.md says how" in text
+
+
+def test_a_call_that_may_write_or_has_a_reason_is_not_made_again(target: LocalTarget) -> None:
+    for call in (
+        failed("insert-many", documents=[{"_id": "made-again"}]),
+        ToolCall("count", {}, False, "Error (code 1): the disk is full"),
+        ToolCall("count", {}, True, "Found 11 documents"),
+    ):
+        assert culprit.explained(target, [call], []) == (call,)
+
+
+def test_a_call_whose_part_has_ended_says_so(target: LocalTarget) -> None:
+    kill(target, "mongodb")
+    text = refusal(target, failed("count", query={}))
+    assert "count failed: mongodb does not run any more." in text
+    assert "Hint: run 04_deploy_mongodb again: it starts what has ended" in text
+
+
+def test_a_search_in_a_vector_store_that_is_gone_has_failed(target: LocalTarget) -> None:
+    nothing = ToolCall(FILE_SEARCH, {"queries": ["disk"]}, True, "[]")
+    with VectorStores() as server:
+        target.adopt("llama-stack", Endpoint(server.url))
+        store = server.add("runbooks")
+        assert "the search found no runbook" in refusal(
+            target, nothing, ({"type": FILE_SEARCH, "vector_store_ids": [store]},)
+        )
+        gone = ({"type": FILE_SEARCH, "vector_store_ids": ["vs_gone"]},)
+        text = refusal(target, nothing, gone)
+    assert "file_search failed: the vector store vs_gone is no longer there" in text
+    assert "Hint: run 03_deploy_llama_stack again: it loads the runbooks" in text

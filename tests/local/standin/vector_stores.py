@@ -1,4 +1,4 @@
-"""The vector stores of Llama Stack and OGX as a real HTTP server, as well or as badly as it is asked.
+"""The vector stores of Llama Stack and OGX as a real HTTP server that can be made to misbehave.
 
 Lists come in pages of 20, newest first; a file is embedded when it is attached, as in both servers;
 a search gives chunks of the longest file first.
