@@ -9,7 +9,7 @@ from typing import Any
 
 from workshop.cluster import official, refusals
 from workshop.cluster.refusals import Refused, Unreachable
-from workshop.errors import SettingsError
+from workshop.errors import SettingsError, WorkshopError
 from workshop.wait import NotYet, wait_for
 
 Object = dict[str, Any]
@@ -182,15 +182,30 @@ class Transport:
                 state=str(error),
                 hint="log in again: oc login, or a new kubeconfig",
             ) from error
+        except AttributeError as error:
+            # Where TLS fails, the client 36 trips over its own error: that has no body to decode.
+            if not isinstance(error.__context__, client.ApiException):
+                raise
+            raise self._away(error.__context__) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise self._away(error) from error
         return answer
 
-    def _away(self, error: BaseException) -> Unreachable:
-        text = " ".join(str(error).split())
+    def _away(self, error: BaseException) -> WorkshopError:
+        text, proxy = " ".join(str(error).split()), self.client.configuration.proxy
+        _, untrusted, reason = text.partition("certificate verify failed: ")
+        if untrusted:
+            # It will not pass: no use in asking again.
+            return SettingsError(
+                "The API server's certificate was not verified.",
+                where=self.url,
+                state=reason.partition(" (_ssl")[0],
+                hint="name the CA that signed it in the kubeconfig's certificate-authority, and in "
+                "tls-server-name the host that it is for, if the server's address is another",
+            )
         return Unreachable(
             "The API server does not answer.",
-            where=self.url,
+            where=self.url + (f", through the proxy {proxy}" if proxy else ""),
             state=f"{type(error).__name__}: {text[:200]}",
             hint="is the cluster up, and the network? kubectl get --raw /readyz",
         )

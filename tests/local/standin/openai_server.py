@@ -192,9 +192,7 @@ def certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - 3 * day)
         .not_valid_after(now - day if expired else now + day)
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), False
-        )
+        .add_extension(x509.SubjectAlternativeName([_named(address)]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         .add_extension(x509.KeyUsage(**usage), True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
@@ -212,3 +210,10 @@ def certificate(
     both.write_bytes(private + public)
     ca.write_bytes(public)
     return both, ca
+
+
+def _named(address: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(address))
+    except ValueError:
+        return x509.DNSName(address)
