@@ -241,8 +241,8 @@ METRICS = (
 """In the order in which a question passes through the parts.
 
 Sources of the names: ``telemetry/`` of Llama Stack 0.7.3 and OGX 1.5.0 as they are installed;
-mongodb-mcp-server 3.0.4 (``mcp-metrics``); Percona's mongodb_exporter 0.47 (its names for
-serverStatus); FerretDB 1.24's debug page; vLLM 0.21 (engine metrics of V1) and llama.cpp's server
+mongodb-mcp-server 3.0.4 (``mcp-metrics``); Percona's mongodb_exporter 0.53 (its names for
+serverStatus); FerretDB 1.24's debug page; vLLM 0.33 (engine metrics of V1) and llama.cpp's server
 as in xllamacpp 2026.10; NVIDIA's dcgm-exporter.
 """
 

@@ -158,6 +158,13 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
     )
+    listed = commands.add_parser(
+        "images",
+        help="list the images that a cluster pulls, by part",
+        description="List every image that a deployment on a cluster pulls: a part and an image "
+        "a line. For a mirror: workshop images | awk '{print $2}' | sort -u",
+    )
+    listed.set_defaults(command=_images)
     # Answered before the parser is asked; named here for the help.
     commands.add_parser("setup", help="install what is missing: workshop setup --help")
     version = commands.add_parser("version", help="print the version")
@@ -283,6 +290,19 @@ def _room(options: argparse.Namespace) -> int:
     from workshop.run.room import room
 
     return room(options)
+
+
+def _images(_options: argparse.Namespace) -> int:
+    from workshop.cluster.images import images
+
+    for one in images():
+        sys.stdout.write(f"{one.part:<16}  {one.name}\n")
+    sys.stdout.flush()
+    sys.stderr.write(
+        "Not listed: the images of operators (OpenShift AI, KServe, NVIDIA's). A mirror takes them "
+        "with their catalogues.\n"
+    )
+    return 0
 
 
 def _version(_options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from workshop import pins
+from workshop.cluster import images as image_names
 from workshop.cluster.recipes.llama_stack import IMAGES as LLAMA_STACK
 from workshop.local.programs import llamacpp
 from workshop.local.setup import ensure, locate
@@ -22,15 +22,11 @@ from workshop.local.setup import ensure, locate
 from testcluster import images, programs
 from testcluster.place import Place
 
-MCP_SERVER = f"docker.io/mongodb/mongodb-mcp-server:{pins.MCP_SERVER}"
-MONGODB = "docker.io/library/mongo:8.0.26"
-VLLM = (
-    "public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.21.0",
-    "docker.io/vllm/vllm-openai:v0.21.0",
-)
-PROMETHEUS = "quay.io/prometheus/prometheus:v2.53.5"
-EXPORTER = "docker.io/percona/mongodb_exporter:0.47.1"
-POSTGRESQL = "docker.io/pgvector/pgvector:0.8.1-pg17"
+[MCP_SERVER] = image_names.of("mcp-server")
+[MONGODB] = image_names.of("mongodb")
+VLLM = image_names.of("model")
+EXPORTER, PROMETHEUS = image_names.of("prometheus")
+[POSTGRESQL] = image_names.of("postgresql")
 POSTGRESQL_LOCK = Path(__file__).with_name("postgresql.txt")
 MONGOSH = "2.12.0"
 STANDINS = Path(__file__).with_name("standins")

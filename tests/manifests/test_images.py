@@ -1,0 +1,48 @@
+"""``workshop images`` names what a cluster really pulls: all of it, and nothing else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+from test_policies import FOLDERS, seen_in
+from workshop.cluster import probe_pods
+from workshop.cluster.images import KIT, images
+from workshop.cluster.recipes.llama_stack import IMAGES
+from workshop.run.cli import main
+
+
+def test_it_lists_what_the_built_manifests_pull() -> None:
+    pulled = {
+        (folder.parts[0], one["image"])
+        for folder in FOLDERS
+        for seen in seen_in(folder)
+        for one in seen.containers()
+        if f"/{KIT}:" not in one["image"]
+    }
+    listed = {(one.part, one.name) for one in images()}
+    assert pulled - listed == set()
+    made = {("network", probe_pods.IMAGE), *(("llama-stack", name) for name in IMAGES.values())}
+    base = {one for one in listed if one[0] == "workbench"}
+    assert len(base) == 1
+    assert listed - pulled <= made | base
+
+
+def test_each_is_a_whole_name_with_a_tag_and_of_one_version() -> None:
+    tags = defaultdict(set)
+    for one in images():
+        name, _, tag = one.name.rpartition(":")
+        assert name.count("/") >= 2, "a mirror needs the registry"
+        tags[name].add(tag)
+    several = {name: found for name, found in tags.items() if len(found) > 1}
+    # Llama Stack and OGX are releases of one image.
+    assert list(several) == ["docker.io/ogxai/distribution-starter"]
+
+
+def test_the_command_prints_one_a_line_with_its_part(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["images"]) == 0
+    printed, said = capsys.readouterr()
+    assert [tuple(line.split()) for line in printed.splitlines()] == [
+        (one.part, one.name) for one in images()
+    ]
+    assert "operators" in said
