@@ -3,6 +3,9 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 
+# What another Python wants must not reach this one.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast test-cluster lint lab bench bench-cluster fix clean
 
@@ -43,7 +46,7 @@ lint:  # needs the kit's environment
 	$(BIN)/yamllint --strict .
 
 lab: setup  ## open the notebooks in JupyterLab, on this machine alone
-	@PATH="$$PWD/$(BIN):$$PATH" jupyter lab --ip 127.0.0.1 notebooks/00_check_environment.ipynb
+	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter lab --ip 127.0.0.1 notebooks/00_check_environment.ipynb
 
 bench: setup  ## measure, print and keep the figures
 	@for script in tests/bench/bench_*.py; do $(BIN)/python "$$script" || exit 1; done

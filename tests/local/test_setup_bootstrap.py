@@ -14,8 +14,10 @@ from workshop.local.setup.context import CHECKOUT
 
 TOOLS = ("sh", "dirname", "cat", "env")
 DEAD = "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n"
-REAL = f'#!/bin/sh\nexec {sys.executable} "$@"\n'
-MARKED = f'#!/bin/sh\necho "chosen: $0" >&2\nexec {sys.executable} "$@"\n'
+# As in life, one that the kit is not installed in.
+PYTHON = sys._base_executable
+REAL = f'#!/bin/sh\nexec {PYTHON} "$@"\n'
+MARKED = f'#!/bin/sh\necho "chosen: $0" >&2\nexec {PYTHON} "$@"\n'
 
 
 def program(path: Path, text: str) -> Path:
@@ -27,8 +29,8 @@ def program(path: Path, text: str) -> Path:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout without an environment, in a path with a space."""
-    folder = tmp_path / "a check out"
+    """A checkout without an environment, in a path with a space, a colon and an accent."""
+    folder = tmp_path / "cs101:spring, checked oút"
     folder.mkdir()
     shutil.copy(CHECKOUT / "bootstrap", folder)
     (folder / "lib").symlink_to(CHECKOUT / "lib")
@@ -169,6 +171,15 @@ def test_a_relative_path_is_taken_from_where_it_was_started(
     for path, taken in named.items():
         done = bootstrap(checkout, bare, WORKSHOP_CHAT_WEIGHTS=path)
         assert done.stderr.splitlines()[-1] == taken
+
+
+def test_what_another_python_wants_does_not_reach_set_up(checkout: Path, bare: Path) -> None:
+    foreign = checkout / "foreign"
+    for name in ("json", "argparse", "workshop"):
+        program(foreign / f"{name}.py", f"raise SystemExit('the foreign {name}')\n")
+    wanted = {"PYTHONPATH": str(foreign), "PYTHONHOME": str(foreign), "PYTHONSAFEPATH": "1"}
+    on_path = program(bare / "python3.12", MARKED)
+    assert chosen(bootstrap(checkout, bare, **wanted)) == str(on_path)
 
 
 def test_a_component_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:

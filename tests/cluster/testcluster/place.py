@@ -82,17 +82,26 @@ class Place:
         """Start a module of this package, with this account, inside the network namespace."""
         env = {
             "KUBECONFIG": str(kubeconfig),
-            "PYTHONPATH": str(Path(__file__).parents[1]),
             "PYTHONUNBUFFERED": "1",
             "TEST_CLUSTER_SLOT": str(SLOT),
         }
-        self.start(name, "-m", module, *arguments, program=Path(sys.executable), env=env)
+        argv = ("-c", RUN, str(Path(__file__).parents[1]), module, *arguments)
+        self.start(name, *argv, program=Path(sys.executable), env=env)
 
     def ctr(self, *arguments: str) -> None:
         """Containerd's own client, in Kubernetes' namespace of images."""
         ctr = self.debian / "usr" / "bin" / "ctr"
         do(str(ctr), f"--address={self.socket}", "--namespace=k8s.io", *arguments)
 
+
+RUN = """
+import runpy, sys
+_, folder, module, *arguments = sys.argv
+sys.path.insert(0, folder)
+sys.argv = [module, *arguments]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+"""As ``python -m``: PYTHONPATH does not reach the kit's Python."""
 
 OPEN = ("sh", "-c", 'umask 022 && exec "$@"', "sh")
 """A part's files are its user's alone; a container's must be readable by the container's user."""

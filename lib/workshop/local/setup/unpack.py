@@ -1,4 +1,4 @@
-"""Unpacks a wheel: ``python -m workshop.local.setup.unpack WHEEL FOLDER [PREFIX...]``.
+"""Unpacks a wheel: ``python -I unpack.py WHEEL FOLDER [PREFIX...]``.
 
 A program of its own, because thousands of small files take many times longer in a process whose
 other threads hash and download.

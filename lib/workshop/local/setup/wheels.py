@@ -58,10 +58,9 @@ def unpacked(job: Job, wheel: Wheel, folder: Path, *prefixes: str) -> Path:
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     job.run(
-        [sys.executable, "-m", "workshop.local.setup.unpack", file, fresh, *prefixes],
+        [sys.executable, "-I", HERE / "unpack.py", file, fresh, *prefixes],
         cwd=folder.parent,
         what=f"{wheel.filename} could not be unpacked",
-        env={"PYTHONPATH": str(HERE.parents[2])},
         hint="run set-up again",
     )
     fresh.replace(folder)
