@@ -239,7 +239,9 @@ class Agent:
     def _with_culprit[E: WorkshopError](self, error: E) -> E:
         late = culprit.LATE if isinstance(error, EndpointError) else 0.0
         found = culprit.of(self.target, self.has_database, late=late)
-        return culprit.named(error, found) if found else error
+        if found is None:
+            return clients.with_log(error, self.target, llama_stack.PART)
+        return culprit.named(error, found)
 
 
 def create_agent(

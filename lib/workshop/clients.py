@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from workshop import http, pins
-from workshop.errors import EndpointError
+from workshop.errors import LOG_LINES, EndpointError, WorkshopError
 from workshop.masked import Secret
-from workshop.target import Endpoint
+from workshop.target import Endpoint, Target
 
 TIMEOUT = 300.0
 """Seconds for one request: a small model on two cores reads 58 tokens a second."""
@@ -91,3 +93,30 @@ def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
     return EndpointError(what, where=endpoint.url, state=mended.state, hint=hint).of_kind(
         mended.kind
     )
+
+
+def with_log[E: WorkshopError](error: E, target: Target, part: str) -> E:
+    """The error with the end of the server's log, where the server failed.
+
+    Of what went wrong inside, both servers say "Internal server error" alone; the log says more.
+    """
+    if getattr(error, "kind", "") != "server error" or error.log:
+        return error
+    lines: list[str] = []
+    with suppress(WorkshopError):
+        lines = [line for line in target.logs(part, lines=LOG_LINES) if line.strip()]
+    told = type(error)(error.what, where=error.where, state=error.state, log=lines, hint=error.hint)
+    vars(told)["kind"] = "server error"
+    return told
+
+
+def telling[T](target: Target, part: str, ask: Callable[[], T]) -> Callable[[], T]:
+    """The same question, whose error has the end of the server's log where the server failed."""
+
+    def asked() -> T:
+        try:
+            return ask()
+        except EndpointError as error:
+            raise with_log(error, target, part) from error
+
+    return asked

@@ -24,6 +24,7 @@ class Endpoint:
         inside: The URL by which the other parts reach it, where that differs: on a cluster, the
             Service's; "" where it is the same.
         server_name: The host name that the certificate must be for, where the URL has another.
+        adopted: Whether somebody else runs it: the environment's proxy may lead to it.
     """
 
     url: str
@@ -34,6 +35,7 @@ class Endpoint:
     also: Mapping[str, str] = field(default_factory=dict)
     inside: str = ""
     server_name: str = ""
+    adopted: bool = False
 
     @property
     def peer_url(self) -> str:

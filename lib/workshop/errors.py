@@ -101,7 +101,7 @@ class EndpointError(WorkshopError):
 
     Attributes:
         kind: One of ``refused``, ``dns``, ``timeout``, ``tls``, ``unauthorized``, ``not found``,
-            ``busy``, ``server error``, ``protocol``.
+            ``busy``, ``server error``, ``proxy``, ``protocol``.
     """
 
     kind: str = "protocol"

@@ -10,11 +10,16 @@ import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from workshop import proxies
 from workshop.errors import EndpointError
 from workshop.masked import Secret, mask
+from workshop.proxies import Proxy
 from workshop.target import Endpoint
+
+if TYPE_CHECKING:
+    import httpx
 
 # llama-stack-client switches logging on when it is imported, and a line for each request would
 # then stand between a notebook's results.
@@ -77,6 +82,25 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
     return {"authorization": f"Bearer {endpoint.token.reveal()}"} if endpoint.token else {}
 
 
+def proxy(endpoint: Endpoint) -> Proxy | None:
+    """The environment's proxy, where it leads to an endpoint that is not the kit's own.
+
+    Raises:
+        SettingsError: The variable names no HTTP proxy.
+    """
+    return proxies.of(endpoint.url) if endpoint.adopted else None
+
+
+def through(way: Proxy | None) -> httpx.Proxy | None:
+    """A proxy as httpx takes it."""
+    import httpx
+
+    if way is None:
+        return None
+    secure = ssl.create_default_context() if way.url.startswith("https:") else None
+    return httpx.Proxy(way.url, auth=way.login, ssl_context=secure)
+
+
 def call(
     endpoint: Endpoint,
     path: str,
@@ -98,13 +122,16 @@ def call(
 
     Raises:
         EndpointError: With its ``kind``; the text says what to do about it.
+        SettingsError: A variable names a proxy that cannot be used.
     """
     import httpx  # a quarter of a second, so not at import
 
-    url = endpoint.url + path
+    url, way = endpoint.url + path, proxy(endpoint)
     began = time.monotonic()
     try:
-        with httpx.Client(verify=tls(endpoint), timeout=timeout, trust_env=False) as client:
+        with httpx.Client(
+            verify=tls(endpoint), timeout=timeout, trust_env=False, proxy=through(way)
+        ) as client:
             answer = client.request(
                 "GET" if json is None else "POST",
                 url,
@@ -114,7 +141,7 @@ def call(
                 extensions={"sni_hostname": endpoint.server_name} if endpoint.server_name else {},
             )
     except httpx.HTTPError as error:
-        raise unreachable(url, error, timeout) from error
+        raise unreachable(url, error, timeout, way) from error
     # Some servers quote in their refusal the token that they refuse.
     secrets = (endpoint.token,) if endpoint.token else ()
     seconds, got = time.monotonic() - began, dict(answer.headers)
@@ -132,6 +159,8 @@ def call(
     return reply
 
 
+LOGIN = "write it into the variable that names the proxy: http://user:password@host:port"
+
 STRANGE = r"invalid (host|origin)|(host|origin)( header)?( is)? not allowed|dns rebinding"
 """What servers say to a host name that they do not know."""
 
@@ -144,6 +173,7 @@ def refused_with(url: str, status: int, text: str) -> EndpointError:
     kind, what, hint = {
         401: ("unauthorized", "The credential was refused.", "check the token"),
         403: ("unauthorized", "The credential was refused.", "check the token or secret"),
+        407: ("proxy", "The proxy wants a login.", LOGIN),
         404: ("not found", "There is nothing at this address.", "check the URL's path"),
         405: ("protocol", "It takes no such request here.", "check the URL's path and its port"),
         421: (
@@ -164,8 +194,13 @@ def refused_with(url: str, status: int, text: str) -> EndpointError:
     return EndpointError(what, where=url, state=_state(status, text), hint=hint).of_kind(kind)
 
 
-def unreachable(url: str, error: Exception, timeout: float) -> EndpointError:
-    """The error for a request that got no answer within ``timeout`` seconds, or none at all."""
+def unreachable(
+    url: str, error: Exception, timeout: float, way: Proxy | None = None
+) -> EndpointError:
+    """The error for a request that got no answer within ``timeout`` seconds, or none at all.
+
+    ``way`` is the proxy through which it was sent.
+    """
     import httpx
 
     chain = _chain(error)
@@ -173,6 +208,8 @@ def unreachable(url: str, error: Exception, timeout: float) -> EndpointError:
     secure = next((link for link in chain if isinstance(link, ssl.SSLError)), None)
     if secure is not None:
         return _not_secure(url, secure)
+    if way is not None and isinstance(error, httpx.ProxyError | httpx.ConnectError):
+        return _by_proxy(url, error, way)
     if isinstance(error, httpx.TimeoutException):
         connected = not isinstance(error, httpx.ConnectTimeout)
         return EndpointError(
@@ -199,6 +236,21 @@ def unreachable(url: str, error: Exception, timeout: float) -> EndpointError:
     return EndpointError(
         "The connection broke.", where=url, state=str(error), hint="workshop status"
     ).of_kind("protocol")
+
+
+def _by_proxy(url: str, error: Exception, way: Proxy) -> EndpointError:
+    """The error for a request that its proxy did not take; says so without the proxy's login."""
+    import httpx
+
+    what = "The proxy does not answer."
+    hint = f"correct or unset {way.named}; NO_PROXY lists the hosts that need no proxy"
+    if isinstance(error, httpx.ProxyError):
+        what = "The proxy did not let the request through."
+        hint = "check the URL's host; may the proxy reach it? NO_PROXY lists those that need none"
+        if str(error).startswith("407"):
+            what, hint = "The proxy wants a login.", LOGIN
+    state = f"{error}, from the proxy {way.url} in {way.named}"
+    return EndpointError(what, where=url, state=state, hint=hint).of_kind("proxy")
 
 
 def _not_secure(url: str, error: ssl.SSLError) -> EndpointError:

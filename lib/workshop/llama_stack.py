@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from workshop import (
@@ -205,6 +206,7 @@ def verify_llama_stack(target: Target) -> Checks:
     endpoint = target.find(PART)
     server = target.recall("server") or "llama-stack"
     wanted = model_id(target)
+    hello = functools.partial(chat.complete, endpoint, wanted, "Say hello.", max_tokens=8)
     checks = Checks("Llama Stack")
     checks.equal(
         "runs the version that was pinned",
@@ -223,7 +225,7 @@ def verify_llama_stack(target: Target) -> Checks:
     checks.that(
         "completes a chat",
         "some text",
-        lambda: chat.text(chat.complete(endpoint, wanted, "Say hello.", max_tokens=8)),
+        clients.telling(target, PART, lambda: chat.text(hello())),
     )
     checks.that(
         "finds the right runbook",

@@ -183,6 +183,7 @@ def _plan(asked: Asked) -> dict[str, Any]:
         "urls": [endpoint.url for endpoint in asked.endpoints],
         "ca_file": str(first.ca_file) if first.ca_file else None,
         "server_name": first.server_name,
+        "adopted": first.adopted,
         "user": first.user,
     }
 

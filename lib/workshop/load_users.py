@@ -84,6 +84,7 @@ class Kind:
             password=secret if database else None,
             ca_file=Path(self.asked["ca_file"]) if self.asked["ca_file"] else None,
             server_name=self.asked["server_name"],
+            adopted=self.asked["adopted"],
         )
 
     def prepared(self, endpoint: Endpoint, kept: ExitStack) -> Ask:
@@ -187,6 +188,7 @@ def _http(plan: dict[str, Any], endpoint: Endpoint, kept: ExitStack) -> Ask:
             verify=http.tls(endpoint),
             timeout=plan["patience"],
             trust_env=False,
+            proxy=http.through(http.proxy(endpoint)),
             headers=http.headers(endpoint),
         )
     )

@@ -57,7 +57,8 @@ def serve_model(
         offer = None if url or model else target.offered(PART)
         if url:
             mine = Settings.from_env()
-            offer = Offer(Endpoint(address(url), mine.model_token, ca_file=mine.model_ca_file))
+            ca, token = mine.model_ca_file, mine.model_token
+            offer = Offer(Endpoint(address(url), token, ca_file=ca, adopted=True))
         if offer:
             stage(f"asking {offer.endpoint.url} for its models")
             chosen = _choose(offer.endpoint, name or offer.name, min(timeout, chat.PATIENCE))

@@ -131,7 +131,8 @@ def listed_by_llama_stack(target: Target) -> list[str]:
                 hint="run 03_deploy_llama_stack again, then 06: it brings a server that has it; "
                 "of older ones, and of the Agents API that they had, the kit asks nothing",
             ) from error
-        raise clients.explained(error, endpoint, what) from error
+        told = clients.explained(error, endpoint, what)
+        raise clients.with_log(told, target, llama_stack.PART) from error
     _blame_mcp_server(target)
     raise EndpointError(
         "Llama Stack listed no tools.", where=endpoint.url, hint="workshop logs llama-stack"

@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
+from standin.openai_server import OpenAIServer
+from standin.proxy import Proxy
 from workshop import llama_stack
 from workshop.errors import SetupError
 from workshop.local import programs
+from workshop.local.command import inherited
 from workshop.local.setup import locate
+from workshop.local.starting import fingerprint
 from workshop.masked import Secret
 from workshop.settings import CHECKOUT, DATA
 from workshop.target import Endpoint
@@ -22,6 +26,16 @@ RUNBOOK = (DATA / "runbooks" / "gpu-node-not-ready.md").read_text(encoding="utf-
 PACKAGES = {"llama-stack": "llama_stack", "ogx": "ogx"}
 
 pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def installed() -> None:
+    """Skips where a server is not installed."""
+    for server in PACKAGES:
+        try:
+            locate(server)
+        except SetupError as error:
+            pytest.skip(f"{server} is not installed: {error.what}")
 
 
 def written(server: str, folder: Path) -> dict[str, Any]:
@@ -103,3 +117,66 @@ def test_a_milvus_of_ones_own_takes_the_place_of_the_one_inside(
     assert (milvus["provider_type"], milvus["config"]["uri"]) == ("remote::milvus", uri)
     assert command.env["MILVUS_TOKEN"] == "milvus-canary"
     assert "milvus-canary" not in text
+
+
+ASK = """
+import sys
+try:
+    import httpx2 as httpx
+except ImportError:
+    import httpx
+for url in sys.argv[1:]:
+    print(httpx.get(url).status_code)
+"""
+"""What each server's HTTP client does with the environment that it is given."""
+
+
+@pytest.mark.parametrize("server", PACKAGES)
+def test_its_own_client_goes_to_a_model_through_the_proxy_and_to_the_kit_directly(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: None
+) -> None:
+    for name in ("no_proxy", "https_proxy", "http_proxy", "all_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with Proxy() as proxy, OpenAIServer() as away, OpenAIServer() as embedder:
+        proxy.hosts["model.closed.test"], proxy.login = away.port, "me:canary"
+        monkeypatch.setenv("HTTP_PROXY", proxy.url.replace("//", "//me:canary@"))
+        monkeypatch.setenv("NO_PROXY", "fd00:1234::/32")
+        monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+        model = Endpoint("http://model.closed.test", adopted=True)
+        mine = Endpoint(f"http://127.0.0.1:{embedder.port}")
+        part = llama_stack.part_of(server, "faiss", model, mine, 896)
+        command = programs.command(part, {"main": 8321}, tmp_path)
+        done = subprocess.run(
+            [Path(command.argv[0]).with_name("python"), "-c", ASK,
+             f"{model.url}/v1/models", f"{mine.url}/v1/models"],
+            env=inherited() | dict(command.env),
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+    assert done.stdout == "200\n200\n", done.stderr
+    assert proxy.asked == [("GET", "http://model.closed.test/v1/models")]
+    assert "canary" not in (tmp_path / "config.yaml").read_text("utf-8") + repr(command)
+
+
+def test_what_it_depends_on_outside_restarts_it_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: None
+) -> None:
+    mine = Endpoint("http://127.0.0.1:8080")
+    yours = Endpoint("https://model.closed.test", adopted=True)
+
+    def print_of(model: Endpoint) -> str:
+        part = llama_stack.part_of("llama-stack", "faiss", model, mine, 896)
+        return fingerprint(programs.command(part, {"main": 8321}, tmp_path), part)
+
+    before = print_of(mine), print_of(yours)
+    for name, value in (
+        ("HTTPS_PROXY", "http://127.0.0.1:9"),
+        ("NO_PROXY", "other.test,model.closed.test"),
+        ("SSL_CERT_FILE", "/etc/ssl/other.pem"),
+    ):
+        monkeypatch.setenv(name, value)
+        after = print_of(mine), print_of(yours)
+        assert after[0] == before[0], name
+        assert after[1] != before[1], name
+        before = after

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from serving import gone
 from standin import tiny
-from workshop import create_agent, pins
+from workshop import clients, create_agent, http, pins
 from workshop.errors import (
     EndpointError,
     PartFailed,
@@ -722,3 +722,28 @@ def test_a_process_object_and_the_target_agree(where, port):
         "the local target adds no machines: the model runs on this machine's CPU"
     )
     assert where.skip_reason("model") is None
+
+
+# --- the environment -----------------------------------------------------------------------------
+
+
+def test_a_proxy_of_the_shell_changes_no_part_on_loopback(where, port, monkeypatch):
+    part = Part("model", port)
+    tiny.ensure(where, part)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1,fd00:1234::/32")
+    assert tiny.ensure(where, part).action == "reused"
+
+
+def test_an_error_of_a_server_has_the_end_of_its_log(where, port):
+    endpoint = tiny.ensure(where, Part("llama-stack", port)).endpoint
+    with pytest.raises(EndpointError) as error:
+        clients.telling(where, "llama-stack", lambda: http.call(endpoint, "/fail/Invalid port"))()
+    assert error.value.kind == "server error"
+    assert error.value.log[-1] == "Invalid port"
+    # Others say by themselves what is wrong.
+    with pytest.raises(EndpointError) as error:
+        clients.telling(
+            where, "llama-stack", lambda: http.call(endpoint, "/", timeout=9, expect=404)
+        )()
+    assert error.value.log == ()

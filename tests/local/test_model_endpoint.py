@@ -9,7 +9,8 @@ import pytest
 from serving import gone
 from standin import tiny
 from standin.openai_server import LOGIN, OpenAIServer, certificate
-from workshop import serve_model, verify_llama_stack, verify_model
+from standin.proxy import Proxy
+from workshop import http, serve_model, verify_llama_stack, verify_model
 from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing, WorkshopError
 from workshop.masked import Secret
 from workshop.target import Endpoint, Part
@@ -566,3 +567,93 @@ def test_a_token_that_no_header_takes_is_refused_and_not_shown(where, model, mon
         "  Hint: correct or unset these variables"
     )
     assert "MODEL_TOKEN" in os.environ
+
+
+# --- behind a proxy ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy(monkeypatch):
+    for name in [one for one in os.environ if one.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    with Proxy() as running:
+        yield running
+
+
+def test_a_model_whose_name_the_proxy_alone_knows(where, model, proxy, monkeypatch):
+    server = model(token=TOKEN)
+    proxy.hosts["model.closed.test"] = server.port
+    monkeypatch.setenv("MODEL_TOKEN", TOKEN)
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    # The entry on which httpx raises, whomever it asks.
+    monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1,fd00:1234::/32")
+    serve_model(where, url="http://model.closed.test/v1")
+    assert all(check.ok for check in verify_model(where))
+    assert set(proxy.asked) == {
+        ("GET", "http://model.closed.test/v1/models"),
+        ("POST", "http://model.closed.test/v1/chat/completions"),
+    }
+    # Another notebook finds it, and asks the proxy too.
+    assert where.find("model").adopted
+
+
+def test_a_model_behind_a_proxy_with_tls_and_a_login(where, model, proxy, monkeypatch, tmp_path):
+    both, ca = certificate(tmp_path / "tls", address="model.closed.test")
+    server = model(certificate=both)
+    proxy.hosts["model.closed.test"], proxy.login = server.port, f"me:{TOKEN}"
+    monkeypatch.setenv("MODEL_CA_FILE", str(ca))
+    monkeypatch.setenv("https_proxy", proxy.url.replace("//", f"//me:{TOKEN}@"))
+    serve_model(where, url="https://model.closed.test:8443/v1")
+    assert all(check.ok for check in verify_model(where))
+    assert set(proxy.asked) == {("CONNECT", "model.closed.test:8443")}
+    # What a part might write of it into its log is masked.
+    assert Secret(TOKEN) in where.secrets()
+    assert not [path for path in where.state.root.rglob("*") if path.is_file()
+                and TOKEN in path.read_text()]  # fmt: skip
+
+
+def test_the_proxy_is_not_asked_for_what_needs_none(where, model, proxy, monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"socks5h://me:{TOKEN}@127.0.0.1:9")
+    serve_model(where, url=model().url)
+    assert all(check.ok for check in verify_model(where))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "login", "what", "state", "hint"),
+    [
+        ("https", "me:other", "The proxy wants a login.",
+         "407 Proxy Authentication Required, from the proxy {proxy} in HTTPS_PROXY", http.LOGIN),
+        ("http", "me:other", "The proxy wants a login.", "HTTP 407: (no text)", http.LOGIN),
+        ("https", "", "The proxy did not let the request through.",
+         "502 Bad Gateway, from the proxy {proxy} in HTTPS_PROXY",
+         "check the URL's host; may the proxy reach it? NO_PROXY lists those that need none"),
+    ],
+)  # fmt: skip
+def test_a_proxy_that_lets_nothing_through(
+    where, proxy, monkeypatch, port, scheme, login, what, state, hint
+):
+    proxy.hosts["model.closed.test"], proxy.login = port, login
+    monkeypatch.setenv(f"{scheme.upper()}_PROXY", proxy.url.replace("//", f"//me:{TOKEN}@"))
+    said = refusal(where, f"{scheme}://model.closed.test/v1")
+    assert TOKEN not in said
+    shown = state.format(proxy=re.sub(r":\d+$", ":PORT", proxy.url))
+    assert said == text(what, shown, hint, f"{scheme}://model.closed.test/v1/models")
+
+
+def test_a_proxy_that_is_away(where, proxy, monkeypatch, port):
+    monkeypatch.setenv("ALL_PROXY", f"http://me:{TOKEN}@127.0.0.1:{port}")
+    assert refusal(where, "https://model.closed.test/v1") == text(
+        "The proxy does not answer.",
+        "[Errno 111] Connection refused, from the proxy http://127.0.0.1:PORT in ALL_PROXY",
+        "correct or unset ALL_PROXY; NO_PROXY lists the hosts that need no proxy",
+        "https://model.closed.test/v1/models",
+    )
+
+
+def test_a_socks_proxy_to_the_model_is_refused_before_anything_is_sent(where, proxy, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", f"socks5://me:{TOKEN}@127.0.0.1:{proxy.port}")
+    said = refusal(where, "https://model.closed.test/v1", SettingsError)
+    assert said.splitlines()[:2] == ["The proxy cannot be used.", "  Where: HTTPS_PROXY"]
+    assert TOKEN not in said
+    assert proxy.asked == []

@@ -38,7 +38,8 @@ class Given:
         if given is None:
             return None
         token, ca = self._memory.kept(_fact(name)), read(facts, _fact(name) + " ca")
-        return Endpoint(given, token, ca_file=self._reach.ca_file(name, ca) if ca else None)
+        ca_file = self._reach.ca_file(name, ca) if ca else None
+        return Endpoint(given, token, ca_file=ca_file, adopted=True)
 
 
 def _fact(name: str) -> str:

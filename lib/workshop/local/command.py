@@ -12,12 +12,10 @@ from workshop.masked import Secret
 INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),
     *("TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"),
-    *("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
 )
-"""What a part sees of this environment. The rest stays out: it differs from shell to shell, and a
-part must not depend on, or log, what somebody happens to have exported."""
+"""What every part sees of this environment, and does not depend on. The rest stays out: it differs
+from shell to shell, and a part must not depend on, or log, what somebody happens to have exported.
+"""
 
 
 @dataclass(frozen=True)
@@ -41,13 +39,15 @@ class Command:
 
 def inherited() -> dict[str, str]:
     """The part of this process's environment that a part's software sees."""
-    found = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    if any(name.lower().endswith("_proxy") for name in found):
-        # The parts talk to each other on loopback, which no proxy reaches.
-        none = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-        direct = ",".join(filter(None, [none, "127.0.0.1", "localhost"]))
-        found |= {"NO_PROXY": direct, "no_proxy": direct}
-    return found
+    return exported(*INHERITED)
+
+
+def exported(*names: str) -> dict[str, str]:
+    """These variables, as far as they are set.
+
+    One on which a part depends goes into the ``env`` of its command: a change then restarts it.
+    """
+    return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def refuse_secrets(command: Command) -> None:

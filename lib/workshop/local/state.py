@@ -113,6 +113,7 @@ class State:
             "ca_file": str(endpoint.ca_file) if endpoint.ca_file else None,
             "also": dict(endpoint.also),
             "credentials": credentials,
+            "adopted": endpoint.adopted,
         }
         with turn(self._turn_path):
             known = _without_credentials(self._read_secrets(), name)
@@ -146,6 +147,7 @@ class State:
                 password=credentials.get("password"),
                 ca_file=Path(record["ca_file"]) if record["ca_file"] else None,
                 also=record["also"],
+                adopted=record.get("adopted", False),
             )
         except (KeyError, TypeError) as error:
             raise files.damaged(

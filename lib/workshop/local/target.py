@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from workshop import proxies
 from workshop.checks import Check
 from workshop.errors import PartFailed, SettingsError, StepMissing, WorkshopError
 from workshop.local import cleaning, environment, isolation, programs
@@ -172,8 +173,8 @@ class LocalTarget(OneMachine):
         return self.state.secret(name, make)
 
     def secrets(self) -> list[Secret]:
-        """Every credential that is kept here."""
-        return self.state.secrets()
+        """Every credential that is kept here, or that the environment's proxies are given."""
+        return [*self.state.secrets(), *proxies.secrets()]
 
     def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
         """A new credential in the old one's place; see ``Target.renew``."""
@@ -263,7 +264,7 @@ class LocalTarget(OneMachine):
             self.state.forget(name)
 
     def _process(self, name: str) -> Process:
-        return Process(self.state.folder(name), name, secrets=self.state.secrets)
+        return Process(self.state.folder(name), name, secrets=self.secrets)
 
     def _running(self) -> dict[str, Record]:
         found = {}

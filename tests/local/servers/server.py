@@ -1,8 +1,8 @@
 """A small HTTP server that behaves as badly as it is asked to. Standard library only.
 
 ``GET /`` answers who it is, as JSON; ``/exit/3`` ends it with exit code 3; ``/print/text`` writes
-a line to its log; a ``POST`` is answered in part, and the rest never comes. It writes
-``listening on 127.0.0.1:PORT`` once it listens.
+a line to its log; ``/fail/text`` too, and answers 500; a ``POST`` is answered in part, and the rest
+never comes. It writes ``listening on 127.0.0.1:PORT`` once it listens.
 """
 
 import argparse
@@ -25,8 +25,11 @@ class Handler(BaseHTTPRequestHandler):
         _, verb, *rest = unquote(self.path).split("/", 2)
         if verb == "exit":
             os._exit(int(rest[0]))
-        if verb == "print":
+        if verb in ("print", "fail"):
             say(rest[0])
+        if verb == "fail":
+            self.send_error(500)
+            return
         env = dict(os.environ)
         body = json.dumps(
             {"pid": os.getpid(), "env": env, "cwd": str(Path.cwd()), "version": env.get("VERSION")}

@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from workshop import proxies
 from workshop.errors import SetupError
-from workshop.local.command import Command
+from workshop.local.command import Command, exported
 from workshop.local.programs import DATA
 from workshop.local.setup import ensure, locate
 from workshop.progress import stages
@@ -37,6 +38,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         env={
             "TIKTOKEN_CACHE_DIR": str(locate("tokenizer")),
             "HF_HUB_OFFLINE": "1",
+            **_outward(part),
             **_telemetry(part, ports),
             "CONFIG_SHA256": hashlib.sha256(config.read_bytes()).hexdigest(),
             **{name: token.reveal() if token else "none" for name, token in tokens.items()},
@@ -46,6 +48,20 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         ports=ports,
         secrets=tuple(token for token in (*tokens.values(), milvus) if token),
     )
+
+
+def _outward(part: Part) -> dict[str, str]:
+    """How the server reaches what is not the kit's own: through which proxy, trusting whom.
+
+    It asks the rest on loopback, and is told of no proxy when it needs none: its httpx raises on
+    ``NO_PROXY=fd00::/8``, whomever it asks.
+    """
+    model, milvus = part.needs["model"], part.settings.get("milvus_uri")
+    urls = [*([model.url] if model.adopted else []), *([str(milvus)] if milvus else [])]
+    if not urls:
+        return {}
+    trusted = exported("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
+    return trusted | proxies.environment(urls)
 
 
 def _telemetry(part: Part, ports: Mapping[str, int]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from workshop.local.command import Command
+from workshop.local.command import Command, exported
 from workshop.local.setup import locate
 from workshop.target import Part
 
@@ -26,7 +26,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         f"--context={part.settings['context']}",
     ]
     token = part.secrets["token"]
-    env = {"SERVER_TOKEN": token.reveal()}
+    env = {"SERVER_TOKEN": token.reveal(), **exported("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
     if chat:
         argv += [f"--chat-template={TEMPLATE}", f"--max-tokens={part.settings['max_tokens']}"]
         # In the environment so that an edited template changes the fingerprint and is applied.
