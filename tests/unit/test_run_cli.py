@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from workshop.local.command import Command
@@ -200,3 +203,73 @@ def test_the_doctor_shows_the_log_of_what_has_ended(home, mongodb, capsys):
     assert "mongodb is ended: " in shown
     assert "    up\n    --\n  Hint: workshop run --only 04 starts it again" in shown
     assert "found\n" in shown
+
+
+# --- a full disk ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(home):
+    """A small disk, which is filled by calling this and has room again after a second call."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(home)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("only root can mount a disk")
+    block = home / "block"
+
+    def fill():
+        if block.exists():
+            block.unlink()
+            return
+        with block.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+            while True:
+                stream.write(bytes(4096))
+
+    yield fill
+    subprocess.run(["umount", "--lazy", str(home)], check=True)
+
+
+def test_what_runs_on_a_full_disk_can_be_stopped(disk, mongodb):
+    disk()
+    done = workshop("stop")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped mongodb\n", "")
+    assert mongodb.state() == "ended"
+    # It could not be forgotten, and still it is not taken for an endpoint of the user's own.
+    assert workshop("status").stdout.startswith("mongodb  ended  http://127.0.0.1:27017  ended")
+    disk()
+    assert workshop("stop").stdout == "nothing was running\n"
+    assert workshop("status").stdout.startswith("Nothing was started here yet.")
+
+
+def test_a_run_on_a_full_disk_says_how_much_room_there_is(disk, home):
+    (home / "local").mkdir()
+    disk()
+    done = workshop("run", "--only", "00")
+    assert done.returncode == 1
+    what, where, state, hint = done.stderr.splitlines()
+    assert what == "The report could not be written."
+    assert where.startswith(f"  Where: {home}/runs/20")
+    assert state == "  Last state: No space left on device: 0.0 MB of 0.3 MB is free"
+    assert hint.startswith("  Hint: make room on that disk, or set WORKSHOP_HOME to a folder")
+
+
+def test_output_to_a_full_disk_is_one_clear_error(home):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "workshop.run.cli", "status"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert "A file could not be written." in done.stderr
+    assert "Last state: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_runs_can_be_stopped_when_nothing_can_be_written(mongodb):
+    def no_byte_more():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    done = workshop("stop", preexec_fn=no_byte_more)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stopped mongodb\n", "")
+    assert mongodb.state() == "ended"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workshop.errors import WorkshopError
+from workshop.local.setup.disk import FULL, amount
+
+STATE = "This checkout's state"
+"""What these files are, for errors."""
 
 
 def private_folder(folder: Path) -> Path:
@@ -32,8 +37,14 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_private(path, json.dumps(content, indent=1, sort_keys=True))
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True) -> None:
     """Replace the file in one step, with mode 0600: a reader sees the old or the new content.
+
+    Args:
+        path: The file; its folder exists.
+        text: The new content.
+        what: What the file is part of, for the error.
+        sync: Whether it must outlive a power cut.
 
     Raises:
         WorkshopError: It cannot be written; the old content is then still there.
@@ -44,14 +55,15 @@ def write_private(path: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
-            # Without it, a power cut can leave an empty file under the final name.
-            os.fsync(stream.fileno())
+            if sync:
+                # Without it, a power cut can leave an empty file under the final name.
+                os.fsync(stream.fileno())
         Path(temporary).replace(path)
     except BaseException as error:
         if temporary:
             Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise not_written(path, error) from error
+            raise not_written(path, error, what) from error
         raise
 
 
@@ -84,11 +96,16 @@ def damaged(path: Path, state: str, *, hint: str) -> WorkshopError:
     )
 
 
-def not_written(path: Path, error: OSError) -> WorkshopError:
+def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
     """The error for a file or folder of ours that cannot be written."""
+    state = error.strerror or str(error)
+    if error.errno in FULL:
+        place = next(place for place in (path, *path.parents) if place.exists())
+        disk = shutil.disk_usage(place)
+        state += f": {amount(disk.free)} of {amount(disk.total)} is free"
     return WorkshopError(
-        "This checkout's state could not be written.",
+        f"{what} could not be written.",
         where=str(path),
-        state=error.strerror or str(error),
+        state=state,
         hint="make room on that disk, or set WORKSHOP_HOME to a folder that you can write to",
     )

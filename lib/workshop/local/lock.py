@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -40,7 +40,9 @@ def hold(path: Path, what: str) -> Iterator[None]:
         note = {"pid": os.getpid(), "what": what, "since": since}
         # One that was killed has left its own note behind.
         os.ftruncate(handle, 0)
-        os.pwrite(handle, json.dumps(note).encode(), 0)
+        # On a full disk it is held without a note: what runs there can still be stopped.
+        with suppress(OSError):
+            os.pwrite(handle, json.dumps(note).encode(), 0)
         try:
             yield
         finally:

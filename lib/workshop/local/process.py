@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
@@ -250,7 +251,9 @@ class Process:
         if record is None or code is None:
             return record
         record = replace(record, exit_code=code)
-        self._write(record)
+        # On a full disk the code is known here and now alone; that it has ended, everybody sees.
+        with suppress(WorkshopError):
+            self._write(record)
         return record
 
     def _write(self, record: Record) -> None:

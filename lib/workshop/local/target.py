@@ -232,10 +232,10 @@ class LocalTarget(OneMachine):
             process = self._process(part)
             if not process.folder.exists():
                 continue
-            if _was_started(process):
-                # First: what was stopped must not be found, even if Ctrl-C comes in between.
-                self._forget(part)
-            if process.stop():
+            # First: what was stopped must not be found, even if Ctrl-C comes in between. On a full
+            # disk it cannot be forgotten; its record stays then, and says that it has ended.
+            forgotten = not _was_started(process) or self._forget(part)
+            if process.stop(forget=forgotten):
                 stopped.append(part)
         return stopped
 
@@ -244,8 +244,11 @@ class LocalTarget(OneMachine):
         removed = [f"process {name}" for name in self.stop()]
         for name in PROCESSES:
             # A user's own endpoint too: its token is kept with it.
-            self._forget(name)
+            forgotten = self._forget(name)
             removed += cleaning.empty(self.state.folder(name), data=data)
+            if not forgotten:
+                # A full disk has room now.
+                self._forget(name)
         if data:
             # Last: without the passwords, what data is left could not be read any more.
             for path in (self.state.facts_path, self.state.secrets_path):
@@ -258,10 +261,12 @@ class LocalTarget(OneMachine):
         """Processes that still run, and control folders with more than kept data."""
         return cleaning.leftovers(map(self._process, PROCESSES))
 
-    def _forget(self, name: str) -> None:
+    def _forget(self, name: str) -> bool:
         # Parts can be stopped whatever has happened to the files; the next notebook names them.
         with suppress(WorkshopError):
             self.state.forget(name)
+            return True
+        return False
 
     def _process(self, name: str) -> Process:
         return Process(self.state.folder(name), name, secrets=self.secrets)

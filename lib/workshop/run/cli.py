@@ -61,6 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         # As `workshop logs model | head` ends; nothing may be written at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        from workshop.local.files import FULL, not_written
+
+        if error.errno not in FULL:
+            raise
+        # Whatever was to be written: a traceback would not say what to do.
+        place = Path(error.filename or "").absolute()
+        sys.stderr.write(f"{not_written(place, error, 'A file')}\n")
+        return 1
 
 
 def _chosen(arguments: Sequence[str]) -> Callable[[], int]:

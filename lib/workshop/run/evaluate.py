@@ -26,6 +26,7 @@ from workshop.evaluation import asking, questions, results
 from workshop.evaluation.asking import Outcome
 from workshop.evaluation.questions import Catalogue, Question
 from workshop.evaluation.results import Evaluation
+from workshop.local import files
 from workshop.local.lock import hold
 from workshop.local.state import State
 from workshop.masked import Secret
@@ -237,10 +238,9 @@ def _compare(folders: Sequence[Path], home: Path, catalogue: Catalogue) -> int:
         )
     rows = results.compare(found, catalogue.published)
     _say(repr(rows))
-    home.mkdir(parents=True, exist_ok=True)
-    page = home / "compare.html"
-    page.write_text(evaluation_page.compared(rows), encoding="utf-8")
-    (home / "compare.md").write_text(results.markdown(rows) + "\n", encoding="utf-8")
+    page = files.private_folder(home) / "compare.html"
+    files.write_private(page, evaluation_page.compared(rows))
+    files.write_private(home / "compare.md", results.markdown(rows) + "\n")
     _say("")
     _say(f"The same as a page and as Markdown: {page}, compare.md")
     return 0

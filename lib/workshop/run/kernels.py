@@ -150,7 +150,14 @@ class Kernels:
 
     def __init__(self, cwd: Path, *, fork: bool = sys.platform != "darwin") -> None:
         self._cwd = cwd
-        base = tempfile.gettempdir()
+        try:
+            base = tempfile.gettempdir()
+        except FileNotFoundError as error:
+            raise WorkshopError(
+                "There is no folder for temporary files.",
+                state=error.strerror or "",
+                hint="make room in one of these folders, or set TMPDIR to another one",
+            ) from error
         # Sockets in a private folder: no other user can reach them, and no port is taken.
         self._folder = Path(
             tempfile.mkdtemp(prefix="workshop-", dir=base if len(base) < SOCKET_PATH else "/tmp")  # noqa: S108

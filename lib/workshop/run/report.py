@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,11 +13,14 @@ from typing import Any, Literal
 
 from workshop.answers import MIME as ANSWER
 from workshop.checks import MIME as CHECKS
-from workshop.errors import WorkshopError
+from workshop.local import files
 from workshop.masked import Secret, mask
 from workshop.plots import MIME as PLOT
 
 SCHEMA = 1
+
+WHAT = "The report"
+"""What these files are, for errors."""
 
 Status = Literal["passed", "skipped", "failed", "not run"]
 
@@ -153,7 +155,7 @@ class Folder:
             self.path = _made(runs, name)
             _point(runs / "latest", self.path.name)
         except OSError as error:
-            raise _not_written(runs, error) from error
+            raise files.not_written(runs, error, WHAT) from error
 
     @property
     def started(self) -> str:
@@ -174,7 +176,8 @@ class Folder:
         Raises:
             WorkshopError: It cannot be written.
         """
-        return self._replace(name, self.masked(text))
+        files.write_private(self.path / name, self.masked(text) + "\n", WHAT, sync=False)
+        return self.path / name
 
     def write_json(self, name: str, content: Any) -> Path:
         """Replace a JSON file in one step, masked.
@@ -182,18 +185,9 @@ class Folder:
         Raises:
             WorkshopError: It cannot be written.
         """
-        return self._replace(name, json.dumps(self.clean(content), indent=1, ensure_ascii=False))
-
-    def _replace(self, name: str, text: str) -> Path:
-        path = self.path / name
-        try:
-            handle, temporary = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text + "\n")
-            Path(temporary).replace(path)
-        except OSError as error:
-            raise _not_written(path, error) from error
-        return path
+        text = json.dumps(self.clean(content), indent=1, ensure_ascii=False)
+        files.write_private(self.path / name, text + "\n", WHAT, sync=False)
+        return self.path / name
 
 
 def _made(runs: Path, name: str) -> Path:
@@ -213,15 +207,6 @@ def _point(link: Path, name: str) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(name, target_is_directory=True)
     fresh.replace(link)
-
-
-def _not_written(path: Path, error: OSError) -> WorkshopError:
-    return WorkshopError(
-        "The report could not be written.",
-        where=str(path),
-        state=error.strerror or str(error),
-        hint="make room on that disk, or set WORKSHOP_HOME to a folder that you can write to",
-    )
 
 
 def _spellings(secrets: Iterable[Secret]) -> Iterator[Secret]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from workshop.errors import SettingsError, SetupError
+from workshop.local import files
 from workshop.local.command import Command
 from workshop.target import Part
 
@@ -74,6 +75,7 @@ def command(
     Raises:
         SetupError: Its software is not installed.
         SettingsError: No program is known for the part.
+        WorkshopError: Its configuration cannot be written.
     """
     programs = known() if programs is None else programs
     if part.name not in programs:
@@ -81,5 +83,8 @@ def command(
             f"The local target has no program for {part.name}.",
             state="it has: " + ", ".join(programs),
         )
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return programs[part.name](part, ports, folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return programs[part.name](part, ports, folder)
+    except OSError as error:
+        raise files.not_written(folder, error) from error
