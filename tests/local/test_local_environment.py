@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
 from standin import tiny
 from workshop import add_gpu_nodes, check_environment, connect, verify_gpu_nodes
 from workshop.errors import CheckFailed, SettingsError
-from workshop.local import environment
+from workshop.local import environment, limits
 from workshop.target import Part
 
 pytestmark = pytest.mark.timeout(60)
@@ -30,7 +32,7 @@ def seen(state, ports=(), pids=()):
 def test_every_requirement_has_a_line(tmp_path):
     found = seen(tmp_path / "state")
     assert list(found) == [
-        *("Python", "memory", "disk", "state folder"),
+        *("Python", "memory", "cores", "disk", "state folder"),
         *("model-server", "chat-weights", "embedding-weights", "llama-stack", "tokenizer"),
         *("mongodb", "node", "mcp-server"),
         *(f"port {port}" for port in (8080, 8081, 8321, 27017, 3000)),
@@ -58,7 +60,7 @@ def test_too_little_memory_or_disk_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "DISK", 2**60)
     found = seen(tmp_path)
     assert not found["memory"].ok
-    assert found["memory"].seen.endswith(" GiB: end other programs")
+    assert found["memory"].seen.endswith((" GiB: end other programs", ": give the container more"))
     assert not found["disk"].ok
     assert found["disk"].seen.endswith(
         f" GiB at {tmp_path}: make room, or set WORKSHOP_HOME to another disk"
@@ -72,7 +74,8 @@ def test_memory_that_our_own_parts_hold_is_not_missing():
     free = psutil.virtual_memory().available
     ok, shown = environment._memory([os.getpid()] * 50)
     assert ok
-    assert float(shown.split()[0]) > (free + 25 * held) / 2**30
+    most = limits.memory().limit or 2**60
+    assert float(shown.split()[0]) > min(free + 25 * held, 0.9 * most) / 2**30
 
 
 @pytest.mark.parametrize("place", ["notes.txt", "notes.txt/state"])
@@ -123,3 +126,117 @@ def test_the_state_is_where_the_environment_says(tmp_path, monkeypatch):
     assert target.name == "local"
     target.remember("fact", "value")
     assert (tmp_path / "mine" / "local" / "facts.json").exists()
+
+
+# --- a container's limits ------------------------------------------------------------------------
+
+ASK = "from workshop.local import environment as e; print(*e._memory([])); print(*e._cores())"
+
+
+@pytest.fixture
+def group():
+    """Make control groups of version 1 with these limits, and give their folders."""
+    made = []
+
+    def make(controller, **limits):
+        folder = Path("/sys/fs/cgroup") / controller / f"workshop-test-{os.getpid()}"
+        try:
+            folder.mkdir()
+            made.append(folder)
+            for name, value in limits.items():
+                (folder / f"{controller}.{name}").write_text(str(value))
+        except OSError:
+            pytest.skip("no control groups of version 1 that this user may make")
+        return folder
+
+    yield make
+    for folder in made:
+        folder.rmdir()
+
+
+def test_in_a_container_its_own_memory_and_cores_count(group):
+    groups = [
+        group("memory", limit_in_bytes=256 * 2**20),
+        group("cpu", cfs_period_us=100_000, cfs_quota_us=50_000),
+    ]
+    # A shell enters the groups before Python starts: as in a container, all is counted there.
+    entered = " && ".join(f"echo $$ > {folder}/cgroup.procs" for folder in groups)
+    shown = subprocess.run(
+        ["sh", "-c", f'{entered} && exec {sys.executable} -c "{ASK}"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    assert shown == [
+        "False 0.2 GiB of the container's 0.2 GiB: give the container more",
+        "False 0.5: give the container more",
+    ]
+
+
+def tree(root, files):
+    for name, text in files.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    return root
+
+
+V2 = "30 23 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup rw,nsdelegate"
+
+
+def test_version_2_and_every_group_above_count(tmp_path):
+    """The layout of a pod with its groups in sight: the limit may stand on any of them."""
+    root = tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/pod/app",
+            "proc/self/mountinfo": V2,
+            "sys/fs/cgroup/pod/memory.max": str(2**31),
+            "sys/fs/cgroup/pod/memory.current": str(2**30),
+            "sys/fs/cgroup/pod/memory.stat": f"anon 5\nactive_file {2**28}\ninactive_file {2**28}",
+            "sys/fs/cgroup/pod/cpu.max": "max 100000",
+            "sys/fs/cgroup/pod/app/memory.max": "max",
+            "sys/fs/cgroup/pod/app/memory.current": str(2**30),
+            "sys/fs/cgroup/pod/app/cpu.max": "25000 100000",
+        },
+    )
+    assert limits.memory(root) == limits.Memory(2**30 + 2**29, 2**31)
+    assert limits.cores(root) == 0.25
+
+
+def test_a_container_that_sees_its_group_by_the_machines_name(tmp_path):
+    """As Docker mounts version 1 without a namespace of control groups."""
+    mount = "40 30 0:32 /docker/abc /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory"
+    cpu = "41 30 0:33 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro - cgroup cgroup rw,cpu,cpuacct"
+    root = tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:memory:/docker/abc\n3:cpu,cpuacct:/docker/abc\n0::/docker/abc",
+            "proc/self/mountinfo": f"{mount}\n{cpu}",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": str(2**20),
+            "sys/fs/cgroup/memory/memory.usage_in_bytes": str(2**21),
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "10000",
+            "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
+        },
+    )
+    assert limits.memory(root) == limits.Memory(0, 2**20)
+    assert limits.cores(root) == 0.1
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {},
+        {"proc/self/cgroup": "0::/../other", "proc/self/mountinfo": V2},
+        {
+            "proc/self/cgroup": "0::/",
+            "proc/self/mountinfo": V2,
+            "sys/fs/cgroup/cpu.max": "max 100000",
+            "sys/fs/cgroup/memory.max": "max",
+        },
+    ],
+)
+def test_without_a_limit_the_machines_own_counts(tmp_path, files):
+    root = tree(tmp_path, files)
+    assert limits.memory(root).limit is None
+    assert limits.cores(root) == len(os.sched_getaffinity(0))

@@ -15,12 +15,13 @@ import psutil
 from workshop import pins
 from workshop.checks import Check
 from workshop.errors import SetupError
-from workshop.local import ports
+from workshop.local import limits, ports
 from workshop.local.setup import locate
 
 GIB = 2**30
 MEMORY = 4 * GIB
 """The model 1.5 GiB, the embedder 0.8, Llama Stack 0.6, Node and the database 0.4, kernels."""
+CORES = 1
 DISK = 2 * GIB
 """For data, logs and reports; the cache was filled by set-up."""
 
@@ -42,6 +43,7 @@ def checks(state: Path, own_ports: Mapping[int, str], own_pids: Collection[int])
     found = [
         _check("Python", f"{pins.PYTHON} or newer", _python),
         _check("memory", f"{MEMORY // GIB} GiB free", lambda: _memory(own_pids)),
+        _check("cores", f"{CORES} or more", _cores),
         _check("disk", f"{DISK // GIB} GiB free", lambda: _disk(state)),
         _check("state folder", "can be written", lambda: _writable(state)),
     ]
@@ -70,8 +72,18 @@ def _python() -> tuple[bool, str]:
 
 def _memory(own_pids: Collection[int]) -> tuple[bool, str]:
     # What our own parts hold already is not missing.
-    free = psutil.virtual_memory().available + sum(map(_held, own_pids))
-    return _enough(free, MEMORY, "", "end other programs")
+    memory = limits.memory()
+    free = memory.free + sum(map(_held, own_pids))
+    if memory.limit is None:
+        return _enough(free, MEMORY, "", "end other programs")
+    where = f" of the container's {memory.limit / GIB:.1f} GiB"
+    return _enough(min(free, memory.limit), MEMORY, where, "give the container more")
+
+
+def _cores() -> tuple[bool, str]:
+    cores = limits.cores()
+    seen = f"{cores:.3g}"
+    return (True, seen) if cores >= CORES else (False, f"{seen}: give the container more")
 
 
 def _held(pid: int) -> int:

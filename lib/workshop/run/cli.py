@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        from workshop.local.files import FULL, not_written
+        from workshop.local.files import not_written
+        from workshop.local.setup.disk import FULL
 
         if error.errno not in FULL:
             raise

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from workshop.local import limits
 from workshop.local.command import Command, exported
 from workshop.local.setup import locate
 from workshop.target import Part
@@ -24,6 +26,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         f"--port={ports['main']}",
         f"--name={part.settings['name']}",
         f"--context={part.settings['context']}",
+        f"--threads={math.ceil(limits.cores())}",
     ]
     token = part.secrets["token"]
     env = {"SERVER_TOKEN": token.reveal(), **exported("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}

@@ -28,8 +28,7 @@ def parameters(options: argparse.Namespace) -> Any:
     params.n_ctx = options.context
     # A prompt's state is kept in memory to be used again; the default keeps up to 8 GiB of them.
     params.cache_ram_mib = 1024
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = cores or 1
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
     # Threads that wait for each other sleep. By default they spin, and where another program wants
     # a core as well, as a workshop's notebooks do, spinning makes both of them slower.
     params.cpuparams.poll = params.cpuparams_batch.poll = 0
@@ -54,6 +53,7 @@ def main() -> None:
     parser.add_argument("--port", required=True, type=int)
     parser.add_argument("--name", required=True)
     parser.add_argument("--context", required=True, type=int, help="tokens")
+    parser.add_argument("--threads", required=True, type=int)
     parser.add_argument("--max-tokens", type=int, default=512, help="the longest answer")
     parser.add_argument("--chat-template")
     parser.add_argument("--embedding", action="store_true", help="serve embeddings, not chat")

@@ -59,6 +59,7 @@ def parameters(chosen: argparse.Namespace) -> Any:
             embedding=pooling,
             chat_template=TEMPLATE,
             max_tokens=512,
+            threads=len(os.sched_getaffinity(0)),
         )
     )
     params.hostnames = [chosen.host]
