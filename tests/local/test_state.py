@@ -229,7 +229,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(state):
     with pytest.raises(TypeError):
         files.write_json(state.facts_path, {"facts": object()})
     assert state.recall("server") == "ogx"
-    assert sorted(path.name for path in state.local.iterdir()) == ["facts.json", "state.lock"]
+    names = [".gitignore", "facts.json", "place.json", "state.lock"]
+    assert sorted(path.name for path in state.local.iterdir()) == names
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):

@@ -18,7 +18,7 @@ from typing import Literal
 import psutil
 
 from workshop.errors import AlreadyRunning, PartFailed, WorkshopError
-from workshop.local import children, files, log, tree
+from workshop.local import children, files, log, place, tree
 from workshop.local.command import Command, inherited, refuse_secrets
 from workshop.local.interrupts import held_back
 from workshop.local.lock import turn
@@ -97,6 +97,7 @@ class Process:
             WorkshopError: The control folder cannot be written, or is damaged.
         """
         refuse_secrets(command)
+        place.settle(self.folder.parent)
         # Two notebooks may be run at once: the second one then finds what the first has started.
         with turn(self.folder / "turn"):
             self._start(command, fingerprint)
@@ -239,10 +240,12 @@ class Process:
             return None
 
     def _is_ours(self, process: psutil.Process, record: Record) -> bool:
-        # The start time is enough as a rule. It jumps with the clock of a machine that slept, and
-        # then the marker still tells.
-        drift = abs(process.create_time() - record.create_time)
-        return drift <= CLOCK_TOLERANCE or tree.carries(process, str(self.folder))
+        # The marker tells whose it is: in a copied folder the record is of another folder's part.
+        # Where it cannot be read, the start time does, which jumps when a machine has slept.
+        mark = tree.mark_of(process)
+        if mark is not None:
+            return mark == str(self.folder)
+        return abs(process.create_time() - record.create_time) <= CLOCK_TOLERANCE
 
     def _fresh_record(self) -> Record | None:
         """The record, after taking note of the exit code if the process was our child."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop.errors import StepMissing
-from workshop.local import files
+from workshop.local import files, place
 from workshop.local.lock import turn
 from workshop.masked import Secret
 from workshop.target import Endpoint
@@ -181,6 +181,7 @@ class State:
         self._write(self.facts_path, {"facts": facts, "endpoints": endpoints})
 
     def _write(self, path: Path, content: dict[str, Any]) -> None:
+        place.settle(self.local)
         files.write_json(path, content)
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from workshop import proxies
 from workshop.checks import Check
 from workshop.errors import PartFailed, SettingsError, StepMissing, WorkshopError
-from workshop.local import cleaning, environment, isolation, programs
+from workshop.local import cleaning, environment, isolation, place, programs
 from workshop.local.one_machine import OneMachine
 from workshop.local.process import Command, Process, Record
 from workshop.local.starting import PortTaken, Start
@@ -34,6 +34,9 @@ class LocalTarget(OneMachine):
         settings: Where the state is.
         programs: How each part's software runs, by part name; the kit's own when left out.
 
+    Raises:
+        WorkshopError: The state is a copy of another folder's, or was moved while parts ran.
+
     Example:
         >>> target = LocalTarget(Settings.from_env())  # doctest: +SKIP
         >>> target.status()  # doctest: +SKIP
@@ -47,6 +50,7 @@ class LocalTarget(OneMachine):
         self.settings = settings
         self._programs = programs
         self.state = State(settings.state)
+        place.check(self.state.local)
         self._missing: dict[str, str | None] = {}
 
     def environment(self) -> list[Check]:
@@ -255,6 +259,7 @@ class LocalTarget(OneMachine):
                 if path.exists():
                     path.unlink()
                     removed.append(path.name)
+            (self.state.local / place.NAME).unlink(missing_ok=True)
         return removed
 
     def leftovers(self) -> list[str]:

@@ -89,12 +89,12 @@ def is_over(process: psutil.Process) -> bool:
         return True
 
 
-def carries(process: psutil.Process, marker: str) -> bool:
-    """Whether it carries the marker; False when this user may not look."""
+def mark_of(process: psutil.Process) -> str | None:
+    """The control folder that it carries as its marker; None also when this user may not look."""
     try:
-        return process.environ().get(MARKER) == marker
+        return process.environ().get(MARKER)
     except (psutil.Error, OSError):
-        return False
+        return None
 
 
 def _look(marker: str) -> _Seen:
@@ -109,7 +109,7 @@ def _look(marker: str) -> _Seen:
         except psutil.Error:
             continue
         seen.processes[process.pid] = process
-        if mine and carries(process, marker):
+        if mine and mark_of(process) == marker:
             seen.marked.add(process.pid)
     return seen
 
