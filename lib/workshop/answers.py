@@ -21,7 +21,8 @@ SHOWN = 600
 class ToolCall:
     """One call: ``ok`` when the tool ran without error; ``result`` is the text it gave.
 
-    ``hint`` says what to do about one that failed, where that is known.
+    ``hint`` says what to do about one that failed, where that is known; ``made`` how often it was
+    made: once more by the kit, where the agent's server hid the reason.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ToolCall:
     ok: bool
     result: str
     hint: str = ""
+    made: int = 1
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,7 @@ def _ask(agent: Agent, chosen: Sequence[str], timeout: float, stage: Stages) -> 
             answer = next(a for a in reversed(agent.answers) if a.question == question)
         if isinstance(answer, NotAsked):
             return Asked(question, 0.0, 0, False)
-        calls = sum(call.name in ALLOWED for call in answer.tool_calls)
+        calls = sum(call.made for call in answer.tool_calls if call.name in ALLOWED)
         return Asked(question, round(time.monotonic() - began, 1), calls, answer.grounded)
 
     with ThreadPoolExecutor(len(chosen), thread_name_prefix="burst") as pool:

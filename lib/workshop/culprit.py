@@ -105,8 +105,9 @@ def _mcp(target: Target, call: ToolCall) -> ToolCall:
     except WorkshopError as error:
         return replace(call, result=f"{error.what} {error.state}".strip(), hint=error.hint)
     if not again.failed:
-        return replace(call, result=f"{call.result}; made again, it succeeds", hint="ask again")
-    return replace(call, result=again.text, hint=hint)
+        said = f"{call.result}; made again, it succeeds"
+        return replace(call, result=said, hint="ask again", made=2)
+    return replace(call, result=again.text, hint=hint, made=2)
 
 
 def _lack(endpoint: Endpoint, said: str) -> str:

@@ -22,7 +22,7 @@ from standin.forgetful_server import ForgetfulServer
 from standin.open_door import OpenDoor
 from standin.openai_server import LOGIN, OpenAIServer, certificate
 from standin.vector_stores import VectorStores
-from workshop import culprit, mongodb, pins, progress, registration, runbooks, signs
+from workshop import culprit, mcp_server, mongodb, pins, progress, registration, runbooks, signs
 from workshop.answers import ToolCall
 from workshop.errors import AnswerNotGrounded, SetupError
 from workshop.local.process import Process
@@ -557,6 +557,11 @@ def test_the_tools_own_words_are_told_which_the_agents_server_hides(target: Loca
     assert "aggregate failed: " in text
     assert "a group specification must include an _id" in text
     assert "Hint: workshop status; workshop logs mcp-server" in text
+    # Step 9 counts the calls that it knows of, and the server counts all.
+    endpoint = target.find("mcp-server")
+    before, _ = mcp_server.calls(endpoint)
+    (again,) = culprit.explained(target, [nameless], [])
+    assert mcp_server.calls(endpoint)[0] - before == again.made - 1 == 1
     whole = failed("count", query={})
     assert f"count failed: {HIDDEN}; made again, it succeeds" in refusal(target, whole)
 

@@ -40,6 +40,7 @@ from workshop import (
     questions,
     registration,
     rotation,
+    runbooks,
 )
 from workshop.agent import Agent
 from workshop.answers import Answer, NotAsked, ToolCall
@@ -243,6 +244,12 @@ def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
         firing = str(database.alerts.count_documents({"state": "firing"}))
     assert answer.grounded
     assert proof.contains(answer.text, firing)
+
+
+def test_a_vector_store_that_is_gone_is_told_from_one_that_is_there(chain: Chain) -> None:
+    endpoint = chain.target.find("llama-stack")
+    assert runbooks.exists(endpoint, runbooks.store_id(chain.target))
+    assert not runbooks.exists(endpoint, "vs_00000000-0000-0000-0000-000000000000")
 
 
 def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_server(
@@ -564,6 +571,7 @@ def test_ogx_runs_the_same_sequence(chain: Chain) -> None:
     assert all(answer["grounded"] for answer in answers)
     watched = chain.run("run", "--only", "09")
     assert watched.returncode == 0, watched.stdout
+    test_a_vector_store_that_is_gone_is_told_from_one_that_is_there(chain)
 
 
 def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ class VectorStores:
                 return 200, _page([self._store(one) for one in reversed(self.stores)], query)
             case _, "vector_stores", number, *rest:
                 if number not in self.stores:
-                    return 404, {"error": {"message": f"Vector Store '{number}' not found."}}
+                    return 400, {"error": {"message": f"Vector_store '{number}' not found"}}
                 return 200, self._in_store(method, number, rest, query, body)
         return 404, {"detail": "Not Found"}
 
