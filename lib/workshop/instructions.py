@@ -71,6 +71,24 @@ than the questions of the evaluation.
 SOUGHT = "image cannot be pulled"
 """What is searched for in the example: its few words are found where a whole question is not."""
 
+NOT_IMPLEMENTED = 238
+"""The code with which FerretDB, and MongoDB, refuse an operator that they do not have."""
+
+OPERATORS: dict[str, dict[str, Any]] = {
+    **{
+        name: {"$group": {"_id": None, "value": {name: "$value"}}}
+        for name in ("$avg", "$min", "$max", "$first", "$last", "$push", "$addToSet")
+    },
+    **{name: {"$project": {"value": {name: ["$value", 1]}}} for name in ("$divide", "$subtract")},
+    "$cond": {"$project": {"value": {"$cond": [True, 1, 2]}}},
+    "$size": {"$project": {"value": {"$size": "$value"}}},
+    "$lookup": {"$lookup": {"from": "a", "localField": "a", "foreignField": "a", "as": "found"}},
+    "$facet": {"$facet": {"value": [{"$limit": 1}]}},
+    "$sample": {"$sample": {"size": 1}},
+    "$sortByCount": {"$sortByCount": "$value"},
+}
+"""Operators that models like to write in an aggregation, each with a stage that has it."""
+
 
 def text(described: str) -> str:
     """What the agent is told before each question.
@@ -110,7 +128,10 @@ def text(described: str) -> str:
 
 
 def describe(database: Any) -> str:
-    """A line for each collection: its fields, and the values of those that have few."""
+    """A line for each collection: its fields, and the values of those that have few.
+
+    And one for what the database lacks, if anything.
+    """
     lines = []
     for name in sorted(database.list_collection_names()):
         first = database[name].find_one() or {}
@@ -122,4 +143,26 @@ def describe(database: Any) -> str:
             few = 1 < len(values) <= CHOICES
             fields.append(f"{field} ({', '.join(map(str, sorted(values)))})" if few else field)
         lines.append(f"{name}: {', '.join(fields)}")
+    lacks = lacking(database)
+    if lacks:
+        lines.append(f"aggregate has no {', '.join(lacks)} here.")
     return "\n".join(lines)
+
+
+def lacking(database: Any) -> list[str]:
+    """Which of ``OPERATORS`` the database does not have.
+
+    It is asked on a collection without documents: a stage is refused before any is read.
+    """
+    from pymongo.errors import OperationFailure
+
+    def lacks(stage: dict[str, Any]) -> bool:
+        try:
+            list(database["none"].aggregate([stage]))
+        except OperationFailure as error:
+            if error.code != NOT_IMPLEMENTED:
+                raise
+            return True
+        return False
+
+    return [name for name, stage in OPERATORS.items() if lacks(stage)]

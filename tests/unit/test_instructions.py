@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
-from workshop import instructions, registration
+from workshop import instructions, mongodb, registration
 from workshop.evaluation import questions
+from workshop.local.setup import locate
 from workshop.proof import FILE_SEARCH
 from workshop.settings import DATA
+from workshop.target import Endpoint
 
 CATALOGUE = questions.load()
 
@@ -67,3 +70,39 @@ def test_without_a_database_the_runbooks_alone_are_told_of():
     assert FILE_SEARCH in text
     assert "mcp_demo" not in text
     assert all(question not in text for question, *_ in instructions.EXAMPLES)
+
+
+def test_what_the_database_lacks_is_asked_of_it_and_told(database: Endpoint) -> None:
+    with mongodb.connected(database) as reading:
+        lacks = instructions.lacking(reading)
+        told = instructions.describe(reading).splitlines()
+        assert "none" not in reading.list_collection_names()
+    if locate("mongodb").name == "mongod":
+        assert lacks == []
+        assert len(told) == len(mongodb.IDS)
+    else:
+        assert told[-1] == f"aggregate has no {', '.join(lacks)} here."
+        page = (DATA.parent / "docs" / "databases.md").read_text("utf-8")
+        rows = "".join(line for line in page.splitlines() if line.startswith(("| in ", "| whole")))
+        named = set(re.findall(r"(?<!\w)`(\$\w+)`", rows))
+        assert set(lacks) <= named <= {*lacks, "$group", "$sort"}
+
+
+class Complete:
+    """A database of which every stage is taken, as MongoDB's are."""
+
+    def __getitem__(self, _name: str) -> Complete:
+        return self
+
+    def aggregate(self, _stages: object) -> list[object]:
+        return []
+
+    def list_collection_names(self) -> list[str]:
+        return ["alerts"]
+
+    def find_one(self) -> dict[str, object]:
+        return {"_id": 1, "value": 2}
+
+
+def test_of_a_database_that_lacks_nothing_nothing_is_told() -> None:
+    assert instructions.describe(Complete()) == "alerts: value"
