@@ -19,7 +19,7 @@ run: setup  ## run the whole sequence on this machine: make run ARGS="--from 03"
 	@$(BIN)/workshop run $(ARGS)
 
 test:  ## all checks and tests, the cheap ones first
-	@./bootstrap --with ogx
+	@./bootstrap --with llama-stack
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/unit tests/manifests tests/local tests/notebooks
@@ -31,7 +31,7 @@ test-fast:  ## the unit tests alone: seconds, no servers
 	$(BIN)/pytest tests/unit
 
 test-cluster:  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
-	@./bootstrap --with ogx
+	@./bootstrap --with llama-stack
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest tests/cluster -rs
 	$(BIN)/coverage combine --quiet

@@ -31,9 +31,7 @@ def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[s
             parts.append(model.part_of(target, wanted))
     if "03" in parameters:
         parts.append(embedder.part_of(target))
-        server = str(parameters["03"].get("SERVER", "auto"))
-        if server == "auto":
-            server = target.choose(llama_stack.PART, tuple(llama_stack.SERVERS))
+        server = llama_stack.chosen(target, str(parameters["03"].get("SERVER", "auto")))
         if server == "llama-stack":
             parts.append(collector.part_of())
     if store is not None:

@@ -1,4 +1,4 @@
-"""Llama Stack, or OGX as its successor is called: the agent's API, and the runbooks' store."""
+"""OGX, or Llama Stack as it was called before: the agent's API, and the runbooks' store."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from workshop.wait import NotYet, wait_for
 PART = "llama-stack"
 PORT = 8321
 
-SERVERS = {"llama-stack": pins.LLAMA_STACK, "ogx": pins.OGX}
-"""The servers that the kit knows, and the version that each is pinned to."""
+SERVERS = pins.SERVERS
+"""The servers that the kit knows, with the pinned versions; the preferred one first."""
 
-VECTOR_STORES = {"llama-stack": ("faiss", "milvus"), "ogx": ("faiss",)}
+VECTOR_STORES = {"ogx": ("faiss",), "llama-stack": ("faiss", "milvus")}
 """The stores that work inside each server, the preferred one first.
 
 Llama Stack 0.7.3 forgets what it keeps in Milvus when it ends: its Milvus provider reads its list
@@ -130,8 +130,8 @@ def deploy_llama_stack(
 
     Args:
         target: Where.
-        server: ``llama-stack`` or ``ogx``; ``auto``: on a cluster the one that its operator runs,
-            elsewhere Llama Stack.
+        server: ``ogx`` or ``llama-stack``; ``auto``: on a cluster the one that its operator runs,
+            elsewhere the one that was deployed last, and at first OGX.
         vector_store: ``milvus`` or ``faiss``, inside the server; ``auto``: what works in it.
         milvus_uri: A Milvus of your own, such as ``http://milvus:19530``, in place of the one in
             the server; its token comes from the environment variable ``MILVUS_TOKEN``.
@@ -146,8 +146,7 @@ def deploy_llama_stack(
         PartFailed: A process ended, or a runbook could not be embedded.
         PartTooSlow: Something was not ready in time.
     """
-    if server == "auto":
-        server = target.choose(PART, tuple(SERVERS))
+    asked, server = server, chosen(target, server)
     _refuse_unknown("SERVER", server, tuple(SERVERS))
     if storage == "auto":
         storage = choices.of(target, PART).get("storage", INSIDE)
@@ -157,8 +156,13 @@ def deploy_llama_stack(
     if vector_store == "auto":
         vector_store = inside[0]
     where = "MILVUS_URI" if milvus_uri else server
-    _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside)
+    others = [f'SERVER = "{name}"' for name in SERVERS if vector_store in VECTOR_STORES[name]]
+    _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside, *others)
     with stages("Llama Stack") as stage:
+        if asked == "auto" and server != next(iter(SERVERS)):
+            last = server == target.recall("server")
+            why = "it was deployed last" if last else "this cluster's operator runs it"
+            stage(f"the server is {server}: {why}")
         language_model = target.find(model.PART)
         vectors = embedder.deploy(target, timeout, stage)
         size = embedder.dimension(vectors)
@@ -243,13 +247,21 @@ def model_id(target: Target) -> str:
     return f"{MODEL_PREFIX}/{model.model_name(target)}"
 
 
-def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...]) -> None:
+def chosen(target: Target, server: str) -> str:
+    """Which server ``auto`` means here; another name as it is."""
+    if server != "auto":
+        return server
+    last = target.recall("server")
+    return target.choose(PART, sorted(SERVERS, key=lambda name: name != last))
+
+
+def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others: str) -> None:
     if value not in known:
         raise SettingsError(
             f"{parameter} = {value!r} is not known.",
             where="the parameters of 03_deploy_llama_stack",
             state="known: " + ", ".join(known),
-            hint=f"set {parameter.split()[-1]} to one of these",
+            hint=" or ".join((f"set {parameter.split()[-1]} to one of these", *others)),
         )
 
 

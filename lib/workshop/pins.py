@@ -16,6 +16,19 @@ PYTHON = "3.12"
 
 LLAMA_STACK = "0.7.3"
 OGX = "1.5.0"
+SERVERS = {"ogx": OGX, "llama-stack": LLAMA_STACK}
+"""The servers that the agent may use, the preferred one first, with their versions."""
+
+PYTHONS: Mapping[str, str] = {"ogx": PYTHON}
+"""The oldest Python for a server's environment, where it is not ``PYTHON``. OGX 2.0 wants 3.13
+(ogx #6973)."""
+
+
+def has_tool_runtime(server: str) -> bool:
+    """Whether a server's configuration has ``tool_runtime``: OGX 2.0 took it out (ogx #7039)."""
+    return int(SERVERS[server].partition(".")[0]) < 2
+
+
 LLAMA_STACK_CLIENT = "0.7.5"
 """Its major.minor equals the server's: a server may answer 426 to another one."""
 

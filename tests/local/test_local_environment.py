@@ -33,7 +33,7 @@ def test_every_requirement_has_a_line(tmp_path):
     found = seen(tmp_path / "state")
     assert list(found) == [
         *("Python", "memory", "cores", "disk", "state folder"),
-        *("model-server", "chat-weights", "embedding-weights", "llama-stack", "tokenizer"),
+        *("model-server", "chat-weights", "embedding-weights", "ogx", "tokenizer"),
         *("mongodb", "node", "mcp-server"),
         *(f"port {port}" for port in (8080, 8081, 8321, 27017, 3000)),
     ]

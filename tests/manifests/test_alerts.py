@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from workshop import metrics
-from workshop.local.programs import prometheus
+from workshop.local.programs import installed, prometheus
 from workshop.local.setup.prometheus import promtool
 
 RULES = yaml.safe_load(prometheus.RULES.read_text(encoding="utf-8"))["spec"]
@@ -124,7 +124,7 @@ CASES = {
 
 @pytest.fixture(scope="session")
 def tool() -> Path:
-    return promtool(prometheus.installed())
+    return promtool(installed("prometheus"))
 
 
 def run(tool: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

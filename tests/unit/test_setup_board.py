@@ -87,7 +87,8 @@ def test_the_index_is_the_users_or_the_lock_files(tmp_path: os.PathLike[str]) ->
 def test_components_are_asked_for_by_name(tmp_path: os.PathLike[str]) -> None:
     context = Context(cache=CHECKOUT / "not there", env={}, stop=threading.Event())
     assert [one.name for one in to_install(context, ["mcp-server"])] == ["node", "mcp-server"]
-    assert "ogx" not in DEFAULT
+    assert "ogx" in DEFAULT
+    assert "llama-stack" not in DEFAULT
     with pytest.raises(SetupError, match="There is no component gpu, nodes"):
         to_install(context, ["nodes", "gpu"])
 

@@ -26,7 +26,7 @@ DISK = 2 * GIB
 """For data, logs and reports; the cache was filled by set-up."""
 
 COMPONENTS = (
-    *("model-server", "chat-weights", "embedding-weights", "llama-stack", "tokenizer"),
+    *("model-server", "chat-weights", "embedding-weights", "ogx", "tokenizer"),
     *("mongodb", "node", "mcp-server"),
 )
 PORTS = {8080: "model", 8081: "embedder", 8321: "llama-stack", 27017: "mongodb", 3000: "mcp-server"}

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from workshop import pins
 from workshop.cluster import objects
 from workshop.cluster.api import Api
 from workshop.cluster.recipes import Plan, Resource, is_openshift, shared_storage
@@ -24,7 +25,9 @@ OPERATORS = {
 }
 """The custom resource of each server. From OpenShift AI 3.5 on there is OGX alone."""
 
-DATA = {"llama-stack": "/.llama", "ogx": "/.ogx"}
+DATA = {"llama-stack": "/.llama", "ogx": "/.llama/ogx"}
+"""Each server's own folder on the volume: neither reads what the other wrote."""
+
 COMMAND = {
     "llama-stack": ["llama", "stack", "run", "/etc/llama-stack/config.yaml"],
     # OGX listens without TLS only when told to; TLS ends at the Route or Ingress.
@@ -146,6 +149,7 @@ def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
     deployment = objects.one(built, "Deployment")
     container = objects.container(deployment)
     container["image"], container["command"] = IMAGES[server], COMMAND[server]
+    values["DATA"] = DATA[server]
     if server == "ogx":
         container["env"] = [one for one in container["env"] if not one["name"].startswith("OTEL_")]
         objects.set_variables(container["env"], OGX_METRICS)
@@ -177,6 +181,9 @@ def _configure(config_map: Object, part: Part) -> None:
     config = yaml.safe_load(text)
     inference = config["providers"]["inference"][0]["config"]
     inference["max_tokens"] = part.settings["max_tokens"]
+    if not pins.has_tool_runtime(str(part.settings["server"])):
+        config["apis"].remove("tool_runtime")
+        del config["providers"]["tool_runtime"]
     if "postgresql" in part.needs:
         shared_storage.configure(config)
     elif store != "faiss":

@@ -13,6 +13,8 @@ from pathlib import Path
 from workshop.errors import SettingsError, SetupError
 from workshop.local import files
 from workshop.local.command import Command
+from workshop.local.setup import ensure, locate
+from workshop.progress import stages
 from workshop.target import Part
 
 DATA = "data"
@@ -45,6 +47,20 @@ def known() -> dict[str, Program]:
     }
 
 
+def installed(name: str) -> Path:
+    """What set-up leaves for later, such as Llama Stack: installed when it is first wanted.
+
+    Raises:
+        SetupError: It cannot be had on this machine; says why.
+    """
+    try:
+        return locate(name)
+    except SetupError:
+        with stages("Set-up") as stage:
+            ensure([name], report=stage)
+        return locate(name)
+
+
 def missing(name: str) -> str | None:
     """Why a part's program cannot be had here, or None; asked of the one that can be spared."""
     from workshop.local.programs import prometheus
@@ -52,7 +68,7 @@ def missing(name: str) -> str | None:
     if name != prometheus.NAME:
         return None
     try:
-        prometheus.installed()
+        installed(name)
     except SetupError as error:
         return f"{error.what.rstrip('.')}: {error.hint}" if error.hint else error.what
     return None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from workshop.local.command import Command
-from workshop.local.setup import locate
+from workshop.local.programs import installed
 from workshop.settings import CHECKOUT
 from workshop.target import Part
 
@@ -19,7 +19,7 @@ def command(_part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     """Serve on loopback; nothing is kept on disk."""
     return Command(
         argv=(
-            str(locate("llama-stack") / "bin" / "python"),
+            str(installed("llama-stack") / "bin" / "python"),
             str(SCRIPT),
             f"--port={ports['main']}",
         ),

@@ -1,4 +1,4 @@
-"""Llama Stack, or OGX, which it became: one configuration for both."""
+"""OGX, or Llama Stack, which became it: one configuration for both."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from workshop import proxies
-from workshop.errors import SetupError
+from workshop import pins, proxies
 from workshop.local.command import Command, exported
-from workshop.local.programs import DATA
-from workshop.local.setup import ensure, locate
-from workshop.progress import stages
+from workshop.local.programs import DATA, installed
+from workshop.local.setup import locate
 from workshop.target import Part
 
 
@@ -27,7 +25,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     config = folder / "config.yaml"
     # JSON is YAML, and needs no package to write.
     config.write_text(json.dumps(_config(part, ports, data), indent=2) + "\n", encoding="utf-8")
-    bin_folder = _installed(server) / "bin"
+    bin_folder = installed(server) / "bin"
     argv = {
         "llama-stack": ("llama", "stack", "run", str(config)),
         # OGX listens without TLS only when told to; it is on loopback here.
@@ -83,16 +81,6 @@ def _telemetry(part: Part, ports: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def _installed(server: str) -> Path:
-    """The server's environment. OGX is a choice of notebook 03, so it is installed when chosen."""
-    try:
-        return locate(server)
-    except SetupError:
-        with stages("Set-up") as stage:
-            ensure([server], report=stage)
-        return locate(server)
-
-
 def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, object]:
     """Fields as Llama Stack 0.7.3 and OGX 1.5.0 read them (`version: 2`)."""
     model, embedder = part.needs["model"], part.needs["embedder"]
@@ -101,10 +89,18 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
     queue = {"max_write_queue_size": 10000, "num_writers": 4}
     uri = part.settings.get("milvus_uri")
     network = {"tls": {"verify": str(model.ca_file)}} if model.ca_file else None
+    tools = {
+        "tool_runtime": [
+            {"provider_id": "file-search", "provider_type": "inline::file-search"},
+            {"provider_id": "mcp", "provider_type": "remote::model-context-protocol"},
+        ]
+    }
+    if not pins.has_tool_runtime(str(part.settings["server"])):
+        tools = {}
     return {
         "version": 2,
         "distro_name": "workshop",
-        "apis": ["files", "file_processors", "inference", "responses", "tool_runtime", "vector_io"],
+        "apis": ["files", "file_processors", "inference", "responses", *tools, "vector_io"],
         "providers": {
             "inference": [
                 {
@@ -168,10 +164,7 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
                     },
                 }
             ],
-            "tool_runtime": [
-                {"provider_id": "file-search", "provider_type": "inline::file-search"},
-                {"provider_id": "mcp", "provider_type": "remote::model-context-protocol"},
-            ],
+            **tools,
         },
         "storage": {
             "backends": {

@@ -15,12 +15,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from workshop.errors import SetupError
 from workshop.local import files
 from workshop.local.command import Command
-from workshop.local.programs import DATA
-from workshop.local.setup import ensure, locate
-from workshop.progress import stages
+from workshop.local.programs import DATA, installed
 from workshop.settings import CHECKOUT
 from workshop.target import Endpoint, Part
 
@@ -59,7 +56,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     data.mkdir(exist_ok=True, mode=0o700)
     return Command(
         argv=(
-            str(installed()),
+            str(installed(NAME)),
             f"--config.file={folder / 'prometheus.json'}",
             f"--storage.tsdb.path={data}",
             "--storage.tsdb.retention.time=1d",
@@ -91,17 +88,3 @@ def _job(name: str, endpoint: Endpoint, path: str, credentials: Path) -> dict[st
     if endpoint.ca_file:
         job["tls_config"] = {"ca_file": str(endpoint.ca_file)}
     return job
-
-
-def installed() -> Path:
-    """The program; set up when it is first wanted, since a set-up is good without it.
-
-    Raises:
-        SetupError: It cannot be had on this machine; says why.
-    """
-    try:
-        return locate(NAME)
-    except SetupError:
-        with stages("Set-up") as stage:
-            ensure([NAME], report=stage)
-        return locate(NAME)

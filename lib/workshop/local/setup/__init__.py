@@ -17,7 +17,7 @@ def locate(name: str) -> Path:
     """Where an installed thing is. Fast: nothing is hashed and no program is run.
 
     Args:
-        name: A component: ``model-server``, ``llama-stack``, ``ogx`` (folders of environments),
+        name: A component: ``model-server``, ``ogx``, ``llama-stack`` (folders of environments),
             ``node``, ``mongodb`` (executables), ``mcp-server`` (its index.js), ``chat-weights``,
             ``embedding-weights`` (files), ``tokenizer`` (a folder).
 
@@ -39,7 +39,7 @@ def ensure(names: Iterable[str], *, report: Callable[[str], None]) -> None:
 
     Example:
         >>> with stages("Set-up") as stage:  # doctest: +SKIP
-        ...     ensure(["ogx"], report=stage)
+        ...     ensure(["llama-stack"], report=stage)
     """
     from workshop.local.setup.board import Lines
     from workshop.local.setup.schedule import install

@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         choices=names,
         metavar="NAME",
-        help="install this one too: ogx is not part of the default",
+        help="install this one too: llama-stack is not part of the default",
     )
     parser.add_argument(
         "--only", nargs="+", choices=names, metavar="NAME", help="install these components alone"

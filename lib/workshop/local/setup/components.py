@@ -48,15 +48,19 @@ COMPONENTS = (
     Component("mcp-server", "the MongoDB MCP server", node.mcp_server, 350 * MB, ("node",)),
     Component("chat-weights", "the chat model", weights.chat, 0),
     Component("embedding-weights", "the embedding model", weights.embedding, 0),
-    Component("llama-stack", "the agent's server", python.environment, 800 * MB, ("uv",)),
+    Component("ogx", "the agent's server", python.environment, 600 * MB, ("uv",)),
     Component("model-server", "serves the models", python.environment, 150 * MB, ("uv",)),
     Component("kit", "the notebooks' own environment", python.kit, 600 * MB, ("uv",), True),
-    Component("tokenizer", "a file that Llama Stack needs at start", weights.tokenizer, 5 * MB),
+    Component(
+        "tokenizer", "a file that the server needs at start", weights.tokenizer, 5 * MB
+    ),
     Component("prometheus", "keeps the metrics of step 9", prometheus.prometheus, 140 * MB),
-    Component("ogx", "the agent's server in its newer form", python.environment, 600 * MB, ("uv",)),
+    Component("llama-stack", "OGX's older form", python.environment, 800 * MB, ("uv",)),
 )
 BY_NAME = {component.name: component for component in COMPONENTS}
-DEFAULT = tuple(component.name for component in COMPONENTS if component.name != "ogx")
+CHOSEN = ("llama-stack",)
+"""Installed when notebook 03 chooses it, or by ``./bootstrap --with``."""
+DEFAULT = tuple(component.name for component in COMPONENTS if component.name not in CHOSEN)
 SPARE = ("prometheus",)
 """Without these, a set-up of the default is good all the same: the step that wants them is skipped
 with the reason."""

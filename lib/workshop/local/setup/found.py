@@ -18,7 +18,7 @@ from workshop import pins
 from workshop.errors import SetupError
 from workshop.local.setup.context import Context
 
-ENVIRONMENTS = ("model-server", "llama-stack", "ogx")
+ENVIRONMENTS = ("model-server", "ogx", "llama-stack")
 HINT = "make setup"
 
 
@@ -65,6 +65,8 @@ def key(context: Context, name: str) -> str:
     facts: object
     if name in ENVIRONMENTS:
         facts = (context.sources / "environments" / f"{name}.txt").read_text()
+        if (python := pins.PYTHONS.get(name, pins.PYTHON)) != pins.PYTHON:
+            facts = (python, facts)
     elif name == "mcp-server":
         facts = (context.sources / "mcp-server" / "package-lock.json").read_text()
     elif name == "mongodb":
@@ -145,6 +147,6 @@ def locate(context: Context, name: str) -> Path:
         raise SetupError(
             f"{name} is not ready: {wrong or 'it is not installed'}.",
             where=record.path if record else str(context.cache),
-            hint=f"./bootstrap --with {name}" if name in ("ogx", "prometheus") else HINT,
+            hint=f"./bootstrap --with {name}" if name in ("llama-stack", "prometheus") else HINT,
         )
     return Path(record.path)

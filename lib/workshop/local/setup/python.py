@@ -85,7 +85,7 @@ def environment(job: Job) -> Record:
         # A part of an interrupted one would be kept by uv: files that are cached cost seconds.
         shutil.rmtree(folder, ignore_errors=True)
     job.run(
-        [_uv(job), "venv", "--no-project", "--python", _base_python(), folder],
+        [_uv(job), "venv", "--no-project", "--python", _python(job), folder],
         cwd=folder.parent,
         what=f"The environment of {job.name} could not be made",
         env=_uv_env(job),
@@ -99,6 +99,30 @@ def environment(job: Job) -> Record:
         env={**_uv_env(job), "UV_DEFAULT_INDEX": job.index},
     )
     return Record.of(folder, f"environment of {job.name}")
+
+
+def _python(job: Job) -> str | Path:
+    """This process's own Python, or one that is new enough for this server: found, or fetched."""
+    wanted, env = pins.PYTHONS.get(job.name, pins.PYTHON), job.context.env
+    if versions.number(wanted) <= sys.version_info[:2]:
+        return _base_python()
+    job.say(f"looking for Python {wanted}")
+    # As bootstrap looks: a version manager's shim may be on PATH and not run.
+    pyenv = Path(env.get("PYENV_ROOT") or f"{env.get('HOME', '')}/.pyenv") / "versions"
+    for name in (f"python{wanted}", *map(str, pyenv.glob(f"{wanted}*/bin/python"))):
+        if have := versions.on_path(name, wanted, env, "--version"):
+            return have[0]
+    own = {
+        "UV_PYTHON_DOWNLOADS": "manual",
+        "UV_PYTHON_INSTALL_DIR": str(job.folder("pythons")),
+        "UV_NO_PROGRESS": "1",
+    }
+    chosen, said = ("--managed-python", wanted), f"{job.name} needs Python {wanted} or newer"
+    hint = f"install Python {wanted} so that python{wanted} is on PATH, then run set-up again"
+    for word in ("install", "find"):
+        argv = [_uv(job), "python", word, *chosen]
+        out = job.run(argv, cwd=job.context.cache, what=said, env=own, hint=hint)
+    return out.strip().splitlines()[-1]
 
 
 def _uv(job: Job) -> str | Path:
