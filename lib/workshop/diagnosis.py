@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop import embedder, llama_stack, mcp_server, model, mongodb, registration
+from workshop import embedder, llama_stack, mcp_client, mcp_server, model, mongodb, registration
 from workshop.ailment import Ailment
 from workshop.errors import WorkshopError
 from workshop.progress import stages
@@ -82,7 +82,7 @@ def examine(target: Target, data: Path = DATA) -> list[Finding]:
             model.PART: lambda: model.verify_model(target),
             "embedder": lambda: embedder.dimension(target.find("embedder")),
             mongodb.PART: lambda: _has_the_data(target, data),
-            mcp_server.PART: lambda: mcp_server.verify_mcp_server(target),
+            mcp_server.PART: lambda: _speaks(target),
             llama_stack.PART: lambda: llama_stack.verify_llama_stack(target),
             TOOLS: lambda: _has_tools(target),
         }
@@ -144,7 +144,7 @@ def _examined(
     part: str, ask: Callable[[], object], because: tuple[str, ...], place: str
 ) -> Finding:
     try:
-        ask()
+        said = ask()
     except WorkshopError as error:
         reason, remedy = read_signs([error.state, *error.log], place)
         seen = " ".join(filter(None, [f"{reason}:" if reason else "", error.what, error.state]))
@@ -154,12 +154,19 @@ def _examined(
         if remedy:
             hint = f"{remedy}; then {hint}"
         return Finding(part, False, " ".join(seen.split()), hint, because)
-    return Finding(part, True, "all well")
+    return Finding(part, True, said if isinstance(said, str) else "")
 
 
 def culprits(found: Iterable[Finding]) -> list[Finding]:
     """The failing parts whose own needs are met."""
     return [finding for finding in found if not finding.ok and not finding.because]
+
+
+def _speaks(target: Target) -> str:
+    """Ask the MCP server what its checkpoint asks; gives the protocol revisions it was asked in."""
+    mcp_server.verify_mcp_server(target)
+    newer = mcp_client.revision(target.find(mcp_server.PART), mcp_server.PATH)
+    return f"MCP {mcp_client.PROTOCOL} with the agent's server, {newer} with the kit"
 
 
 def _has_tools(target: Target) -> None:

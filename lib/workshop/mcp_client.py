@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,8 +18,10 @@ from workshop.target import Endpoint
 CALL = 60.0
 """Seconds that a tool may take. A server whose database cannot be found says so after 30."""
 
-PROTOCOL = "2025-06-18"
-"""A version that MCP server 3.x speaks; it answers with the one that it prefers."""
+PROTOCOL = "2025-11-25"
+"""The revision that Llama Stack 0.7.3 and OGX 1.5.0 offer, so the one that the agent will use: the
+newest with sessions, of their ``mcp`` 1.30 and 2.3's ``ClientSession``. MCP server 3.0.4 speaks it,
+those before it, and 2026-07-28, which has no sessions."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ HEADERS = {"accept": "application/json, text/event-stream"}
 
 
 def initialize(endpoint: Endpoint, path: str) -> str:
-    """Do the protocol's first exchange as one plain request; gives the raw answer.
+    """Offer ``PROTOCOL``, as one plain request; gives the revision that the server chose.
 
     One request tells refused, 401, 404 and a wrong protocol apart, where a client library reports
     an error in a task group.
@@ -85,14 +88,28 @@ def initialize(endpoint: Endpoint, path: str) -> str:
                 refused.kind
             )
         raise refused
-    if '"protocolVersion"' not in answer.text:
+    chosen = re.search(r'"protocolVersion":\s*"([^"]*)"', answer.text)
+    if chosen is None:
         raise EndpointError(
             "This is not an MCP server's streamable HTTP endpoint.",
             where=url,
             state=answer.text[:200],
             hint="the path is /mcp, not /sse",
         ).of_kind("protocol")
-    return answer.text
+    return chosen.group(1)
+
+
+def revision(endpoint: Endpoint, path: str) -> str:
+    """The revision that the kit's own client and the server agree on.
+
+    Raises:
+        EndpointError: The server cannot be reached, refuses, or breaks off.
+    """
+
+    async def ask(session: Any) -> str:
+        return str(session.protocol_version)
+
+    return _with_session(endpoint, path, ask)
 
 
 def list_tools(endpoint: Endpoint, path: str) -> list[Tool]:
@@ -158,6 +175,7 @@ def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any]
             return Result(text, bool(result.get("isError")))
 
         session = post(_HELLO).headers.get("mcp-session-id")
+        client.headers["mcp-protocol-version"] = PROTOCOL
         if session:
             client.headers["mcp-session-id"] = session
         post({"jsonrpc": "2.0", "method": "notifications/initialized"})

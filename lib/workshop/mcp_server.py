@@ -101,6 +101,19 @@ def verify_mcp_server(target: Target) -> Checks:
         show=lambda seen: ", ".join(seen) or "none",
     )
     checks.equal(
+        "speaks the protocol revision that the agent will use",
+        mcp_client.PROTOCOL,
+        lambda: mcp_client.initialize(endpoint, PATH),
+        hint="the server is too old or too new for Llama Stack and OGX: run "
+        "05_deploy_mcp_server again",
+    )
+    checks.that(
+        "agrees on a revision with the kit's own client",
+        f"{mcp_client.PROTOCOL} or newer",
+        lambda: mcp_client.revision(endpoint, PATH),
+        lambda seen: seen >= mcp_client.PROTOCOL,
+    )
+    checks.equal(
         "lists the collections that pymongo sees",
         _collections(database),
         lambda: _listed(endpoint),
@@ -170,12 +183,10 @@ def _collections(database: Endpoint) -> str:
 
 
 def _listed(endpoint: Endpoint) -> str:
-    result = mcp_client.call_tool(
-        endpoint,
-        PATH,
-        "list-collections",
-        {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE},
-    )
+    # In the revision that the agent's calls have.
+    arguments = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
+    with mcp_client.plain_session(endpoint, PATH) as call:
+        result = call("list-collections", arguments)
     if result.failed:
         raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
     found = json_in(result.text)

@@ -118,7 +118,8 @@ def test_when_all_is_well_it_names_nobody(
 ) -> None:
     code, shown, named = doctor(capsys)
     assert named == []
-    assert "  [ OK ] mongodb\n  [ OK ] mcp-server\n" in shown
+    revisions = "MCP 2025-11-25 with the agent's server, 2026-07-28 with the kit"
+    assert f"  [ OK ] mongodb\n  [ OK ] mcp-server: {revisions}\n" in shown
     # This machine's own lacks, such as memory, are no culprit; nor do they make it say all is well.
     assert code == (0 if "no problem found" in shown else 1)
 
@@ -201,6 +202,16 @@ def with_mcp_server(
         target.state.save_endpoint("mcp-server", right)
 
 
+def test_an_mcp_server_that_is_too_old_for_the_agent(
+    target: LocalTarget, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ForgetfulServer(speaks="2025-03-26") as server:
+        named = with_mcp_server(target, capsys, server.url)
+    assert named[0].startswith("culprit: mcp-server: ")
+    wanted = "speaks the protocol revision that the agent will use: expected 2025-11-25, saw "
+    assert wanted + "2025-03-26" in named[0]
+
+
 def test_a_session_that_another_replica_does_not_know(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,7 +252,7 @@ def test_an_mcp_server_that_asks_nobody_for_the_secret(
 ) -> None:
     with OpenDoor(target.find("mcp-server")) as door:
         named = with_mcp_server(target, capsys, door.url)
-    assert named[0].startswith("culprit: mcp-server: MCP server: 2 of 7 checks failed.")
+    assert named[0].startswith("culprit: mcp-server: MCP server: 2 of 9 checks failed.")
     assert "refuses without the shared secret: expected 401 or 403, saw let in" in named[0]
     assert "anybody who reaches it can read the database" in named[1]
 
@@ -433,7 +444,7 @@ def test_most_calls_of_tools_fail(target: LocalTarget, capsys: pytest.CaptureFix
         assert call_tool(endpoint, "/mcp", "count", invented).failed
     _, shown, named = doctor(capsys)
     kill(target, "mcp-server")
-    assert "  [ OK ] mcp-server\n" in shown
+    assert "  [ OK ] mcp-server: MCP " in shown
     assert re.match(
         r"culprit: agent: every part is well, and 4 of [45] tool calls failed", named[0]
     )

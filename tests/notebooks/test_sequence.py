@@ -66,6 +66,8 @@ DEPLOY = {
     "mcp-server": workshop.deploy_mcp_server,
 }
 WITH_MILVUS = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
+PARTS = tuple(part for part in PROCESSES if part != "collector")
+"""The collector is Llama Stack's alone: OGX has a page of metrics of its own."""
 
 pytestmark = [
     pytest.mark.timeout(1800),
@@ -126,8 +128,9 @@ def test_the_answers_in_the_report_hold_what_pymongo_reads_now(chain: Chain) -> 
 
 def test_the_run_says_how_to_reach_and_to_stop_the_services(chain: Chain) -> None:
     assert "The services stay up: workshop status; stop them: workshop stop" in chain.output
-    for part in PROCESSES:
+    for part in PARTS:
         assert chain.target.find(part).url in chain.output
+    assert list(pids(chain)) == list(PARTS)
     status = chain.run("status")
     assert status.returncode == 0
     for part, pid in pids(chain).items():
@@ -183,7 +186,7 @@ def test_the_notebook_tried_every_port_and_each_old_credential(chain: Chain) -> 
     (step,) = (s for s in chain.report["steps"] if s["notebook"] == "08_secure_the_network")
     seen = {check["name"]: check["seen"] for check in step["checks"]}
     # Notebook 09 brings it later.
-    for part in set(PROCESSES) - {"prometheus"}:
+    for part in set(PARTS) - {"prometheus"}:
         port = chain.target.find(part).port
         assert seen[f"this machine to {part}:{port}"] == "open"
         assert seen[f"another machine to {part}:{port}"] == "refused"
@@ -360,9 +363,7 @@ def test_the_notebooks_that_deploy_run_under_nbval(chain: Chain) -> None:
     assert int(passed.group(1)) == len(cells)
 
 
-@pytest.mark.parametrize(
-    "part", ["embedder", "collector", "mongodb", "mcp-server", "llama-stack", "model"]
-)
+@pytest.mark.parametrize("part", ["embedder", "mongodb", "mcp-server", "llama-stack", "model"])
 def test_the_next_run_starts_just_the_part_that_was_killed(chain: Chain, part: str) -> None:
     before = pids(chain)
     kill(chain, part)
@@ -444,6 +445,13 @@ def test_a_wrong_mcp_secret_is_told_apart_from_a_broken_server(chain: Chain) -> 
     assert registration.listed_by_llama_stack(target)
 
 
+def test_the_server_takes_an_address_on_loopback_from_the_caller(chain: Chain) -> None:
+    """When it refuses these (ogx #6291), the MCP server must be a connector of its own."""
+    tool = registration.tool(chain.target)
+    assert tool["server_url"].startswith("http://127.0.0.1:")
+    assert sorted(registration.listed_by_llama_stack(chain.target)) == sorted(tool["allowed_tools"])
+
+
 @pytest.mark.parametrize("reached", ["new credential made", "database told", "database ended"])
 def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
     chain: Chain, reached: str
@@ -509,6 +517,21 @@ def test_an_answer_that_invents_is_not_taken(chain: Chain) -> None:
         workshop.verify_answers(agent)
 
 
+def test_llama_stack_runs_the_same_sequence(chain: Chain) -> None:
+    """The tests after this one stay with it: without a name, the server of before is kept."""
+    # It pushes its metrics to the collector, which 09 reads; 08 and 10 treat it as the other one.
+    words = ("--from", "03", "--to", "07", "-p", "SERVER=llama-stack")
+    done = chain.run("run", *words, timeout=1200)
+    assert done.returncode == 0, done.stdout
+    assert "runs the version that was pinned: llama-stack " in done.stdout
+    answers = chain.report["answers"]
+    assert len(answers) == len(questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS)
+    assert all(answer["grounded"] for answer in answers)
+    watched = chain.run("run", "--only", "09")
+    assert watched.returncode == 0, watched.stdout
+    test_a_vector_store_that_is_gone_is_told_from_one_that_is_there(chain)
+
+
 def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_run(
     chain: Chain,
 ) -> None:
@@ -543,11 +566,16 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
 
 
 def test_with_milvus_runbooks_that_llama_stack_forgot_are_loaded_again(chain: Chain) -> None:
-    """The agent of the next test then answers from Milvus."""
+    """The agent of the next test then answers from Milvus. The collector was killed too."""
+    before = pids(chain)
+    kill(chain, "collector")
     kill(chain, "llama-stack")
     done = chain.run(*WITH_MILVUS)
     assert done.returncode == 0, done.stdout
+    assert "the server is llama-stack: it was deployed last" in done.stdout
     assert "the server has lost the runbooks: loading them again" in done.stdout
+    changed = {name for name, pid in pids(chain).items() if before[name] != pid}
+    assert changed == {"collector", "llama-stack"}
 
 
 def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> None:
@@ -559,19 +587,6 @@ def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> No
     (answer,) = report["answers"]
     assert answer["grounded"]
     assert [call["name"] for call in answer["tool_calls"]] == ["file_search"]
-
-
-def test_ogx_runs_the_same_sequence(chain: Chain) -> None:
-    # It has a page of metrics of its own, which 09 reads; 08 and 10 treat it as the other one.
-    done = chain.run("run", "--from", "03", "--to", "07", "-p", "SERVER=ogx", timeout=1200)
-    assert done.returncode == 0, done.stdout
-    assert "runs the version that was pinned: ogx " in done.stdout
-    answers = chain.report["answers"]
-    assert len(answers) == len(questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS)
-    assert all(answer["grounded"] for answer in answers)
-    watched = chain.run("run", "--only", "09")
-    assert watched.returncode == 0, watched.stdout
-    test_a_vector_store_that_is_gone_is_told_from_one_that_is_there(chain)
 
 
 def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None:

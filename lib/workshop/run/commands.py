@@ -168,7 +168,7 @@ def _word(check: str) -> str:
 
 def _asked(finding: Finding) -> str:
     if finding.ok:
-        return f"  [ OK ] {finding.part}"
+        return f"  [ OK ] {finding.part}" + (f": {finding.seen}" if finding.seen else "")
     if finding.because:
         return f"  [FAIL] {finding.part}: because of {', '.join(finding.because)}"
     return f"  [FAIL] {finding.part}: {finding.seen[:300]}"

@@ -15,9 +15,11 @@ LOST = {"code": -32001, "message": "Session not found"}
 class Forgetful(BaseHTTPRequestHandler):
     """Answers as the protocol says a server does that does not know a session: 404."""
 
+    speaks = PROTOCOL
+
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        about = {"protocolVersion": PROTOCOL, "capabilities": {"tools": {}}}
+        about = {"protocolVersion": self.speaks, "capabilities": {"tools": {}}}
         about["serverInfo"] = {"name": "forgetful", "version": "1"}
         if asked.get("method") == "initialize":
             self.answer(200, {"id": asked["id"], "result": about})
@@ -46,8 +48,11 @@ class Forgetful(BaseHTTPRequestHandler):
 class ForgetfulServer:
     """Serves on a port of loopback while it is entered; ``url`` says where."""
 
+    def __init__(self, speaks: str = PROTOCOL) -> None:
+        self._answers = type("Speaking", (Forgetful,), {"speaks": speaks})
+
     def __enter__(self) -> ForgetfulServer:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Forgetful)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._answers)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

@@ -51,9 +51,7 @@ COMPONENTS = (
     Component("ogx", "the agent's server", python.environment, 600 * MB, ("uv",)),
     Component("model-server", "serves the models", python.environment, 150 * MB, ("uv",)),
     Component("kit", "the notebooks' own environment", python.kit, 600 * MB, ("uv",), True),
-    Component(
-        "tokenizer", "a file that the server needs at start", weights.tokenizer, 5 * MB
-    ),
+    Component("tokenizer", "a file that the server needs at start", weights.tokenizer, 5 * MB),
     Component("prometheus", "keeps the metrics of step 9", prometheus.prometheus, 140 * MB),
     Component("llama-stack", "OGX's older form", python.environment, 800 * MB, ("uv",)),
 )
