@@ -1,23 +1,28 @@
-"""The MCP server, made known to Llama Stack in the way that its version has.
+"""The MCP server, made known to OGX or Llama Stack in the way that its version has.
 
-Llama Stack 0.7 and OGX 1.5 take an MCP server with each request to ``/v1/responses``: its URL, its
-credential and the tools that the agent may call. Their configured connectors do not hand on a
-credential when they look a server up, so a protected server cannot be one.
+Both take an MCP server with each request to ``/v1/responses``: its URL, its credential and the
+tools that the agent may call. A server whose own configuration names the MCP server, as a
+connector, is asked by the connector's name where it hands the credential on. OGX 1.5 and Llama
+Stack 0.7 do not when they look it up (``resolve_mcp_connector_id`` in their ``streaming.py``), so
+there the URL is used.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from workshop import chat, clients, llama_stack, mcp_client, mcp_server, model
+from workshop import chat, clients, http, llama_stack, mcp_client, mcp_server, model
 from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError, StepMissing
 from workshop.progress import stages
 from workshop.target import Target
 
 FACT = "registered tools"
+CONNECTORS = "/v1alpha/connectors"
+"""What the server's own configuration names."""
+
 LABEL = "mongodb"
 ALLOWED = ("list-collections", "count", "find", "aggregate")
 """What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
@@ -28,11 +33,15 @@ BYTES_A_TOKEN = 3.6
 
 @dataclass(frozen=True)
 class Registration:
-    """What was registered: the server's name for Llama Stack, its URL, the allowed tools."""
+    """What was registered: the MCP server's label, its URL, the allowed tools.
+
+    ``connector`` is its name in the configuration of OGX or Llama Stack; "" where the URL is given.
+    """
 
     label: str
     url: str
     tools: tuple[str, ...]
+    connector: str = ""
 
 
 def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:
@@ -44,10 +53,39 @@ def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> 
     with stages("Registration") as stage:
         target.find(llama_stack.PART)
         endpoint = target.find(mcp_server.PART)
-        registration = Registration(LABEL, endpoint.peer_url + mcp_server.PATH, tuple(tools))
-        target.remember(FACT, json.dumps([registration.label, registration.url, list(tools)]))
-        stage(f"{registration.label} at {registration.url}: {', '.join(tools)}")
-        return registration
+        found = Registration(LABEL, endpoint.peer_url + mcp_server.PATH, tuple(tools))
+        _keep(target, found)
+        for connector in _connectors(target, found.url):
+            by_name = replace(found, connector=connector)
+            _keep(target, by_name)
+            if _lists_tools(target):
+                found = by_name
+                break
+            stage(f"the connector {connector} does not hand the credential on: its URL is given")
+            _keep(target, found)
+        stage(f"{found.label} at {found.connector or found.url}: {', '.join(tools)}")
+        return found
+
+
+def _keep(target: Target, found: Registration) -> None:
+    kept = [found.label, found.url, list(found.tools), found.connector]
+    target.remember(FACT, json.dumps(kept))
+
+
+def _connectors(target: Target, url: str) -> list[str]:
+    """The names by which the server's own configuration knows this MCP server."""
+    try:
+        listed = http.call(target.find(llama_stack.PART), CONNECTORS, timeout=10).json["data"]
+    except EndpointError:
+        return []
+    return [str(one["connector_id"]) for one in listed if one["url"].rstrip("/") == url]
+
+
+def _lists_tools(target: Target) -> bool:
+    try:
+        return bool(listed_by_llama_stack(target))
+    except EndpointError:
+        return False
 
 
 def verify_registration(target: Target) -> Checks:
@@ -79,17 +117,18 @@ def registered(target: Target) -> Registration:
         raise StepMissing(
             "The MCP server was not registered yet.", hint="run 06_register_mcp_server first"
         )
-    label, url, tools = json.loads(kept)
-    return Registration(label, url, tuple(tools))
+    label, url, tools, *connector = json.loads(kept)
+    return Registration(label, url, tuple(tools), *connector)
 
 
 def tool(target: Target) -> dict[str, Any]:
     """The MCP server as ``/v1/responses`` takes it. Holds the shared secret: never show it."""
     registration, endpoint = registered(target), target.find(mcp_server.PART)
+    by_url = {"server_url": endpoint.peer_url + mcp_server.PATH}
     found = {
         "type": "mcp",
         "server_label": registration.label,
-        "server_url": endpoint.peer_url + mcp_server.PATH,
+        **({"connector_id": registration.connector} if registration.connector else by_url),
         "require_approval": "never",
         "allowed_tools": list(registration.tools),
     }
