@@ -20,7 +20,7 @@ INTERRUPTED = 130
 EXAMPLES = """\
 examples:
   workshop run                                  the whole sequence on this machine
-  workshop run --from 03 -p SERVER=ogx          from notebook 03 on, with OGX
+  workshop run --from 03 -p SERVER=llama-stack  from notebook 03 on, with Llama Stack
   workshop run --without mongodb                the agent and its runbooks, no database
   workshop run --only 07                        ask the questions again
   workshop run --clean-up                       run everything, then remove it
@@ -189,7 +189,7 @@ def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     add(
         "--server",
         action="append",
-        choices=("llama-stack", "ogx"),
+        choices=("ogx", "llama-stack"),
         help="bring this server up if it does not run; may be repeated (default: what runs)",
     )
     add("--only", default="", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
