@@ -10,6 +10,7 @@ there the URL is used.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,8 +21,8 @@ from workshop.progress import stages
 from workshop.target import Target
 
 FACT = "registered tools"
-CONNECTORS = "/v1alpha/connectors"
-"""What the server's own configuration names."""
+CONNECTORS = ("/v1alpha/admin/connectors", "/v1alpha/connectors")
+"""Where OGX 1.5, and before it Llama Stack 0.7, list what their configuration names."""
 
 LABEL = "mongodb"
 ALLOWED = ("list-collections", "count", "find", "aggregate")
@@ -74,10 +75,10 @@ def _keep(target: Target, found: Registration) -> None:
 
 def _connectors(target: Target, url: str) -> list[str]:
     """The names by which the server's own configuration knows this MCP server."""
-    try:
-        listed = http.call(target.find(llama_stack.PART), CONNECTORS, timeout=10).json["data"]
-    except EndpointError:
-        return []
+    endpoint, listed = target.find(llama_stack.PART), []
+    for path in CONNECTORS:
+        with suppress(EndpointError):
+            listed += http.call(endpoint, path, timeout=10).json["data"]
     return [str(one["connector_id"]) for one in listed if one["url"].rstrip("/") == url]
 
 

@@ -152,14 +152,16 @@ def running(node: Node, namespace: str, home: Path, *, restricted: bool) -> Iter
 
 
 @contextmanager
-def run_all(node: Node, namespace: str, home: Path, *things: dict[str, Any]) -> Iterator[Run]:
+def run_all(
+    node: Node, namespace: str, home: Path, *things: dict[str, Any], words: tuple[str, ...] = ()
+) -> Iterator[Run]:
     """Run the whole sequence in a namespace of its own, in which these things are made before."""
     with running(node, namespace, home, restricted=True) as run:
         for thing in things:
             apply(
                 node.kubeconfig, thing | {"metadata": thing["metadata"] | {"namespace": namespace}}
             )
-        run.start()
+        run.start(*words)
         yield run
 
 

@@ -36,7 +36,7 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_postgresql(place)
     with (
         when_closed(node, "plain", *software.PAGE_OPENED),
-        run_all(node, "plain", home, software.PAGE) as run,
+        run_all(node, "plain", home, software.PAGE, words=("-p", "SERVER=llama-stack")) as run,
     ):
         yield run
 

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from standin.openai_server import OpenAIServer
 from standin.proxy import Proxy
-from workshop import llama_stack
+from workshop import llama_stack, mcp_client, pins
+from workshop.cluster.recipes import llama_stack as recipe
 from workshop.errors import SetupError
 from workshop.local import programs
 from workshop.local.command import inherited
@@ -102,6 +103,42 @@ def test_the_cluster_is_given_the_same_configuration(tmp_path: Path) -> None:
         assert kinds == wanted, api
     assert there["providers"]["responses"] == here["providers"]["responses"]
     assert there["registered_resources"]["models"][0]["model_type"] == "embedding"
+
+
+@pytest.mark.parametrize(("version", "has"), [("1.5.0", True), ("2.0.0", False)])
+def test_tool_runtime_is_configured_where_the_server_still_has_it(
+    version: str, has: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(pins.SERVERS, "ogx", version)
+    config = written("ogx", tmp_path)
+    assert ("tool_runtime" in config["apis"]) == has
+    assert ("tool_runtime" in config["providers"]) == has
+    # On a cluster, the manifest's configuration is changed.
+    path = CHECKOUT / "manifests" / "llama-stack" / "base" / "config.yaml"
+    config_map = {"data": {"config.yaml": path.read_text("utf-8")}}
+    endpoint = Endpoint("http://127.0.0.1:8080")
+    part = llama_stack.part_of("ogx", "faiss", endpoint, endpoint, 896)
+    recipe._configure(config_map, part)
+    there = yaml.safe_load(config_map["data"]["config.yaml"])
+    assert there["apis"] == config["apis"]
+    assert set(there["providers"]) == set(config["providers"])
+
+
+@pytest.mark.parametrize(
+    ("server", "latest"),
+    [
+        ("llama-stack", "mcp.types.LATEST_PROTOCOL_VERSION"),
+        # The newest with the handshake that its ``ClientSession`` does.
+        ("ogx", "mcp.types.version.LATEST_HANDSHAKE_VERSION"),
+    ],
+)
+def test_checkpoints_offer_the_mcp_revision_that_the_server_will_offer(
+    server: str, latest: str
+) -> None:
+    code = f"import {latest.rpartition('.')[0]}; print({latest})"
+    python = locate(server) / "bin" / "python"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == mcp_client.PROTOCOL
 
 
 def test_a_milvus_of_ones_own_takes_the_place_of_the_one_inside(

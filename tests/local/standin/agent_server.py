@@ -28,8 +28,9 @@ class AgentServer:
             def do_GET(self) -> None:
                 listed = [{"connector_id": n, "url": u} for n, u in server.connectors.items()]
                 pages = {"/v1/version": {"version": "2.0.0"}}
-                pages["/v1alpha/connectors"] = {"data": listed}
-                self.answer(200, "application/json", json.dumps(pages[self.path]))
+                pages["/v1alpha/admin/connectors"] = {"data": listed}
+                status = 200 if self.path in pages else 404
+                self.answer(status, "application/json", json.dumps(pages.get(self.path, {})))
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
