@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
+REPORTS ?= test-reports
+# The tests of a group stay together and in order: tests/conftest.py says which are one.
+PYTEST := coverage run -m pytest --dist=loadgroup --no-loadscope-reorder
 
 # What another Python wants must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
@@ -22,7 +25,8 @@ test:  ## all checks and tests, the cheap ones first
 	@./bootstrap --with llama-stack
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/unit tests/manifests tests/local tests/notebooks
+	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/unit.xml tests/unit tests/manifests
+	$(BIN)/$(PYTEST) -n 3 --junitxml=$(REPORTS)/local.xml tests/local tests/notebooks
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --omit='lib/workshop/cluster/*'
 
@@ -33,7 +37,7 @@ test-fast:  ## the unit tests alone: seconds, no servers
 test-cluster:  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
 	@./bootstrap --with llama-stack
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest tests/cluster -rs
+	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/cluster.xml tests/cluster -rs
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --include='lib/workshop/cluster/*'
 
@@ -62,4 +66,4 @@ fix:  ## format the code and strip the notebooks' outputs
 	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb
 
 clean:  ## remove what make made in the checkout; the cache and running servers stay
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
+	rm -rf .venv $(REPORTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*

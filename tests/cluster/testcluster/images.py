@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from testcluster.place import Place
+from testcluster.programs import making
 
 MARK = "image-name"
 """A file in each image, by which its unpacked layer is found."""
@@ -75,7 +76,9 @@ def compiled(programs: Path, name: str, source: str) -> Path:
     """A small Go program, compiled once; a changed source is compiled again."""
     digest = hashlib.sha256(source.encode()).hexdigest()[:12]
     binary = programs / f"{name}-{digest}"
-    if not binary.exists():
+    with making():
+        if binary.exists():
+            return binary
         with tempfile.TemporaryDirectory() as work:
             written = Path(work) / f"{name}.go"
             written.write_text(source)

