@@ -10,7 +10,8 @@ PYTEST := coverage run -m pytest --dist=loadgroup --no-loadscope-reorder
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-cluster lint lab bench bench-cluster fix clean
+.PHONY: help setup run test test-fast test-cluster lint lab bench bench-cluster fix clean \
+	test-setup test-cluster-programs
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -21,8 +22,10 @@ setup:  ## install everything that is missing, in a cache outside the checkout
 run: setup  ## run the whole sequence on this machine: make run ARGS="--from 03"
 	@$(BIN)/workshop run $(ARGS)
 
-test:  ## all checks and tests, the cheap ones first
+test-setup:  # what tests need beside what a run needs
 	@./bootstrap --with llama-stack
+
+test: test-setup  ## all checks and tests, the cheap ones first
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage erase
 	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/unit.xml tests/unit tests/manifests
@@ -34,8 +37,10 @@ test-fast:  ## the unit tests alone: seconds, no servers
 	@./bootstrap --only kit
 	$(BIN)/pytest tests/unit
 
-test-cluster:  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
-	@./bootstrap --with llama-stack
+test-cluster-programs: test-setup  # build what the test cluster is made of, where it is not cached
+	@cd tests/cluster && ../../$(BIN)/python -m testcluster build
+
+test-cluster: test-setup  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
 	$(BIN)/coverage erase
 	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/cluster.xml tests/cluster -rs
 	$(BIN)/coverage combine --quiet

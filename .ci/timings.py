@@ -18,7 +18,7 @@ def main(folder: Path) -> None:
     blocks = folder / "blocks.txt"
     for line in blocks.read_text().splitlines() if blocks.exists() else ():
         name, seconds = line.split()
-        print(f"{int(seconds) / 60:7.1f}  make {name}")
+        print(f"{int(seconds) / 60:7.1f}  {name}")
     tests, files = Counter(), Counter()
     for report in sorted(folder.glob("*.xml")):
         suite = ElementTree.parse(report).getroot().find("testsuite")

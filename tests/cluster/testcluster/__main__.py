@@ -1,4 +1,4 @@
-"""``python -m testcluster up [--openshift ogx]|down``: the test cluster by hand."""
+"""``python -m testcluster build|up [--openshift ogx]|down``: the test cluster by hand."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import argparse
 import sys
 import time
 
-from testcluster import openshift
+from testcluster import cyclonus, openshift, pins, programs
 from testcluster.node import FOLDER, Node
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="testcluster", description=__doc__)
-    parser.add_argument("do", choices=("up", "down"))
+    parser.add_argument("do", choices=("build", "up", "down"))
     parser.add_argument(
         "--openshift",
         choices=("llamastack", "ogx"),
@@ -26,6 +26,11 @@ def main() -> int:
         sys.stdout.flush()
 
     node = Node(FOLDER)
+    if options.do == "build":
+        programs.debian_programs(say)
+        for wanted in (pins.PROGRAMS, (pins.KSERVE,), cyclonus.CYCLONUS):
+            programs.go_programs(say, wanted)
+        return 0
     if options.do == "down":
         node.down(say)
         return 0
