@@ -29,7 +29,7 @@ from workshop.target import Endpoint, Part
 
 PORTS = {"model": 18080, "embedder": 18081, "llama-stack": 18321, "mongodb": 17017, "mcp": 13000}
 TOKEN = Secret("plain-script-token")
-STORE = llama_stack.VECTOR_STORES["llama-stack"][0]
+STORE = llama_stack.VECTOR_STORES["ogx"][0]
 
 
 class Plain:
@@ -87,7 +87,7 @@ def database() -> Endpoint:
 
 
 def model_and_stack(plain: Plain) -> str:
-    """The two model servers together, then Llama Stack, then the runbooks; gives their store."""
+    """The two model servers together, then OGX, then the runbooks; gives their store."""
     with ThreadPoolExecutor(2) as pool:
         chat = Part(
             "model",
@@ -103,7 +103,7 @@ def model_and_stack(plain: Plain) -> str:
             )
         )
     stack = llama_stack.part_of(
-        "llama-stack",
+        "ogx",
         STORE,
         Endpoint(local("model"), token=TOKEN),
         Endpoint(local("embedder"), token=TOKEN),
@@ -153,10 +153,11 @@ def data_and_tools(plain: Plain) -> None:
 
 
 def client() -> object:
-    """The client whose version fits the server's."""
-    from llama_stack_client import LlamaStackClient
+    """The client that drives OGX."""
+    from openai import OpenAI
 
-    return LlamaStackClient(base_url=local("llama-stack"), timeout=300, max_retries=0)
+    url = local("llama-stack") + "/v1"
+    return OpenAI(base_url=url, api_key="none", timeout=300, max_retries=0)
 
 
 def ask(store: str, instructions: str) -> dict[str, float]:
@@ -204,7 +205,7 @@ def main() -> None:
             whole = round(time.monotonic() - began, 2)
         finally:
             plain.stop()
-    versions = {"llama-stack": pins.LLAMA_STACK, "mcp-server": pins.MCP_SERVER}
+    versions = {"ogx": pins.OGX, "mcp-server": pins.MCP_SERVER}
     sys.stdout.write(
         json.dumps({"seconds": whole, "ready": ready[1], "asked": asked, "versions": versions})
         + "\n"
