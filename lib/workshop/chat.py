@@ -12,6 +12,8 @@ from workshop.masked import mask
 from workshop.target import Endpoint
 
 COMPLETIONS = "/v1/chat/completions"
+ELSEWHERE = "/version"
+"""A harmless path that vLLM answers without its key (0.21 to 0.33)."""
 
 PATIENCE = 30.0
 """Seconds for the user's own endpoint to list its models: it runs already, or it does not."""
@@ -169,9 +171,18 @@ def _message(endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[dict[str, Any
     answer = ask(endpoint, COMPLETIONS, json=body, timeout=ANSWER_SECONDS)
     try:
         choice = answer["choices"][0]
-        return dict(choice["message"]), str(choice.get("finish_reason"))
+        message, ending = dict(choice["message"]), str(choice.get("finish_reason"))
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise _not_openai(endpoint, COMPLETIONS, "its answer has no choices") from error
+    if ending == "abort":
+        # So vLLM ends what it still answers when it is stopped: with status 200, in mid-sentence.
+        raise EndpointError(
+            "The server broke its answer off.",
+            where=endpoint.url + COMPLETIONS,
+            state=f"finish_reason abort, after: {text(message)[:80]}",
+            hint="it was being stopped: wait until it runs again, then run this cell again",
+        ).of_kind("busy")
+    return message, ending
 
 
 def _silent(message: dict[str, Any]) -> bool:
@@ -193,8 +204,21 @@ def text(message: dict[str, Any]) -> str:
 def refusal(endpoint: Endpoint, name: str) -> str:
     """What it says to who has no token."""
     body = {"model": name, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    return _said(endpoint, COMPLETIONS, json=body, authorize=False)
+
+
+def elsewhere(endpoint: Endpoint) -> str:
+    """What it says to a request with the token for a path that is none of the API's.
+
+    vLLM's key guards its API alone; other paths answer whoever reaches them, if nothing stands
+    before it. llama.cpp's server has no such path.
+    """
+    return _said(endpoint, ELSEWHERE)
+
+
+def _said(endpoint: Endpoint, path: str, **options: Any) -> str:
     try:
-        ask(endpoint, COMPLETIONS, json=body, authorize=False, timeout=60)
+        ask(endpoint, path, timeout=60, **options)
     except EndpointError as error:
         return f"{error.kind} ({error.state.split(':')[0]})"
     return "HTTP 200"

@@ -10,7 +10,7 @@ from workshop.checks import Checks
 from workshop.errors import EndpointError, SettingsError
 from workshop.progress import stages
 from workshop.settings import Settings
-from workshop.target import Deployed, Endpoint, Offer, Part, Target
+from workshop.target import Deployed, Endpoint, Offer, Part, Target, is_yours
 from workshop.wait import NotYet
 
 PART = "model"
@@ -126,6 +126,8 @@ def verify_model(target: Target) -> Checks:
             hint="anybody can use this model: protect it with the token, or unset MODEL_TOKEN if "
             "it is meant to be open, and run 02_serve_model again",
         )
+    if not is_yours(target, PART):
+        check_paths(endpoint, PART, checks)
     checks.that(
         "calls a tool when asked",
         'count_documents {"collection": "incidents"}',
@@ -135,6 +137,17 @@ def verify_model(target: Target) -> Checks:
         "(vLLM: --enable-auto-tool-choice and the --tool-call-parser of this model)",
     )
     return checks.raise_if_failed()
+
+
+def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:
+    """Add what must be so of a model's server, or of the embedder's: its API alone is served."""
+    checks.that(
+        f"{name} serves /v1, /health and /metrics alone",
+        f"not found: {chat.ELSEWHERE}",
+        lambda: chat.elsewhere(endpoint),
+        lambda seen: seen.startswith("not found"),
+        hint=f"nothing stands before vLLM: see manifests/{name}/guard, and deploy it again",
+    )
 
 
 def ready(endpoint: Endpoint) -> object:

@@ -19,7 +19,7 @@ from workshop.errors import EndpointError, PartTooSlow, SettingsError, StepMissi
 from workshop.masked import Secret
 from workshop.progress import Stages, stages
 from workshop.table import Table
-from workshop.target import Endpoint, Target
+from workshop.target import Endpoint, Target, is_yours
 from workshop.wait import NotYet, wait_for
 
 REFUSED = "refused"
@@ -118,7 +118,7 @@ def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> R
     """
     rotate = _known(part)
     with stages(f"Rotation of {part}") as stage:
-        if _is_yours(target, part):
+        if is_yours(target, part):
             return Rotated(part, "", "", 0.0, "it is yours: change its credential there")
         if part == mongodb.PART and target.recall(mongodb.MOVED):
             moved = "its documents are in the replica set, whose credentials this does not change"
@@ -220,10 +220,6 @@ def _refused(ask: Callable[[], object], stage: Stages) -> str:
 def _log_in(endpoint: Endpoint) -> None:
     with mongodb.connected(endpoint) as database:
         database.list_collection_names()
-
-
-def _is_yours(target: Target, part: str) -> bool:
-    return any(row.name == part and row.state == "yours" for row in target.status())
 
 
 def _known(part: str) -> Callable[[Target, float, Stages], tuple[str, str]]:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from workshop import chat, choices, doors, llama_stack, mcp_server, model, mongodb, network
+from workshop import (
+    chat,
+    choices,
+    doors,
+    embedder,
+    llama_stack,
+    mcp_server,
+    model,
+    mongodb,
+    network,
+)
 from workshop.checks import Check, Checks
 from workshop.errors import StepMissing
 from workshop.progress import stages
 from workshop.rotation import REFUSED, Rotation
-from workshop.target import Endpoint, Target
+from workshop.target import Endpoint, Target, is_yours
 
 _REFUSALS: dict[str, Callable[[Target], str]] = {
     model.PART: lambda target: chat.refusal(target.find(model.PART), model.model_name(target)),
@@ -71,6 +81,9 @@ def verify_network(
                 lambda ask=refusal: ask(target),  # type: ignore[misc]
                 lambda seen: seen.startswith(("unauthorized", "refused")),
             )
+    for name in (model.PART, embedder.NAME):
+        if _is_kits(target, name):
+            model.check_paths(target.find(name), name, checks)
     doors.check(target.fronts(), checks)
     for row in rotation.rows if rotation else []:
         if not row.skipped:
@@ -82,7 +95,7 @@ def verify_network(
 
 def _is_kits(target: Target, name: str) -> bool:
     """Whether it runs, and is not an endpoint of the user's own."""
-    if any(row.name == name and row.state == "yours" for row in target.status()):
+    if is_yours(target, name):
         return False
     try:
         target.find(name)

@@ -281,3 +281,8 @@ class Target(Protocol):
 
     def leftovers(self) -> list[str]:
         """What the kit made here and is still there."""
+
+
+def is_yours(target: Target, name: str) -> bool:
+    """Whether a part is an endpoint of the user's own, which the kit did not deploy."""
+    return any(row.name == name and row.state == "yours" for row in target.status())

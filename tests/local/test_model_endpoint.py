@@ -11,8 +11,10 @@ from standin import tiny
 from standin.openai_server import LOGIN, OpenAIServer, certificate
 from standin.proxy import Proxy
 from workshop import http, serve_model, verify_llama_stack, verify_model
+from workshop.checks import Checks
 from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing, WorkshopError
 from workshop.masked import Secret
+from workshop.model import check_paths
 from workshop.target import Endpoint, Part
 
 pytestmark = pytest.mark.timeout(60)
@@ -414,6 +416,37 @@ def test_chat_completions_in_another_shape(where, model, body, failed, state):
         f"{NOT_OPENAI} Where: http://127.0.0.1:{server.port}/v1/chat/completions "
         f"Last state: {state}" in error.value.state
     )
+
+
+def test_an_answer_that_a_server_broke_off_as_it_was_stopped_is_none(where, model):
+    choice = {"message": {"content": "The cause"}, "finish_reason": "abort"}
+    server = model(chat_body={"choices": [choice]})
+    serve_model(where, url=server.url)
+    with pytest.raises(CheckFailed) as error:
+        verify_model(where)
+    assert error.value.what == "Model: 2 of 3 checks failed."
+    assert (
+        f"The server broke its answer off. Where: http://127.0.0.1:{server.port}/v1/chat/completions"
+        " Last state: finish_reason abort, after: The cause"
+    ) in error.value.state
+
+
+@pytest.mark.parametrize(
+    ("also", "seen"),
+    [
+        ({}, "not found (HTTP 404)"),
+        ({"/version": (200, {"version": "0.33.0"})}, "HTTP 200"),
+    ],
+)
+def test_a_server_that_serves_more_than_its_api_is_told(model, also, seen):
+    server = model(token=TOKEN, also=also)
+    endpoint = Endpoint(server.url.removesuffix("/v1"), Secret(TOKEN))
+    checks = Checks("Embedder")
+    check_paths(endpoint, "embedder", checks)
+    [check] = checks
+    assert (check.name, check.seen) == ("embedder serves /v1, /health and /metrics alone", seen)
+    assert check.ok is (seen != "HTTP 200")
+    assert server.requests[0][:2] == ("/version", f"Bearer {TOKEN}")
 
 
 # --- models that think ---------------------------------------------------------------------------

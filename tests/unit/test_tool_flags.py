@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
 import pytest
+from workshop.cluster import images, objects
 from workshop.cluster.recipes import vllm
 from workshop.errors import SettingsError
 
@@ -17,9 +23,17 @@ TEMPLATE = "--chat-template=/vllm-workspace/examples/tool_chat_template_llama3.{
         ("oci://quay.io/x/modelcar-catalog:llama-3.2-3b-instruct", ["llama3_json"]),
         ("ibm-granite/granite-3.3-8b-instruct", ["granite"]),
         ("ibm-granite/granite-4.0-h-small", ["granite4"]),
+        ("ibm-granite/granite-4.1-8b-instruct", ["granite4"]),
+        (
+            "ibm-granite/granite-4.2-8b",
+            ["qwen3_xml", "--reasoning-parser=granite_thinking_parser"],
+        ),
         ("Qwen/Qwen2.5-7B-Instruct", ["hermes"]),
         ("Qwen/Qwen3-14B-AWQ", ["hermes", "--reasoning-parser=qwen3"]),
         ("Qwen/Qwen3-Coder-30B-A3B-Instruct", ["qwen3_xml"]),
+        ("Qwen/Qwen3.5-9B", ["qwen3_xml", "--reasoning-parser=qwen3"]),
+        ("Qwen/Qwen3.6-35B-A3B", ["qwen3_xml", "--reasoning-parser=qwen3"]),
+        ("google/gemma-4-E4B-it", ["gemma4", "--reasoning-parser=gemma4"]),
         ("mistralai/Mistral-Small-3.2-24B-Instruct", ["mistral"]),
         ("openai/gpt-oss-20b", ["openai"]),
     ],
@@ -31,12 +45,44 @@ def test_each_family_has_its_parser(model: str, flags: list[str]) -> None:
     assert set(flags[1:]) <= set(found)
 
 
-def test_a_model_of_no_known_family_is_refused_with_a_way_out() -> None:
+@pytest.mark.parametrize("model", ["acme/roadrunner-7b", "Qwen/Qwen2.5-Coder-7B-Instruct"])
+def test_a_model_that_no_parser_reads_is_refused_with_a_way_out(model: str) -> None:
     with pytest.raises(SettingsError) as refused:
-        vllm.tool_flags("acme/roadrunner-7b")
-    assert refused.value.what == "The kit does not know how 'acme/roadrunner-7b' calls tools."
+        vllm.tool_flags(model)
+    assert refused.value.what == f"The kit does not know how {model!r} calls tools."
     assert "Granite 3 and 4" in refused.value.state
     assert "MODEL_URL" in refused.value.hint
+
+
+KNOWN = json.loads(Path(__file__).with_name("vllm_parsers.json").read_text())
+
+
+def unknown(flags: Iterable[str]) -> list[str]:
+    """Those that name a parser which the pinned vLLM does not have."""
+    given = (flag.removeprefix("--").partition("=") for flag in flags)
+    kinds = {"tool-call-parser": KNOWN["tool"], "reasoning-parser": KNOWN["reasoning"]}
+    return [f"{kind} {name}" for kind, _, name in given if name not in kinds.get(kind, [name])]
+
+
+def test_the_names_are_those_of_the_pinned_vllm() -> None:
+    tags = {name.rpartition(":")[2] for name in (*images.of("model"), *images.of("embedder"))}
+    assert tags == {f"v{KNOWN['version']}"}, "tests/unit/vllm_parsers.py writes them anew"
+
+
+@pytest.mark.parametrize(("family", "flags"), vllm.PARSERS, ids=[one for one, _ in vllm.PARSERS])
+def test_the_pinned_vllm_has_each_parser_of_the_table(family: str, flags: tuple[str, ...]) -> None:
+    assert unknown(flags) == []
+    assert unknown(["--tool-call-parser=qwen3_yaml"]) == ["tool-call-parser qwen3_yaml"]
+
+
+def test_the_manifests_flags_are_those_of_the_table() -> None:
+    named = []
+    for path in (objects.MANIFESTS / "model").rglob("*.yaml"):
+        text = path.read_text()
+        for model in re.findall(r"--model=(\S+)", text):
+            named.append(model)
+            assert set(vllm.tool_flags(model)) <= set(re.findall(r"--[\w=.-]+", text)), path
+    assert len(named) == 4
 
 
 def test_a_chosen_model_replaces_the_manifests_and_keeps_the_rest() -> None:

@@ -29,6 +29,7 @@ EXPORTER, PROMETHEUS = image_names.of("prometheus")
 [POSTGRESQL] = image_names.of("postgresql")
 POSTGRESQL_LOCK = Path(__file__).with_name("postgresql.txt")
 MONGOSH = "2.12.0"
+PARSERS = Path(__file__).parents[2] / "unit" / "vllm_parsers.json"
 STANDINS = Path(__file__).with_name("standins")
 
 MONGOD_GO = """package main
@@ -237,13 +238,15 @@ def add_vllm(place: Place) -> None:
     files = {
         **python(environment),
         str(packages / "vllm"): STANDINS / "vllm",
+        "/usr/bin/vllm": _vllm(environment),
+        "/parsers.json": PARSERS,
         str(packages / "serve_gguf.py"): llamacpp.SCRIPT,
         "/weights/chat.gguf": locate("chat-weights"),
         "/weights/embedding.gguf": locate("embedding-weights"),
         "/weights/chat-template.jinja": llamacpp.TEMPLATE,
     }
     for name in VLLM:
-        images.add(place, name, files, entrypoint=("python3",), env=_path(environment))
+        images.add(place, name, files, entrypoint=("vllm",), env=_path(environment))
 
 
 def add_llama_stack(place: Place, *names: str, server: str = "llama-stack") -> None:
@@ -317,6 +320,14 @@ def _postgresql() -> Path:
         subprocess.run([locate("uv"), "pip", "install", "--quiet", *lock], check=True)
         fresh.rename(folder)
     return folder
+
+
+def _vllm(environment: Path) -> Path:
+    """The command, as a package installs it."""
+    start = "from vllm.entrypoints.cli.main import main\n\nmain()\n"
+    path = _text(programs.folder() / "vllm", f"#!{environment}/bin/python\n{start}")
+    path.chmod(0o755)
+    return path
 
 
 def _text(path: Path, content: str) -> Path:

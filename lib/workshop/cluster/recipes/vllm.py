@@ -14,20 +14,27 @@ from workshop.target import Part
 TEMPLATES = "/vllm-workspace/examples"
 """The folder of chat templates in vLLM's image for GPUs; Red Hat's has /opt/app-root/template."""
 
+GRANITE_THINKS = "--reasoning-parser=granite_thinking_parser"
 PARSERS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"llama-?3\.[12]", ("--tool-call-parser=llama3_json",)),
     (r"llama-?3\.3", ("--tool-call-parser=llama3_json",)),
     (r"llama-?4", ("--tool-call-parser=llama4_pythonic",)),
+    (r"granite-?4\.2", ("--tool-call-parser=qwen3_xml", GRANITE_THINKS)),
     (r"granite-?4", ("--tool-call-parser=granite4",)),
     (r"granite-?3", ("--tool-call-parser=granite",)),
-    (r"qwen3-?coder", ("--tool-call-parser=qwen3_xml",)),
+    (r"qwen-?3-?coder", ("--tool-call-parser=qwen3_xml",)),
+    (r"qwen-?3\.[56]", ("--tool-call-parser=qwen3_xml", "--reasoning-parser=qwen3")),
     (r"qwen-?3", ("--tool-call-parser=hermes", "--reasoning-parser=qwen3")),
+    (r"qwen-?2\.5-?coder", ()),
     (r"qwen-?2\.5", ("--tool-call-parser=hermes",)),
+    (r"gemma-?4", ("--tool-call-parser=gemma4", "--reasoning-parser=gemma4")),
     (r"mistral|ministral|mixtral", ("--tool-call-parser=mistral",)),
     (r"gpt-oss", ("--tool-call-parser=openai",)),
 )
 """Which parser understands the tool calls of which family of models, the special before the
-general. Source: vLLM's documentation of tool calling; Llama 3 wants its chat template besides."""
+general; none where vLLM has none that does. Source: vLLM's documentation of tool calling, and for
+Granite 4.2 its ``parser/granite_thinking.py``, by which that model writes as Qwen3-Coder does;
+Llama 3 wants its chat template besides. The names: ``tests/unit/vllm_parsers.json``."""
 
 
 def tool_flags(model: str) -> list[str]:
@@ -41,6 +48,8 @@ def tool_flags(model: str) -> list[str]:
     """
     for pattern, flags in PARSERS:
         if re.search(pattern, model.lower()):
+            if not flags:
+                break
             more = []
             if "llama3_json" in flags[0]:
                 version = "3.2" if "3.2" in model else "3.1"
@@ -49,7 +58,8 @@ def tool_flags(model: str) -> list[str]:
     raise SettingsError(
         f"The kit does not know how {model!r} calls tools.",
         where="the parameter MODEL of 02_serve_model",
-        state="known: Llama 3.1 to 4, Granite 3 and 4, Qwen 2.5 and 3, Mistral, gpt-oss",
+        state="known: Llama 3.1 to 4, Granite 3 and 4, Qwen 2.5 (not Coder) and 3, Gemma 4, "
+        "Mistral, gpt-oss",
         hint="take one of these; or serve it yourself with its --tool-call-parser, and name its "
         "address in MODEL_URL",
     )

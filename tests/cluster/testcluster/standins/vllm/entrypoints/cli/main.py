@@ -1,33 +1,39 @@
 """llama.cpp's server in vLLM's place, behind vLLM's command line.
 
-The manifests call ``python3 -m vllm.entrypoints.openai.api_server`` and pass vLLM's options; those
-that llama.cpp has a counterpart for are obeyed, and what vLLM refuses is refused here too. Which
-weights are served does not follow ``--model``: there are two files, for chat and for embeddings.
+The manifests call ``vllm serve`` and pass vLLM's options; those that llama.cpp has a counterpart
+for are obeyed, and what vLLM refuses is refused here too. Middleware is the manifests' own, and
+stands before llama.cpp's server as it does before vLLM's. Which weights are served does not follow
+``--model``: there are two files, for chat and for embeddings.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import json
 import os
 import signal
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import serve_gguf
 
+from vllm.entrypoints import front
+
 CHAT = "/weights/chat.gguf"
 EMBEDDING = "/weights/embedding.gguf"
 TEMPLATE = "/weights/chat-template.jinja"
 
-PARSERS = (
-    *("hermes", "llama3_json", "llama4_pythonic", "pythonic", "granite", "granite4", "mistral"),
-    *("openai", "qwen3_xml", "qwen3_coder"),
-)
+PARSERS = "/parsers.json"
+"""The names that the pinned vLLM has."""
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="api_server.py")
+    parsers = json.loads(Path(PARSERS).read_text())
+    parser = argparse.ArgumentParser(prog="vllm")
+    parser.add_argument("command", choices=("serve",))
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - as vLLM does
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--model", required=True)
@@ -37,23 +43,25 @@ def options() -> argparse.Namespace:
     parser.add_argument("--runner", choices=("auto", "generate", "pooling"), default="auto")
     parser.add_argument("--gpu-memory-utilization", type=float, default=0.9)
     parser.add_argument("--enable-auto-tool-choice", action="store_true")
-    parser.add_argument("--tool-call-parser", choices=PARSERS)
-    parser.add_argument("--reasoning-parser")
+    parser.add_argument("--tool-call-parser", choices=parsers["tool"])
+    parser.add_argument("--reasoning-parser", choices=parsers["reasoning"])
     parser.add_argument("--chat-template")
+    parser.add_argument("--middleware", action="append", default=[])
+    parser.add_argument("--shutdown-timeout", type=int, default=0)
     chosen = parser.parse_args()
     if chosen.enable_auto_tool_choice and not chosen.tool_call_parser:
         sys.exit("TypeError: Error: --enable-auto-tool-choice requires --tool-call-parser")
     return chosen
 
 
-def parameters(chosen: argparse.Namespace) -> Any:
+def parameters(chosen: argparse.Namespace, port: int) -> Any:
     pooling = chosen.runner == "pooling"
     os.environ["SERVER_TOKEN"] = os.environ.pop("VLLM_API_KEY", "")
     params = serve_gguf.parameters(
         SimpleNamespace(
             weights=EMBEDDING if pooling else CHAT,
             name=chosen.served_model_name or chosen.model,
-            port=chosen.port,
+            port=port,
             # The embedder's runbooks are longer in this model's tokens than in the named one's.
             context=max(chosen.max_model_len, 2048),
             embedding=pooling,
@@ -62,7 +70,6 @@ def parameters(chosen: argparse.Namespace) -> Any:
             threads=len(os.sched_getaffinity(0)),
         )
     )
-    params.hostnames = [chosen.host]
     params.api_keys = [key for key in params.api_keys if key]
     return params
 
@@ -70,13 +77,14 @@ def parameters(chosen: argparse.Namespace) -> Any:
 def main() -> None:
     import xllamacpp
 
-    sys.stderr.write(f"INFO api_server.py: serving {sys.argv[1:]}\n")
+    sys.stderr.write(f"INFO vllm: serving {sys.argv[1:]}\n")
     # As a container's first process it would not even notice SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    server = xllamacpp.Server(parameters(options()))
+    chosen, behind = options(), front.free_port()
+    server = xllamacpp.Server(parameters(chosen, behind))
     sys.stderr.write("INFO: Application startup complete.\n")
     try:
-        signal.pause()
+        asyncio.run(front.serve(chosen.host, chosen.port, behind, chosen.middleware))
     finally:
         del server
 
