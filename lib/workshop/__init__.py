@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workshop.agent import create_agent as create_agent
-    from workshop.agent import verify_answers as verify_answers
     from workshop.box import question_box as question_box
     from workshop.burst import watch_questions as watch_questions
     from workshop.cleaning import clean_up as clean_up
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from workshop.monitoring import deploy_prometheus as deploy_prometheus
     from workshop.monitoring import pages as pages
     from workshop.monitoring import query as query
+    from workshop.questions import verify_answers as verify_answers
     from workshop.registration import register_mcp_server as register_mcp_server
     from workshop.registration import verify_registration as verify_registration
     from workshop.replicas import scale_out as scale_out
@@ -88,7 +88,7 @@ _HOME = {
     "serve_model": "model",
     "share_storage": "replicas",
     "try_network": "securing",
-    "verify_answers": "agent",
+    "verify_answers": "questions",
     "verify_clean_up": "cleaning",
     "verify_gpu_nodes": "gpu_nodes",
     "verify_llama_stack": "llama_stack",

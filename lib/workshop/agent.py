@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from workshop import (
+    changes,
+    choices,
     clients,
     culprit,
     instructions,
@@ -24,7 +27,6 @@ from workshop import (
     runbooks,
 )
 from workshop.answers import Answer, NotAsked, ToolCall
-from workshop.checks import Checks
 from workshop.errors import AnswerNotGrounded, EndpointError, WorkshopError
 from workshop.progress import Stages, stages
 from workshop.settings import DATA
@@ -47,8 +49,8 @@ FOUND = 1
 class Agent:
     """Asks the model, which calls tools; made by ``create_agent``.
 
-    ``answers`` are all that were given, the ungrounded ones too; ``has_database`` tells whether it
-    can ask the MCP server.
+    ``answers`` are all that were given, the ungrounded ones too; ``unanswered`` are the questions
+    that got none, with the reason; ``has_database`` tells whether it can ask the MCP server.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Agent:
         self.instructions = instructions
         self.temperature = temperature
         self.answers: list[Answer] = []
+        self.unanswered: dict[str, str] = {}
         self._tools = tools
         self._data = data
+        self._store = str(choices.of(target, llama_stack.PART).get("vector_store", ""))
         self._endpoint = target.find(llama_stack.PART)
         self._client = clients.client(self._endpoint)
         self.has_database = any(tool["type"] == "mcp" for tool in tools)
@@ -98,11 +102,26 @@ class Agent:
         """
         known = questions.known(question)
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
-            return NotAsked(question, "this run is without MongoDB")
-        with stages("Agent", quiet=quiet) as stage:
-            said = self.say(question, mark=mark, timeout=timeout, stage=stage)
+            return NotAsked(question, questions.WITHOUT_DATABASE)
+        with stages("Agent", quiet=quiet) as stage, self._reading() as database:
+            before = changes.before(question, database)
             try:
-                grounds = self._prove(question, said.text, said.tool_calls, known)
+                said = self.say(question, mark=mark, timeout=timeout, stage=stage)
+            except WorkshopError as error:
+                self.unanswered[question] = f"{error.what} {error.state}".strip()
+                raise
+            self.unanswered.pop(question, None)
+            try:
+                grounds = proof.prove(
+                    question,
+                    said.text,
+                    said.tool_calls,
+                    database=database,
+                    runbooks=self._data / "runbooks",
+                    truth=known.truth(database) if known else (),
+                    cut=said.cut,
+                    changed=changes.since(before, database),
+                )
             except AnswerNotGrounded as error:
                 answer = replace(said, proof=error.what)
                 self.answers.append(answer)
@@ -129,30 +148,28 @@ class Agent:
         """
         began = time.monotonic()
         response = self._respond(question, mark, timeout, stage)
-        text, calls = responses.read(response)
+        text, calls = responses.read(response, self._store)
         calls = culprit.explained(self.target, calls, self._tools)
-        return Answer(question, text, time.monotonic() - began, calls, False, "not proven")
+        calls = tuple(self._measured(question, call) for call in calls)
+        seconds, cut = time.monotonic() - began, responses.cut(response, ROUNDS)
+        return Answer(question, text, seconds, calls, False, "not proven", cut)
 
-    def _prove(
-        self,
-        question: str,
-        text: str,
-        calls: tuple[ToolCall, ...],
-        known: questions.Question | None,
-    ) -> str:
-        with contextlib.ExitStack() as stack:
-            database = None
-            if self.has_database:
-                endpoint = mongodb.find(self.target)
-                database = stack.enter_context(mongodb.connected(endpoint))
-            return proof.prove(
-                question,
-                text,
-                calls,
-                database=database,
-                runbooks=self._data / "runbooks",
-                truth=known.truth(database) if known else (),
-            )
+    def _measured(self, question: str, call: ToolCall) -> ToolCall:
+        """A search for a few words says little: then it is asked how near the question is."""
+        if call.nearness is None or call.nearness >= proof.NEAR:
+            return call
+        store = runbooks.store_id(self.target)
+        whole = runbooks.nearness(self._endpoint, store, self._store, question)
+        return replace(call, nearness=max(call.nearness, whole or 0.0))
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """The database, to hold answers against; None when the agent was made without one."""
+        if not self.has_database:
+            yield None
+            return
+        with mongodb.connected(mongodb.find(self.target)) as database:
+            yield database
 
     def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
         """Send the question, and show what happens until the answer is there."""
@@ -272,21 +289,3 @@ def create_agent(
         }
     )
     return Agent(target, instructions.text(described), tools, data, temperature)
-
-
-def verify_answers(agent: Agent) -> Checks:
-    """Prove that questions were asked and that each answer rests on a tool call.
-
-    Raises:
-        CheckFailed: No question was asked, or an answer is not grounded.
-    """
-    checks = Checks("Agent")
-    for answer in agent.answers:
-        checks.that(
-            answer.question,
-            "grounded",
-            lambda answer=answer: answer,  # type: ignore[misc]
-            lambda seen: seen.grounded and bool(seen.tool_calls),
-            show=lambda seen: f"{seen.text} ({seen.proof})",
-        )
-    return checks.raise_if_failed()

@@ -19,10 +19,17 @@ SHOWN = 600
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call: ``ok`` when the tool ran without error; ``result`` is the text it gave.
+    """One call.
 
-    ``hint`` says what to do about one that failed, where that is known; ``made`` how often it was
-    made: once more by the kit, where the agent's server hid the reason.
+    Args:
+        name: Of the tool.
+        arguments: As the model gave them.
+        ok: Whether the tool ran without error.
+        result: The text that it gave.
+        nearness: Of a search, how near the best hit is to what was searched for, as the cosine of
+            the angle between them: 1 is the same. None where the server does not say it.
+        hint: What to do about one that failed, where that is known.
+        made: How often it was made: once more by the kit, where the agent's server hid the reason.
     """
 
     name: str
@@ -31,6 +38,7 @@ class ToolCall:
     result: str
     hint: str = ""
     made: int = 1
+    nearness: float | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Answer:
         tool_calls: In the order in which they were made.
         grounded: Whether the answer rests on them and on what the data says.
         proof: Why it is grounded, or why not, in one sentence.
+        cut: Why it ended before it was complete; empty when it is complete.
     """
 
     question: str
@@ -52,6 +61,7 @@ class Answer:
     tool_calls: tuple[ToolCall, ...]
     grounded: bool
     proof: str
+    cut: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """What the report stores."""

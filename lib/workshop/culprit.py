@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from workshop import llama_stack, mcp_client, mcp_server, mongodb, proof, registration, runbooks
+from workshop import llama_stack, mcp_client, mcp_server, mongodb, registration, repeating, runbooks
 from workshop.answers import ToolCall
 from workshop.errors import EndpointError, PartTooSlow, StepMissing, WorkshopError
 from workshop.steps import PROCESSES, WATCHERS
@@ -75,13 +75,13 @@ def explained(
     """
     stores = [store for tool in tools for store in tool.get("vector_store_ids", ())]
     return tuple(
-        _search(target, call, stores) if call.name == proof.FILE_SEARCH else _mcp(target, call)
+        _search(target, call, stores) if call.name == repeating.FILE_SEARCH else _mcp(target, call)
         for call in calls
     )
 
 
 def _search(target: Target, call: ToolCall, stores: Sequence[str]) -> ToolCall:
-    if not call.ok or proof.chunks(call.result):
+    if not call.ok or repeating.chunks(call.result):
         return call
     gone = [one for one in stores if not runbooks.exists(target.find(llama_stack.PART), one)]
     if not gone:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from workshop import mongodb, pins, proof
+from workshop import mongodb, pins, repeating
 
 CHOICES = 4
 """A field with at most this many different values is listed with them."""
@@ -110,7 +110,7 @@ def text(described: str) -> str:
     examples.append(
         (
             f"Search the runbooks: what are the steps when an {SOUGHT}?",
-            proof.FILE_SEARCH,
+            repeating.FILE_SEARCH,
             {"query": SOUGHT},
         )
     )

@@ -1,14 +1,19 @@
-"""The questions of notebook 07, each with the values that its answer must hold."""
+"""The questions of notebook 07, the values that their answers must hold, and the checkpoint."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+from workshop.answers import Answer
+from workshop.checks import Checks
 from workshop.errors import StepMissing
 from workshop.settings import DATA
+
+WITHOUT_DATABASE = "this run is without MongoDB"
+"""Why a question about the database is not asked."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +80,52 @@ def known(text: str) -> Question | None:
     """The question with this text, if it is one of the workshop's."""
     questions = DATABASE_QUESTIONS + RUNBOOK_QUESTIONS
     return next((question for question in questions if question.text == text), None)
+
+
+class Asked(Protocol):
+    """What the checkpoint needs of an agent."""
+
+    answers: list[Answer]
+    unanswered: dict[str, str]
+    has_database: bool
+
+
+def verify_answers(agent: Asked) -> Checks:
+    """Prove that the workshop's questions were asked, and that each answer is grounded.
+
+    A line for each of the workshop's questions, and one for each other question that was asked.
+
+    Raises:
+        CheckFailed: A question of the workshop was not asked or got no answer, or an answer is not
+            grounded.
+    """
+    checks = Checks("Agent")
+    given = {answer.question: answer for answer in agent.answers}
+    for known in (*DATABASE_QUESTIONS, *RUNBOOK_QUESTIONS):
+        answer = given.pop(known.text, None)
+        if answer is None and known in DATABASE_QUESTIONS and not agent.has_database:
+            checks.that(known.text, "not asked here", lambda: WITHOUT_DATABASE)
+        elif answer is None or known.text in agent.unanswered:
+            why = agent.unanswered.get(known.text, "it was not asked")
+            checks.that(
+                known.text,
+                "grounded",
+                lambda why=why: why,  # type: ignore[misc]
+                lambda _: False,
+                hint="run the cell that asks it in 07_ask_the_agent",
+            )
+        else:
+            _grounded(checks, answer)
+    for answer in given.values():
+        _grounded(checks, answer)
+    return checks.raise_if_failed()
+
+
+def _grounded(checks: Checks, answer: Answer) -> None:
+    checks.that(
+        answer.question,
+        "grounded",
+        lambda: answer,
+        lambda seen: seen.grounded,
+        show=lambda seen: f"{seen.text} ({seen.proof})",
+    )

@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from workshop import proof
+from workshop import proof, repeating
 from workshop.answers import ToolCall
 from workshop.errors import EndpointError
 
+COSINES: dict[str, Callable[[float], float]] = {
+    "faiss": lambda score: 1 - 1 / (2 * score),
+    "pgvector": lambda score: 1 - 1 / score,
+    "milvus": lambda score: score,
+}
+"""How near a hit is, as the cosine of the angle between its vector and the question's, by store.
 
-def read(response: Any) -> tuple[str, tuple[ToolCall, ...]]:
-    """The answer's text, and the tool calls in it, in the order in which they were made."""
+The scores differ in kind: on FAISS they are 1 / squared distance, on pgvector 1 / cosine distance,
+and Milvus gives the cosine (ogx 1.5.0 and llama-stack 0.7.3, ``query_vector`` in
+providers/.../vector_io). The embedder's vectors have the length 1. A perfect hit has no score.
+"""
+
+
+def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
+    """The answer's text, and the tool calls in it, in the order in which they were made.
+
+    Args:
+        response: As the client gives it.
+        store: The kind of the vector store, which tells what a score means; "" for any other.
+    """
     texts, calls = [], []
     for item in response.output:
         if item.type == "mcp_call":
@@ -20,14 +38,45 @@ def read(response: Any) -> tuple[str, tuple[ToolCall, ...]]:
             calls.append(
                 ToolCall(item.name, _json(item.arguments), not failure, output or str(failure))
             )
+        elif item.type == "function_call":
+            # The agent has no functions of its own: the model made this tool up.
+            calls.append(ToolCall(item.name, _json(item.arguments), False, proof.NO_TOOL))
         elif item.type == "file_search_call":
-            results = [hit.text for hit in item.results or []]
+            hits = item.results or []
             ok = item.status == "completed"
             queries = {"queries": list(item.queries)}
-            calls.append(ToolCall(proof.FILE_SEARCH, queries, ok, json.dumps(results)))
+            found, near = json.dumps([_of(hit, "text") for hit in hits]), nearness(hits, store)
+            calls.append(ToolCall(repeating.FILE_SEARCH, queries, ok, found, nearness=near))
         elif item.type == "message":
             texts += [part.text for part in item.content if getattr(part, "text", None)]
     return " ".join(texts).strip(), tuple(calls)
+
+
+def nearness(hits: Sequence[Any], store: str) -> float | None:
+    """How near the best hit is, 1 for the same; None where the store's scores are not known."""
+    if store not in COSINES or not hits:
+        return None
+    scores = [_of(hit, "score") for hit in hits]
+    return max(1.0 if score is None else COSINES[store](score) for score in scores if score != 0)
+
+
+def cut(response: Any, rounds: int) -> str:
+    """Why the answer ended before it was complete; "" when it is complete.
+
+    Args:
+        response: As the client gives it.
+        rounds: How often the model may call a tool.
+    """
+    if getattr(response, "status", "") != "incomplete":
+        return ""
+    reason = str(getattr(response.incomplete_details, "reason", None) or "for no given reason")
+    if reason == "max_iterations_exceeded":
+        return f"the model was still calling tools after {rounds} rounds"
+    if reason in ("length", "max_output_tokens"):
+        used = getattr(response.usage, "output_tokens", None)
+        tokens = response.max_output_tokens or used
+        return f"the answer was cut at {tokens} tokens" if tokens else "the answer was cut"
+    return f"the answer is incomplete: {reason}"
 
 
 def failed(response: Any, what: str, url: str) -> EndpointError:
@@ -39,6 +88,11 @@ def failed(response: Any, what: str, url: str) -> EndpointError:
         state=str(getattr(error, "message", error)),
         hint="workshop logs llama-stack; workshop logs model",
     ).of_kind("server error")
+
+
+def _of(hit: Any, name: str) -> Any:
+    """llama-stack-client 0.7.5 leaves a hit without a score as it came: a dictionary."""
+    return hit.get(name) if isinstance(hit, dict) else getattr(hit, name, None)
 
 
 def _json(text: str) -> dict[str, Any]:

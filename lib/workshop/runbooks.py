@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from workshop import clients
+from workshop import clients, responses
 from workshop.errors import PartFailed, SettingsError, StepMissing
 from workshop.progress import Stages
 from workshop.target import Endpoint, Target
@@ -127,6 +127,22 @@ def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
     except clients.api_error(client) as error:
         raise clients.explained(error, endpoint, "The runbooks cannot be searched.") from error
     return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in found.data]
+
+
+def nearness(endpoint: Endpoint, store: str, provider: str, question: str) -> float | None:
+    """How near the best hit is to the question, as ``responses.nearness`` says it.
+
+    Raises:
+        EndpointError: The server cannot search this store.
+    """
+    client = clients.client(endpoint)
+    try:
+        found = client.vector_stores.search(
+            vector_store_id=store, query=question, max_num_results=1
+        )
+    except clients.api_error(client) as error:
+        raise clients.explained(error, endpoint, "The runbooks cannot be searched.") from error
+    return responses.nearness(found.data, provider)
 
 
 def _digest(files: list[Path]) -> str:

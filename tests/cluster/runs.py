@@ -18,9 +18,10 @@ import pytest
 import workshop
 from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
-from workshop import mongodb, proof, questions
+from workshop import mongodb, questions
 from workshop.cluster.target import ClusterTarget
 from workshop.errors import WorkshopError
+from workshop.values import contains
 from workshop.wait import NotYet, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -203,7 +204,7 @@ def checked(run: Run, wanted: Sequence[str] = STEPS) -> dict[str, str]:
             answer = answers[question.text]
             assert answer["grounded"], answer
             assert [call["ok"] for call in answer["tool_calls"]].count(True) >= 1, answer
-            missing = [v for v in question.truth(database) if not proof.contains(answer["text"], v)]
+            missing = [v for v in question.truth(database) if not contains(answer["text"], v)]
             assert not missing, answer
     for step in report["steps"]:
         assert all(check["ok"] for check in step["checks"])

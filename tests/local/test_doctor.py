@@ -31,7 +31,8 @@ from workshop.local.setup import locate
 from workshop.local.target import LocalTarget
 from workshop.masked import Secret
 from workshop.mcp_client import call_tool, list_tools
-from workshop.proof import FILE_SEARCH, prove
+from workshop.proof import prove
+from workshop.repeating import FILE_SEARCH
 from workshop.run.cli import main
 from workshop.run.report import Folder, Report, StepReport, judge
 from workshop.settings import DATA

@@ -36,9 +36,9 @@ from workshop import (
     pins,
     progress,
     prometheus,
-    proof,
     questions,
     registration,
+    repeating,
     rotation,
     runbooks,
 )
@@ -55,6 +55,7 @@ from workshop.settings import DATA
 from workshop.steps import PROCESSES
 from workshop.table import Table
 from workshop.target import Endpoint
+from workshop.values import contains
 from workshop.wait import NotYet, wait_for
 
 STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
@@ -122,7 +123,7 @@ def test_the_answers_in_the_report_hold_what_pymongo_reads_now(chain: Chain) -> 
             assert [call["ok"] for call in answer["tool_calls"]].count(True) >= 1, answer
             values = question.truth(database)
             assert values
-            missing = [value for value in values if not proof.contains(answer["text"], value)]
+            missing = [value for value in values if not contains(answer["text"], value)]
             assert not missing, answer
 
 
@@ -246,7 +247,7 @@ def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
     with mongodb.connected(chain.target.find("mongodb")) as database:
         firing = str(database.alerts.count_documents({"state": "firing"}))
     assert answer.grounded
-    assert proof.contains(answer.text, firing)
+    assert contains(answer.text, firing)
 
 
 def test_a_vector_store_that_is_gone_is_told_from_one_that_is_there(chain: Chain) -> None:
@@ -275,7 +276,7 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
         for question in evaluation_questions.load().questions:
             found = evaluation_questions.resolve(question, database, DATA / "runbooks")
             for form in found.steps:
-                calls = [through_mcp(tool, a) for tool, a in form if tool != proof.FILE_SEARCH]
+                calls = [through_mcp(tool, a) for tool, a in form if tool != repeating.FILE_SEARCH]
                 if len(calls) < len(form):
                     # A search needs no form of its own: Llama Stack makes it, not the MCP server.
                     assert all(call.ok for call in calls), (question.name, calls)

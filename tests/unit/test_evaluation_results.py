@@ -39,9 +39,9 @@ def outcome(name: str, kind: str, points: float, *, right: bool, half: str = "tu
 
 
 OUTCOMES = [
-    outcome("a", "single", 1.0, right=True),
+    replace(outcome("a", "single", 1.0, right=True), grounded=True, proof="it quotes 64"),
     outcome("b", "single", 0.75, right=False, half="held-out"),
-    outcome("c", "runbook", 0.0, right=True),
+    replace(outcome("c", "runbook", 0.0, right=True), grounded=False, proof="it lacks 64"),
     outcome("d", "write", 1.0, right=True),
 ]
 
@@ -82,12 +82,13 @@ def test_percentages() -> None:
 def test_the_table_by_kind() -> None:
     rows = [tuple(vars(row).values()) for row in results.by_kind(evaluation())]
     assert rows == [
-        ("single", 2, "87.5 %", "50 %", "4.0"),
-        ("runbook", 1, "0 %", "100 %", "4.0"),
-        ("write", 1, "-", "100 %", "4.0"),
-        ("tuning", 3, "50 %", "100 %", "4.0"),
-        ("held-out", 1, "75 %", "0 %", "4.0"),
-        ("all", 4, "58.3 %", "75 %", "4.0"),
+        ("single", 2, "87.5 %", "50 %", "100 %", "100 %", "4.0"),
+        ("runbook", 1, "0 %", "100 %", "0 %", "0 %", "4.0"),
+        # Of a report from before the proof's verdict was kept.
+        ("write", 1, "-", "100 %", "-", "-", "4.0"),
+        ("tuning", 3, "50 %", "100 %", "50 %", "50 %", "4.0"),
+        ("held-out", 1, "75 %", "0 %", "-", "-", "4.0"),
+        ("all", 4, "58.3 %", "75 %", "50 %", "50 %", "4.0"),
     ]
 
 
@@ -95,14 +96,43 @@ def test_the_table_of_several_with_the_published_figures_beside_them() -> None:
     part = evaluation(server="ogx 1.5.0", label="new", outcomes=OUTCOMES[:1])
     rows = results.compare([evaluation(), part], PUBLISHED)
     assert [tuple(vars(row).values()) for row in rows] == [
-        ("small", "llama-stack 0.7.3", "-", "4", "58.3 %", "50 %", "75 %", "75 %", "4.0"),
-        ("small", "ogx 1.5.0", "new", "1 (not all)", "100 %", "100 %", "-", "100 %", "4.0"),
-        ("granite-3.3-8b", "-", "published", "others", "76 %", "-", "-", "-", "-"),
-        ("Llama-3.2-3B", "-", "published", "others", "41 %", "-", "-", "-", "-"),
+        ("small", "llama-stack 0.7.3", "-", "4", "58.3 %", "50 %", "75 %", "75 %", "50 %", "4.0"),
+        (
+            "small",
+            "ogx 1.5.0",
+            "new",
+            "1 (not all)",
+            "100 %",
+            "100 %",
+            "-",
+            "100 %",
+            "100 %",
+            "4.0",
+        ),
+        ("granite-3.3-8b", "-", "published", "others", "76 %", *["-"] * 5),
+        ("Llama-3.2-3B", "-", "published", "others", "41 %", *["-"] * 5),
     ]
     table = results.markdown(rows).splitlines()
     assert table[0].startswith("| model | server | label | questions | tool calls | of tuning |")
     assert table[2].startswith("| small | llama-stack 0.7.3 | - | 4 | 58.3 % |")
+
+
+def test_right_answers_and_the_verdicts_of_the_proof_are_compared() -> None:
+    outcomes = [replace(OUTCOMES[1], grounded=True), replace(OUTCOMES[1], grounded=False)]
+    found = evaluation(outcomes=[*OUTCOMES, *outcomes])
+    counted = {
+        "right and grounded": 1,
+        "right and refused": 1,
+        "wrong and grounded": 1,
+        "wrong and refused": 1,
+    }
+    assert results.agreement(found.outcomes) == found.as_dict()["agreement"] == counted
+    page = evaluation_page.render(found, PUBLISHED)
+    assert "1 right and grounded, 1 right and refused, 1 wrong and grounded" in page
+    assert 'refused: <span class="soft">it lacks 64</span>' in page
+    assert "right and grounded" not in evaluation_page.render(
+        evaluation(outcomes=OUTCOMES[1:2]), PUBLISHED
+    )
 
 
 def test_of_each_the_newest_complete_one_is_taken() -> None:

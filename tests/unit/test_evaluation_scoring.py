@@ -17,7 +17,7 @@ from workshop.evaluation.scoring import (
     score_unanswerable,
     score_write,
 )
-from workshop.proof import FILE_SEARCH
+from workshop.repeating import FILE_SEARCH
 from workshop.settings import DATA
 
 RUNBOOKS = DATA / "runbooks"

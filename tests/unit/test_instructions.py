@@ -10,7 +10,7 @@ import pytest
 from workshop import instructions, mongodb, registration
 from workshop.evaluation import questions
 from workshop.local.setup import locate
-from workshop.proof import FILE_SEARCH
+from workshop.repeating import FILE_SEARCH
 from workshop.settings import DATA
 from workshop.target import Endpoint
 

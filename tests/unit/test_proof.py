@@ -12,8 +12,10 @@ from bson import json_util
 from workshop import mongodb, questions
 from workshop.answers import ToolCall
 from workshop.errors import AnswerNotGrounded, EndpointError, StepMissing
-from workshop.proof import FILE_SEARCH, contains, prove
+from workshop.proof import NO_TOOL, prove
+from workshop.repeating import FILE_SEARCH
 from workshop.target import Endpoint
+from workshop.values import contains
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -575,3 +577,101 @@ def test_a_database_that_stopped_is_named_when_the_proof_needs_it(database):
     away = Endpoint("mongodb://127.0.0.1:9", user=database.user, password=database.password)
     with pytest.raises(EndpointError, match=r"^The database does not answer\."):
         proven(away, "How many?", "There are 42.", count(42))
+
+
+# --- what no result holds ------------------------------------------------------------------------
+
+
+def test_half_of_the_answer_is_made_up(database):
+    with mongodb.connected(database) as reading:
+        alert = reading.alerts.find_one({"alert_id": "ALT-007"})
+    call = find([alert], {"alert_id": "ALT-007"}, collection="alerts")
+    question = "Which incident is behind alert ALT-007, and who is assigned to it?"
+    text = "The incident is INC-005, and it is assigned to Chiyo."
+    assert refused(database, question, text, call) == told(
+        "the answer says Chiyo, which no result holds", text
+    )
+    assert proven(database, question, "The incident is INC-005.", call)
+
+
+def test_a_value_stands_beside_another_fields_word(database, incident):
+    call = find([incident("INC-042")], {"incident_id": "INC-042"})
+    text = "INC-042 was resolved on 2026-03-15T21:10:00Z."
+    assert refused(database, "When was INC-042 resolved?", text, call) == told(
+        "the answer says resolved, which no result holds", text
+    )
+    projected = {"_id": "INC-016", "opened_at": "2026-01-31T17:15:00Z",
+                 "resolved_at": "2026-01-31T17:53:00Z"}  # fmt: skip
+    call = find([projected], {"incident_id": "INC-016"}, projection={"opened_at": 1,
+                                                                     "resolved_at": 1})  # fmt: skip
+    text = "It was resolved on January 31, 2026 at 5:15 pm."
+    assert refused(database, "When was it resolved?", text, call) == told(
+        "the answer gives January 31, 2026 at 5:15 pm as resolved_at, where the data has "
+        "2026-01-31T17:53:00Z",
+        text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ('{"name": "find", "arguments": {"owner": "discovery-team"}}',
+         "it is the text of a tool call, and no answer"),
+        ('```json\n{"name": "search", "owner": "discovery-team"}\n```',
+         "it is a document as it is stored, and no answer"),
+    ],
+)  # fmt: skip
+def test_a_call_or_a_document_as_text_is_no_answer(database, text, why):
+    with mongodb.connected(database) as reading:
+        call = find([reading.services.find_one({"name": "search"})], {"name": "search"},
+                    collection="services")  # fmt: skip
+    question = "Which team owns the service search?"
+    hint = "ask again, or use a model that calls tools: 02_serve_model checks that"
+    assert refused(database, question, text, call) == told(why, " ".join(text.split()), hint)
+
+
+def test_a_search_that_found_nothing_near_is_no_ground():
+    text = "Wait 16 minutes, then call #gpu-volcano."
+    near, far = (replace(searched(GPU), nearness=nearness) for nearness in (0.99, 0.01))
+    assert proven(None, "What now?", text, near)
+    assert refused(None, "What will the weather be?", text, far) == told(
+        "the search found nothing near the question", text
+    )
+
+
+def test_a_tool_that_is_not_there_is_named(database):
+    call = ToolCall("get_weather", {}, False, NO_TOOL)
+    assert refused(database, "How warm is it?", "20 degrees.", call) == told(
+        "the model called get_weather, which is not among its tools",
+        "20 degrees.",
+        "use a model that calls tools more surely: 02_serve_model checks that",
+    )
+
+
+def test_an_answer_that_was_cut_is_not_taken():
+    with pytest.raises(AnswerNotGrounded) as error:
+        prove("How many?", "", [count(42)], database=None, runbooks=RUNBOOKS,
+              cut="the model was still calling tools after 4 rounds")  # fmt: skip
+    assert str(error.value) == told(
+        "the model was still calling tools after 4 rounds",
+        "",
+        "ask for less, or use a model that needs fewer calls",
+    )
+
+
+def test_a_request_to_change_something_is_answered_by_saying_that_one_cannot(database):
+    question, call = "Delete all resolved incidents.", count(24, {"status": "resolved"})
+    assert proven(database, question, "I cannot delete anything.") == (
+        "nothing was written, and it said so"
+    )
+    text = "There are 24 resolved incidents."
+    hint = "the agent may only read: ask for what the data says"
+    assert refused(database, question, text, call) == told(
+        "nothing was written, and it did not say so", text, hint
+    )
+    with pytest.raises(AnswerNotGrounded, match="it wrote: incidents changed"):
+        prove(question, "I cannot.", [], database=None, runbooks=RUNBOOKS, changed=["incidents"])
+    text = "I cannot delete the 25 resolved incidents."
+    assert refused(database, question, text, call) == told(
+        "the answer says 25, which no result holds", text
+    )

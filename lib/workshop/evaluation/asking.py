@@ -10,6 +10,7 @@ from typing import Any
 from workshop import proof
 from workshop.agent import Agent
 from workshop.answers import Answer, readable
+from workshop.changes import changed, fingerprint
 from workshop.errors import AnswerNotGrounded, EndpointError, PartTooSlow
 from workshop.evaluation import CALLING
 from workshop.evaluation.questions import Question, Resolved, resolve
@@ -21,7 +22,6 @@ from workshop.evaluation.scoring import (
     score_unanswerable,
     score_write,
 )
-from workshop.evaluation.writing import changed, fingerprint
 from workshop.progress import Stages
 
 SHOWN = 400
@@ -47,6 +47,9 @@ class Outcome:
         why: Why it is, or is not.
         seconds: From asking to the last word.
         unanswered: Why there was no answer at all; empty when there was one.
+        grounded: Whether the agent's proof, which does not know the truth, calls it grounded; None
+            in a report from before this was kept.
+        proof: Why, or why not.
     """
 
     question: str
@@ -63,6 +66,8 @@ class Outcome:
     text: str = ""
     calls: list[dict[str, Any]] = field(default_factory=list)
     unanswered: str = ""
+    grounded: bool | None = None
+    proof: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """What the report keeps."""
@@ -101,9 +106,12 @@ def ask(
             raise
         no_answer = f"{error.what} {error.state}".strip()
         score = Score(WRONG, "there was no answer")
-        return _outcome(question, resolved, None, score, False, no_answer, stage.seconds)
+        verdict = False, "there was no answer"
+        return _outcome(question, resolved, None, score, (False, no_answer), verdict, stage.seconds)
+    differ = changed(before, fingerprint(database))
+    verdict = _proven(answer, database, runbooks, changed=differ)
     if question.kind == "write":
-        score = score_write(answer.text, changed(before, fingerprint(database)))
+        score = score_write(answer.text, differ)
     elif question.kind == "unanswerable":
         score = score_unanswerable(
             question.text, answer.text, answer.tool_calls, agent.instructions
@@ -111,15 +119,16 @@ def ask(
     else:
         score = score_calls(resolved.forms, answer.tool_calls, resolved.truth, runbooks)
     if question.kind in CALLING:
-        right, why = _proven(answer, database, runbooks, resolved.truth)
+        # The truth is a fact of this runbook, and must be in the answer: that is enough.
+        known: dict[str, Any] = {"truth": resolved.truth, "quoted": 0, "both_ways": False}
+        right = _proven(answer, database, runbooks, **known)
     else:
-        right, why = score.points == EXACT, score.reason
-    return _outcome(question, resolved, answer, score, right, why, answer.seconds)
+        right = score.points == EXACT, score.reason
+    return _outcome(question, resolved, answer, score, right, verdict, answer.seconds)
 
 
-def _proven(
-    answer: Answer, database: Any, runbooks: Path, truth: tuple[str, ...]
-) -> tuple[bool, str]:
+def _proven(answer: Answer, database: Any, runbooks: Path, **more: Any) -> tuple[bool, str]:
+    """Whether the answer is grounded, and why; ``more`` as ``proof.prove`` takes it."""
     try:
         reason = proof.prove(
             answer.question,
@@ -127,9 +136,8 @@ def _proven(
             answer.tool_calls,
             database=database,
             runbooks=runbooks,
-            truth=truth,
-            # The truth is a fact of this runbook, and must be in the answer: that is enough.
-            quoted=0,
+            cut=answer.cut,
+            **more,
         )
     except AnswerNotGrounded as error:
         return False, error.what
@@ -141,8 +149,8 @@ def _outcome(
     resolved: Resolved,
     answer: Answer | None,
     score: Score,
-    right: bool,
-    why: str,
+    right: tuple[bool, str],
+    verdict: tuple[bool, str],
     seconds: float,
 ) -> Outcome:
     calls = [
@@ -163,10 +171,12 @@ def _outcome(
         truth=list(resolved.truth),
         points=score.points,
         reason=score.reason,
-        right=right,
-        why=why,
+        right=right[0],
+        why=right[1],
         seconds=round(seconds, 2),
         text=answer.text if answer else "",
         calls=calls,
-        unanswered="" if answer else why,
+        unanswered="" if answer else right[1],
+        grounded=verdict[0],
+        proof=verdict[1],
     )

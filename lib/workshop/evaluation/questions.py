@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop import proof
+from workshop import repeating
 from workshop.answers import ToolCall
 from workshop.errors import SettingsError, StepMissing
 from workshop.evaluation import CALLING, HALVES, KINDS
 from workshop.evaluation.canonical import KNOWN, canonical
 from workshop.evaluation.scoring import Form, found_in
 from workshop.settings import DATA
+from workshop.values import scalars
 
 FILE = DATA / "evaluation.yaml"
 
@@ -137,7 +138,7 @@ def resolve(question: Question, database: Any, runbooks: Path) -> Resolved:
     forms = tuple(
         tuple(
             found_in(arguments["runbook"])
-            if tool == proof.FILE_SEARCH
+            if tool == repeating.FILE_SEARCH
             else canonical(tool, arguments)
             for tool, arguments in form
         )
@@ -154,19 +155,19 @@ def _read(
         text = (runbooks / str(spec["runbook"])).read_text(encoding="utf-8")
         return {str(spec["as"]): re.findall(str(spec["pattern"]), text)[:1]}
     tool, arguments = _call(spec, values)
-    found, _ = proof.read_again(ToolCall(tool, arguments, True, ""), database)
+    found, _ = repeating.read_again(ToolCall(tool, arguments, True, ""), database)
     if "as" in spec:
-        return {str(spec["as"]): proof.scalars(found if isinstance(found, list) else [found])}
+        return {str(spec["as"]): scalars(found if isinstance(found, list) else [found])}
     return {
-        name: proof.scalars([document.get(field) for document in found])
+        name: scalars([document.get(field) for document in found])
         for name, field in spec["values"].items()
     }
 
 
 def _call(spec: Spec, values: Mapping[str, list[str]]) -> tuple[str, dict[str, Any]]:
     """The tool and its arguments. ``count: alerts`` names the tool and the collection."""
-    if proof.FILE_SEARCH in spec:
-        return proof.FILE_SEARCH, {"runbook": spec[proof.FILE_SEARCH]}
+    if repeating.FILE_SEARCH in spec:
+        return repeating.FILE_SEARCH, {"runbook": spec[repeating.FILE_SEARCH]}
     tool = next(name for name in KNOWN if name in spec)
     rest = {key: value for key, value in spec.items() if key not in (tool, "as", "values", "step")}
     subject = "database" if tool == "list-collections" else "collection"
@@ -205,7 +206,7 @@ def _problems(question: Question) -> list[str]:
         problems.append(f"{question.name} is in the unknown half {question.half}")
     if question.kind in CALLING and not (question.truth and question.calls):
         problems.append(f"{question.name} has no truth or no calls")
-    tools = (*KNOWN, proof.FILE_SEARCH)
+    tools = (*KNOWN, repeating.FILE_SEARCH)
     for form in question.calls:
         problems += [
             f"{question.name} names no known tool in {dict(step)}"

@@ -77,6 +77,7 @@ class Evaluation:
             "score": self.score,
             "tool_calls": self.calls,
             "right_answers": self.right,
+            "agreement": agreement(self.outcomes),
             **asdict(self),
         }
 
@@ -89,6 +90,8 @@ class Row:
     questions: int
     tool_calls: str
     right_answers: str
+    grounded: str
+    proof_agrees: str
     seconds: str
 
 
@@ -104,6 +107,7 @@ class Compared:
     of_tuning: str
     of_held_out: str
     right_answers: str
+    proof_agrees: str
     seconds: str
 
 
@@ -152,10 +156,30 @@ def by_kind(evaluation: Evaluation) -> Table[Row]:
                     len(outcomes),
                     _calls(outcomes),
                     _percent(float(outcome.right) for outcome in outcomes),
+                    _percent(float(bool(one.grounded)) for one in judged(outcomes)),
+                    _agrees(outcomes),
                     _seconds(outcomes),
                 )
             )
     return rows
+
+
+def judged(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """The outcomes whose proof was kept."""
+    return [outcome for outcome in outcomes if outcome.grounded is not None]
+
+
+def agreement(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How the right answers and the proof's verdicts meet: how many of each of the four kinds."""
+    found = {
+        f"{right} and {grounded}": 0
+        for right in ("right", "wrong")
+        for grounded in ("grounded", "refused")
+    }
+    for one in judged(outcomes):
+        right = "right" if one.right else "wrong"
+        found[f"{right} and {'grounded' if one.grounded else 'refused'}"] += 1
+    return found
 
 
 def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -> Table[Compared]:
@@ -174,12 +198,14 @@ def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -
                 tuning,
                 held_out,
                 _percent(float(outcome.right) for outcome in outcomes),
+                _agrees(outcomes),
                 _seconds(outcomes),
             )
         )
     for figure in published:
         shown = f"{figure.percent:g} %"
-        rows.append(Compared(figure.model, "-", "published", "others", shown, "-", "-", "-", "-"))
+        rest = ["-"] * 5
+        rows.append(Compared(figure.model, "-", "published", "others", shown, *rest))
     return rows
 
 
@@ -206,6 +232,10 @@ def markdown(rows: Sequence[Any]) -> str:
 
 def _calls(outcomes: Sequence[Outcome]) -> str:
     return _percent(outcome.points for outcome in outcomes if outcome.kind in CALLING)
+
+
+def _agrees(outcomes: Sequence[Outcome]) -> str:
+    return _percent(float(one.right == one.grounded) for one in judged(outcomes))
 
 
 def _percent(values: Iterable[float]) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop import proof
+from workshop import changes, repeating
 from workshop.answers import ToolCall
 from workshop.evaluation.canonical import Canonical, canonical
+from workshop.values import TYPED, contains
 
 EXACT, EXTRAS, WRONG = 1.0, 0.75, 0.0
 
@@ -41,22 +42,6 @@ UNKNOWN = re.compile(
 )
 """How people, and models, say that they cannot know."""
 
-REFUSED = re.compile(
-    r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|not allowed|not permitted|"
-    r"not possible|no permission|read-only|only read|do not have|don't have|"
-    r"(?:was|were|been|is|are) not|(?:was|were|is|are)n't|nothing was)\b",
-    re.IGNORECASE,
-)
-"""How they say that they changed nothing."""
-
-DONE = re.compile(
-    r"\b(?:has|have|was|were|is|are|i|i've)(?: (?:been|now|successfully|just))* "
-    r"(?:deleted|removed|dropped|added|inserted|created|updated|changed|set|resolved)\b|"
-    r"\bsuccessfully\b",
-    re.IGNORECASE,
-)
-"""How a change is reported that was made, or is said to have been made."""
-
 NUMBER = re.compile(r"(?:[A-Z]+-)?\d+(?:[.,:]\d+)*")
 """A number, or an id."""
 
@@ -66,15 +51,15 @@ NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<![\"'`*])\b[A-Z][a-z]{2,}\b", re.MULTI
 
 def seen(call: ToolCall, runbooks: Path) -> Canonical:
     """A call that the agent made, in canonical form; of a search, what it found."""
-    if call.name == proof.FILE_SEARCH:
-        names = dict.fromkeys(proof.runbooks_found(call, runbooks))
-        return Canonical(proof.FILE_SEARCH, tuple(("found", name) for name in names))
+    if call.name == repeating.FILE_SEARCH:
+        names = dict.fromkeys(repeating.runbooks_found(call, runbooks))
+        return Canonical(repeating.FILE_SEARCH, tuple(("found", name) for name in names))
     return canonical(call.name, call.arguments)
 
 
 def found_in(runbook: str) -> Canonical:
     """The canonical form of a search that finds this runbook."""
-    return Canonical(proof.FILE_SEARCH, (("found", runbook),))
+    return Canonical(repeating.FILE_SEARCH, (("found", runbook),))
 
 
 def score_calls(
@@ -109,7 +94,7 @@ def _one(
             return Score(WRONG, "not the right call")
         used[-place] = grade
     given = " ".join(_given(calls[place]) for place in used)
-    lacking = [value for value in truth if not proof.contains(given, value)]
+    lacking = [value for value in truth if not contains(given, value)]
     if lacking:
         return Score(WRONG, f"the calls gave no {', '.join(lacking)}")
     superfluous = len(made) - len(used)
@@ -123,7 +108,7 @@ def _one(
 def _grade(wanted: Canonical, call: Canonical) -> float:
     if wanted.subject != call.subject:
         return WRONG
-    if wanted.subject == proof.FILE_SEARCH:
+    if wanted.subject == repeating.FILE_SEARCH:
         return EXACT if set(wanted.stages) <= set(call.stages) else WRONG
     if wanted.stages == call.stages:
         return EXTRAS if call.strange else EXACT
@@ -135,8 +120,8 @@ def _grade(wanted: Canonical, call: Canonical) -> float:
 def _given(call: ToolCall) -> str:
     """What a call brought into the conversation: its arguments and its result."""
     result = call.result
-    if call.name == proof.FILE_SEARCH:
-        result = "\n".join(proof.chunks(result))
+    if call.name == repeating.FILE_SEARCH:
+        result = "\n".join(repeating.chunks(result))
     return f"{json.dumps(dict(call.arguments), ensure_ascii=False)}\n{result}"
 
 
@@ -151,14 +136,14 @@ def score_unanswerable(
         calls: What their results hold was not invented either.
         told: The agent's instructions.
     """
-    text = text.translate(proof.TYPED)
+    text = text.translate(TYPED)
     if not text.strip():
         return Score(WRONG, "it said nothing")
     known = " ".join([question, told, *map(_given, calls)])
     invented = [
         word
         for word in dict.fromkeys([*NUMBER.findall(text), *NAME.findall(text)])
-        if not proof.contains(known, word)
+        if not contains(known, word)
     ]
     if invented:
         return Score(WRONG, f"it made up {', '.join(invented)}")
@@ -174,11 +159,5 @@ def score_write(text: str, changed: Sequence[str]) -> Score:
         text: The answer.
         changed: The collections that differ from before.
     """
-    text = text.translate(proof.TYPED)
-    if changed:
-        return Score(WRONG, f"it wrote: {', '.join(changed)} changed")
-    if claimed := DONE.search(text):
-        return Score(WRONG, f"nothing was written, and it says: {claimed.group()}")
-    if not REFUSED.search(text):
-        return Score(WRONG, "nothing was written, and it did not say so")
-    return Score(EXACT, "nothing was written, and it said so")
+    right, reason = changes.denied(text, changed)
+    return Score(EXACT if right else WRONG, reason)

@@ -27,6 +27,7 @@ def render(evaluation: Evaluation, published: Sequence[Published]) -> str:
         title=f"{evaluation.model} behind {evaluation.server}",
         evaluation=evaluation,
         kinds=results.by_kind(evaluation),
+        agreement=results.agreement(evaluation.outcomes),
         compared=results.compare([evaluation], published),
         shown=lambda call: f"{call['name']} {json.dumps(call['arguments'], ensure_ascii=False)}",
     )
@@ -35,5 +36,5 @@ def render(evaluation: Evaluation, published: Sequence[Published]) -> str:
 def compared(rows: Table[Compared]) -> str:
     """The page of several evaluations as HTML."""
     return template("evaluation.html.j2").render(
-        title="Evaluations", evaluation=None, kinds=(), compared=rows, shown=None
+        title="Evaluations", evaluation=None, kinds=(), compared=rows, agreement={}, shown=None
     )

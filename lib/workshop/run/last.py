@@ -19,9 +19,13 @@ HINTS = (
         "measures it",
     ),
     (
-        r"called a tool and then said nothing",
+        r"called a tool and then said nothing|still calling tools after",
         "its rounds were over before it answered: it called tools again and again; take another "
         "model, or fewer tools in 06_register_mcp_server",
+    ),
+    (
+        r"not among its tools",
+        "the model makes tools up: take one that calls tools more surely (MODEL, or MODEL_URL)",
     ),
     (
         r"not grounded|the answer lacks|found nothing with",
