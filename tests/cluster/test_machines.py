@@ -404,7 +404,8 @@ def test_a_machine_of_another_type_is_not_taken_for_the_wanted_one(
 
 
 def test_only_what_is_missing_is_added(target: ClusterTarget, api: Api) -> None:
-    bare = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-1"}, "spec": {}}
+    # Not gpu-1: the controller of nodes may still know that one, deleted, as silent for a minute.
+    bare = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "gpu-2"}, "spec": {}}
     try:
         cloud.offer_gpu(api, api.apply(bare))
         add_gpu_nodes(target, replicas=2, timeout=60)
