@@ -128,7 +128,7 @@ def test_a_database_that_was_stopped(elsewhere, tmp_path):
 
 
 def test_a_killed_database_comes_back_with_its_data(elsewhere, tmp_path):
-    target = elsewhere(tmp_path)
+    target = elsewhere(tmp_path / "50%20 of #1: é?")
     try:
         first = deploy_mongodb(target, timeout=60)
         load_sample_data(target)

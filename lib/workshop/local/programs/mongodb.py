@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,12 +25,13 @@ def _ferretdb(
     part: Part, ports: Mapping[str, int], folder: Path, program: Path, data: Path
 ) -> Command:
     # Every option has an environment variable, so that the password does not stand in ps.
-    # Source: `ferretdb --help` of v1.24.2.
+    # Source: `ferretdb --help` of v1.24.2. A relative address: it decodes %, ? and # of a path once
+    # and then uses it as it was, so that a folder with one in its name is not found.
     password = part.secrets["password"]
     return Command(
         argv=(str(program), "--handler=sqlite", f"--listen-addr=127.0.0.1:{ports['main']}"),
         env={
-            "FERRETDB_SQLITE_URL": f"file:{data}/",
+            "FERRETDB_SQLITE_URL": "file:./",
             "FERRETDB_STATE_DIR": str(data),
             "FERRETDB_DEBUG_ADDR": f"127.0.0.1:{ports['metrics']}",
             "FERRETDB_TELEMETRY": "disable",
@@ -38,7 +40,7 @@ def _ferretdb(
             "FERRETDB_SETUP_PASSWORD": password.reveal(),
             "FERRETDB_SETUP_DATABASE": "admin",
         },
-        cwd=folder,
+        cwd=data,
         ports=ports,
         secrets=(password,),
     )
@@ -52,7 +54,7 @@ def _mongod(
     config = folder / "mongod.conf"
     config.write_text(
         "storage:\n"
-        f"  dbPath: {data}\n"
+        f"  dbPath: {json.dumps(str(data))}\n"
         "net:\n"
         "  bindIp: 127.0.0.1\n"
         f"  port: {ports['main']}\n"

@@ -28,6 +28,7 @@ class Context:
         env: The environment variables, of this process unless a test gives others.
         pins: Versions, sizes and hashes.
         sources: The folder with the lock files.
+        spare: Where the kit's own installation writes when nothing can be written to the cache.
         stop: Set when the work shall end early: Ctrl-C, or another component failed.
     """
 
@@ -36,12 +37,18 @@ class Context:
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     pins: pins.Pins = pins.PINS
     sources: Path = HERE
+    spare: Path | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def from_env(cls) -> Context:
         """The context of this process: its environment variables and the kit's own pins."""
         return cls(cache=cache_folder(os.environ), env=dict(os.environ))
+
+    @property
+    def writable(self) -> Path:
+        """Where locks, logs and the caches of uv, npm and go are."""
+        return self.spare or self.cache
 
 
 class Stopped(Exception):

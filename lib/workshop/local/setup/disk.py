@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from workshop.errors import SetupError
@@ -66,6 +68,29 @@ def full(folder: Path) -> SetupError:
         hint="free some space, or set WORKSHOP_CACHE to a folder on a larger disk, and run set-up "
         "again: it goes on where it stopped",
     )
+
+
+def closed(folder: Path) -> str:
+    """Why nothing can be written to this folder, which is made if need be; empty when it can be.
+
+    A full disk is another trouble, and is told when it is met.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return "" if error.errno in FULL else f"{error.strerror}: {error.filename}"
+    return ""
+
+
+def copy_writable(
+    source: Path, target: Path, copy: Callable[[str, str], object] = shutil.copyfile
+) -> None:
+    """Copy a folder whose files and folders may be read-only; links in it stay links."""
+    shutil.copytree(source, target, symlinks=True, copy_function=copy)
+    for folder, _folders, _files in os.walk(target):
+        Path(folder).chmod(stat.S_IRWXU)
 
 
 def amount(size: int) -> str:

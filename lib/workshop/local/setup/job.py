@@ -11,6 +11,15 @@ from workshop.local.setup.board import Board
 from workshop.local.setup.context import Context, Stopped
 from workshop.pins import Wheel
 
+UV_CACHE = "uv-cache"
+CACHES = {
+    "UV_CACHE_DIR": UV_CACHE,
+    "npm_config_cache": "npm-cache",
+    "GOMODCACHE": "go-modules",
+    "GOCACHE": "go-build",
+}
+"""The variable and the folder for each program: WORKSHOP_CACHE alone moves them all."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -42,7 +51,7 @@ class Job:
 
     def folder(self, *names: str) -> Path:
         """A folder in the cache, made when it is not there."""
-        path = self.context.cache.joinpath(*names)
+        path = self.context.writable.joinpath(*names)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -68,7 +77,7 @@ class Job:
         """
         return children.run(
             [str(word) for word in argv],
-            env={**self.context.env, "PYTHONPATH": "", **(env or {})},
+            env={**self.context.env, "PYTHONPATH": "", **self._caches(), **(env or {})},
             cwd=cwd,
             log=self.folder("logs") / f"{self.name}.log",
             stop=self.context.stop,
@@ -77,6 +86,15 @@ class Job:
             keep=(self.lock,),
             live=lambda text: self.board.detail(self.name, text),
         )
+
+    def _caches(self) -> dict[str, str]:
+        """Where uv, npm and go keep what they download: in the home that may not be there, else."""
+        env = self.context.env
+        return {
+            name: str(self.context.writable / folder)
+            for name, folder in CACHES.items()
+            if not env.get(name) and not env.get(name.upper())
+        }
 
     def wheel(self, wheel: Wheel, folder: Path) -> Path:
         """Download one wheel, or take the one that is there whole already."""

@@ -24,7 +24,7 @@ def held(context: Context, name: str, say: Callable[[str], None]) -> Iterator[in
     Raises:
         Stopped: ``context.stop`` was set while waiting.
     """
-    path = context.cache / "locks" / name
+    path = context.writable / "locks" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -7,16 +7,14 @@ the module's zip. So the module is copied out of the module cache and built with
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 
 from workshop import pins
 from workshop.errors import SetupError
 from workshop.local.setup import versions, wheels
-from workshop.local.setup.disk import full_disk_is_clear
+from workshop.local.setup.disk import copy_writable, full_disk_is_clear
 from workshop.local.setup.found import Record
 from workshop.local.setup.job import Job
 
@@ -76,7 +74,7 @@ def _build(job: Job, go: Path, target: Path) -> None:
     source = target.parent / "source"
     with full_disk_is_clear(target.parent):
         shutil.rmtree(source, ignore_errors=True)
-        _copy_writable(Path(module["Dir"]), source)
+        copy_writable(Path(module["Dir"]), source)
         (source / "build" / "version" / "version.txt").write_text(pins.FERRETDB + "\n")
     job.say("building FerretDB")
     fresh = target.with_name("ferretdb.new")
@@ -102,10 +100,3 @@ def _build(job: Job, go: Path, target: Path) -> None:
     )
     fresh.replace(target)
     shutil.rmtree(source, ignore_errors=True)
-
-
-def _copy_writable(source: Path, target: Path) -> None:
-    """Copy a module out of Go's cache, whose files and folders are read-only."""
-    shutil.copytree(source, target, copy_function=shutil.copyfile)
-    for folder, _folders, _files in os.walk(target):
-        Path(folder).chmod(stat.S_IRWXU)

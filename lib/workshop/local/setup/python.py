@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 from workshop import pins
+from workshop.errors import SetupError
 from workshop.local.setup import found, index, versions, wheels
-from workshop.local.setup.disk import full_disk_is_clear
+from workshop.local.setup.disk import copy_writable, full_disk_is_clear
 from workshop.local.setup.found import Record
-from workshop.local.setup.job import Job
+from workshop.local.setup.job import UV_CACHE, Job
 
 KIT = "The kit's own environment could not be installed"
 
@@ -32,6 +35,10 @@ def kit(job: Job) -> Record:
     """The kit's own environment in the checkout, as uv.lock says."""
     folder = job.context.checkout / ".venv"
     _remove_copied(job, folder)
+    if job.context.spare:
+        if _is_in_sync(job, folder):
+            return Record.of(folder, "the kit")
+        _borrow_packages(job)
     if index.is_mirror(job.context.env, job.context.checkout):
         _kit_from_mirror(job, folder)
     else:
@@ -72,8 +79,47 @@ def _kit_from_mirror(job: Job, folder: Path) -> None:
     _run(job, [uv, "pip", "install", "--no-deps", "--python", python, "--editable", "."], KIT)
 
 
+def _is_in_sync(job: Job, folder: Path) -> bool:
+    """Whether there is nothing to install; asked without the cache."""
+    if not (folder / "bin" / "python").exists():
+        return False
+    try:
+        _run(job, [_uv(job), "sync", "--locked", "--all-groups", "--check", "--offline"], KIT)
+    except SetupError:
+        return False
+    return True
+
+
+def _borrow_packages(job: Job) -> None:
+    """Give uv a cache that it can write, with the packages of the one that it cannot.
+
+    uv 0.13 opens a lock beside whatever it reads. Its archives, which are nearly all of it, are
+    not copied but linked to; uv then copies the files that the links lead to.
+    """
+    source, target = job.context.cache / UV_CACHE, job.context.writable / UV_CACHE
+    if not source.is_dir() or job.context.env.get("UV_CACHE_DIR"):
+        return
+
+    def lend(path: str, to: str) -> None:
+        if "/archive-v0/" in path:
+            Path(to).symlink_to(path)
+        else:
+            shutil.copyfile(path, to)
+
+    job.say("taking the packages from the cache, which is read-only")
+    copy_writable(source, target, lend)
+
+
 def _run(job: Job, argv: list[str | Path], what: str) -> None:
-    job.run(argv, cwd=job.context.checkout, what=what, env=_uv_env(job))
+    env = _uv_env(job)
+    run = partial(job.run, argv, cwd=job.context.checkout, what=what)
+    if job.context.spare:
+        env["UV_LINK_MODE"] = "copy"
+        # All is there as a rule, and there may be no network.
+        with contextlib.suppress(SetupError):
+            run(env={**env, "UV_OFFLINE": "1"})
+            return
+    run(env=env)
 
 
 def environment(job: Job) -> Record:

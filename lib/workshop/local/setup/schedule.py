@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tempfile
 import threading
 import time
 from collections.abc import Collection, Iterable, Sequence
@@ -62,6 +63,33 @@ def attempt(
         SetupError: Before anything is begun: an unknown name, or the disk is too small.
     """
     chosen = components.to_install(context, names)
+    if chosen and (why := disk.closed(context.cache)):
+        return _beside(context, [one for one in chosen if one.name not in spare], board, why)
+    return _attempt(context, chosen, board, spare)
+
+
+def _beside(context: Context, chosen: Sequence[Component], board: Board, why: str) -> list[Outcome]:
+    """Use a cache that cannot be written as it is, if it is complete."""
+    lacks = [component.name for component in chosen if not component.in_checkout]
+    mine = "WORKSHOP_CACHE=/path/to/a/folder/of/yours ./bootstrap"
+    if not context.cache.is_dir():
+        raise SetupError(
+            "The cache folder cannot be made.", where=str(context.cache), state=why, hint=mine
+        )
+    if lacks:
+        raise SetupError(
+            f"The cache lacks {', '.join(lacks)}, and nothing can be written to it.",
+            where=str(context.cache),
+            state="; ".join([*(f"{name}: {found.fault(context, name)}" for name in lacks), why]),
+            hint=f"let somebody who may write to it run ./bootstrap, or {mine}",
+        )
+    with tempfile.TemporaryDirectory(prefix="workshop-setup-") as spare:
+        return _attempt(replace(context, spare=Path(spare)), chosen, board, ())
+
+
+def _attempt(
+    context: Context, chosen: Sequence[Component], board: Board, spare: Collection[str]
+) -> list[Outcome]:
     wanted: dict[Path, int] = {}
     for component in chosen:
         folder = context.checkout if component.in_checkout else context.cache
