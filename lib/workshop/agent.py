@@ -103,8 +103,11 @@ class Agent:
         known = questions.known(question)
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, questions.WITHOUT_DATABASE)
-        with stages("Agent", quiet=quiet) as stage, self._reading() as database:
-            before = changes.before(question, database)
+        before: dict[str, str] = {}
+        if changes.asked_for(question):
+            with self._reading() as database:
+                before = changes.before(question, database)
+        with stages("Agent", quiet=quiet) as stage:
             try:
                 said = self.say(question, mark=mark, timeout=timeout, stage=stage)
             except WorkshopError as error:
@@ -112,16 +115,18 @@ class Agent:
                 raise
             self.unanswered.pop(question, None)
             try:
-                grounds = proof.prove(
-                    question,
-                    said.text,
-                    said.tool_calls,
-                    database=database,
-                    runbooks=self._data / "runbooks",
-                    truth=known.truth(database) if known else (),
-                    cut=said.cut,
-                    changed=changes.since(before, database),
-                )
+                # Found again: a database that ended while the question was asked is named.
+                with self._reading() as database:
+                    grounds = proof.prove(
+                        question,
+                        said.text,
+                        said.tool_calls,
+                        database=database,
+                        runbooks=self._data / "runbooks",
+                        truth=known.truth(database) if known else (),
+                        cut=said.cut,
+                        changed=changes.since(before, database),
+                    )
             except AnswerNotGrounded as error:
                 answer = replace(said, proof=error.what)
                 self.answers.append(answer)
