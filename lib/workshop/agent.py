@@ -164,7 +164,8 @@ class Agent:
         if call.nearness is None or call.nearness >= proof.NEAR:
             return call
         store = runbooks.store_id(self.target)
-        whole = runbooks.nearness(self._endpoint, store, self._store, question)
+        asked = proof.TO_SEARCH.sub("", question)
+        whole = runbooks.nearness(self._endpoint, store, self._store, asked)
         return replace(call, nearness=max(call.nearness, whole or 0.0))
 
     @contextlib.contextmanager

@@ -12,7 +12,7 @@ from bson import json_util
 from workshop import mongodb, questions
 from workshop.answers import ToolCall
 from workshop.errors import AnswerNotGrounded, EndpointError, StepMissing
-from workshop.proof import NO_TOOL, prove
+from workshop.proof import NO_TOOL, TO_SEARCH, prove
 from workshop.repeating import FILE_SEARCH
 from workshop.target import Endpoint
 from workshop.values import contains
@@ -637,6 +637,11 @@ def test_a_search_that_found_nothing_near_is_no_ground():
     assert refused(None, "What will the weather be?", text, far) == told(
         "the search found nothing near the question", text
     )
+
+
+def test_the_words_that_ask_for_a_search_do_not_count_as_near():
+    for question in ("Search the runbooks: how do I bake bread?", "how do I bake bread?"):
+        assert TO_SEARCH.sub("", question) == "how do I bake bread?"
 
 
 def test_a_tool_that_is_not_there_is_named(database):
