@@ -3,8 +3,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 REPORTS ?= test-reports
-# The tests of a group stay together and in order: tests/conftest.py says which are one.
-PYTEST := coverage run -m pytest --dist=loadgroup --no-loadscope-reorder
+# Which tests stay together, and in order: tests/conftest.py.
+PYTEST := coverage run -m pytest --dist=loadscope --no-loadscope-reorder
 
 # What another Python wants must not reach this one.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP

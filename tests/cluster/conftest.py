@@ -14,8 +14,6 @@ from testcluster.node import FOLDER, Node
 from testcluster.place import Place
 from testcluster.programs import Missing
 
-HERE = Path(__file__).parent
-
 REQUIRED = "TEST_CLUSTER_REQUIRED"
 """The variable that makes a failure of what would be skipped."""
 
@@ -105,20 +103,13 @@ BOOTED = pytest.StashKey[str]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Plain tests first, then those of each generation together.
-
-    Side by side there are two nodes: one for the modules that run a model, ``xdist_group("model")``
-    there, so that two of them are never up at once, and one for all others, which mostly wait.
-    """
+    """Plain tests first, then those of each generation together."""
 
     def order(item: pytest.Item) -> str:
         uses = "openshift_node" in getattr(item, "fixturenames", ())
         return _generation(item) if uses else ""
 
     items.sort(key=order)
-    for item in items:
-        if HERE in item.path.parents and item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group("others"))
 
 
 def _generation(item: pytest.Item) -> openshift.Generation:

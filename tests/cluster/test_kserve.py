@@ -27,7 +27,7 @@ from workshop.wait import NotYet
 
 NAMESPACE = "kserve-alone"
 
-pytestmark = [pytest.mark.xdist_group("model"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from workshop.wait import NotYet, wait_for
 GENERATION = "llamastack"
 NAMESPACE = "attendee"
 
-pytestmark = [pytest.mark.xdist_group("model"), pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.timeout(2400)
 
 
 @pytest.fixture(scope="module")

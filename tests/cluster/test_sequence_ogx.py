@@ -18,7 +18,7 @@ from testcluster.place import Place
 GENERATION = "ogx"
 NAMESPACE = "attendee"
 
-pytestmark = [pytest.mark.xdist_group("model"), pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.timeout(2400)
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from testcluster import software
 from testcluster.node import Node
 from testcluster.place import Place
 
-pytestmark = [pytest.mark.xdist_group("model"), pytest.mark.timeout(2400)]
+pytestmark = pytest.mark.timeout(2400)
 
 
 @pytest.fixture(scope="module")
