@@ -531,7 +531,8 @@ def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) 
     done = subprocess.run(
         [
             *(str(python), str(llamacpp.SCRIPT), "--weights", str(weights), "--name", "x"),
-            *("--port", "1", "--context", "512", "--chat-template", str(llamacpp.TEMPLATE)),
+            *("--port", "1", "--context", "512", "--threads", "1"),
+            *("--chat-template", str(llamacpp.TEMPLATE)),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -29,9 +29,10 @@ def first(tmp_path, port):
     where.secret("mongodb password", lambda: "kept-with-the-data")
     tiny.ensure(where, Part("mongodb", port))
     yield where
-    for process in psutil.process_iter():
-        if (tree.mark_of(process) or "").startswith(f"{tmp_path}/"):
-            process.kill()
+    ours = [p for p in psutil.process_iter() if (tree.mark_of(p) or "").startswith(f"{tmp_path}/")]
+    for process in ours:
+        process.kill()
+    psutil.wait_procs(ours, timeout=10)
 
 
 def copied(first: LocalTarget, tmp_path: Path) -> Path:
