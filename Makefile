@@ -29,7 +29,7 @@ test: test-setup  ## all checks and tests, the cheap ones first
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage erase
 	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/unit.xml tests/unit tests/manifests
-	$(BIN)/$(PYTEST) -n 3 --junitxml=$(REPORTS)/local.xml tests/local tests/notebooks
+	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/local.xml tests/local tests/notebooks
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --omit='lib/workshop/cluster/*'
 
