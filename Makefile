@@ -37,7 +37,7 @@ test-fast:  ## the unit tests alone: seconds, no servers
 	@./bootstrap --only kit
 	$(BIN)/pytest tests/unit
 
-test-cluster-programs: test-setup  # build what the test cluster is made of, where it is not cached
+test-cluster-programs:  # what the test cluster is made of is built here; needs the kit's environment
 	@cd tests/cluster && ../../$(BIN)/python -m testcluster build
 
 test-cluster: test-setup  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
