@@ -69,10 +69,15 @@ class Forward:
             if not pod:
                 return
             there = self._connect(pod)
+            ended = False
             try:
-                _carry(caller, there.socket(self._port))
+                ended = _carry(caller, there.socket(self._port))
             finally:
                 there.close()
+                if ended:
+                    # The client (36.0.3) leaves its connection open when the other side's end came
+                    # as a close frame.
+                    there.websocket.shutdown()
 
     def _next(self) -> str:
         """The pod whose turn it is, or "" when none is ready."""
@@ -93,8 +98,8 @@ class Forward:
             return portforward(call, pod, self._api.namespace, ports=str(self._port))
 
 
-def _carry(here: socket.socket, there: Any) -> None:
-    """Copy both ways until either side ends."""
+def _carry(here: socket.socket, there: Any) -> bool:
+    """Copy both ways until either side ends; gives whether it was the pod's."""
     here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with selectors.DefaultSelector() as ready:
         ready.register(here, selectors.EVENT_READ, there)
@@ -104,5 +109,5 @@ def _carry(here: socket.socket, there: Any) -> None:
                 source = here if key.fileobj is here else there
                 data = source.recv(CHUNK)
                 if not data:
-                    return
+                    return source is there
                 key.data.sendall(data)
