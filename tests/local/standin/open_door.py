@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import httpx
+from standin.loopback import Handler, Loopback
 from workshop import http
 from workshop.target import Endpoint
 
 ENDS = ("transfer-encoding", "content-length", "connection", "content-encoding")
 
 
-class OpenDoor:
-    """Stands before a server while it is entered; ``url`` says where."""
+class OpenDoor(Loopback):
+    """Stands before a server."""
 
     def __init__(self, behind: Endpoint) -> None:
         self._behind = behind
 
-    def __enter__(self) -> OpenDoor:
+    def handler(self) -> type[Handler]:
         behind = self._behind
 
-        class Handler(BaseHTTPRequestHandler):
+        class Open(Handler):
             def do_POST(self) -> None:
-                length = int(self.headers.get("content-length") or 0)
                 sent = {
                     key: value
                     for key, value in self.headers.items()
@@ -33,32 +30,20 @@ class OpenDoor:
                 answer = httpx.request(
                     self.command,
                     behind.url + self.path,
-                    content=self.rfile.read(length),
+                    content=self.body(),
                     headers=sent | http.headers(behind),
                     trust_env=False,
                 )
-                self.send_response(answer.status_code)
-                for key, value in answer.headers.items():
-                    if key.lower() not in ENDS:
-                        self.send_header(key, value)
-                self.send_header("content-length", str(len(answer.content)))
-                self.end_headers()
-                self.wfile.write(answer.content)
+                given = {
+                    key.lower().replace("-", "_"): value
+                    for key, value in answer.headers.items()
+                    if key.lower() not in ENDS
+                }
+                self.answer(answer.status_code, answer.content, **given)
 
-            do_DELETE = do_POST  # noqa: N815
+            do_DELETE = do_POST
 
             def do_GET(self) -> None:
                 self.send_error(405)
 
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        return Open

@@ -9,13 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 import re
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from standin.openai_server import Server
+from standin.loopback import Handler, Loopback
 
 PAGE = 20
 CHUNK = 50
@@ -32,8 +30,8 @@ class Store:
 
 
 @dataclass
-class VectorStores:
-    """Serves while it is entered; ``url`` says where.
+class VectorStores(Loopback):
+    """What it has, and how it misbehaves.
 
     Args:
         version: The server's: by it the kit chooses its client.
@@ -52,15 +50,25 @@ class VectorStores:
     def __post_init__(self) -> None:
         self._numbers = itertools.count(1)
 
-    def __enter__(self) -> VectorStores:
-        self._server = Server(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
+    def handler(self) -> type[Handler]:
+        standin = self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        class Answering(Handler):
+            def do_GET(self) -> None:
+                address = urlsplit(self.path)
+                query = {key: values[0] for key, values in parse_qs(address.query).items()}
+                raw = self.body()
+                if self.headers.get("content-type", "").startswith("multipart/"):
+                    named = re.search(rb'filename="([^"]+)".*?\r\n\r\n(.*?)\r\n--', raw, re.DOTALL)
+                    assert named
+                    body: Any = tuple(part.decode() for part in named.groups())
+                else:
+                    body = json.loads(raw or b"{}")
+                self.answer(*standin.answer(self.command, address.path, query, body))
+
+            do_POST = do_DELETE = do_GET
+
+        return Answering
 
     def add(self, name: str) -> str:
         """Make an empty store; gives its id."""
@@ -161,31 +169,3 @@ def _page(entries: list[dict[str, Any]], query: dict[str, str]) -> dict[str, Any
     more = first + len(found) < len(entries)
     last = found[-1]["id"] if found else None
     return {"object": "list", "data": found, "has_more": more, "last_id": last, "first_id": None}
-
-
-def _handler(standin: VectorStores) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            address = urlsplit(self.path)
-            query = {key: values[0] for key, values in parse_qs(address.query).items()}
-            raw = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if self.headers.get("content-type", "").startswith("multipart/"):
-                named = re.search(rb'filename="([^"]+)".*?\r\n\r\n(.*?)\r\n--', raw, re.DOTALL)
-                assert named
-                body: Any = tuple(part.decode() for part in named.groups())
-            else:
-                body = json.loads(raw or b"{}")
-            status, content = standin.answer(self.command, address.path, query, body)
-            text = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_POST = do_DELETE = do_GET  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
