@@ -29,7 +29,7 @@ ROTATED = {"llama-stack": "model", "ogx": ""}
 
 @contextmanager
 def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) -> Iterator[Run]:
-    """Run the notebooks 00 to 07, with the real software under Red Hat's names for it."""
+    """Run the notebooks 00 to 08, with the real software under Red Hat's names for it."""
     software.add_mcp_server(place)
     software.add_mongodb(place)
     software.add_vllm(place)
@@ -45,8 +45,14 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         statuses = {step["notebook"]: step["status"] for step in run.report["steps"]}
         assert set(statuses.values()) == {"passed"}
         machines.lend_gpu(node.kubeconfig, {})
-        rotated = f"ROTATE={ROTATED[server]}"
-        run.start("--from", "02", "--to", "08", "-p", rotated)
+        rotated = ("-p", f"ROTATE={ROTATED[server]}")
+        if server == "llama-stack":
+            # Its six answers are asked for in the plain sequence; 08 asks here, before and after.
+            run.start("--from", "02", "--to", "06")
+            assert run.code == 0, run.output + run.logs()
+            run.start("--only", "08", *rotated)
+        else:
+            run.start("--from", "02", "--to", "08", *rotated)
         yield run
 
 

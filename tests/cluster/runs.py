@@ -187,10 +187,12 @@ def when_closed(node: Node, namespace: str, *things: dict[str, Any]) -> Iterator
         adding.join()
 
 
-def checked(run: Run, wanted: Sequence[str] = STEPS) -> dict[str, str]:
+def checked(
+    run: Run, wanted: Sequence[str] = STEPS, asked: Sequence[questions.Question] = ASKED
+) -> dict[str, str]:
     """The steps' statuses, after looking at the report: what was asked, and what pymongo reads.
 
-    ``wanted`` ends with the steps that ran.
+    ``wanted`` ends with the steps that ran, ``asked`` is what the agent was asked in them.
     """
     assert run.code == 0, run.output + run.logs()
     report = run.report
@@ -198,9 +200,9 @@ def checked(run: Run, wanted: Sequence[str] = STEPS) -> dict[str, str]:
     steps = [step["notebook"] for step in report["steps"]]
     assert steps == list(wanted[-len(steps) :])
     answers = {answer["question"]: answer for answer in report["answers"]}
-    assert list(answers) == [question.text for question in ASKED]
+    assert list(answers) == [question.text for question in asked]
     with mongodb.connected(run.target.find("mongodb")) as database:
-        for question in ASKED:
+        for question in asked:
             answer = answers[question.text]
             assert answer["grounded"], answer
             assert [call["ok"] for call in answer["tool_calls"]].count(True) >= 1, answer
