@@ -15,7 +15,7 @@ NAME = "embedder"
 PART = Part(
     NAME,
     8081,
-    settings={"name": NAME, "context": 2048, "embedding": True},
+    settings={"name": NAME, "context": 512, "embedding": True},
     credential="embedder token",
 )
 

@@ -193,6 +193,7 @@ def deploy_llama_stack(
             data / "runbooks",
             provider=vector_store,
             embedder=f"{embedder.NAME}/{embedder.NAME}",
+            dimension=size,
             timeout=timeout,
             stage=stage,
         )

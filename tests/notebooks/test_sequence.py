@@ -26,6 +26,7 @@ import workshop
 from conftest import ROOT, Chain
 from workshop import (
     dashboard,
+    embedder,
     http,
     llama_stack,
     mcp_client,
@@ -549,12 +550,13 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     record = process(chain, "llama-stack").record()
     assert record
     # As it was, but started while there is no model: its list of models stays empty.
-    model, embedder = target.state.endpoint("model"), target.state.endpoint("embedder")
+    model, vectors = target.state.endpoint("model"), target.state.endpoint("embedder")
     assert model
-    assert embedder
+    assert vectors
     collector = target.state.endpoint("collector")
     # With Milvus: the runbooks must be loaded again anyway, and the next test wants them there.
-    part = llama_stack.part_of("llama-stack", "milvus", model, embedder, 896, pushes_to=collector)
+    size = embedder.dimension(vectors)
+    part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, pushes_to=collector)
     part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")
     stack.stop()

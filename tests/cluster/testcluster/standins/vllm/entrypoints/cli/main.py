@@ -62,8 +62,7 @@ def parameters(chosen: argparse.Namespace, port: int) -> Any:
             weights=EMBEDDING if pooling else CHAT,
             name=chosen.served_model_name or chosen.model,
             port=port,
-            # The embedder's runbooks are longer in this model's tokens than in the named one's.
-            context=max(chosen.max_model_len, 2048),
+            context=chosen.max_model_len,
             embedding=pooling,
             chat_template=TEMPLATE,
             max_tokens=512,
