@@ -192,7 +192,7 @@ def deploy_llama_stack(
             target,
             data / "runbooks",
             provider=vector_store,
-            embedder=f"{embedder.NAME}/{embedder.NAME}",
+            embedder=f"{embedder.NAME}-{size}/{embedder.NAME}",
             dimension=size,
             timeout=timeout,
             stage=stage,

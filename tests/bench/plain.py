@@ -107,7 +107,7 @@ def model_and_stack(plain: Plain) -> str:
         STORE,
         Endpoint(local("model"), token=TOKEN),
         Endpoint(local("embedder"), token=TOKEN),
-        896,
+        384,
     )
     plain.start(stack, {"main": PORTS["llama-stack"]}, local("llama-stack") + "/v1/health")
     return load_runbooks()
@@ -118,7 +118,7 @@ def load_runbooks() -> str:
     api = client()
     store = api.vector_stores.create(
         name="runbooks",
-        extra_body={"provider_id": STORE, "embedding_model": "embedder/embedder"},
+        extra_body={"provider_id": STORE, "embedding_model": "embedder-384/embedder"},
     )
     ids = [
         api.files.create(

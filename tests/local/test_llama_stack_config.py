@@ -44,7 +44,7 @@ def written(server: str, folder: Path) -> dict[str, Any]:
     model = Endpoint("http://127.0.0.1:8080", token=Secret("model-token"))
     embedder = Endpoint("http://127.0.0.1:8081", token=Secret("embedder-token"))
     store = llama_stack.VECTOR_STORES[server][0]
-    part = llama_stack.part_of(server, store, model, embedder, 896)
+    part = llama_stack.part_of(server, store, model, embedder, 384)
     programs.command(part, {"main": 8321}, folder)
     config: dict[str, Any] = json.loads((folder / "config.yaml").read_text("utf-8"))
     return config
@@ -92,7 +92,7 @@ def test_the_cluster_is_given_the_same_configuration(tmp_path: Path) -> None:
     """Two files say it, because ``oc apply -k`` takes the manifest's as it is."""
     here = written("llama-stack", tmp_path)
     path = CHECKOUT / "manifests" / "llama-stack" / "base" / "config.yaml"
-    there = yaml.safe_load(path.read_text("utf-8"))
+    there = yaml.safe_load(path.read_text("utf-8").replace("${env.EMBEDDING_DIMENSION}", "384"))
     assert there["apis"] == here["apis"]
     assert there["vector_stores"] == here["vector_stores"]
     assert there["storage"]["stores"] == here["storage"]["stores"]
@@ -102,7 +102,9 @@ def test_the_cluster_is_given_the_same_configuration(tmp_path: Path) -> None:
         wanted = [p["provider_type"] for p in providers if p["provider_id"] != "milvus"]
         assert kinds == wanted, api
     assert there["providers"]["responses"] == here["providers"]["responses"]
-    assert there["registered_resources"]["models"][0]["model_type"] == "embedding"
+    assert there["registered_resources"] == here["registered_resources"]
+    named = [one["provider_id"] for one in there["providers"]["inference"]]
+    assert named == [one["provider_id"] for one in here["providers"]["inference"]]
 
 
 @pytest.mark.parametrize(("version", "has"), [("1.5.0", True), ("2.0.0", False)])
@@ -117,7 +119,7 @@ def test_tool_runtime_is_configured_where_the_server_still_has_it(
     path = CHECKOUT / "manifests" / "llama-stack" / "base" / "config.yaml"
     config_map = {"data": {"config.yaml": path.read_text("utf-8")}}
     endpoint = Endpoint("http://127.0.0.1:8080")
-    part = llama_stack.part_of("ogx", "faiss", endpoint, endpoint, 896)
+    part = llama_stack.part_of("ogx", "faiss", endpoint, endpoint, 384)
     recipe._configure(config_map, part)
     there = yaml.safe_load(config_map["data"]["config.yaml"])
     assert there["apis"] == config["apis"]
@@ -147,7 +149,7 @@ def test_a_milvus_of_ones_own_takes_the_place_of_the_one_inside(
     monkeypatch.setenv("MILVUS_TOKEN", "milvus-canary")
     endpoint = Endpoint("http://127.0.0.1:8080", token=Secret("t"))
     uri = "http://milvus.example.com:19530"
-    part = llama_stack.part_of("ogx", "milvus", endpoint, endpoint, 896, uri)
+    part = llama_stack.part_of("ogx", "milvus", endpoint, endpoint, 384, uri)
     command = programs.command(part, {"main": 8321}, tmp_path)
     text = (tmp_path / "config.yaml").read_text("utf-8")
     milvus = json.loads(text)["providers"]["vector_io"][0]
@@ -181,7 +183,7 @@ def test_its_own_client_goes_to_a_model_through_the_proxy_and_to_the_kit_directl
         monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
         model = Endpoint("http://model.closed.test", adopted=True)
         mine = Endpoint(f"http://127.0.0.1:{embedder.port}")
-        part = llama_stack.part_of(server, "faiss", model, mine, 896)
+        part = llama_stack.part_of(server, "faiss", model, mine, 384)
         command = programs.command(part, {"main": 8321}, tmp_path)
         done = subprocess.run(
             [Path(command.argv[0]).with_name("python"), "-c", ASK,
@@ -203,7 +205,7 @@ def test_what_it_depends_on_outside_restarts_it_and_nothing_else(
     yours = Endpoint("https://model.closed.test", adopted=True)
 
     def print_of(model: Endpoint) -> str:
-        part = llama_stack.part_of("llama-stack", "faiss", model, mine, 896)
+        part = llama_stack.part_of("llama-stack", "faiss", model, mine, 384)
         return fingerprint(programs.command(part, {"main": 8321}, tmp_path), part)
 
     before = print_of(mine), print_of(yours)

@@ -555,7 +555,8 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     assert vectors
     collector = target.state.endpoint("collector")
     # With Milvus: the runbooks must be loaded again anyway, and the next test wants them there.
-    size = embedder.dimension(vectors)
+    # And when the embedder was another one: it does not start with what it knows of that one.
+    size = 2 * embedder.dimension(vectors)
     part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, pushes_to=collector)
     part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")

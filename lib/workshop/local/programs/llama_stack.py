@@ -84,6 +84,10 @@ def _telemetry(part: Part, ports: Mapping[str, int]) -> dict[str, str]:
 def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, object]:
     """Fields as Llama Stack 0.7.3 and OGX 1.5.0 read them (`version: 2`)."""
     model, embedder = part.needs["model"], part.needs["embedder"]
+    dimension = part.settings["embedding_dimension"]
+    # Named with the dimension: a server does not start that knows a model of this provider with
+    # another one. Its own name for the model would not do: it goes by the provider's for both.
+    provider = f"embedder-{dimension}"
     keys = {"backend": "kv_default"}
     tables = {"backend": "sql_default"}
     queue = {"max_write_queue_size": 10000, "num_writers": 4}
@@ -114,7 +118,7 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
                     },
                 },
                 {
-                    "provider_id": "embedder",
+                    "provider_id": provider,
                     "provider_type": "remote::vllm",
                     "config": {
                         "base_url": f"{embedder.url}/v1",
@@ -183,10 +187,10 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
             "models": [
                 {
                     "model_id": part.settings["embedder"],
-                    "provider_id": "embedder",
+                    "provider_id": provider,
                     "provider_model_id": part.settings["embedder"],
                     "model_type": "embedding",
-                    "metadata": {"embedding_dimension": part.settings["embedding_dimension"]},
+                    "metadata": {"embedding_dimension": dimension},
                 }
             ]
         },
@@ -194,7 +198,7 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
         "vector_stores": {
             "default_provider_id": part.settings["vector_store"],
             "default_embedding_model": {
-                "provider_id": "embedder",
+                "provider_id": provider,
                 "model_id": part.settings["embedder"],
             },
             # Each found chunk goes to the model as plain text. The default adds 150 tokens of ids
