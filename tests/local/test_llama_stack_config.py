@@ -11,15 +11,17 @@ import pytest
 import yaml
 from standin.openai_server import OpenAIServer
 from standin.proxy import Proxy
-from workshop import llama_stack, mcp_client, pins
+from workshop import http, llama_stack, mcp_client, pins
 from workshop.cluster.recipes import llama_stack as recipe
 from workshop.errors import SetupError
 from workshop.local import programs
 from workshop.local.command import inherited
 from workshop.local.setup import locate
 from workshop.local.starting import fingerprint
+from workshop.local.target import LocalTarget
 from workshop.masked import Secret
-from workshop.settings import CHECKOUT, DATA
+from workshop.progress import Stages
+from workshop.settings import CHECKOUT, DATA, Settings
 from workshop.target import Endpoint
 
 STANDIN = Path(__file__).parent / "standin" / "file_search.py"
@@ -219,3 +221,23 @@ def test_what_it_depends_on_outside_restarts_it_and_nothing_else(
         assert after[0] == before[0], name
         assert after[1] != before[1], name
         before = after
+
+
+@pytest.mark.parametrize("server", PACKAGES)
+def test_it_starts_again_with_an_embedder_of_another_dimension(
+    server: str, tmp_path: Path, installed: None
+) -> None:
+    """It keeps what it knows of its models, and does not start when one is declared otherwise."""
+    target = LocalTarget(Settings(state=tmp_path / "local"))
+    with OpenAIServer() as model, OpenAIServer(models=("embedder",)) as embedder:
+        ends = [Endpoint(one.url.removesuffix("/v1")) for one in (model, embedder)]
+        try:
+            for dimension in (896, 384):
+                part = llama_stack.part_of(server, "faiss", *ends, dimension)
+                made = target.ensure(
+                    part, ready=llama_stack.ready, timeout=60, stage=Stages("test")
+                )
+                listed = {one["id"] for one in http.call(made.endpoint, "/v1/models").json["data"]}
+                assert f"embedder-{dimension}/embedder" in listed
+        finally:
+            target.stop(llama_stack.PART)
