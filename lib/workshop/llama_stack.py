@@ -193,7 +193,6 @@ def deploy_llama_stack(
             data / "runbooks",
             provider=vector_store,
             embedder=f"{embedder.NAME}-{size}/{embedder.NAME}",
-            dimension=size,
             timeout=timeout,
             stage=stage,
         )

@@ -42,7 +42,6 @@ def load(
     *,
     provider: str,
     embedder: str,
-    dimension: int,
     timeout: float,
     stage: Stages,
 ) -> str:
@@ -57,7 +56,6 @@ def load(
         folder: Of the runbooks; a user's own files beside them are loaded too.
         provider: ``milvus`` or ``faiss``.
         embedder: The embedding model's name in Llama Stack.
-        dimension: How many numbers it makes of a text.
         timeout: Seconds until all files must be embedded.
         stage: Shows progress.
 
@@ -73,7 +71,7 @@ def load(
     if not files:
         raise SettingsError("There are no runbooks.", where=str(folder), hint="git checkout data")
     # The name tells the content, so that edited runbooks, or another embedder, make a new store.
-    name = f"runbooks {provider} {dimension} {_digest(files)}"
+    name = f"runbooks {provider} {embedder} {_digest(files)}"
     wanted = {file.stem + UPLOADED: file for file in files}
     client = clients.client(endpoint)
     try:

@@ -46,7 +46,6 @@ class Kit:
             self.folder,
             provider=provider,
             embedder="embedder",
-            dimension=384,
             timeout=10,
             stage=Stages("test"),
         )

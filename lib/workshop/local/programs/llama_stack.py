@@ -86,7 +86,7 @@ def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, objec
     model, embedder = part.needs["model"], part.needs["embedder"]
     dimension = part.settings["embedding_dimension"]
     # Named with the dimension: a server does not start that knows a model of this provider with
-    # another one. Its own name for the model would not do: it goes by the provider's for both.
+    # another one. The model's name would not do: Llama Stack 0.7.3 takes provider_model_id for it.
     provider = f"embedder-{dimension}"
     keys = {"backend": "kv_default"}
     tables = {"backend": "sql_default"}
