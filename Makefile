@@ -3,6 +3,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 REPORTS ?= test-reports
+# The tests that start servers. `.ci/run` adds the cluster's, so that all run in one go.
+TESTS ?= tests/local tests/notebooks
 # Which tests stay together, and in order: tests/conftest.py.
 PYTEST := coverage run -m pytest --dist=loadscope --no-loadscope-reorder
 
@@ -29,9 +31,9 @@ test: test-setup  ## all checks and tests, the cheap ones first
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/coverage erase
 	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/unit.xml tests/unit tests/manifests
-	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/local.xml tests/local tests/notebooks
+	$(BIN)/$(PYTEST) -n 2 --junitxml=$(REPORTS)/servers.xml $(TESTS)
 	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --omit='lib/workshop/cluster/*'
+	$(BIN)/coverage report $(if $(findstring cluster,$(TESTS)),,--omit='lib/workshop/cluster/*')
 
 test-fast:  ## the unit tests alone: seconds, no servers
 	@./bootstrap --only kit

@@ -14,25 +14,29 @@ from xdist.scheduler import LoadScopeScheduling
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+MODEL = re.compile(r"^tests/(notebooks/test_sequence|cluster/test_(sequence|kserve))")
+"""The files that run a chat model for minutes: never two of them at once."""
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file, the local sequence's, comes first."""
-    items.sort(key=lambda item: item.path.name != "test_sequence.py")
+    """The longest group comes first."""
+    items.sort(key=lambda item: not MODEL.match(item.nodeid))
 
 
 class Groups(LoadScopeScheduling):
     """Which tests stay together, and in order, where they run side by side.
 
-    Those of a file do. On the test cluster there are two groups, each with a node of its own: the
-    files that run a model, so that two of them are never up at once, and all others, which mostly
-    wait. Not by the mark ``xdist_group``: pytest-xdist 3.8.0 hangs it on an attribute that pytest
-    9.2.0 does not have any more, and then groups nothing (findings/xdist_groups_nothing.sh).
+    Those of a file do. Those that run a model are one group, and those of the test cluster that do
+    not, which mostly wait, another: each of the two has a node of its own. Not by the mark
+    ``xdist_group``: pytest-xdist 3.8.0 hangs it on an attribute that pytest 9.2.0 does not have
+    any more, and then groups nothing (findings/xdist_groups_nothing.sh).
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if not file.startswith("tests/cluster/"):
-            return file
-        return "model" if re.search(r"/test_(sequence|kserve)", file) else "others"
+        if MODEL.match(nodeid):
+            return "model"
+        return "cluster" if nodeid.startswith("tests/cluster/") else nodeid.partition("::")[0]
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import workshop
 from network_runs import assert_three_agree
 from openshift_runs import assert_operated, sequence
-from runs import SECURED, Run, checked
+from runs import ASKED, SECURED, Run, checked
 from testcluster.node import Node
 from testcluster.place import Place
 
@@ -27,8 +28,11 @@ def done(openshift_node: Node, place: Place, home: Path) -> Iterator[Run]:
         yield run
 
 
-def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
-    checked(done, SECURED)
+def test_every_step_passes_and_the_agent_is_grounded(done: Run) -> None:
+    checked(done, SECURED, asked=())
+    answer = workshop.create_agent(done.target).ask(ASKED[1].text)
+    assert answer.grounded
+    assert [call.ok for call in answer.tool_calls] == [True]
 
 
 def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import workshop
 from network_runs import assert_three_agree
-from runs import Run, checked, run_all, when_closed
+from runs import ASKED, Run, checked, run_all, when_closed
 from scaled import (
     assert_a_client_stays_with_its_session,
     assert_a_later_step_keeps_the_replicas,
@@ -17,6 +17,7 @@ from scaled import (
     assert_an_autoscaler_comes_and_goes,
     assert_each_replica_of_the_mcp_server_is_watched,
     assert_the_log_is_that_of_all_replicas,
+    pods_of,
     thing,
 )
 from testcluster import software
@@ -32,11 +33,14 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_mongodb(place)
     software.add_vllm(place)
     software.add_llama_stack(place)
+    software.add_llama_stack(place, server="ogx")
     software.add_prometheus(place)
     software.add_postgresql(place)
+    # Notebook 09 asks one question, 10 plays two users; the local sequence has as many as they say.
+    words = ("-p", "QUESTIONS=1", "-p", "MOST_USERS=2")
     with (
         when_closed(node, "plain", *software.PAGE_OPENED),
-        run_all(node, "plain", home, software.PAGE, words=("-p", "SERVER=llama-stack")) as run,
+        run_all(node, "plain", home, software.PAGE, words=words) as run,
     ):
         yield run
 
@@ -117,6 +121,19 @@ def test_a_replica_that_goes_loses_no_question(done: Run) -> None:
 
 def test_a_later_step_keeps_the_replicas_and_the_agent_is_grounded(done: Run) -> None:
     assert_a_later_step_keeps_the_replicas(done)
+
+
+def test_llama_stack_takes_the_place_of_ogx_with_both_replicas_on_the_same_storage(
+    done: Run,
+) -> None:
+    workshop.deploy_llama_stack(done.target, server="llama-stack")
+    assert len(pods_of(done, "llama-stack")) == 2
+    workshop.verify_llama_stack(done.target)
+    agent = workshop.create_agent(done.target)
+    for question in (ASKED[1], ASKED[-1]):
+        answer = agent.ask(question.text)
+        assert answer.grounded, answer
+        assert any(call.ok for call in answer.tool_calls)
 
 
 def test_the_doctor_names_nobody_when_all_is_well(done: Run) -> None:

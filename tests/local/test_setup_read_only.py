@@ -79,7 +79,7 @@ def context(registry: Registry, tmp_path: Path) -> Context:
         checkout=tmp_path / "kit",
         env={
             "PATH": os.environ["PATH"],
-            "HOME": "/not/there",
+            "HOME": str(tmp_path / "kit" / "pyproject.toml"),  # Nobody can make a folder in it.
             "UV_DEFAULT_INDEX": registry.index,
             "TMPDIR": str(tmp_path / "tmp"),
         },

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 import pytest
 import workshop
-from conftest import ROOT, Chain
+from chain import ROOT, Chain
 from workshop import (
     dashboard,
     embedder,
@@ -229,18 +229,14 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
     endpoint = chain.target.find("prometheus")
     kill(chain, "mcp-server")
 
-    def pending() -> object:
-        found = {(alert.name, alert.part) for alert in prometheus.alerts(endpoint)}
-        return ("PartDown", "mcp-server") in found or NotYet(str(found))
+    def alerts() -> set[tuple[str, str]]:
+        return {(alert.name, alert.part) for alert in prometheus.alerts(endpoint)}
 
-    wait_for("the alert", pending, timeout=30, every=0.5)
+    # Others may be pending for what notebook 10's load did: slow answers, a queue at the model.
+    down = ("PartDown", "mcp-server")
+    wait_for("it", lambda: down in alerts() or NotYet(str(alerts())), timeout=30, every=0.5)
     DEPLOY["mcp-server"](chain.target)
-    wait_for(
-        "its end",
-        lambda: not prometheus.alerts(endpoint) or NotYet("pending"),
-        timeout=30,
-        every=0.5,
-    )
+    wait_for("its end", lambda: down not in alerts() or NotYet("pending"), timeout=30, every=0.5)
 
 
 def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
