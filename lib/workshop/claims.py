@@ -7,9 +7,11 @@ a number, a date, an id, a command, a name.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from workshop.answers import ToolCall
 from workshop.given import Held
 from workshop.values import TYPED, contains, figures, find_all, plain, spelled
 from workshop.vocabulary import Field, Vocabulary, is_plain, kind
@@ -26,6 +28,9 @@ QUOTED = re.compile(r"[\"“„]((?:[^\s\"“”„]+ ){2,}[^\s\"“”„]+)[\"
 TOKEN = re.compile(r"#?[\w][\w.:=/-]*\w|--\w[\w=.-]*")
 LISTED = re.compile(r"[\w-]+(?:, [\w-]+)+,? (?:and|und|or) [\w-]+")
 
+AVERAGE = re.compile(r"\baverages?\b|\bthe mean\b|\bdurchschnitt\w*|\bim mittel\b", re.IGNORECASE)
+COMPUTES = re.compile(r"\$(?:avg|divide|median|percentile)\b")
+
 UMLAUT = re.compile(r"[äöüß]|\b(?:der|die|das|und|ist|wurde)\b")
 """German: its nouns have capitals, so that a capital says nothing."""
 
@@ -40,6 +45,21 @@ def unheld(text: str, held: Held, known: Vocabulary) -> str:
     """
     text = text.translate(TYPED)
     return next((one for reader in READERS for one in reader(text, held, known) if one), "")
+
+
+def uncomputed(text: str, held: Held, calls: Sequence[ToolCall]) -> str:
+    """A word such as "average" in the text, where no call computed one; "" when there is none.
+
+    A small model that cannot have an average takes a sum, and calls it an average.
+    """
+    if any(COMPUTES.search(json.dumps(call.arguments, default=str)) for call in calls):
+        return ""
+    read = "\n".join(line for one in held.given if not one.collection for line in one.texts)
+    for sentence in re.split(r"[.;\n](?=\s|$)", text):
+        word = AVERAGE.search(sentence)
+        if word and not NEGATED.search(sentence) and not AVERAGE.search(read):
+            return word.group()
+    return ""
 
 
 def _figures(text: str, held: Held, known: Vocabulary) -> Iterator[str]:

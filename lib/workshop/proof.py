@@ -113,7 +113,7 @@ def prove(
             "read the table: was the right tool called with the right arguments?",
         )
     if both_ways:
-        _refuse_more(question, text, checked, vocabulary.read(database, runbooks))
+        _refuse_more(question, text, calls, checked, vocabulary.read(database, runbooks))
     return good[-1] + (f"; the values are the true ones: {', '.join(truth)}" if truth else "")
 
 
@@ -130,18 +130,24 @@ def _unchanged(
     if not right:
         raise _not(reason, text, "the agent may only read: ask for what the data says")
     checked = [_one(question, text, call, database, runbooks, 0) for call in calls if call.ok]
-    _refuse_more(question, text, checked, vocabulary.read(database, runbooks))
+    _refuse_more(question, text, calls, checked, vocabulary.read(database, runbooks))
     return reason
 
 
 def _refuse_more(
-    question: str, text: str, checked: Sequence[_Checked], known: vocabulary.Vocabulary
+    question: str,
+    text: str,
+    calls: Sequence[ToolCall],
+    checked: Sequence[_Checked],
+    known: vocabulary.Vocabulary,
 ) -> None:
     held = Held.of(question, [one.given for one in checked if one.given])
     if strange := claims.unheld(text, held, known):
         raise _not(f"the answer says {strange}, which no result holds", text, TABLE)
     if why := places.misplaced(text, held, known):
         raise _not(why, text, TABLE)
+    if word := claims.uncomputed(text, held, calls):
+        raise _not(f'the answer says "{word}", and no call computed one', text, TABLE)
 
 
 def _failed(call: ToolCall, text: str) -> AnswerNotGrounded:
