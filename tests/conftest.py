@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from workshop import progress
 from xdist.scheduler import LoadScopeScheduling
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would each program
 # that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def shown() -> Iterator[None]:
+    """A command that a test runs in this process may silence progress for as long as it lives."""
+    yield
+    progress.use(None)
 
 
 MODEL = re.compile(r"^tests/(notebooks/test_sequence|cluster/test_(sequence|kserve))")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,8 +43,10 @@ class Chain:
     def agent(self) -> Agent:
         return workshop.create_agent(self.target)
 
-    def run(self, *words: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-        """The command line, as a person runs it."""
+    def run(
+        self, *words: str, timeout: float = 600, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """The command line, as a person runs it, with these variables besides."""
         return subprocess.run(
             [sys.executable, "-m", "workshop.run.cli", *words],
             stdout=subprocess.PIPE,
@@ -51,4 +54,5 @@ class Chain:
             text=True,
             timeout=timeout,
             cwd=ROOT,
+            env=os.environ | env,
         )

@@ -21,7 +21,6 @@ from workshop.local.state import State
 from workshop.run.cli import main
 from workshop.run.imports import quick
 from workshop.run.rendering import Renderer
-from workshop.run.report import NO_ANSWER, NO_CHECK
 from workshop.wait import NotYet, wait_for
 
 pytestmark = pytest.mark.timeout(180)
@@ -247,7 +246,7 @@ def test_kernels_start_ahead_and_leave_nothing(tmp_path, fork):
     with quick():
         from workshop.run import engine
         from workshop.run.kernels import Kernels
-    kernels = Kernels(SEQUENCE, fork=fork)
+    kernels = Kernels(SEQUENCE, 3, fork=fork)
     kernels.prepare(1)
     shown: list[Any] = []
     execution = engine.Execution(kernels.take(), shown.append, lambda _notebook: None)
@@ -331,33 +330,22 @@ def test_any_other_error_shows_where_it_came_from(home, write, capsys):
     assert "\x1b" not in said
 
 
-def test_a_notebook_without_a_check_is_no_success(home, write):
-    assert run(write("02_green", "1 + 1")) == 1
-    assert report(home)["steps"][0] | {"seconds": 0} == {
-        "notebook": "02_green",
-        "status": "failed",
-        "seconds": 0,
-        "reason": NO_CHECK,
-        "checks": [],
-    }
-
-
 ANSWER = 'Answer("How many?", "40", 1.0, ({calls}), {grounded}, "counted")'
 CALL = 'ToolCall("count", {}, ok=True, result="40"),'
 
 
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        ("None", NO_ANSWER),
-        (ANSWER.format(calls="", grounded=True), "no tool was called for 'How many?'"),
-        (ANSWER.format(calls=CALL, grounded=False), "not grounded: 'How many?'"),
-    ],
-)
-def test_an_answer_without_its_proof_is_no_success(home, write, answer, reason):
-    assert run(write("07_ask_the_agent", answer, GOOD)) == 1
+def test_answers_without_their_proof_are_no_success(home, write):
+    """What else is none: tests/unit/test_run_report.py."""
+    untold, wrong = (
+        ANSWER.format(calls="", grounded=True),
+        ANSWER.format(calls=CALL, grounded=False),
+    )
+    assert run(write("07_ask_the_agent", untold, wrong, GOOD)) == 1
     step = report(home)["steps"][0]
-    assert (step["status"], step["reason"]) == ("failed", reason)
+    assert (step["status"], step["reason"]) == (
+        "failed",
+        "no tool was called for 'How many?'; not grounded: 'How many?'",
+    )
     assert len(step["checks"]) == 1
     assert report(home)["status"] == "failed"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from workshop.cluster import trouble
@@ -47,6 +48,18 @@ def test_a_node_that_the_autoscaler_brings_is_waited_for() -> None:
     waiting = unschedulable("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
     assert trouble.find(seen(waiting))
     assert trouble.find(seen(waiting, event("TriggeredScaleUp"))) is None
+
+
+def test_the_room_of_a_pod_that_is_being_deleted_is_waited_for() -> None:
+    waiting = unschedulable("0/1 nodes are available: 1 Insufficient cpu.")
+    found = trouble.find(seen(waiting))
+    assert found
+    assert found.what == "does not fit on any node"
+    old = pod()
+    assert trouble.leaving([waiting, old]) == []
+    old["metadata"]["deletionTimestamp"] = "2026-11-29T03:00:00Z"
+    there = replace(seen(waiting), leaving=trouble.leaving([waiting, old]))
+    assert trouble.find(there) is None
 
 
 def test_a_claim_that_is_being_provisioned_is_waited_for() -> None:

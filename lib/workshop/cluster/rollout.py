@@ -127,6 +127,7 @@ class Rollout:
             sets,
             self._watching.all("v1", "PersistentVolumeClaim"),
             self._watching.all("v1", "Event"),
+            trouble.leaving(self._watching.all("v1", "Pod")),
         )
 
     def _refused_by_operator(self) -> Trouble | None:

@@ -48,12 +48,16 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Seen:
-    """What there is of a part: its current pods, and the namespace's claims and events."""
+    """What there is of a part: its current pods, and the namespace's claims and events.
+
+    ``leaving``: the namespace's pods that are being deleted. Their room will be free.
+    """
 
     pods: Sequence[Object]
     sets: Sequence[Object]
     claims: Sequence[Object]
     events: Sequence[Object]
+    leaving: Sequence[Object] = ()
 
 
 def current(pods: Iterable[Object], selector: Mapping[str, str], digest: str) -> list[Object]:
@@ -66,6 +70,11 @@ def current(pods: Iterable[Object], selector: Mapping[str, str], digest: str) ->
         if ours and not meta.get("deletionTimestamp") and carries(pod, digest):
             found.append(pod)
     return found
+
+
+def leaving(pods: Iterable[Object]) -> list[Object]:
+    """The pods that are being deleted."""
+    return [pod for pod in pods if pod["metadata"].get("deletionTimestamp")]
 
 
 def carries(thing: Object, digest: str) -> bool:
@@ -144,6 +153,8 @@ def _unschedulable(pod: Object, seen: Seen) -> Trouble | None:
         message = _clean(condition.get("message", ""))
         reasons = [event.get("reason") for event in events_of(pod, seen.events)]
         if any(reason in SCALING for reason in reasons):
+            return None
+        if "Insufficient" in message and seen.leaving:
             return None
         if "persistentvolumeclaim" in message.lower() or "volume" in message.lower():
             return _volume(pod, seen, message)

@@ -86,7 +86,8 @@ class Workloads:
                 uid, labels = thing["metadata"]["uid"], thing["spec"]["selector"]["matchLabels"]
                 owned = [one for one in sets if _is_owned(one, uid) and one["spec"].get("replicas")]
                 pods = trouble.current(self.pods, labels, "")
-                self.all.append(Workload(part, thing, Seen(pods, owned, claims, events)))
+                seen = Seen(pods, owned, claims, events, trouble.leaving(self.pods))
+                self.all.append(Workload(part, thing, seen))
         self.services = [one for one in api.list("v1", "Service") if _part(one)]
         for api_version, kind in RESOURCES:
             self.resources += api.list(api_version, kind, objects.OURS)

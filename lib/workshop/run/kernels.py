@@ -144,11 +144,12 @@ class Kernels:
 
     Args:
         cwd: The notebooks' folder.
+        count: How many notebooks will be executed.
         fork: Fork them from a process that has imported what they need; else each starts by
             itself, as on macOS, where system libraries do not bear a fork.
     """
 
-    def __init__(self, cwd: Path, *, fork: bool = sys.platform != "darwin") -> None:
+    def __init__(self, cwd: Path, count: int, *, fork: bool = sys.platform != "darwin") -> None:
         self._cwd = cwd
         try:
             base = tempfile.gettempdir()
@@ -163,8 +164,11 @@ class Kernels:
             tempfile.mkdtemp(prefix="workshop-", dir=base if len(base) < SOCKET_PATH else "/tmp")  # noqa: S108
         )
         # The first kernels come from one that has imported the least: it is ready in a second.
+        # One that imports what notebooks need costs more than a notebook or two have of it.
         folder = str(self._folder)
-        self._nurseries = [Nursery(folder), Nursery("--warm", folder)] if fork else []
+        self._nurseries = [Nursery(folder)] if fork else []
+        if fork and count > AHEAD:
+            self._nurseries.append(Nursery("--warm", folder))
         self._count = 0
         self._ahead: deque[Kernel] = deque()
         self._behind: list[Kernel] = []

@@ -95,9 +95,10 @@ def run(
     with Interrupts(shown.note) as interrupts, contextlib.ExitStack() as stack, imports.quick():
         from workshop.run.kernels import Kernels
 
-        kernels = Kernels(steps[0].path.parent)
+        count = _executed(steps)
+        kernels = Kernels(steps[0].path.parent, count)
         stack.callback(kernels.close)
-        kernels.prepare(_executed(steps))
+        kernels.prepare(count)
         # While the first kernel starts, which takes as long.
         from workshop.run.rendering import Renderer
 
