@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 from workshop import (
@@ -65,11 +66,13 @@ def part_of(
     milvus_uri: str = "",
     pushes_to: Endpoint | None = None,
     database: Endpoint | None = None,
+    runbooks_in: str = "",
 ) -> Part:
     """What the server must be, on this model, and vectors of so many dimensions.
 
     ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none. With
-    ``database``, a PostgreSQL, nothing is kept inside the server.
+    ``database``, a PostgreSQL, nothing is kept inside the server. ``runbooks_in`` is the vector
+    store for which its replicas were started anew.
     """
     token = Settings.from_env().milvus_token if milvus_uri else None
     return Part(
@@ -83,6 +86,7 @@ def part_of(
             "embedding_dimension": dimension,
             "push_milliseconds": PUSH_MILLISECONDS,
             **({"milvus_uri": milvus_uri} if milvus_uri else {}),
+            **({"runbooks_in": runbooks_in} if runbooks_in else {}),
         },
         secrets={"milvus token": token} if token else {},
         needs={
@@ -113,6 +117,7 @@ def deployed_part(target: Target) -> Part:
         kept.get("milvus_uri", ""),
         target.find(collector.PART) if server == "llama-stack" else None,
         target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
+        kept.get("runbooks_in", ""),
     )
 
 
@@ -170,23 +175,24 @@ def deploy_llama_stack(
         if server == "llama-stack":
             pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
         database = target.find(postgresql.PART) if shared else None
+        runbooks_in = choices.of(target, PART).get("runbooks_in", "") if shared else ""
         part = part_of(
-            *(server, vector_store, language_model, vectors, size, milvus_uri), pushes_to, database
+            *(server, vector_store, language_model, vectors, size, milvus_uri, pushes_to, database),
+            runbooks_in,
         )
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)
-        choices.keep(
-            target,
-            PART,
-            server=server,
-            vector_store=vector_store,
-            milvus_uri=milvus_uri,
-            storage=postgresql.PART if shared else INSIDE,
-        )
-        runbooks.load(
+        chosen_now = {
+            "server": server,
+            "vector_store": vector_store,
+            "milvus_uri": milvus_uri,
+            "storage": postgresql.PART if shared else INSIDE,
+        }
+        choices.keep(target, PART, **chosen_now, runbooks_in=runbooks_in)
+        store = runbooks.load(
             # A file lies in the replica that took it, until it is in the vector store.
             target.replicas(PART)[0],
             target,
@@ -196,6 +202,13 @@ def deploy_llama_stack(
             timeout=timeout,
             stage=stage,
         )
+        if not all(runbooks.exists(one, store) for one in target.replicas(PART)):
+            # Each reads the list of vector stores when it starts, and hears of no other's later:
+            # llama-stack 0.7.3, OpenAIVectorStoreMixin.
+            stage("the other replicas do not know the new vector store: starting them again")
+            part = replace(part, settings={**part.settings, "runbooks_in": store})
+            choices.keep(target, PART, **chosen_now, runbooks_in=store)
+            deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         stage("the runbooks are loaded")
         return deployed
 

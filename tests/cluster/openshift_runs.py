@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from runs import Run, running
+import workshop
+from runs import ASKED, SECURED, Run, checked, running
 from testcluster import software
 from testcluster.kubectl import kubectl
 from testcluster.node import Node
@@ -45,15 +46,19 @@ def sequence(node: Node, place: Place, namespace: str, home: Path, server: str) 
         statuses = {step["notebook"]: step["status"] for step in run.report["steps"]}
         assert set(statuses.values()) == {"passed"}
         machines.lend_gpu(node.kubeconfig, {})
-        rotated = ("-p", f"ROTATE={ROTATED[server]}")
-        if server == "ogx":
-            # Its six answers are asked for in the plain sequence; one question here.
-            run.start("--from", "02", "--to", "06")
-            assert run.code == 0, run.output + run.logs()
-            run.start("--only", "08", *rotated)
-        else:
-            run.start("--from", "02", "--to", "08", *rotated)
+        # Six answers are asked for in the plain sequence; one question here.
+        run.start("--from", "02", "--to", "06")
+        assert run.code == 0, run.output + run.logs()
+        run.start("--only", "08", "-p", f"ROTATE={ROTATED[server]}")
         yield run
+
+
+def assert_grounded(run: Run) -> None:
+    """What the steps checked, and one answer."""
+    checked(run, SECURED, asked=())
+    answer = workshop.create_agent(run.target).ask(ASKED[1].text)
+    assert answer.grounded
+    assert [call.ok for call in answer.tool_calls] == [True]
 
 
 def assert_operated(run: Run, kind: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import workshop
 from network_runs import assert_three_agree
-from openshift_runs import assert_operated, sequence
-from runs import SECURED, Run, checked
+from openshift_runs import assert_grounded, assert_operated, sequence
+from runs import Run
 from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.openshift import names
@@ -37,8 +37,8 @@ def done(openshift_node: Node, place: Place, home: Path) -> Iterator[Run]:
         yield run
 
 
-def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
-    checked(done, SECURED)
+def test_every_step_passes_and_the_agent_is_grounded(done: Run) -> None:
+    assert_grounded(done)
 
 
 def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import workshop
 from network_runs import assert_three_agree
-from openshift_runs import assert_operated, sequence
-from runs import ASKED, SECURED, Run, checked
+from openshift_runs import assert_grounded, assert_operated, sequence
+from runs import Run
 from testcluster.node import Node
 from testcluster.place import Place
 
@@ -29,10 +28,7 @@ def done(openshift_node: Node, place: Place, home: Path) -> Iterator[Run]:
 
 
 def test_every_step_passes_and_the_agent_is_grounded(done: Run) -> None:
-    checked(done, SECURED, asked=())
-    answer = workshop.create_agent(done.target).ask(ASKED[1].text)
-    assert answer.grounded
-    assert [call.ok for call in answer.tool_calls] == [True]
+    assert_grounded(done)
 
 
 def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:

@@ -86,6 +86,9 @@ def plan(part: Part, api: Api) -> Plan:
     }
     if server == "llama-stack" and "collector" not in part.needs:
         values["OTEL_SDK_DISABLED"] = "true"
+    if "runbooks_in" in part.settings:
+        # No server reads it: another value makes new pods.
+        values["RUNBOOKS_IN"] = str(part.settings["runbooks_in"])
     if database:
         values |= shared_storage.variables(database)
         built = shared_storage.without_volume(built)
