@@ -25,6 +25,9 @@ NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}\b(?!['-])")
 """A capital within a sentence."""
 
 QUOTED = re.compile(r"[\"“„]((?:[^\s\"“”„]+ ){2,}[^\s\"“”„]+)[\"“”]|`+([^`\n]+)`+")
+LAST_LINE = "End of the runbook"
+"""What both servers are told to write below a runbook that was found."""
+
 TOKEN = re.compile(r"#?[\w][\w.:=/-]*\w|--\w[\w=.-]*")
 LISTED = re.compile(r"[\w-]+(?:, [\w-]+)+,? (?:and|und|or) [\w-]+")
 
@@ -115,11 +118,24 @@ def _words_before(text: str) -> str:
 
 
 def _quoted(text: str, held: Held, _: Vocabulary) -> Iterator[str]:
-    """Titles and commands, in quotation marks, that nothing knows."""
+    """Titles, sentences and commands, in quotation marks, that nothing knows."""
     for match in QUOTED.finditer(text):
-        said = plain(next(group for group in match.groups() if group)).strip(".,:;")
-        if said and not held.says(said):
-            yield said
+        said = next(group for group in match.groups() if group)
+        if held.says(plain(said)):
+            continue
+        # Several lines of a runbook, perhaps without their numbers and with the tool's last line.
+        for sentence in re.split(r"(?<=[.!?])\s+", said):
+            words = plain(sentence).strip(".,:; ")
+            if words and words != LAST_LINE and not held.says(words):
+                yield words
+
+
+def _joined(text: str, held: Held, known: Vocabulary) -> Iterator[str]:
+    """A value with the last part of another's name: a service, and "team"."""
+    for ending in known.endings:
+        for match in re.finditer(rf"\b([a-z]+(?:-[a-z]+)*) {re.escape(ending)}\b", text):
+            if match.group(1) in known.words and not held.has(match.group().replace(" ", "-")):
+                yield match.group()
 
 
 def _ids(text: str, held: Held, known: Vocabulary) -> Iterator[str]:
@@ -161,4 +177,4 @@ def _like_a_value(token: str, endings: set[str]) -> bool:
     )
 
 
-READERS = (_figures, _known, _quoted, _ids, _names, _listed)
+READERS = (_figures, _known, _quoted, _joined, _ids, _names, _listed)

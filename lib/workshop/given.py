@@ -23,12 +23,14 @@ class Given:
         documents: Of ``find`` and ``aggregate``.
         texts: What else it gave: a number, names, the text of a runbook.
         asked: The values for which it filtered.
+        cut: Whether there are more documents than these: who counts them knows nothing.
     """
 
     collection: str = ""
     documents: tuple[Mapping[str, Any], ...] = ()
     texts: tuple[str, ...] = ()
     asked: tuple[str, ...] = ()
+    cut: bool = False
 
     @property
     def names(self) -> set[str]:
@@ -99,6 +101,8 @@ class Held:
 def _counts(given: Sequence[Given]) -> Iterator[str]:
     """The numbers that somebody finds who counts what was returned."""
     for one in given:
+        if one.cut:
+            continue
         if one.documents:
             yield str(len(one.documents))
         elif len(one.texts) > 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ from workshop.repeating import FILE_SEARCH, chunks, given, read_again, result, r
 from workshop.values import contains, plain, scalars
 
 QUOTED = 2
-"""Of a runbook's facts, how many the answer must hold: one could be there by chance."""
+"""Of a runbook's facts, how many the answer must hold: one could be there by chance.
+
+A command, or a variable with its value, could not: it counts twice.
+"""
 
 NEAR = 0.24
 """How near the best hit of a search must be to the question, or to what was searched for.
@@ -32,6 +35,9 @@ nearer (0.25 to 0.70), the 30 that none answers are not (at most 0.234). What wa
 be a word or two, so the question counts as well, without the words that ask for a search. Other
 embedders have other cosines: with most of them everything is nearer than this.
 """
+
+SEARCHED = re.compile(r"\bsearch the runbooks\b", re.IGNORECASE)
+"""A question that asks for a search."""
 
 TO_SEARCH = re.compile(r"^\W*(?:please\s+)?search the runbooks\W*", re.IGNORECASE)
 """The words that ask for a search: they are near every runbook."""
@@ -98,7 +104,7 @@ def prove(
         raise _not(cut, text, "ask for less, or use a model that needs fewer calls")
     if not text.strip():
         raise _not("the agent called a tool and then said nothing", text, "ask again")
-    if kind := _no_sentence(question, text):
+    if kind := _no_answer(question, text, calls):
         raise _not(kind, text, "ask again, or use a model that calls tools: 02_serve_model checks "
                    "that")  # fmt: skip
     checked = [_one(question, text, call, database, runbooks, quoted) for call in calls if call.ok]
@@ -164,8 +170,10 @@ def _failed(call: ToolCall, text: str) -> AnswerNotGrounded:
     )
 
 
-def _no_sentence(question: str, text: str) -> str:
-    """Why the text is no answer in words; "" when it is one."""
+def _no_answer(question: str, text: str, calls: Sequence[ToolCall]) -> str:
+    """Why the text is no answer in words to what was asked; "" when it is one."""
+    if SEARCHED.search(question) and all(call.name != FILE_SEARCH for call in calls):
+        return "the question asks for the runbooks, and they were not searched"
     if CALL.search(text):
         return "it is the text of a tool call, and no answer"
     bare = re.sub(r"```\w*|`", "", text).strip()
@@ -205,14 +213,15 @@ def _one(
     if call.name == "aggregate":
         # Groups come in any order.
         seen, wanted = _sorted(seen), _sorted(wanted)
+    cut = False
     if call.arguments.get("responseBytesLimit") and isinstance(seen, list) and seen:
         # The tool cuts off what is more than so many bytes.
-        wanted = wanted[: len(seen)]
+        cut, wanted = len(seen) < len(wanted), wanted[: len(seen)]
     if seen != wanted:
         return _Checked(
             False, f"{call.name} gave {_brief(seen)}, and pymongo reads {_brief(wanted)}"
         )
-    gave = given(call, wanted)
+    gave = replace(given(call, wanted), cut=cut)
     if wanted == []:
         why = f"{call.name} found nothing with {json.dumps(dict(call.arguments))[:200]}"
         return _Checked(False, why, gave)
@@ -244,13 +253,20 @@ def _runbook(question: str, text: str, call: ToolCall, folder: Path, least: int)
         return _Checked(False, why)
     gave = Given(texts=tuple(texts), asked=tuple(found))
     own = {fact for chunk in texts for fact in vocabulary.facts(chunk)}
-    quoted = sorted(fact for fact in own if contains(text, fact) and not contains(question, fact))
-    if len(quoted) < least:
+    quoted = sorted(fact for fact in own if _quotes(text, fact) and not contains(question, fact))
+    if len(quoted) + sum(re.search("[ =]", fact) is not None for fact in quoted) < least:
         seen = ", ".join(quoted) or "none"
         why = f"the answer quotes too little of {', '.join(found)}: {seen}"
         return _Checked(False, why, gave)
     why = f"it stands in {', '.join(found)}, and the answer quotes {', '.join(quoted)[:200]}"
     return _Checked(True, why, gave)
+
+
+def _quotes(text: str, fact: str) -> bool:
+    """Whether the text holds it; of a variable with a value, ``LIMIT=23``, it may hold both."""
+    name, _, value = fact.partition("=")
+    both = re.fullmatch(r"\w+", name) and value and contains(text, name) and contains(text, value)
+    return bool(both) or contains(text, fact)
 
 
 def _sorted(documents: Any) -> Any:

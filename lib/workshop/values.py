@@ -60,7 +60,9 @@ NUMBER = re.compile(
 )
 LIST_MARK = re.compile(
     rf"^[ \t]*(?:[-*]\s+)?(?:\*\*)?(?:step\s+)?\d{{1,2}}[.):](?=\s|\*)(?!\s(?:{MONTH})\b)"
-    r"|\bsteps?\s+\d+(?:(?:\s*(?:,|-|and|to|or)\s*)+\d+)*\b",
+    r"|\bsteps?\s+\d+(?:(?:\s*(?:,|-|and|to|or)\s*)+\d+)*\b"
+    # A list within a paragraph: each number begins a sentence.
+    r"|(?<=[.!?]\s)\d{1,2}\.(?=\s(?-i:[A-Z]))",
     re.MULTILINE | re.IGNORECASE,
 )
 """The number of a list's item, or of a step, is no value."""
