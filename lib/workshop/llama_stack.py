@@ -47,6 +47,9 @@ INSIDE = "inside"
 SHARED = "pgvector"
 """The vector store of a server whose storage is PostgreSQL, which several replicas can share."""
 
+KNOWN_STORE = "vector store that replicas know"
+"""The fact with the vector store for which all replicas were started anew."""
+
 METRICS_PORT = 9464
 """Where OGX shows its metrics; its operator's default too. Llama Stack pushes them instead."""
 
@@ -117,7 +120,7 @@ def deployed_part(target: Target) -> Part:
         kept.get("milvus_uri", ""),
         target.find(collector.PART) if server == "llama-stack" else None,
         target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
-        kept.get("runbooks_in", ""),
+        target.recall(KNOWN_STORE) or "",
     )
 
 
@@ -175,23 +178,25 @@ def deploy_llama_stack(
         if server == "llama-stack":
             pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
         database = target.find(postgresql.PART) if shared else None
-        runbooks_in = choices.of(target, PART).get("runbooks_in", "") if shared else ""
+        known = (target.recall(KNOWN_STORE) or "") if shared else ""
         part = part_of(
             *(server, vector_store, language_model, vectors, size, milvus_uri, pushes_to, database),
-            runbooks_in,
+            known,
         )
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.remember("server", server)
-        chosen_now = {
-            "server": server,
-            "vector_store": vector_store,
-            "milvus_uri": milvus_uri,
-            "storage": postgresql.PART if shared else INSIDE,
-        }
-        choices.keep(target, PART, **chosen_now, runbooks_in=runbooks_in)
+        choices.keep(
+            target,
+            PART,
+            server=server,
+            vector_store=vector_store,
+            milvus_uri=milvus_uri,
+            storage=postgresql.PART if shared else INSIDE,
+        )
+        target.remember(KNOWN_STORE, known or None)
         store = runbooks.load(
             # A file lies in the replica that took it, until it is in the vector store.
             target.replicas(PART)[0],
@@ -207,7 +212,7 @@ def deploy_llama_stack(
             # llama-stack 0.7.3, OpenAIVectorStoreMixin.
             stage("the other replicas do not know the new vector store: starting them again")
             part = replace(part, settings={**part.settings, "runbooks_in": store})
-            choices.keep(target, PART, **chosen_now, runbooks_in=store)
+            target.remember(KNOWN_STORE, store)
             deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         stage("the runbooks are loaded")
         return deployed
