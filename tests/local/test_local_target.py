@@ -197,7 +197,9 @@ def test_a_port_that_is_stolen_before_it_is_bound_is_given_up(make, port, script
     where = make(model=program)
     deployed = tiny.ensure(where, Part("model", port))
     assert stolen == [port]
-    assert (deployed.action, deployed.endpoint.port) == ("created", port + 1)
+    assert deployed.action == "created"
+    # The next free one: a connection may have the port between.
+    assert port < deployed.endpoint.port < port + 20
     assert where.find("model") == deployed.endpoint
     assert f"port {port} is held by " in (said := capsys.readouterr().err)
     assert ", and was free a moment ago: starting it again\n" in said
@@ -216,7 +218,7 @@ def test_a_stolen_port_is_noticed_though_the_part_itself_lives_on(make, port, sc
         return tiny.ready(endpoint)
 
     deployed = where.ensure(Part("model", port), ready=ready, timeout=20, stage=Stages("Model"))
-    assert deployed.endpoint.port == port + 1
+    assert port < deployed.endpoint.port < port + 20
     # The stranger was asked nothing: a request would have carried the credential.
     assert port not in asked
     # The one that was waiting for its port has ended.
@@ -242,11 +244,13 @@ def test_after_three_thefts_it_gives_up(make, port, script):
     with pytest.raises(PartFailed) as error:
         tiny.ensure(where, Part("model", port))
     log = where.state.folder("model") / "log"
-    assert stolen == [port, port + 1, port + 2]
+    # Each is the next free one: some program may have one of those between.
+    first, second, last = stolen
+    assert first == port < second < last < port + 20
     assert str(error.value).startswith(
         "model did not get its port: another program was quicker each time.\n"
         f"  Where: {log}\n"
-        f"  Last state: port {port + 2} is held by {ports.holder(port + 2)}\n"
+        f"  Last state: port {last} is held by {ports.holder(last)}\n"
         "  Last log lines:\n"
     )
     assert list(tiny.ours(where)) == []
