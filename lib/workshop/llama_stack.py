@@ -197,9 +197,10 @@ def deploy_llama_stack(
             storage=postgresql.PART if shared else INSIDE,
         )
         target.remember(KNOWN_STORE, known or None)
+        first, *rest = target.replicas(PART)
         store = runbooks.load(
             # A file lies in the replica that took it, until it is in the vector store.
-            target.replicas(PART)[0],
+            first,
             target,
             data / "runbooks",
             provider=vector_store,
@@ -207,7 +208,7 @@ def deploy_llama_stack(
             timeout=timeout,
             stage=stage,
         )
-        if not all(runbooks.exists(one, store) for one in target.replicas(PART)):
+        if not all(runbooks.exists(one, store) for one in rest):
             # Each reads the list of vector stores when it starts, and hears of no other's later:
             # llama-stack 0.7.3, OpenAIVectorStoreMixin.
             stage("the other replicas do not know the new vector store: starting them again")

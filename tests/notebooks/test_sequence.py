@@ -234,7 +234,7 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
 
     # Others may be pending for what notebook 10's load did: slow answers, a queue at the model.
     down = ("PartDown", "mcp-server")
-    wait_for("it", lambda: down in alerts() or NotYet(str(alerts())), timeout=30, every=0.5)
+    wait_for("it", lambda: down in (seen := alerts()) or NotYet(str(seen)), timeout=30, every=0.5)
     DEPLOY["mcp-server"](chain.target)
     wait_for("its end", lambda: down not in alerts() or NotYet("pending"), timeout=30, every=0.5)
 

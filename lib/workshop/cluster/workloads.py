@@ -77,7 +77,7 @@ class Workloads:
         api = self.api
         self.pods = api.list("v1", "Pod")
         sets, claims = api.list("apps/v1", "ReplicaSet"), api.list("v1", "PersistentVolumeClaim")
-        events = api.list("v1", "Event")
+        events, leaving = api.list("v1", "Event"), trouble.leaving(self.pods)
         for kind in ("Deployment", "StatefulSet"):
             for thing in api.list("apps/v1", kind):
                 part = _part(thing)
@@ -86,7 +86,7 @@ class Workloads:
                 uid, labels = thing["metadata"]["uid"], thing["spec"]["selector"]["matchLabels"]
                 owned = [one for one in sets if _is_owned(one, uid) and one["spec"].get("replicas")]
                 pods = trouble.current(self.pods, labels, "")
-                seen = Seen(pods, owned, claims, events, trouble.leaving(self.pods))
+                seen = Seen(pods, owned, claims, events, leaving)
                 self.all.append(Workload(part, thing, seen))
         self.services = [one for one in api.list("v1", "Service") if _part(one)]
         for api_version, kind in RESOURCES:
