@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 
-from workshop.errors import SettingsError
-from workshop.settings import (
+from workshop.core.errors import SettingsError
+from workshop.core.settings import (
     CHECKOUT,
     TARGETS,
     Settings,
     make_paths_absolute,
     refuse_another_checkout,
 )
-from workshop.target import Target
+from workshop.targets.base import Target
 
 
 def connect(name: str = "local") -> Target:
@@ -38,10 +38,10 @@ def connect(name: str = "local") -> Target:
     # In a kernel of JupyterLab; what the command line starts has absolute paths already.
     make_paths_absolute(CHECKOUT)
     if name == "cluster":
-        from workshop.cluster.login import connect as log_in
-        from workshop.cluster.target import ClusterTarget
+        from workshop.targets.cluster.login import connect as log_in
+        from workshop.targets.cluster.target import ClusterTarget
 
         return ClusterTarget(Settings.from_env(), log_in())
-    from workshop.local.target import LocalTarget
+    from workshop.targets.local.target import LocalTarget
 
     return LocalTarget(Settings.from_env())

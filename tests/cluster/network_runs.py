@@ -14,7 +14,7 @@ from runs import Run
 from testcluster import cyclonus
 from testcluster.cyclonus import End
 from testcluster.kubectl import kubectl
-from workshop import network
+from workshop.targets import network
 
 STEP = "08_secure_the_network"
 PAIR = re.compile(r"(.+) to (.+):(\d+)")

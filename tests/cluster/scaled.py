@@ -12,11 +12,12 @@ from typing import Any
 from runs import ASKED, Run
 from testcluster.kubectl import kubectl
 from testcluster.place import ENTER
-from workshop import http, llama_stack, mcp_client, mcp_server
-from workshop.errors import WorkshopError
-from workshop.progress import stages
-from workshop.target import Scale
-from workshop.wait import NotYet, wait_for
+from workshop.clients import http, mcp
+from workshop.core.errors import WorkshopError
+from workshop.core.progress import stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts import llama_stack, mcp_server
+from workshop.targets.base import Scale
 
 ASKING = """
 import sys, urllib.request
@@ -100,7 +101,7 @@ def assert_a_client_stays_with_its_session(run: Run) -> None:
     assert token
     url = f"http://{spec['clusterIP']}:{mcp_server.PORT}{mcp_server.PATH}"
     subprocess.run(
-        [*ENTER, sys.executable, "-c", SESSION, url, json.dumps(mcp_client._HELLO)],
+        [*ENTER, sys.executable, "-c", SESSION, url, json.dumps(mcp._HELLO)],
         check=True,
         timeout=120,
         env=os.environ | {"SERVER_TOKEN": token.reveal()},

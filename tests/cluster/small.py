@@ -13,18 +13,17 @@ from testcluster import images
 from testcluster.kubectl import apply
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop import http
-from workshop.cluster import objects
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.recipes import Plan
-from workshop.cluster.target import ClusterTarget
-from workshop.cluster.transport import Object
-from workshop.errors import EndpointError
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.target import Deployed, Endpoint, Part
-from workshop.wait import NotYet
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.core.wait import NotYet
+from workshop.targets.base import Deployed, Endpoint, Part
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.manifests import Plan
+from workshop.targets.cluster.target import ClusterTarget
 
 IMAGE = "registry.test/small:1"
 NAME = "mongodb"

@@ -21,16 +21,16 @@ from testcluster import cloud_kinds, limited_registry
 from testcluster.kubectl import apply, kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop.cluster import isolation
-from workshop.cluster.known import fact
-from workshop.cluster.login import connect
-from workshop.cluster.reach import Way
-from workshop.cluster.target import ClusterTarget
-from workshop.network import Shape
-from workshop.run.cli import main
-from workshop.settings import Settings
-from workshop.target import Part
-from workshop.wait import NotYet, wait_for
+from workshop.cli import main
+from workshop.core.settings import Settings
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.base import Part
+from workshop.targets.cluster.deployed import fact
+from workshop.targets.cluster.endpoints import Way
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.network import isolation
+from workshop.targets.cluster.target import ClusterTarget
+from workshop.targets.network import Shape
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -685,14 +685,14 @@ def test_a_login_that_is_not_valid(sick: Sick, account: Callable[[str], None]) -
 def test_a_cluster_that_does_not_answer(
     sick: Sick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workshop.cluster import transport
+    from workshop.targets.cluster import api
 
     config = yaml.safe_load(sick.node.kubeconfig.read_text("utf-8"))
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(config), "utf-8")
     monkeypatch.setenv("KUBECONFIG", str(path))
-    monkeypatch.setattr(transport, "PATIENCE", 1.0)
+    monkeypatch.setattr(api, "PATIENCE", 1.0)
     blamed, hint = sick.only()
     assert blamed.startswith("cluster: Waited 1 s for the API server")
     assert hint.startswith("  Hint: ")

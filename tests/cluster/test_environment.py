@@ -14,16 +14,16 @@ from testcluster import cloud_kinds, volumes
 from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from workshop import check_environment
-from workshop.checks import Check
-from workshop.cluster import namespaces, permissions
-from workshop.cluster.api import Api
-from workshop.cluster.environment import checks
-from workshop.cluster.login import connect
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import CheckFailed
-from workshop.progress import stages
-from workshop.settings import Settings
-from workshop.wait import NotYet, wait_for
+from workshop.core.checks import Check
+from workshop.core.errors import CheckFailed
+from workshop.core.progress import stages
+from workshop.core.settings import Settings
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster import namespaces, permissions
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.preflight import checks
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -13,17 +13,17 @@ from testcluster.kubectl import kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.openshift import crds, kserve, names, profile
 from testcluster.place import Place
-from workshop.cluster import objects
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.recipes import Plan, Resource
-from workshop.cluster.recipes.model import KSERVE
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import PartFailed
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.target import Endpoint, Part
-from workshop.wait import NotYet
+from workshop.core.errors import PartFailed
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.core.wait import NotYet
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.manifests import Plan, Resource
+from workshop.targets.cluster.manifests.model import KSERVE
+from workshop.targets.cluster.target import ClusterTarget
 
 NAMESPACE = "kserve-alone"
 

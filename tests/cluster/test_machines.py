@@ -12,22 +12,16 @@ from testcluster import cloud, cloud_kinds
 from testcluster.cloud import INFRASTRUCTURE, SPACE, ZONES, Cloud, set_status, worker
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import Node
-from workshop import (
-    add_gpu_nodes,
-    clean_up,
-    scale_gpu_nodes,
-    verify_clean_up,
-    verify_gpu_nodes,
-)
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import CheckFailed, PartFailed, PartTooSlow, SettingsError
-from workshop.gpu_nodes import LABELS, TAINT
-from workshop.progress import stages
-from workshop.settings import Settings
-from workshop.target import Machines
-from workshop.wait import NotYet, wait_for
+from workshop import add_gpu_nodes, clean_up, scale_gpu_nodes, verify_clean_up, verify_gpu_nodes
+from workshop.core.errors import CheckFailed, PartFailed, PartTooSlow, SettingsError
+from workshop.core.progress import stages
+from workshop.core.settings import Settings
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts.gpu_nodes import LABELS, TAINT
+from workshop.targets.base import Machines
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(1800)
 

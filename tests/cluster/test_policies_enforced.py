@@ -18,12 +18,12 @@ from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
 from testcluster.place import Place
 from testcluster.policy_rules import ruleset
-from workshop import network
-from workshop.cluster import isolation, probing
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import PartFailed
-from workshop.network import Shape
-from workshop.progress import Stages
+from workshop.core.errors import PartFailed
+from workshop.core.progress import Stages
+from workshop.targets import network
+from workshop.targets.cluster.network import isolation, probes
+from workshop.targets.cluster.target import ClusterTarget
+from workshop.targets.network import Shape
 
 NAMESPACE = "policies"
 SHAPES = [
@@ -199,7 +199,7 @@ def seen(tried: network.Matrix) -> dict[tuple[str, str], str]:
 
 def left(node: Node) -> str:
     """Probes, and namespaces of probes that are not going."""
-    mine = f"-l={probing.PROBE}"
+    mine = f"-l={probes.PROBE}"
     pods = kubectl(node.kubeconfig, "get", "pods", "-n", NAMESPACE, mine, "-o", "name").stdout
     words = ("get", "namespaces", mine, "--field-selector=status.phase=Active", "-o", "name")
     return pods + kubectl(node.kubeconfig, *words).stdout
@@ -208,7 +208,7 @@ def left(node: Node) -> str:
 def test_without_policies_every_way_is_open_and_the_table_says_that_this_is_not_declared(
     target: ClusterTarget, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "SETTLED", 3.0)
+    monkeypatch.setattr(probes, "SETTLED", 3.0)
     tried = target.tried(stage=Stages("try"))
     assert set(seen(tried).values()) == {"open"}
     assert {one.source for one in tried} == {peer.name for peer in network.PEERS}
@@ -241,7 +241,7 @@ def test_policies_close_the_namespace_both_ways_and_open_what_they_name(
     }
     apply(node.kubeconfig, more, out, namespace=NAMESPACE)
     patient = pytest.MonkeyPatch()
-    patient.setattr(probing, "SETTLED", 12.0)
+    patient.setattr(probes, "SETTLED", 12.0)
     try:
         tried = seen(target.tried(stage=Stages("try")))
     finally:
@@ -267,7 +267,7 @@ def test_a_probe_that_cannot_run_says_why_and_leaves_nothing(
     target: ClusterTarget, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small.ensure(target)
-    monkeypatch.setattr("workshop.cluster.probe_pods.IMAGE", "registry.test/nothing:1")
+    monkeypatch.setattr("workshop.targets.cluster.network.probes.IMAGE", "registry.test/nothing:1")
     with pytest.raises(PartFailed) as failed:
         target.tried(stage=Stages("try"))
     assert "The probe workshop-end-notebook cannot pull its image." in str(failed.value)
@@ -275,7 +275,7 @@ def test_a_probe_that_cannot_run_says_why_and_leaves_nothing(
 
 
 def test_an_endpoint_of_the_users_own_stays_reachable(target: ClusterTarget) -> None:
-    from workshop.target import Endpoint
+    from workshop.targets.base import Endpoint
 
     inside = Endpoint("http://model.shared.svc.cluster.local:8080")
     outside = Endpoint("https://model.example.com")

@@ -18,13 +18,14 @@ from typing import Any
 import pytest
 from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
-from workshop.cluster import official, room_rights
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.refusals import Forbidden
-from workshop.cluster.target import ClusterTarget
-from workshop.model import model_name, serve_model
-from workshop.settings import Settings
+from workshop.core.settings import Settings
+from workshop.parts.model import model_name, serve_model
+from workshop.room import rights
+from workshop.targets.cluster import api as cluster_api
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -65,7 +66,7 @@ def openai_server(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def argv(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "workshop.run.cli", "room", *arguments]
+    return [sys.executable, "-m", "workshop.cli", "room", *arguments]
 
 
 def environment(node: Node, token: str) -> dict[str, str]:
@@ -152,7 +153,7 @@ def test_more_attendees_come_and_fewer_remove_nothing_unasked(
     assert "Hint: --remove-extra removes them" in smaller.stdout
     assert names(api, "size-") == ["size-1", "size-2", "size-3", "size-4"]
     # Those that are kept keep their look at the cluster.
-    assert room_rights.may(api, "user4", "size-4", ("", "nodes", "list"))
+    assert rights.may(api, "user4", "size-4", ("", "nodes", "list"))
 
     unasked = run(node, "--attendees", "1", "--prefix", name, "--remove-extra")
     assert unasked.returncode == 1
@@ -161,7 +162,7 @@ def test_more_attendees_come_and_fewer_remove_nothing_unasked(
     done = run(node, "--attendees", "1", "--prefix", name, "--remove-extra", "--yes")
     assert done.returncode == 0
     assert names(api, "size-") == ["size-1"]
-    assert not room_rights.may(api, "user4", "size-4", ("", "nodes", "list"))
+    assert not rights.may(api, "user4", "size-4", ("", "nodes", "list"))
 
 
 def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
@@ -171,12 +172,12 @@ def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
     assert run(node, "--attendees", "2", "--prefix", name, *MODEL, token=TOKEN).returncode == 0
     account = "system:serviceaccount:rights-1:workshop"
     for user in ("user1", account):
-        for right in room_rights.needs(api):
-            assert room_rights.may(api, user, "rights-1", right), (user, right)
+        for right in rights.needs(api):
+            assert rights.may(api, user, "rights-1", right), (user, right)
             if right[1] not in ("nodes", "machinesets", "machines", "clusterpolicies") and (
                 right[0] != "config.openshift.io"
             ):
-                assert not room_rights.may(api, user, "rights-2", right), (user, right)
+                assert not rights.may(api, user, "rights-2", right), (user, right)
         for right in (
             ("", "nodes", "delete"),
             ("", "resourcequotas", "patch"),
@@ -185,7 +186,7 @@ def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
             ("", "namespaces", "create"),
             ("rbac.authorization.k8s.io", "clusterroles", "create"),
         ):
-            assert not room_rights.may(api, user, "rights-1", right), (user, right)
+            assert not rights.may(api, user, "rights-1", right), (user, right)
 
 
 def test_a_workbench_works_with_its_own_token(
@@ -195,7 +196,7 @@ def test_a_workbench_works_with_its_own_token(
     assert run(node, "--attendees", "2", "--prefix", name, *MODEL, token=TOKEN).returncode == 0
     apply(node.kubeconfig, account("bench-1", "workshop"))
     made = kubectl(node.kubeconfig, "-n", "bench-1", "create", "token", "workshop")
-    client = official.pieces()
+    client = cluster_api.official_pieces()
     configuration = client.Configuration()
     configuration.host, configuration.ssl_ca_cert = api.url, str(node.folder / "pki" / "ca.crt")
     configuration.api_key = {"authorization": f"Bearer {made.stdout.strip()}"}
@@ -240,8 +241,8 @@ def test_a_strangers_namespace_of_such_a_name_is_never_touched(
     assert "2 of 3 namespaces are ready" in done.stdout
     for kind in ("ResourceQuota", "LimitRange", "Secret"):
         assert api.list("v1", kind, namespace="mixed-2") == []
-    assert not room_rights.may(api, "user2", "mixed-2", ("", "pods", "list"))
-    assert not room_rights.may(api, "user2", "mixed-2", ("", "nodes", "list"))
+    assert not rights.may(api, "user2", "mixed-2", ("", "pods", "list"))
+    assert not rights.may(api, "user2", "mixed-2", ("", "nodes", "list"))
 
     removed = run(node, "--remove", "--yes", "--prefix", name)
     assert removed.stdout.splitlines() == [

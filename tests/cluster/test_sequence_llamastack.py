@@ -19,11 +19,13 @@ from testcluster.node import Node
 from testcluster.openshift import names
 from testcluster.openshift.resolving import routes_resolved
 from testcluster.place import Place
-from workshop import doors, http, network
-from workshop.checks import Checks
-from workshop.errors import EndpointError
-from workshop.target import Endpoint, Front
-from workshop.wait import NotYet, wait_for
+from workshop.clients import http
+from workshop.core.checks import Checks
+from workshop.core.errors import EndpointError
+from workshop.core.wait import NotYet, wait_for
+from workshop.operate.secure import routes
+from workshop.targets import network
+from workshop.targets.base import Endpoint, Front
 
 GENERATION = "llamastack"
 NAMESPACE = "attendee"
@@ -79,7 +81,7 @@ def test_its_route_answers_as_it_should(done: Run) -> None:
         assert door.tls.startswith("edge, signed by ")
         assert door.timeout == "300 s"
         checks = Checks("doors")
-        doors.check(done.target.fronts(), checks)
+        routes.check(done.target.fronts(), checks)
         assert len(checks.raise_if_failed()) == 5
 
 
@@ -106,7 +108,7 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
             return NotYet("no Route yet")
         try:
             with routes_resolved():
-                doors.strict(fronts[0])
+                routes.strict(fronts[0])
         except EndpointError as error:
             return NotYet(error.state)
         return fronts[0]
@@ -118,12 +120,12 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
         target._isolation._shape(target._known.ways())
     )
     with routes_resolved():
-        door = doors.look(front)
+        door = routes.look(front)
     assert door.tls.startswith("reencrypt, signed by ")
     assert door.plain.startswith("HTTP 302 to https://model-")
     checks = Checks("doors")
     with routes_resolved():
-        doors.check([front], checks)
+        routes.check([front], checks)
     # OpenShift AI's controller gives its Route no HSTS header, and that is not the kit's to mend.
     assert len(checks.raise_if_failed()) == 4
 

@@ -15,15 +15,15 @@ import small
 from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop import http
-from workshop.cluster.login import connect
-from workshop.cluster.recipes import llama_stack
-from workshop.cluster.recipes.llama_stack import NAME
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import EndpointError, StepMissing
-from workshop.masked import Secret
-from workshop.target import Endpoint
-from workshop.wait import NotYet, wait_for
+from workshop.clients import http
+from workshop.core.errors import EndpointError, StepMissing
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.base import Endpoint
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.manifests import llama_stack
+from workshop.targets.cluster.manifests.llama_stack import NAME
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(1800)
 

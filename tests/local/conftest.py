@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 from serving import SERVERS, Running, command_for, listening
-from workshop.local import tree
-from workshop.local.process import Process
-from workshop.masked import Secret
+from workshop.core.secret import Secret
+from workshop.targets.local import tree
+from workshop.targets.local.process import Process
 
 
 @pytest.fixture

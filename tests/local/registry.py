@@ -16,7 +16,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from workshop.pins import Pins, Weights, Wheel
+from workshop.core.versions import Pins, Weights, Wheel
 
 TINY = (1152, "049f81cf206fb528285d707a9bafec64d39404b418d97e4ca0c84586d2d88bb8")
 """The tiny embedder, converted: its size in bytes and its hash."""

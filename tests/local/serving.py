@@ -10,10 +10,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psutil
-from workshop.local import tree
-from workshop.local.process import Command, Process
-from workshop.masked import Secret
-from workshop.wait import NotYet, wait_for
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.local import tree
+from workshop.targets.local.process import Command, Process
 
 SERVERS = Path(__file__).parent / "servers"
 

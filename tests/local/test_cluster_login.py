@@ -20,9 +20,9 @@ import yaml
 from kubernetes.stream import ws_client
 from standin.openai_server import OpenAIServer, certificate
 from standin.proxy import Proxy
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.errors import SettingsError, WorkshopError
+from workshop.core.errors import SettingsError, WorkshopError
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.login import connect
 
 pytestmark = pytest.mark.timeout(60)
 

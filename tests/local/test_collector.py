@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from workshop.local.programs.collector import SCRIPT
-from workshop.local.setup import locate
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
+from workshop.setup import locate
+from workshop.targets.local.programs.collector import SCRIPT
 
 PUSH = Path(__file__).parent / "standin" / "push.py"
 

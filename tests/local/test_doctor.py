@@ -22,22 +22,25 @@ from standin.forgetful_server import ForgetfulServer
 from standin.open_door import OpenDoor
 from standin.openai_server import LOGIN, OpenAIServer, certificate
 from standin.vector_stores import VectorStores
-from workshop import culprit, mcp_server, mongodb, pins, progress, registration, runbooks, signs
-from workshop.answers import ToolCall
-from workshop.errors import AnswerNotGrounded, SetupError
-from workshop.local.process import Process
-from workshop.local.programs import llamacpp
-from workshop.local.setup import locate
-from workshop.local.target import LocalTarget
-from workshop.masked import Secret
-from workshop.mcp_client import call_tool, list_tools
-from workshop.proof import prove
-from workshop.repeating import FILE_SEARCH
-from workshop.run.cli import main
-from workshop.run.report import Folder, Report, StepReport, judge
-from workshop.settings import DATA
-from workshop.target import Endpoint
-from workshop.wait import NotYet, wait_for
+from workshop.agent import failure
+from workshop.agent.answer import ToolCall
+from workshop.agent.proof.proof import prove
+from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.cli import main
+from workshop.clients.mcp import call_tool, list_tools
+from workshop.core import progress, versions
+from workshop.core.errors import AnswerNotGrounded, SetupError
+from workshop.core.secret import Secret
+from workshop.core.settings import DATA
+from workshop.core.wait import NotYet, wait_for
+from workshop.operate.doctor import log_patterns
+from workshop.parts import mcp_server, mongodb, runbooks
+from workshop.report.report import Folder, Report, StepReport, judge
+from workshop.setup import locate
+from workshop.targets.base import Endpoint
+from workshop.targets.local.process import Process
+from workshop.targets.local.programs import llamacpp
+from workshop.targets.local.target import LocalTarget
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -82,7 +85,7 @@ def target(home: Path) -> Iterator[LocalTarget]:
     yield target
     for part in ("model", "llama-stack"):
         target.state.forget(part)
-    for fact in (registration.FACT, runbooks.FACT, "model name", "server"):
+    for fact in (mcp_server.REGISTERED, runbooks.FACT, "model name", "server"):
         target.remember(fact, None)
     workshop.deploy_mongodb(target)
     workshop.load_sample_data(target)
@@ -259,7 +262,7 @@ def test_an_mcp_server_that_asks_nobody_for_the_secret(
 
 
 STACK = {
-    "/v1/version": (200, {"version": pins.LLAMA_STACK}),
+    "/v1/version": (200, {"version": versions.LLAMA_STACK}),
     "/v1/health": (200, {"status": "OK"}),
     "/v1/vector_stores/vs_1/search": (
         200,
@@ -293,7 +296,7 @@ def with_llama_stack(target: LocalTarget, server: OpenAIServer) -> None:
     [
         (
             {"also": STACK | {"/v1/version": (200, {"version": "0.2.23"})}},
-            f"expected llama-stack {pins.LLAMA_STACK}, saw llama-stack 0.2.23",
+            f"expected llama-stack {versions.LLAMA_STACK}, saw llama-stack 0.2.23",
             "make setup, then run 03_deploy_llama_stack again",
         ),
         (
@@ -354,7 +357,7 @@ def test_tools_that_leave_the_model_no_room(
         _, _, named = doctor(capsys)
     assert named[0].startswith("culprit: agent's tools: The tools take the room")
     assert re.search(rf"{len(offered)} tools are about \d{{4,5}} of the 4096 tokens", named[0])
-    fewer = ", ".join(registration.ALLOWED)
+    fewer = ", ".join(mcp_server.ALLOWED)
     assert f"run 06_register_mcp_server with {fewer} alone" in named[1]
 
 
@@ -515,10 +518,10 @@ def test_two_troubles_at_once_are_both_named(
     ],
 )
 def test_what_a_log_says_of_the_reason(line: str, reason: str, remedy: str) -> None:
-    found = signs.read_signs(["started", line, "bye"])
+    found = log_patterns.read_signs(["started", line, "bye"])
     assert found[0].startswith(reason)
     assert found[1].startswith(remedy)
-    assert signs.read_signs(["started", "bye"]) == ("", "")
+    assert log_patterns.read_signs(["started", "bye"]) == ("", "")
 
 
 def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) -> None:
@@ -541,7 +544,7 @@ def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) 
         env=os.environ | {"SERVER_TOKEN": "x"},
     )
     assert done.returncode != 0
-    reason, remedy = signs.read_signs(done.stdout.splitlines())
+    reason, remedy = log_patterns.read_signs(done.stdout.splitlines())
     assert reason == "the weights could not be loaded"
     assert remedy.startswith("./bootstrap --verify")
 
@@ -552,13 +555,13 @@ HIDDEN = "Error (code 1): None"
 
 def failed(tool: str, **arguments: object) -> ToolCall:
     """A call as an agent's server tells of one that failed."""
-    always = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
+    always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
     return ToolCall(tool, {**always, "collection": "services", **arguments}, False, HIDDEN)
 
 
 def refusal(target: LocalTarget, call: ToolCall, tools: tuple[dict[str, Any], ...] = ()) -> str:
     """What the person reads who asked."""
-    calls = culprit.explained(target, [call], tools)
+    calls = failure.explained(target, [call], tools)
     with pytest.raises(AnswerNotGrounded) as refused:
         prove("What?", "Eleven.", calls, database=None, runbooks=DATA / "runbooks")
     return str(refused.value)
@@ -573,7 +576,7 @@ def test_the_tools_own_words_are_told_which_the_agents_server_hides(target: Loca
     # Step 9 counts the calls that it knows of, and the server counts all.
     endpoint = target.find("mcp-server")
     before, _ = mcp_server.calls(endpoint)
-    (again,) = culprit.explained(target, [nameless], [])
+    (again,) = failure.explained(target, [nameless], [])
     assert mcp_server.calls(endpoint)[0] - before == again.made - 1 == 1
     whole = failed("count", query={})
     assert f"count failed: {HIDDEN}; made again, it succeeds" in refusal(target, whole)
@@ -584,7 +587,7 @@ def test_an_operator_that_the_database_lacks_is_named(target: LocalTarget) -> No
     group = {"$group": {"_id": "$tier", "n": {"$avg": "$replicas"}}}
     text = refusal(target, failed("aggregate", pipeline=[group]))
     assert 'aggregate failed: Error running aggregate: $group accumulator "$avg" is not' in text
-    name = f"FerretDB {pins.FERRETDB}"
+    name = f"FerretDB {versions.FERRETDB}"
     assert f"Hint: this database ({name}) has no $avg: docs/databases.md says how" in text
 
 
@@ -594,7 +597,7 @@ def test_a_call_that_may_write_or_has_a_reason_is_not_made_again(target: LocalTa
         ToolCall("count", {}, False, "Error (code 1): the disk is full"),
         ToolCall("count", {}, True, "Found 11 documents"),
     ):
-        assert culprit.explained(target, [call], []) == (call,)
+        assert failure.explained(target, [call], []) == (call,)
 
 
 def test_a_call_whose_part_has_ended_says_so(target: LocalTarget) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from standin.openai_server import OpenAIServer, certificate
-from workshop import doors
-from workshop.checks import Checks
-from workshop.errors import CheckFailed, EndpointError
-from workshop.target import Endpoint, Front
+from workshop.core.checks import Checks
+from workshop.core.errors import CheckFailed, EndpointError
+from workshop.operate.secure import routes
+from workshop.targets.base import Endpoint, Front
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -24,7 +24,7 @@ def front(tmp_path: Path):
 
 
 def test_a_door_shows_who_signed_its_certificate_and_until_when(front):
-    door = doors.look(front)
+    door = routes.look(front)
     assert door.tls == "edge, signed by a model server of this test"
     assert door.expires.endswith(", in 0 days")
     assert door.hsts == ""
@@ -35,15 +35,15 @@ def test_a_door_shows_who_signed_its_certificate_and_until_when(front):
 def test_a_certificate_that_is_not_verified_is_an_error(front):
     unknown = replace(front, endpoint=Endpoint(front.endpoint.url))
     with pytest.raises(EndpointError, match=r"The server's certificate was not verified\."):
-        doors.look(unknown)
+        routes.look(unknown)
 
 
 def test_a_host_that_is_not_known_here_is_said_to_be_so(front):
     away = replace(front, endpoint=Endpoint("https://llama-stack.workshop.invalid"))
-    door = doors.look(away)
+    door = routes.look(away)
     assert door.plain == "not asked: llama-stack.workshop.invalid is not known on this machine"
     checks = Checks("doors")
-    doors.check([away], checks)
+    routes.check([away], checks)
     assert [check.name for check in checks] == [
         "Route llama-stack ends TLS",
         "Route llama-stack waits for an agent's answer",
@@ -53,7 +53,7 @@ def test_a_host_that_is_not_known_here_is_said_to_be_so(front):
 
 def test_every_fault_of_a_door_is_a_failed_check(front):
     checks = Checks("doors")
-    doors.check([replace(front, serves_tls=True, timeout=30)], checks)
+    routes.check([replace(front, serves_tls=True, timeout=30)], checks)
     with pytest.raises(CheckFailed) as failed:
         checks.raise_if_failed()
     text = str(failed.value)
@@ -67,8 +67,8 @@ def test_every_fault_of_a_door_is_a_failed_check(front):
 
 def test_a_redirection_to_https_is_right_and_an_answer_is_not(tmp_path):
     with OpenAIServer(moved="https://llama-stack.example.com/") as server:
-        said = doors.plain(Endpoint(server.url.removesuffix("/v1")))
+        said = routes.plain(Endpoint(server.url.removesuffix("/v1")))
         assert said == "HTTP 302 to https://llama-stack.example.com/"
     with OpenAIServer(page=(200, "hello")) as server:
-        said = doors.plain(Endpoint(server.url.removesuffix("/v1")))
+        said = routes.plain(Endpoint(server.url.removesuffix("/v1")))
         assert said == "HTTP 200, an answer in the clear"

@@ -6,8 +6,8 @@ import os
 import socket
 
 import pytest
-from workshop.local import isolation, listening
-from workshop.local.process import Record
+from workshop.targets.local import network, ports
+from workshop.targets.local.process import Record
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -33,7 +33,7 @@ def at():
 
 
 def ways(port: int) -> dict[str, tuple[bool, str]]:
-    found = isolation.tried({"part": record(port)})
+    found = network.tried({"part": record(port)})
     return {one.source: (one.agrees, one.seen) for one in found if one.port == port}
 
 
@@ -56,14 +56,14 @@ def test_a_port_on_which_nobody_listens_is_noticed(at):
 
 def test_a_port_that_nobody_declared_is_tried_too(at):
     declared, other = at("127.0.0.1"), at("0.0.0.0")  # noqa: S104
-    found = isolation.tried({"part": record(declared)})
+    found = network.tried({"part": record(declared)})
     wrong = {one.port for one in found if not one.agrees}
     assert other in wrong
     assert declared not in wrong
-    assert ("127.0.0.1", declared) in listening.sockets(os.getpid())
+    assert ("127.0.0.1", declared) in ports.sockets(os.getpid())
 
 
 def test_what_is_declared_is_one_row_for_each_side(at):
     port = at("127.0.0.1")
-    shown = isolation.declared({"part": record(port)})
+    shown = network.declared({"part": record(port)})
     assert repr(shown).split("\n")[1:] == ["this machine     yes", "another machine  no"]

@@ -11,18 +11,20 @@ import pytest
 import yaml
 from standin.openai_server import OpenAIServer
 from standin.proxy import Proxy
-from workshop import http, llama_stack, mcp_client, pins
-from workshop.cluster.recipes import llama_stack as recipe
-from workshop.errors import SetupError
-from workshop.local import programs
-from workshop.local.command import inherited
-from workshop.local.setup import locate
-from workshop.local.starting import fingerprint
-from workshop.local.target import LocalTarget
-from workshop.masked import Secret
-from workshop.progress import Stages
-from workshop.settings import CHECKOUT, DATA, Settings
-from workshop.target import Endpoint
+from workshop.clients import http, mcp
+from workshop.core import versions
+from workshop.core.errors import SetupError
+from workshop.core.progress import Stages
+from workshop.core.secret import Secret
+from workshop.core.settings import CHECKOUT, DATA, Settings
+from workshop.parts import llama_stack
+from workshop.setup import locate
+from workshop.targets.base import Endpoint
+from workshop.targets.cluster.manifests import llama_stack as recipe
+from workshop.targets.local import programs
+from workshop.targets.local.process import inherited
+from workshop.targets.local.starting import fingerprint
+from workshop.targets.local.target import LocalTarget
 
 STANDIN = Path(__file__).parent / "standin" / "file_search.py"
 RUNBOOK = (DATA / "runbooks" / "gpu-node-not-ready.md").read_text(encoding="utf-8")
@@ -113,7 +115,7 @@ def test_the_cluster_is_given_the_same_configuration(tmp_path: Path) -> None:
 def test_tool_runtime_is_configured_where_the_server_still_has_it(
     version: str, has: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(pins.SERVERS, "ogx", version)
+    monkeypatch.setitem(versions.SERVERS, "ogx", version)
     config = written("ogx", tmp_path)
     assert ("tool_runtime" in config["apis"]) == has
     assert ("tool_runtime" in config["providers"]) == has
@@ -142,7 +144,7 @@ def test_checkpoints_offer_the_mcp_revision_that_the_server_will_offer(
     code = f"import {latest.rpartition('.')[0]}; print({latest})"
     python = locate(server) / "bin" / "python"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == mcp_client.PROTOCOL
+    assert done.stdout.strip() == mcp.PROTOCOL
 
 
 def test_a_milvus_of_ones_own_takes_the_place_of_the_one_inside(

@@ -11,12 +11,12 @@ from typing import Any
 
 import psutil
 import pytest
-from workshop import load
-from workshop.errors import PartFailed
-from workshop.load import Asked, Request
-from workshop.masked import Secret
-from workshop.progress import stages
-from workshop.target import Endpoint
+from workshop.core.errors import PartFailed
+from workshop.core.progress import stages
+from workshop.core.secret import Secret
+from workshop.operate.scale import load
+from workshop.operate.scale.load import Asked, Request
+from workshop.targets.base import Endpoint
 
 PAUSE = 0.05
 SECRET = "a-token-of-the-test"
@@ -102,10 +102,10 @@ def test_users_are_stepped_and_every_request_is_counted(
 ) -> None:
     series = measure(counting, {"q": 1}, users=[1, 4], seconds=1.0, at_most=500)
     one, four = series.points
-    assert any("workshop.load_users" in line for line in command_lines)
+    assert any("workshop.operate.scale.locustfile" in line for line in command_lines)
     assert not [line for line in command_lines if SECRET in line]
     left = [" ".join(one.cmdline()) for one in psutil.Process().children(recursive=True)]
-    assert not [line for line in left if "workshop.load_users" in line]
+    assert not [line for line in left if "workshop.operate.scale.locustfile" in line]
     assert (one.users, four.users) == (1, 4)
     # One more, uncounted, to warm up.
     assert one.requests + four.requests == len(counting.asked) - 1

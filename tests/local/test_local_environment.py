@@ -11,9 +11,9 @@ import psutil
 import pytest
 from standin import tiny
 from workshop import add_gpu_nodes, check_environment, connect, verify_gpu_nodes
-from workshop.errors import CheckFailed, SettingsError
-from workshop.local import environment, limits
-from workshop.target import Part
+from workshop.core.errors import CheckFailed, SettingsError
+from workshop.targets.base import Part
+from workshop.targets.local import limits, preflight
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -26,7 +26,7 @@ def where(tmp_path):
 
 
 def seen(state, ports=(), pids=()):
-    return {check.name: check for check in environment.checks(state, dict(ports), pids)}
+    return {check.name: check for check in preflight.checks(state, dict(ports), pids)}
 
 
 def test_every_requirement_has_a_line(tmp_path):
@@ -49,15 +49,15 @@ def test_all_that_is_not_installed_is_listed_with_one_remedy(where, tmp_path, mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CheckFailed) as error:
         check_environment(where)
-    for name in environment.COMPONENTS:
+    for name in preflight.COMPONENTS:
         assert f"{name}: expected installed, saw " in error.value.state
-    assert error.value.state.count("make setup") == len(environment.COMPONENTS)
+    assert error.value.state.count("make setup") == len(preflight.COMPONENTS)
     assert error.value.hint == "read the table above, mend it, and run this notebook again"
 
 
 def test_too_little_memory_or_disk_says_what_to_do(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "MEMORY", 2**60)
-    monkeypatch.setattr(environment, "DISK", 2**60)
+    monkeypatch.setattr(preflight, "MEMORY", 2**60)
+    monkeypatch.setattr(preflight, "DISK", 2**60)
     found = seen(tmp_path)
     assert not found["memory"].ok
     assert found["memory"].seen.endswith((" GiB: end other programs", ": give the container more"))
@@ -68,11 +68,11 @@ def test_too_little_memory_or_disk_says_what_to_do(tmp_path, monkeypatch):
 
 
 def test_memory_that_our_own_parts_hold_is_not_missing():
-    held = environment._held(os.getpid())
+    held = preflight._held(os.getpid())
     assert held >= psutil.Process().memory_info().rss > 2**20
-    assert environment._held(2**22 + 1) == 0
+    assert preflight._held(2**22 + 1) == 0
     free = psutil.virtual_memory().available
-    ok, shown = environment._memory([os.getpid()] * 50)
+    ok, shown = preflight._memory([os.getpid()] * 50)
     assert ok
     most = limits.memory().limit or 2**60
     assert float(shown.split()[0]) > min(free + 25 * held, 0.9 * most) / 2**30
@@ -91,7 +91,7 @@ def test_a_state_folder_that_cannot_be_made(tmp_path, place):
 def test_ports_say_who_holds_them(where, port, script, tmp_path, monkeypatch):
     tiny.ensure(where, Part("model", port))
     stranger = script("stealer.py", port + 1)
-    monkeypatch.setattr(environment, "PORTS", {port: "", port + 1: "", port + 2: ""})
+    monkeypatch.setattr(preflight, "PORTS", {port: "", port + 1: "", port + 2: ""})
     found = {check.name: check for check in where.environment()}
     assert found[f"port {port}"].seen == "held by this kit's model"
     assert found[f"port {port + 1}"].seen == (
@@ -130,7 +130,7 @@ def test_the_state_is_where_the_environment_says(tmp_path, monkeypatch):
 
 # --- a container's limits ------------------------------------------------------------------------
 
-ASK = "from workshop.local import environment as e; print(*e._memory([])); print(*e._cores())"
+ASK = "from workshop.targets.local import preflight as e; print(*e._memory([])); print(*e._cores())"
 
 
 @pytest.fixture

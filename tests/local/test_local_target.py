@@ -15,8 +15,10 @@ import psutil
 import pytest
 from serving import gone
 from standin import tiny
-from workshop import clients, create_agent, http, pins
-from workshop.errors import (
+from workshop import create_agent
+from workshop.clients import http, llama_stack
+from workshop.core import versions
+from workshop.core.errors import (
     EndpointError,
     PartFailed,
     PartTooSlow,
@@ -24,13 +26,13 @@ from workshop.errors import (
     StepMissing,
     WorkshopError,
 )
-from workshop.local import ports
-from workshop.local.process import Process
-from workshop.masked import Secret
-from workshop.progress import Stages
-from workshop.steps import PROCESSES
-from workshop.target import Endpoint, Part
-from workshop.wait import NotYet, wait_for
+from workshop.core.progress import Stages
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import PROCESSES
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.local import ports
+from workshop.targets.local.process import Process
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -530,7 +532,7 @@ def test_an_agent_whose_server_ended_names_the_notebook(where):
 
 def test_a_part_that_breaks_off_the_answer_before_it_is_over_is_named(where, port):
     for number, name in enumerate(("model", "embedder", "llama-stack")):
-        tiny.ensure(where, Part(name, port + number, settings={"version": pins.LLAMA_STACK}))
+        tiny.ensure(where, Part(name, port + number, settings={"version": versions.LLAMA_STACK}))
     where.remember("runbooks' vector store", "vs_1")
     where.remember("model name", "small")
     agent = create_agent(where, use_mongodb=False)
@@ -742,12 +744,14 @@ def test_a_proxy_of_the_shell_changes_no_part_on_loopback(where, port, monkeypat
 def test_an_error_of_a_server_has_the_end_of_its_log(where, port):
     endpoint = tiny.ensure(where, Part("llama-stack", port)).endpoint
     with pytest.raises(EndpointError) as error:
-        clients.telling(where, "llama-stack", lambda: http.call(endpoint, "/fail/Invalid port"))()
+        llama_stack.telling(
+            where, "llama-stack", lambda: http.call(endpoint, "/fail/Invalid port")
+        )()
     assert error.value.kind == "server error"
     assert error.value.log[-1] == "Invalid port"
     # Others say by themselves what is wrong.
     with pytest.raises(EndpointError) as error:
-        clients.telling(
+        llama_stack.telling(
             where, "llama-stack", lambda: http.call(endpoint, "/", timeout=9, expect=404)
         )()
     assert error.value.log == ()

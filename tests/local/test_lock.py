@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from workshop.errors import AlreadyRunning
-from workshop.local.lock import hold, turn
-from workshop.local.process import Process
+from workshop.core.errors import AlreadyRunning
+from workshop.targets.local.lock import hold, turn
+from workshop.targets.local.process import Process
 
 pytestmark = pytest.mark.timeout(60)
 

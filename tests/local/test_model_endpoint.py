@@ -10,12 +10,19 @@ from serving import gone
 from standin import tiny
 from standin.openai_server import LOGIN, OpenAIServer, certificate
 from standin.proxy import Proxy
-from workshop import http, serve_model, verify_llama_stack, verify_model
-from workshop.checks import Checks
-from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing, WorkshopError
-from workshop.masked import Secret
-from workshop.model import check_paths
-from workshop.target import Endpoint, Part
+from workshop import serve_model, verify_llama_stack, verify_model
+from workshop.clients import http
+from workshop.core.checks import Checks
+from workshop.core.errors import (
+    CheckFailed,
+    EndpointError,
+    SettingsError,
+    StepMissing,
+    WorkshopError,
+)
+from workshop.core.secret import Secret
+from workshop.parts.model import check_paths
+from workshop.targets.base import Endpoint, Part
 
 pytestmark = pytest.mark.timeout(60)
 

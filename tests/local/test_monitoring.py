@@ -11,21 +11,22 @@ from pathlib import Path
 
 import pytest
 import workshop
-from workshop import collector, metrics, monitoring, prometheus
-from workshop.answers import Answer, ToolCall
-from workshop.burst import Asked, Load, watch_questions
-from workshop.checks import Checks
-from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing
-from workshop.gpu_nodes import Told
-from workshop.local.setup import locate
-from workshop.local.target import LocalTarget
-from workshop.loglines import Followed, Step
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.table import Table
-from workshop.target import Endpoint
-from workshop.wait import NotYet, wait_for
-from workshop.watching import verify_watching
+from workshop.agent.answer import Answer, ToolCall
+from workshop.core.checks import Checks
+from workshop.core.errors import CheckFailed, EndpointError, SettingsError, StepMissing
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.core.table import Table
+from workshop.core.wait import NotYet, wait_for
+from workshop.operate.watch import metrics, scrape
+from workshop.operate.watch.burst import Asked, Load, watch_questions
+from workshop.operate.watch.logs import Followed, Step
+from workshop.operate.watch.verify import verify_watching
+from workshop.parts import collector, prometheus
+from workshop.parts.gpu_nodes import Told
+from workshop.setup import locate
+from workshop.targets.base import Endpoint
+from workshop.targets.local.target import LocalTarget
 
 PUSH = Path(__file__).parent / "standin" / "push.py"
 
@@ -83,7 +84,7 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
 
     wait_for("the end to be noticed", noticed, timeout=20)
     with pytest.raises(StepMissing, match="collector does not run any more"):
-        monitoring.check_pages(target, checks)
+        scrape.check_pages(target, checks)
 
 
 def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:

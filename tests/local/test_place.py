@@ -11,13 +11,13 @@ import psutil
 import pytest
 from serving import gone
 from standin import tiny
-from workshop.errors import StepMissing, WorkshopError
-from workshop.local import place, tree
-from workshop.local.process import Process
-from workshop.local.target import LocalTarget
-from workshop.masked import Secret
-from workshop.run.cli import main
-from workshop.target import Part
+from workshop.cli import main
+from workshop.core.errors import StepMissing, WorkshopError
+from workshop.core.secret import Secret
+from workshop.targets.base import Part
+from workshop.targets.local import place, tree
+from workshop.targets.local.process import Process
+from workshop.targets.local.target import LocalTarget
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -12,8 +12,8 @@ import sys
 import psutil
 import pytest
 from serving import gone
-from workshop.errors import WorkshopError
-from workshop.local.ports import REACH, free_port, holder, is_free
+from workshop.core.errors import WorkshopError
+from workshop.targets.local.ports import REACH, free_port, holder, is_free
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -125,7 +125,7 @@ def test_another_user_s_program_is_called_that(script, port):
     assert holder(port) == f"{name} (pid {stranger.pid})"
     # The imports come first: another user may not be allowed to read this environment.
     asked = (
-        "import os, sys; from workshop.local.ports import holder;"
+        "import os, sys; from workshop.targets.local.ports import holder;"
         f"os.setuid({pwd.getpwnam('nobody').pw_uid}); sys.stdout.write(holder({port}))"
     )
     seen = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)

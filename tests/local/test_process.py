@@ -18,11 +18,11 @@ import nbformat
 import psutil
 import pytest
 from serving import SERVERS, command_for, gone, listening
-from workshop.errors import AlreadyRunning, PartFailed, WorkshopError
-from workshop.local import files, ports, tree
-from workshop.local.process import Command, Process
-from workshop.masked import Secret
-from workshop.wait import NotYet, wait_for
+from workshop.core.errors import AlreadyRunning, PartFailed, WorkshopError
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.local import files, ports, tree
+from workshop.targets.local.process import Command, Process
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -196,8 +196,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {str(SERVERS.parent)!r})
 from serving import command_for
-from workshop.errors import AlreadyRunning
-from workshop.local.process import Process
+from workshop.core.errors import AlreadyRunning
+from workshop.targets.local.process import Process
 folder = Path(sys.argv[1])
 sys.stdin.readline()
 try:
@@ -354,7 +354,7 @@ def test_kill_9_is_seen_although_the_starter_has_not_asked_for_the_exit_code(ser
 _SEEN = """
 import sys
 from pathlib import Path
-from workshop.local.process import Process
+from workshop.targets.local.process import Process
 process = Process(Path(sys.argv[1]), "server")
 sys.stdout.write(f"{process.state()} / {process.describe()}")
 """
@@ -533,7 +533,7 @@ def test_stop_from_another_process_does_not_wait_for_the_starter(server):
 _STOP = """
 import sys, time
 from pathlib import Path
-from workshop.local.process import Process
+from workshop.targets.local.process import Process
 began = time.monotonic()
 stopped = Process(Path(sys.argv[1]), "server").stop(grace=10)
 sys.stdout.write(f"{stopped} {time.monotonic() - began}")
@@ -557,7 +557,7 @@ def test_it_outlives_the_kernel_and_is_found_by_the_next_one(tmp_path):
     start = f"""
 import sys
 from pathlib import Path
-from workshop.local.process import Command, Process
+from workshop.targets.local.process import Command, Process
 argv = (sys.executable, {str(SERVERS / "server.py")!r})
 process = Process(Path({str(folder)!r}), "server")
 process.start(Command(argv, {{}}, Path({str(tmp_path)!r}), {{}}), fingerprint="1")
@@ -568,7 +568,7 @@ process.start(Command(argv, {{}}, Path({str(tmp_path)!r}), {{}}), fingerprint="1
     pid = process.record().pid
     find = f"""
 from pathlib import Path
-from workshop.local.process import Process
+from workshop.targets.local.process import Process
 process = Process(Path({str(folder)!r}), "server")
 assert process.describe() == "running (pid {pid})", process.describe()
 """
@@ -584,7 +584,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {str(SERVERS.parent)!r})
 from serving import command_for
-from workshop.local.process import Process
+from workshop.targets.local.process import Process
 folder = Path(sys.argv[1])
 Process(folder / "local" / "server", "server").start(command_for(tmp_path=folder), fingerprint="")
 """

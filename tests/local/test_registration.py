@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import workshop
 from standin.agent_server import AgentServer
-from workshop import llama_stack, registration
-from workshop.errors import SettingsError
-from workshop.local.target import LocalTarget
-from workshop.masked import Secret
-from workshop.target import Endpoint
+from workshop.core.errors import SettingsError
+from workshop.core.secret import Secret
+from workshop.parts import llama_stack, mcp_server
+from workshop.targets.base import Endpoint
+from workshop.targets.local.target import LocalTarget
 
 MCP = Endpoint("http://127.0.0.1:3000", token=Secret("the-secret"))
 
@@ -45,13 +45,13 @@ def test_the_mcp_server_is_a_connector_where_its_credential_is_handed_on(
         asked = server.asked[-1]
     assert {key: asked[key] for key in ("connector_id", "server_url") if key in asked} == by
     assert asked["authorization"] == "the-secret"
-    assert "the-secret" not in str(target.recall(registration.FACT))
+    assert "the-secret" not in str(target.recall(mcp_server.REGISTERED))
 
 
 def test_a_registration_of_before_is_read(target: LocalTarget) -> None:
-    target.remember(registration.FACT, '["mongodb", "http://127.0.0.1:3000/mcp", ["find"]]')
-    assert registration.registered(target).connector == ""
-    assert registration.tool(target)["server_url"] == MCP.url + "/mcp"
+    target.remember(mcp_server.REGISTERED, '["mongodb", "http://127.0.0.1:3000/mcp", ["find"]]')
+    assert mcp_server.registered(target).connector == ""
+    assert mcp_server.tool(target)["server_url"] == MCP.url + "/mcp"
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workshop import embedder, http, proof
-from workshop.errors import EndpointError
-from workshop.local.target import LocalTarget
-from workshop.progress import Stages
-from workshop.runbooks import CHUNKS
-from workshop.settings import Settings
-from workshop.target import Endpoint
+from workshop.agent.proof import proof
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.parts import embedder
+from workshop.parts.runbooks import CHUNKS
+from workshop.targets.base import Endpoint
+from workshop.targets.local.target import LocalTarget
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from standin.vector_stores import VectorStores
-from workshop import runbooks
-from workshop.errors import EndpointError
-from workshop.local.target import LocalTarget
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.target import Endpoint
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.parts import runbooks
+from workshop.targets.base import Endpoint
+from workshop.targets.local.target import LocalTarget
 
 pytestmark = pytest.mark.timeout(60)
 

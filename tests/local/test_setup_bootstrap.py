@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from registry import closed_port
-from workshop.local.setup.context import CHECKOUT
+from workshop.setup.context import CHECKOUT
 
 TOOLS = ("sh", "dirname", "cat", "env")
 DEAD = "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n"
@@ -184,7 +184,7 @@ def test_what_another_python_wants_does_not_reach_set_up(checkout: Path, bare: P
 
 def test_a_component_that_is_not_there_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "from workshop.local.setup import locate; locate('llama-stack')"],
+        [sys.executable, "-c", "from workshop.setup import locate; locate('llama-stack')"],
         env={**os.environ, "WORKSHOP_CACHE": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -16,18 +16,18 @@ from pathlib import Path
 import psutil
 import pytest
 from registry import Registry, closed_port, pins_of, running
-from workshop.errors import SetupError
-from workshop.local.setup import found, locate
-from workshop.local.setup.context import HERE, Context
-from workshop.wait import NotYet, wait_for
+from workshop.core.errors import SetupError
+from workshop.core.wait import NotYet, wait_for
+from workshop.setup import found, locate
+from workshop.setup.context import HERE, Context
 
 TIMEOUT = 60
 DRIVER = """
 import pickle, sys
 from pathlib import Path
-from workshop.local.setup import __main__ as program
+from workshop.setup import __main__ as program
 context = pickle.loads(Path(sys.argv[1]).read_bytes())
-from workshop.local.setup.context import Context
+from workshop.setup.context import Context
 program._leave(program.main(sys.argv[2:], Context(**context)))
 """
 
@@ -71,7 +71,7 @@ def start() -> Iterator[Start]:
         file.write_bytes(pickle.dumps({name: getattr(context, name) for name in kept}))
         child = subprocess.Popen(
             [sys.executable, "-c", DRIVER, str(file), "--only", *names],
-            env={**os.environ, "PYTHONPATH": str(HERE.parents[2])},
+            env={**os.environ, "PYTHONPATH": str(HERE.parents[1])},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

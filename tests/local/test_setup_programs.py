@@ -17,13 +17,14 @@ from pathlib import Path
 import psutil
 import pytest
 from registry import Registry, closed_port, pins_of, running
-from workshop import pins
-from workshop.errors import SetupError
-from workshop.local.setup import children, components, ensure, found, locate, unpack, versions
-from workshop.local.setup.board import Lines
-from workshop.local.setup.context import CHECKOUT, Context, Stopped
-from workshop.local.setup.schedule import install
-from workshop.pins import Wheel
+from workshop.core import versions as pins
+from workshop.core.errors import SetupError
+from workshop.core.versions import Wheel
+from workshop.setup import components, ensure, found, locate, unpack, versions
+from workshop.setup import run as setup_run
+from workshop.setup.context import CHECKOUT, Context, Stopped
+from workshop.setup.progress import Lines
+from workshop.setup.schedule import install
 
 
 def program(path: Path, text: str) -> Path:
@@ -94,7 +95,7 @@ def test_an_old_or_dead_program_is_not_taken(context: Context, tmp_path: Path, t
 
 
 def test_what_the_machine_lacks_comes_out_of_a_wheel(context: Context, registry: Registry) -> None:
-    from workshop.local.setup.wheels import this_machine
+    from workshop.setup.wheels import this_machine
 
     fake = b"echo node\n"
     wheel = registry.add_wheel(
@@ -313,7 +314,7 @@ def test_a_program_that_ignores_term_is_ended_with_its_children(tmp_path: Path) 
             stop.set()
 
     with pytest.raises(Stopped):
-        children.run(
+        setup_run.run(
             ["sh", "-c", script],
             env={"PATH": os.environ["PATH"]},
             cwd=tmp_path,
@@ -331,7 +332,7 @@ def test_a_program_that_ignores_term_is_ended_with_its_children(tmp_path: Path) 
 
 def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="It: /not/there cannot be run: No such file"):
-        children.run(
+        setup_run.run(
             ["/not/there"],
             env={},
             cwd=tmp_path,
@@ -378,7 +379,7 @@ def test_a_bare_python_reads_set_up_without_any_package() -> None:
             "-S",
             "-c",
             f"import sys; sys.path.insert(0, {str(CHECKOUT / 'lib')!r})\n"
-            "from workshop.local.setup.__main__ import main\nmain(['--help'])",
+            "from workshop.setup.__main__ import main\nmain(['--help'])",
         ],
         capture_output=True,
         text=True,

@@ -17,16 +17,16 @@ from pathlib import Path
 import pytest
 from registry import Registry, pins_of, running
 from test_setup_programs import small_package
-from workshop.errors import SetupError
-from workshop.local.setup import found, locate
-from workshop.local.setup.board import Silent
-from workshop.local.setup.context import Context
-from workshop.local.setup.schedule import attempt
+from workshop.core.errors import SetupError
+from workshop.setup import found, locate
+from workshop.setup.context import Context
+from workshop.setup.progress import Silent
+from workshop.setup.schedule import attempt
 
 RUN = """
 import pickle, sys
-from workshop.local.setup.__main__ import main
-from workshop.local.setup.context import Context
+from workshop.setup.__main__ import main
+from workshop.setup.context import Context
 sys.exit(main(sys.argv[2:], Context(**pickle.load(open(sys.argv[1], "rb")))))
 """
 OBEDIENT = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []

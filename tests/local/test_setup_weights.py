@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 from registry import Registry, closed_port, pins_of, running
-from workshop.errors import SetupError
-from workshop.local.setup import disk, found, locate, verify
-from workshop.local.setup.board import Lines
-from workshop.local.setup.context import Context
-from workshop.local.setup.schedule import attempt, install
+from workshop.core.errors import SetupError
+from workshop.setup import __main__ as setup_command
+from workshop.setup import disk, found, locate
+from workshop.setup.context import Context
+from workshop.setup.progress import Lines
+from workshop.setup.schedule import attempt, install
 
 TIMEOUT = 60
 
@@ -256,7 +257,7 @@ def test_verify_finds_a_change_that_size_and_time_do_not_show(setup: Setup) -> N
         opened.write(b"changed")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert setup.file() == file
-    verify.weights(setup.context, Lines(setup.lines.append))
+    setup_command.verify_weights(setup.context, Lines(setup.lines.append))
     assert setup.shown("the hash is wrong; it will be fetched again")
     setup.run()
     assert right(setup.file(), setup.context.pins.chat.sha256)
@@ -435,10 +436,10 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_the_next_set_up_goes_on(
 
 
 def test_a_program_that_says_the_disk_is_full_gets_the_same_error(tmp_path: Path) -> None:
-    from workshop.local.setup import children
+    from workshop.setup import run
 
     with pytest.raises(SetupError) as caught:
-        children.run(
+        run.run(
             ["sh", "-c", "echo 'npm error ENOSPC: no space left on device, write'; exit 228"],
             env={"PATH": os.environ["PATH"]},
             cwd=tmp_path,

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from workshop.errors import StepMissing, WorkshopError
-from workshop.local import files
-from workshop.local.state import State
-from workshop.masked import Secret
-from workshop.target import Endpoint
+from workshop.core.errors import StepMissing, WorkshopError
+from workshop.core.secret import Secret
+from workshop.targets.base import Endpoint
+from workshop.targets.local import files
+from workshop.targets.local.store import State
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -82,7 +82,7 @@ def test_two_processes_agree_on_a_secret(state):
     ask = """
 import sys, secrets
 from pathlib import Path
-from workshop.local.state import State
+from workshop.targets.local.store import State
 sys.stdin.readline()
 state = State(Path(sys.argv[1]))
 for number in range(20):

@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import workshop
 import yaml
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-from workshop import pins
-from workshop.cluster.images import images
-from workshop.local.setup.context import CHECKOUT, HERE
+from workshop.core import versions
+from workshop.setup.context import CHECKOUT, HERE
+from workshop.targets.cluster.images import images
 
-ADVISORIES = yaml.safe_load(Path(workshop.__file__).with_name("advisories.yaml").read_text())
+ADVISORIES = yaml.safe_load(Path(versions.__file__).with_name("advisories.yaml").read_text())
 PACKAGED = {
     "vllm-openai": "pypi/vllm",
     "vllm-openai-cpu": "pypi/vllm",
@@ -57,7 +56,7 @@ def pinned() -> Iterator[tuple[str, str]]:
     for where, one in lock["packages"].items():
         if where:
             yield f"npm/{where.rpartition('node_modules/')[2]}", one["version"]
-    for wheels in (pins.PINS.uv, pins.PINS.node, pins.PINS.go):
+    for wheels in (versions.PINS.uv, versions.PINS.node, versions.PINS.go):
         for wheel in wheels.values():
             yield f"pypi/{wheel.project}", wheel.version
     for image in images():

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from workshop import metrics
-from workshop.local.programs import installed, prometheus
-from workshop.local.setup.prometheus import promtool
+from workshop.operate.watch import metrics
+from workshop.setup.prometheus import promtool
+from workshop.targets.local.programs import installed, prometheus
 
 RULES = yaml.safe_load(prometheus.RULES.read_text(encoding="utf-8"))["spec"]
 ALERTS = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}

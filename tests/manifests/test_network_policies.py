@@ -1,4 +1,4 @@
-"""The policies in ``manifests/network`` say exactly what ``workshop.network`` declares.
+"""The policies in ``manifests/network`` say exactly what ``workshop.targets.network`` declares.
 
 A way is open when a policy lets its source out and a policy lets it in at its destination. Held are
 all pairs of peers, in every generation of their labels, on every port that is named anywhere.
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from workshop import network
-from workshop.cluster import objects
-from workshop.cluster.isolation import built
-from workshop.network import Shape
+from workshop.targets import network
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.network.isolation import built
+from workshop.targets.network import Shape
 
 Object = dict[str, Any]
 OWN = "attendee-1"

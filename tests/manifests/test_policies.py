@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from policies import RULES, Object, Seen, problems
-from workshop import network
-from workshop.cluster import objects
-from workshop.cluster.probe_pods import Probe, pod_of
-from workshop.cluster.room_objects import OWN, SHARED
+from workshop.room.objects import OWN, SHARED
+from workshop.targets import network
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.network.probes import Probe, pod_of
 
 MANIFESTS = objects.MANIFESTS
 CREDENTIALS = ("password", "token", "secret", "key")

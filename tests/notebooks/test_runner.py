@@ -17,21 +17,20 @@ from typing import Any
 
 import psutil
 import pytest
-from workshop.local.state import State
-from workshop.run.cli import main
-from workshop.run.imports import quick
-from workshop.run.rendering import Renderer
-from workshop.wait import NotYet, wait_for
+from workshop.cli import main
+from workshop.core.wait import NotYet, wait_for
+from workshop.report.render import Renderer, quick
+from workshop.targets.local.store import State
 
 pytestmark = pytest.mark.timeout(180)
 
 SEQUENCE = Path(__file__).parent / "sequence"
 
 IMPORTS = """\
-from workshop.answers import Answer, ToolCall
-from workshop.checks import Checks
-from workshop.errors import PartFailed
-from workshop.progress import stages
+from workshop.agent.answer import Answer, ToolCall
+from workshop.core.checks import Checks
+from workshop.core.errors import PartFailed
+from workshop.core.progress import stages
 """
 GOOD = 'checks = Checks("Part")\nchecks.equal("a sum", 4, lambda: 2 + 2)\nchecks.raise_if_failed()'
 ASLEEP = """\
@@ -94,7 +93,7 @@ def child(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     children: list[subprocess.Popen[str]] = []
 
     def start(folder: Path, *more: str, until: str = "asleep") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "workshop.run.cli", "run", "--notebooks", str(folder)]
+        command = [sys.executable, "-m", "workshop.cli", "run", "--notebooks", str(folder)]
         process = subprocess.Popen(
             [*command, *more],
             stdout=subprocess.PIPE,
@@ -469,7 +468,7 @@ def test_no_credential_is_in_any_file_of_a_run(home, write, capsys, monkeypatch)
     folder = write(
         "02_leaks",
         "import os\nfrom html import escape\nfrom pathlib import Path",
-        "from workshop.local.state import State",
+        "from workshop.targets.local.store import State",
         'known = State(Path(os.environ["WORKSHOP_HOME"])).secret("mongodb/password", str).reveal()',
         'late = "-".join(["late", known[:6]])\n'
         'State(Path(os.environ["WORKSHOP_HOME"])).secret("made now", lambda: late)',

@@ -24,40 +24,29 @@ import psutil
 import pytest
 import workshop
 from chain import ROOT, Chain
-from workshop import (
-    dashboard,
-    embedder,
-    http,
-    llama_stack,
-    mcp_client,
-    mcp_server,
-    metrics,
-    mongodb,
-    network,
-    pins,
-    progress,
-    prometheus,
-    questions,
-    registration,
-    repeating,
-    rotation,
-    runbooks,
-)
-from workshop.agent import Agent
-from workshop.answers import Answer, NotAsked, ToolCall
-from workshop.errors import AnswerNotGrounded, CheckFailed, EndpointError, SettingsError
-from workshop.evaluation import questions as evaluation_questions
-from workshop.evaluation import results as evaluation_results
-from workshop.evaluation.scoring import score_calls
-from workshop.local import programs
-from workshop.local.process import Process
-from workshop.masked import Secret
-from workshop.settings import DATA
-from workshop.steps import PROCESSES
-from workshop.table import Table
-from workshop.target import Endpoint
-from workshop.values import contains
-from workshop.wait import NotYet, wait_for
+from workshop.agent import questions
+from workshop.agent.agent import Agent
+from workshop.agent.answer import Answer, NotAsked, ToolCall
+from workshop.agent.proof import repeating
+from workshop.agent.proof.values import contains
+from workshop.clients import http, mcp
+from workshop.core import progress, versions
+from workshop.core.errors import AnswerNotGrounded, CheckFailed, EndpointError, SettingsError
+from workshop.core.secret import Secret
+from workshop.core.settings import DATA
+from workshop.core.table import Table
+from workshop.core.wait import NotYet, wait_for
+from workshop.evaluate import questions as evaluation_questions
+from workshop.evaluate import results as evaluation_results
+from workshop.evaluate.scoring import score_calls
+from workshop.operate.secure import credentials
+from workshop.operate.watch import dashboard, metrics
+from workshop.parts import embedder, llama_stack, mcp_server, mongodb, prometheus, runbooks
+from workshop.parts.catalog import PROCESSES
+from workshop.targets import network
+from workshop.targets.base import Endpoint
+from workshop.targets.local import programs
+from workshop.targets.local.process import Process
 
 STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 DEPLOY = {
@@ -267,8 +256,8 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
     def through_mcp(tool: str, arguments: Mapping[str, Any]) -> ToolCall:
         key = json.dumps([tool, arguments], default=str)
         if key not in made:
-            always = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
-            result = mcp_client.call_tool(
+            always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
+            result = mcp.call_tool(
                 endpoint, mcp_server.PATH, tool, json.loads(json.dumps({**always, **arguments}))
             )
             made[key] = ToolCall(tool, arguments, not result.failed, result.text)
@@ -296,7 +285,7 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
 def test_an_evaluation_that_was_interrupted_is_continued(chain: Chain) -> None:
     words = ["evaluate", "--only", "single", "--half", "tuning", "--limit", "3"]
     asking = subprocess.Popen(
-        [sys.executable, "-m", "workshop.run.cli", *words],
+        [sys.executable, "-m", "workshop.cli", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -451,14 +440,14 @@ def test_a_wrong_mcp_secret_is_told_apart_from_a_broken_server(chain: Chain) -> 
     assert "HTTP 403" in str(failed.value)
     assert "The MCP server: The credential was refused. HTTP 403" in str(refused.value)
     assert "Hint: run 05_deploy_mcp_server and 06_register_mcp_server again" in str(refused.value)
-    assert registration.listed_by_llama_stack(target)
+    assert mcp_server.listed_by_llama_stack(target)
 
 
 def test_the_server_takes_an_address_on_loopback_from_the_caller(chain: Chain) -> None:
     """When it refuses these (ogx #6291), the MCP server must be a connector of its own."""
-    tool = registration.tool(chain.target)
+    tool = mcp_server.tool(chain.target)
     assert tool["server_url"].startswith("http://127.0.0.1:")
-    assert sorted(registration.listed_by_llama_stack(chain.target)) == sorted(tool["allowed_tools"])
+    assert sorted(mcp_server.listed_by_llama_stack(chain.target)) == sorted(tool["allowed_tools"])
 
 
 @pytest.mark.parametrize("reached", ["new credential made", "database told", "database ended"])
@@ -491,16 +480,14 @@ def test_an_old_credential_that_is_still_taken_fails_the_checkpoint(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = chain.target
-    monkeypatch.setattr(rotation, "PATIENCE", 1.0)
+    monkeypatch.setattr(credentials, "PATIENCE", 1.0)
     # As when the server was not told: the new one is made, and the old one goes on.
     endpoint = target.find("mcp-server")
-    said = rotation._refused(
-        lambda: mcp_client.initialize(endpoint, "/mcp"), progress.Stages("test")
-    )
+    said = credentials._refused(lambda: mcp.initialize(endpoint, "/mcp"), progress.Stages("test"))
     assert said == "let in: it is still taken"
-    row = rotation.Rotated("mcp-server", "the agent", said, 1.0)
+    row = credentials.Rotated("mcp-server", "the agent", said, 1.0)
     answered = NotAsked("none", "none")
-    done = rotation.Rotation(Table([row]), answered, answered)
+    done = credentials.Rotation(Table([row]), answered, answered)
     with pytest.raises(CheckFailed) as failed:
         workshop.verify_network(target, network.Matrix(), done)
     assert "mcp-server refuses its old credential: expected refused, saw let in" in str(
@@ -604,7 +591,7 @@ def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> No
 
 def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "workshop.run.cli", "run", "--only", "07"],
+        [sys.executable, "-m", "workshop.cli", "run", "--only", "07"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -633,7 +620,7 @@ def test_clean_up_leaves_nothing(chain: Chain) -> None:
 
 
 def _stages():  # type: ignore[no-untyped-def]
-    from workshop.progress import Stages
+    from workshop.core.progress import Stages
 
     return Stages("test")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from workshop import questions
+from workshop.agent import questions
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 TEMPLATE = "_template"

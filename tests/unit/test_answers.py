@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from workshop.answers import MIME, SHOWN, Answer, NotAsked, ToolCall
+from workshop.agent.answer import MIME, SHOWN, Answer, NotAsked, ToolCall
 
 CALL = ToolCall("count", {"collection": "incidents", "query": {"status": "open"}}, True, "Found 11")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from workshop import changes, mongodb
-from workshop.target import Endpoint
+from workshop.agent.proof import changes
+from workshop.parts import mongodb
+from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 import pytest
-from workshop.local.programs import llamacpp
+from workshop.targets.local.programs import llamacpp
 
 TOOL = {"type": "function", "function": {"name": "find", "parameters": {"properties": {}}}}
 

@@ -7,9 +7,9 @@ import json
 import nbclient
 import nbformat
 import pytest
-from workshop import progress
-from workshop.checks import MIME, Check, Checks
-from workshop.errors import CheckFailed, EndpointError
+from workshop.core import progress
+from workshop.core.checks import MIME, Check, Checks
+from workshop.core.errors import CheckFailed, EndpointError
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +169,7 @@ def test_what_is_shown_can_be_chosen():
 @pytest.mark.parametrize(("seen", "fails"), [(40, False), (41, True)])
 def test_a_checkpoint_cell_shows_its_table_whether_it_passes_or_fails(seen, fails):
     source = (
-        "from workshop.checks import Checks\n"
+        "from workshop.core.checks import Checks\n"
         "checks = Checks('MongoDB')\n"
         f"checks.equal('incidents', 40, lambda: {seen})\n"
         "checks.raise_if_failed()"

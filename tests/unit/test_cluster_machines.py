@@ -6,11 +6,12 @@ import copy
 from typing import Any
 
 import pytest
-from workshop.cluster import machinesets, nodes, objects, permissions, prices
-from workshop.cluster.permissions import Right
-from workshop.errors import SettingsError
-from workshop.gpu_nodes import LABELS, TAINT
-from workshop.target import Machines
+from workshop.core.errors import SettingsError
+from workshop.parts.gpu_nodes import LABELS, TAINT
+from workshop.targets.base import Machines
+from workshop.targets.cluster import objects, permissions
+from workshop.targets.cluster.machines import machinesets, nodes
+from workshop.targets.cluster.permissions import Right
 
 MEMBER = "machine.openshift.io/cluster-api-machineset"
 WANTED = Machines("g6.4xlarge", replicas=2, labels=LABELS, taint=TAINT)
@@ -156,12 +157,12 @@ def test_another_cloud_and_a_worker_without_its_cluster_are_refused() -> None:
 
 
 def test_prices_say_gpu_memory_region_and_that_they_are_to_be_checked() -> None:
-    assert prices.described("g6.4xlarge", 1) == (
+    assert machinesets.priced("g6.4xlarge", 1) == (
         "1 x g6.4xlarge with one NVIDIA L4 (24 GB): about 1.32 USD an hour in all, on demand in "
         "us-east-1; check it for your region"
     )
-    assert "NVIDIA T4 (16 GB): about 1.05 USD" in prices.described("g4dn.xlarge", 2)
-    assert prices.described("p5.48xlarge", 1).endswith("does not know its GPU and its price")
+    assert "NVIDIA T4 (16 GB): about 1.05 USD" in machinesets.priced("g4dn.xlarge", 2)
+    assert machinesets.priced("p5.48xlarge", 1).endswith("does not know its GPU and its price")
 
 
 def test_nodes_that_offer_a_gpu_are_found_with_label_and_taint() -> None:

@@ -6,10 +6,10 @@ import copy
 from typing import Any
 
 import pytest
-from workshop.cluster import objects, scaling
-from workshop.cluster.recipes import Plan, Resource, shared_storage
-from workshop.errors import SettingsError
-from workshop.target import Endpoint, Part, Scale
+from workshop.core.errors import SettingsError
+from workshop.targets.base import Endpoint, Part, Scale
+from workshop.targets.cluster import objects, scaling
+from workshop.targets.cluster.manifests import Plan, Resource, llama_stack
 
 MCP = Part("mcp-server", 3000)
 
@@ -120,7 +120,7 @@ def test_state_of_its_own_is_the_reason_for_one_replica() -> None:
 def test_shared_storage_takes_the_reason_away() -> None:
     stack = plan("llama-stack/overlays/kubernetes", "llama-stack")
     shared = Plan(
-        shared_storage.without_volume(copy.deepcopy(stack.objects)),
+        llama_stack.without_volume(copy.deepcopy(stack.objects)),
         *("digest", "llama-stack", {}, "llama-stack", 1),
     )
     assert scaling.reason(stack)
@@ -132,12 +132,12 @@ def test_shared_storage_leaves_nothing_inside_the_server() -> None:
     import yaml
 
     config = yaml.safe_load((objects.MANIFESTS / "llama-stack/base/config.yaml").read_text())
-    shared_storage.configure(config)
+    llama_stack.use_postgresql(config)
     text = yaml.safe_dump(config)
     assert "sqlite" not in text
     assert "faiss" not in text
     assert config["vector_stores"]["default_provider_id"] == "pgvector"
-    held = shared_storage.variables(
+    held = llama_stack.database_variables(
         Endpoint("postgresql://127.0.0.1:1", user="u", inside="postgresql://db.ns.svc:5432")
     )
     assert (held["POSTGRES_HOST"], held["POSTGRES_PORT"]) == ("db.ns.svc", "5432")

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from workshop.local.setup import index
-from workshop.pins import PINS
+from workshop.core.versions import PINS
+from workshop.setup import index
 
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "lib" / "workshop"
@@ -62,7 +62,7 @@ def code(text: str) -> list[str]:
 @cache
 def help_of(*words: str) -> str:
     return subprocess.run(
-        [sys.executable, "-m", "workshop.run.cli", *words, "--help"],
+        [sys.executable, "-m", "workshop.cli", *words, "--help"],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

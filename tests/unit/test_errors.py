@@ -7,8 +7,8 @@ import pickle
 import nbclient
 import nbformat
 import pytest
-from workshop import errors
-from workshop.errors import EndpointError, PartFailed, WorkshopError
+from workshop.core import errors
+from workshop.core.errors import EndpointError, PartFailed, WorkshopError
 
 KINDS = [
     kind
@@ -80,7 +80,7 @@ def test_the_kind_of_an_endpoint_error_crosses_too():
 @pytest.mark.timeout(60)
 def test_a_notebook_shows_the_message_alone():
     source = (
-        "from workshop.errors import StepMissing\n"
+        "from workshop.core.errors import StepMissing\n"
         "raise StepMissing('MongoDB is not there.', hint='run 04_deploy_mongodb') from OSError()"
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])

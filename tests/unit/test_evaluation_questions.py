@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import mongodb, proof, repeating
-from workshop.answers import ToolCall
-from workshop.changes import changed, fingerprint
-from workshop.errors import SettingsError, StepMissing
-from workshop.evaluation import CALLING, HALVES, KINDS, questions
-from workshop.evaluation.scoring import EXACT, EXTRAS, score_calls
-from workshop.settings import DATA
-from workshop.target import Endpoint
-from workshop.values import contains
+from workshop.agent.answer import ToolCall
+from workshop.agent.proof import proof, repeating
+from workshop.agent.proof.changes import changed, fingerprint
+from workshop.agent.proof.values import contains
+from workshop.core.errors import SettingsError, StepMissing
+from workshop.core.settings import DATA
+from workshop.evaluate import CALLING, HALVES, KINDS, questions
+from workshop.evaluate.scoring import EXACT, EXTRAS, score_calls
+from workshop.parts import mongodb
+from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from workshop.errors import SettingsError
-from workshop.evaluation import results
-from workshop.evaluation.asking import Outcome
-from workshop.evaluation.questions import Published
-from workshop.evaluation.results import Evaluation
-from workshop.run import evaluation_page
-from workshop.run.cli import main
+from workshop.cli import main
+from workshop.core.errors import SettingsError
+from workshop.evaluate import page as evaluation_page
+from workshop.evaluate import results
+from workshop.evaluate.asking import Outcome
+from workshop.evaluate.questions import Published
+from workshop.evaluate.results import Evaluation
 
 PUBLISHED = [Published("granite-3.3-8b", 76.0), Published("Llama-3.2-3B", 41.0)]
 

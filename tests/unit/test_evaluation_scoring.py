@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from workshop.answers import ToolCall
-from workshop.evaluation.canonical import canonical
-from workshop.evaluation.scoring import (
+from workshop.agent.answer import ToolCall
+from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.core.settings import DATA
+from workshop.evaluate.canonical import canonical
+from workshop.evaluate.scoring import (
     EXACT,
     EXTRAS,
     WRONG,
@@ -17,8 +19,6 @@ from workshop.evaluation.scoring import (
     score_unanswerable,
     score_write,
 )
-from workshop.repeating import FILE_SEARCH
-from workshop.settings import DATA
 
 RUNBOOKS = DATA / "runbooks"
 OPEN = {"status": "open"}

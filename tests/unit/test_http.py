@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from workshop import http
-from workshop.errors import EndpointError
-from workshop.masked import Secret
-from workshop.target import Endpoint
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.core.secret import Secret
+from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -7,12 +7,13 @@ import re
 from typing import Any
 
 import pytest
-from workshop import instructions, mongodb, registration
-from workshop.evaluation import questions
-from workshop.local.setup import locate
-from workshop.repeating import FILE_SEARCH
-from workshop.settings import DATA
-from workshop.target import Endpoint
+from workshop.agent import prompt
+from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.core.settings import DATA
+from workshop.evaluate import questions
+from workshop.parts import mcp_server, mongodb
+from workshop.setup import locate
+from workshop.targets.base import Endpoint
 
 CATALOGUE = questions.load()
 
@@ -31,9 +32,9 @@ def constants(value: Any) -> set[str]:
     return {value} if isinstance(value, str) and not value.startswith("$") else set()
 
 
-@pytest.mark.parametrize(("question", "tool", "arguments"), instructions.EXAMPLES)
+@pytest.mark.parametrize(("question", "tool", "arguments"), prompt.EXAMPLES)
 def test_an_example_reads_something_by_an_allowed_tool(question, tool, arguments):
-    assert tool in registration.ALLOWED
+    assert tool in mcp_server.ALLOWED
     there = documents(arguments["collection"])
     known = set().union(*there)
     condition = arguments.get("query") or arguments.get("filter") or {}
@@ -54,28 +55,28 @@ def _fields(value: Any) -> set[str]:
 
 def test_no_example_is_a_question_of_the_evaluation():
     asked = {question.text for question in CATALOGUE.questions}
-    told = {question for question, *_ in instructions.EXAMPLES}
+    told = {question for question, *_ in prompt.EXAMPLES}
     assert not asked & told
     right = [
         json.dumps(call) for one in CATALOGUE.questions for calls in one.calls for call in calls
     ]
-    for _, tool, arguments in instructions.EXAMPLES:
+    for _, tool, arguments in prompt.EXAMPLES:
         for constant in constants({k: v for k, v in arguments.items() if k != "collection"}):
             assert not [call for call in right if f'"{constant}"' in call], (tool, constant)
-    assert not [q.text for q in CATALOGUE.questions if instructions.SOUGHT in q.text]
+    assert not [q.text for q in CATALOGUE.questions if prompt.SOUGHT in q.text]
 
 
 def test_without_a_database_the_runbooks_alone_are_told_of():
-    text = instructions.text("")
+    text = prompt.text("")
     assert FILE_SEARCH in text
     assert "mcp_demo" not in text
-    assert all(question not in text for question, *_ in instructions.EXAMPLES)
+    assert all(question not in text for question, *_ in prompt.EXAMPLES)
 
 
 def test_what_the_database_lacks_is_asked_of_it_and_told(database: Endpoint) -> None:
     with mongodb.connected(database) as reading:
-        lacks = instructions.lacking(reading)
-        told = instructions.describe(reading).splitlines()
+        lacks = prompt.lacking(reading)
+        told = prompt.describe(reading).splitlines()
         assert "none" not in reading.list_collection_names()
     if locate("mongodb").name == "mongod":
         assert lacks == []
@@ -105,4 +106,4 @@ class Complete:
 
 
 def test_of_a_database_that_lacks_nothing_nothing_is_told() -> None:
-    assert instructions.describe(Complete()) == "alerts: value"
+    assert prompt.describe(Complete()) == "alerts: value"

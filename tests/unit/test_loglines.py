@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from workshop.errors import SettingsError, StepMissing
-from workshop.loglines import newest_lines, since, stamped, whole
+from workshop.core.errors import SettingsError, StepMissing
+from workshop.operate.watch.logs import newest_lines, since, stamped, whole
 
 STARTED = "--- started 2026-11-25T10:00:00+01:00 /usr/bin/llama --port=8080"
 

@@ -10,8 +10,8 @@ import traceback
 from dataclasses import replace
 
 import pytest
-from workshop.masked import Secret, mask
-from workshop.target import Endpoint
+from workshop.core.secret import Secret, mask
+from workshop.targets.base import Endpoint
 
 VALUE = "hunter2-of-this-test"
 

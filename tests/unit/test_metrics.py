@@ -6,8 +6,9 @@ import json
 import re
 
 import pytest
-from workshop import dashboard, metrics, prometheus, sources
-from workshop.settings import CHECKOUT
+from workshop.core.settings import CHECKOUT
+from workshop.operate.watch import dashboard, metrics
+from workshop.parts import prometheus
 
 DASHBOARD = CHECKOUT / "manifests" / "monitoring" / "base" / "dashboard.json"
 
@@ -35,7 +36,9 @@ def test_a_query_gives_one_value_for_each_server(metric: metrics.Metric) -> None
 
 def test_the_dashboard_in_the_repository_is_the_one_that_the_metrics_make() -> None:
     kept = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    assert kept == dashboard.dashboard(), "python -m workshop.dashboard > " + str(DASHBOARD)
+    assert kept == dashboard.dashboard(), "python -m workshop.operate.watch.dashboard > " + str(
+        DASHBOARD
+    )
     shown = {panel["title"]: panel["targets"][0]["expr"] for panel in kept["panels"]}
     assert list(shown) == [metric.title for metric in metrics.METRICS]
 
@@ -52,7 +55,7 @@ def test_no_panel_covers_another() -> None:
 
 
 def test_the_ports_that_monitoring_must_reach() -> None:
-    assert sources.PORTS == {
+    assert metrics.PORTS == {
         "collector": 4318,
         "llama-stack": 9464,
         "model": 8080,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from workshop import deploy_mongodb, load_sample_data, verify_mongodb
-from workshop.errors import CheckFailed, EndpointError, SettingsError, StepMissing
-from workshop.masked import Secret
-from workshop.mongodb import connected, read_documents
-from workshop.target import Endpoint
+from workshop.core.errors import CheckFailed, EndpointError, SettingsError, StepMissing
+from workshop.core.secret import Secret
+from workshop.parts.mongodb import connected, read_documents
+from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 

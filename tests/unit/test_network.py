@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from workshop import network
-from workshop.network import Matrix, Shape, Tried
+from workshop.targets import network
+from workshop.targets.network import Matrix, Shape, Tried
 
 
 def tried(allowed: bool, seen: str) -> Tried:

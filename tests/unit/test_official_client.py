@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PIECES = "from workshop.cluster import official; p = official.pieces()"
+PIECES = "from workshop.targets.cluster import api; p = api.official_pieces()"
 
 
 def python(code: str) -> str:

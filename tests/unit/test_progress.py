@@ -14,9 +14,9 @@ import nbclient
 import nbformat
 import papermill
 import pytest
-from workshop import progress
-from workshop.checks import Check
-from workshop.progress import MIME, Stages, Terminal, stages
+from workshop.core import progress
+from workshop.core.checks import Check
+from workshop.core.progress import MIME, Stages, Terminal, stages
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -120,8 +120,8 @@ def test_outside_a_notebook_it_goes_to_stderr(capsys):
 
 
 ON_A_TERMINAL = """
-from workshop.progress import Stages, checked
-from workshop.checks import Check
+from workshop.core.progress import Stages, checked
+from workshop.core.checks import Check
 one, two = Stages("one"), Stages("two")
 one("starting")
 one.waiting("a")
@@ -194,8 +194,8 @@ def _screen(written: str, *, columns: int) -> list[str]:
 
 IN_A_NOTEBOOK = """
 import threading
-from workshop.checks import Check
-from workshop.progress import checked, stages
+from workshop.core.checks import Check
+from workshop.core.progress import checked, stages
 with stages("MongoDB") as one, stages("Model <b>") as two:
     one("starting")
     one.waiting("waiting: a")
@@ -272,7 +272,7 @@ def test_what_papermill_writes_is_valid_and_holds_the_progress(tmp_path):
 def test_a_program_that_has_loaded_a_kernel_s_code_is_no_notebook():
     source = (
         "import ipykernel.kernelapp\n"
-        "from workshop.progress import Stages, show\n"
+        "from workshop.core.progress import Stages, show\n"
         "Stages('MongoDB')('starting')\n"
         "show('nothing')"
     )
@@ -285,8 +285,9 @@ def test_a_program_that_has_loaded_a_kernel_s_code_is_no_notebook():
 
 def test_the_core_is_imported_without_ipython():
     source = (
-        "import sys, workshop.checks, workshop.wait, workshop.errors, workshop.target\n"
-        "from workshop import progress\n"
+        "import sys, workshop.core.checks, workshop.core.wait, workshop.core.errors\n"
+        "import workshop.targets.base\n"
+        "from workshop.core import progress\n"
         "progress.sink()\n"
         "sys.exit(', '.join({'IPython', 'ipykernel', 'httpx'} & set(sys.modules)) or 0)"
     )

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from bson import json_util
-from workshop import mongodb, questions
-from workshop.answers import ToolCall
-from workshop.errors import AnswerNotGrounded, EndpointError, StepMissing
-from workshop.proof import NO_TOOL, TO_SEARCH, prove
-from workshop.repeating import FILE_SEARCH
-from workshop.target import Endpoint
-from workshop.values import contains
+from workshop.agent import questions
+from workshop.agent.answer import ToolCall
+from workshop.agent.proof.proof import NO_TOOL, TO_SEARCH, prove
+from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.agent.proof.values import contains
+from workshop.core.errors import AnswerNotGrounded, EndpointError, StepMissing
+from workshop.parts import mongodb
+from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 from bson import json_util
-from workshop import mongodb, proof, repeating
-from workshop.answers import ToolCall
-from workshop.errors import AnswerNotGrounded
-from workshop.settings import DATA
-from workshop.target import Endpoint
+from workshop.agent.answer import ToolCall
+from workshop.agent.proof import proof, repeating
+from workshop.core.errors import AnswerNotGrounded
+from workshop.core.settings import DATA
+from workshop.parts import mongodb
+from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from workshop import proxies
-from workshop.errors import SettingsError
-from workshop.masked import Secret
+from workshop.core import proxies
+from workshop.core.errors import SettingsError
+from workshop.core.secret import Secret
 
 URL = "https://model.example.test:8443/v1"
 PROXY = "http://proxy.example.test:3128"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 import workshop
-from workshop.answers import Answer
-from workshop.errors import CheckFailed
-from workshop.questions import DATABASE_QUESTIONS, RUNBOOK_QUESTIONS
+from workshop.agent.answer import Answer
+from workshop.agent.questions import DATABASE_QUESTIONS, RUNBOOK_QUESTIONS
+from workshop.core.errors import CheckFailed
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
-from workshop.cluster.recipes import Plan, prometheus
-from workshop.masked import Secret
-from workshop.target import Endpoint, Part
+from workshop.core.secret import Secret
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.cluster.manifests import Plan, prometheus
 
 SERVICE = "svc.cluster.local"
 

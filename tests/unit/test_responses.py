@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from llama_stack_client.types import ResponseObject
 from openai.types.responses import Response
-from workshop import responses
-from workshop.proof import NO_TOOL
+from workshop.agent import response as responses
+from workshop.agent.proof.proof import NO_TOOL
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -7,15 +7,15 @@ import copy
 import threading
 
 import pytest
-from workshop.cluster import objects, room_rights
-from workshop.cluster.room import Seat
-from workshop.cluster.room_many import AT_ONCE, for_all
-from workshop.cluster.room_objects import OWN, ROLE, SHARED, Room, SharedModel, checked, is_right
-from workshop.errors import PartFailed, SettingsError
-from workshop.masked import Secret
-from workshop.progress import Stages
-from workshop.run.cli import main
-from workshop.run.room import HEAD, _table
+from workshop.cli import main
+from workshop.core.errors import PartFailed, SettingsError
+from workshop.core.progress import Stages
+from workshop.core.secret import Secret
+from workshop.room import rights
+from workshop.room.command import HEAD, _table
+from workshop.room.objects import OWN, ROLE, SHARED, Room, SharedModel, checked, is_right
+from workshop.room.prepare import AT_ONCE, Seat, for_all
+from workshop.targets.cluster import objects
 
 MODEL = SharedModel("https://model.example.com", "granite", Secret("t0ken"), "PEM")
 
@@ -172,13 +172,13 @@ WANTED = [("apps", "deployments", "create"), ("", "pods/log", "get"), ("", "node
     ],
 )
 def test_rights_that_no_rule_gives_are_absent(given, absent):
-    assert room_rights.absent(given, WANTED) == absent
+    assert rights.absent(given, WANTED) == absent
 
 
 def test_a_rule_for_some_names_alone_gives_nothing():
     rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
-    assert list(room_rights._rights([rule])) == [("", "secrets", "get")]
-    assert list(room_rights._rights([rule | {"resourceNames": ["one"]}])) == []
+    assert list(rights._rights([rule])) == [("", "secrets", "get")]
+    assert list(rights._rights([rule | {"resourceNames": ["one"]}])) == []
 
 
 # --- many at once ---------------------------------------------------------------------------------

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from workshop.local.command import Command
-from workshop.local.process import Process
-from workshop.local.state import State
-from workshop.masked import Secret
-from workshop.run.cli import main
-from workshop.target import Endpoint
+from workshop.cli import main
+from workshop.core.secret import Secret
+from workshop.targets.base import Endpoint
+from workshop.targets.local.process import Command, Process
+from workshop.targets.local.store import State
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -47,7 +46,7 @@ def mongodb(home):
 
 def workshop(*arguments, **options):
     return subprocess.run(
-        [sys.executable, "-m", "workshop.run.cli", *arguments],
+        [sys.executable, "-m", "workshop.cli", *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -58,9 +57,7 @@ def workshop(*arguments, **options):
 # --- the command itself --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "statement", ["import workshop", "import workshop.run.cli as c; c._parser()"]
-)
+@pytest.mark.parametrize("statement", ["import workshop", "import workshop.cli as c; c._parser()"])
 def test_nothing_slow_is_imported_before_it_is_needed(statement):
     code = f"import sys; {statement}; print(*sys.modules)"
     loaded = subprocess.run(
@@ -136,7 +133,7 @@ def test_a_reader_that_leaves_early_is_no_error(home, mongodb):
     reading, writing = os.pipe()
     os.close(reading)
     process = subprocess.run(
-        [sys.executable, "-m", "workshop.run.cli", "status"],
+        [sys.executable, "-m", "workshop.cli", "status"],
         stdout=writing,
         stderr=subprocess.PIPE,
         check=False,
@@ -168,7 +165,7 @@ def test_logs_shows_the_last_lines(home, mongodb, capsys):
 
 def test_logs_follows_until_interrupted(home, mongodb):
     process = subprocess.Popen(
-        [sys.executable, "-m", "workshop.run.cli", "logs", "mongodb", "-f"],
+        [sys.executable, "-m", "workshop.cli", "logs", "mongodb", "-f"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -255,7 +252,7 @@ def test_a_run_on_a_full_disk_says_how_much_room_there_is(disk, home):
 def test_output_to_a_full_disk_is_one_clear_error(home):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "workshop.run.cli", "status"],
+            [sys.executable, "-m", "workshop.cli", "status"],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -6,9 +6,9 @@ import json
 from html.parser import HTMLParser
 
 import pytest
-from workshop.plots import Line, Panel, Plot
-from workshop.run.page import duration, render, timeline
-from workshop.run.report import Report, StepReport
+from workshop.core.plots import Line, Panel, Plot
+from workshop.report.page import duration, render, timeline
+from workshop.report.report import Report, StepReport
 
 EVIL = "<script>alert('x')</script> & \"quoted\" ✓"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from workshop.errors import SettingsError
-from workshop.masked import Secret
+from workshop.core.errors import SettingsError
+from workshop.core.secret import Secret
 from workshop.run.parameters import assign, declared
 from workshop.run.sequence import Step
 

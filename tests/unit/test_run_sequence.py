@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from workshop.errors import SettingsError
+from workshop.core.errors import SettingsError
 from workshop.run.sequence import Selection, find, read, select
 
 NAMES = (

@@ -6,12 +6,12 @@ import io
 from pathlib import Path
 
 import pytest
-from workshop.answers import MIME as ANSWER
-from workshop.progress import MIME as PROGRESS
-from workshop.run.report import Report, StepReport
+from workshop.agent.answer import MIME as ANSWER
+from workshop.core.progress import MIME as PROGRESS
+from workshop.report.report import Report, StepReport
 from workshop.run.sequence import Step
 from workshop.run.view import View, plain
-from workshop.target import PartStatus
+from workshop.targets.base import PartStatus
 
 
 class Terminal(io.StringIO):

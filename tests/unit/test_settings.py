@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from workshop.errors import SettingsError
-from workshop.masked import Secret
-from workshop.settings import CHECKOUT, DATA, PATH_LISTS, PATHS, Settings, make_paths_absolute
+from workshop.core.errors import SettingsError
+from workshop.core.secret import Secret
+from workshop.core.settings import CHECKOUT, DATA, PATH_LISTS, PATHS, Settings, make_paths_absolute
 
 
 def test_nothing_needs_to_be_set():
@@ -132,7 +132,7 @@ def copied(tmp_path):
     # Not shutil.copy: its first line names the Python of the first one, as a real copy's does.
     script = copy / ".venv" / "bin" / "workshop"
     script.write_text(
-        f"#!{sys.executable}\nimport sys\nfrom workshop.run.cli import main\nsys.exit(main())\n"
+        f"#!{sys.executable}\nimport sys\nfrom workshop.cli import main\nsys.exit(main())\n"
     )
     script.chmod(0o755)
     return copy
@@ -154,7 +154,7 @@ def refused(copy):
 def test_a_copied_checkout_does_not_work_on_the_first_one(copied, tmp_path, command, inside):
     mine = copied / ".venv" / "bin" / "workshop"
     # With the copied activate script, it is the first one's command that is found on PATH.
-    argv = [sys.executable, "-m", "workshop.run.cli"] if inside else [str(mine)]
+    argv = [sys.executable, "-m", "workshop.cli"] if inside else [str(mine)]
     done = subprocess.run(
         [*argv, *command.split()],
         cwd=copied / "notebooks" if inside else tmp_path,

@@ -7,12 +7,12 @@ import os
 import threading
 
 import pytest
-from workshop.errors import SetupError
-from workshop.local.setup import disk, index, versions, wheels
-from workshop.local.setup.board import Lines, Screen
-from workshop.local.setup.components import DEFAULT, to_install
-from workshop.local.setup.context import CHECKOUT, Context, cache_folder
-from workshop.pins import PINS
+from workshop.core.errors import SetupError
+from workshop.core.versions import PINS
+from workshop.setup import disk, index, versions, wheels
+from workshop.setup.components import DEFAULT, to_install
+from workshop.setup.context import CHECKOUT, Context, cache_folder
+from workshop.setup.progress import Lines, Screen
 
 
 def test_a_line_says_who_does_what_and_how_long() -> None:

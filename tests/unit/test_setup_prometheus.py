@@ -9,8 +9,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from workshop.errors import SetupError
-from workshop.local.setup.prometheus import extract, mirrors
+from workshop.core.errors import SetupError
+from workshop.setup.prometheus import extract, mirrors
 
 PROGRAMS = {"./usr/bin/prometheus": b"#!one", "./usr/bin/promtool": b"#!two"}
 

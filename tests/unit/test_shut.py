@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from workshop.cluster import fronts, pulling, shut
+from workshop.targets.cluster import pod_status
+from workshop.targets.cluster.network import policies as network_policies
+from workshop.targets.cluster.network import routes
 
 
 def pod(address: str = "10.0.0.1", **labels: str) -> dict[str, Any]:
@@ -31,7 +33,7 @@ DENY = policy("Egress")
 
 
 def is_open(*policies: dict[str, Any], port: int = 8080) -> bool:
-    return shut.way(STACK, MODEL, port, policies, SPACE) is None
+    return network_policies.way(STACK, MODEL, port, policies, SPACE) is None
 
 
 def test_without_a_policy_all_is_open() -> None:
@@ -87,21 +89,26 @@ def test_a_peer_is_a_block_or_pods_of_namespaces(peer: dict[str, Any], opens: bo
 
 
 def test_it_names_who_closes_and_who_would_have_opened() -> None:
-    found = shut.way(STACK, MODEL, 8080, [DENY, policy("Egress", TO_MODEL, app="ogx")], SPACE)
+    found = network_policies.way(
+        STACK, MODEL, 8080, [DENY, policy("Egress", TO_MODEL, app="ogx")], SPACE
+    )
     assert str(found) == (
         "egress closed by egress-; egress-ogx selects app=ogx, and the pod has app=llama-stack"
     )
 
 
 def test_names_are_of_another_namespace() -> None:
-    assert shut.without_names(STACK, []) == ()
-    assert shut.without_names(STACK, [DENY]) == ("egress-",)
-    assert shut.without_names(STACK, [DENY, policy("Egress", TO_MODEL)]) == ("egress-", "egress-")
+    assert network_policies.without_names(STACK, []) == ()
+    assert network_policies.without_names(STACK, [DENY]) == ("egress-",)
+    assert network_policies.without_names(STACK, [DENY, policy("Egress", TO_MODEL)]) == (
+        "egress-",
+        "egress-",
+    )
     dns = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 53, "protocol": "UDP"}]}
-    assert shut.without_names(STACK, [DENY, policy("Egress", dns)]) == ()
+    assert network_policies.without_names(STACK, [DENY, policy("Egress", dns)]) == ()
     https = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 443}]}
-    assert shut.without_names(STACK, [DENY, policy("Egress", https)])
-    assert shut.without_names(STACK, [policy("Egress", {})]) == ()
+    assert network_policies.without_names(STACK, [DENY, policy("Egress", https)])
+    assert network_policies.without_names(STACK, [policy("Egress", {})]) == ()
 
 
 @pytest.mark.parametrize(
@@ -115,7 +122,7 @@ def test_names_are_of_another_namespace() -> None:
     ],
 )
 def test_what_a_registry_says_of_a_pull(said: str, hint: str) -> None:
-    assert hint in pulling.hint(said)
+    assert hint in pod_status.pull_hint(said)
 
 
 @pytest.mark.parametrize(
@@ -123,12 +130,12 @@ def test_what_a_registry_says_of_a_pull(said: str, hint: str) -> None:
     [("", 30), ("300s", 300), ("5m", 300), ("1h", 3600), ("5000", 5), ("5000ms", 5), ("x", 30)],
 )
 def test_how_long_a_route_lets_an_answer_take(annotation: str, seconds: float) -> None:
-    annotations = {fronts.HAPROXY: annotation} if annotation else {}
+    annotations = {routes.HAPROXY: annotation} if annotation else {}
     route = {"kind": "Route", "metadata": {"annotations": annotations}}
-    assert fronts.seconds(route) == seconds
+    assert routes.seconds(route) == seconds
 
 
 def test_an_ingress_says_it_in_bare_seconds() -> None:
-    ingress = {"kind": "Ingress", "metadata": {"annotations": {fronts.NGINX: "300"}}}
-    assert fronts.seconds(ingress) == 300
-    assert fronts.seconds({"kind": "Ingress", "metadata": {}}) == 60
+    ingress = {"kind": "Ingress", "metadata": {"annotations": {routes.NGINX: "300"}}}
+    assert routes.seconds(ingress) == 300
+    assert routes.seconds({"kind": "Ingress", "metadata": {}}) == 60

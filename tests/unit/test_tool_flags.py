@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from workshop.cluster import images, objects
-from workshop.cluster.recipes import vllm
-from workshop.errors import SettingsError
+from workshop.core.errors import SettingsError
+from workshop.targets.cluster import images, objects
+from workshop.targets.cluster.manifests import vllm
 
 TEMPLATE = "--chat-template=/vllm-workspace/examples/tool_chat_template_llama3.{}_json.jinja"
 

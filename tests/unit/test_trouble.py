@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from workshop.cluster import trouble
-from workshop.cluster.objects import DIGEST
-from workshop.cluster.trouble import Seen
+from workshop.targets.cluster import pod_status
+from workshop.targets.cluster.objects import DIGEST
+from workshop.targets.cluster.pod_status import Seen
 
 
 def pod(name: str = "p", **status: Any) -> dict[str, Any]:
@@ -36,46 +36,46 @@ def test_an_account_that_is_not_there_yet_is_waited_for() -> None:
     said = 'pods "p-" is forbidden: error looking up service account a/b: not found'
     refused = {"type": "ReplicaFailure", "status": "True", "message": said}
     waiting = Seen([], [{"status": {"conditions": [refused]}}], (), ())
-    assert trouble.find(waiting) is None
-    assert trouble.describe(waiting) == f"no pod yet; {said}"
+    assert pod_status.find(waiting) is None
+    assert pod_status.describe(waiting) == f"no pod yet; {said}"
     refused["message"] = 'pods "p-" is forbidden: exceeded quota: small'
-    found = trouble.find(waiting)
+    found = pod_status.find(waiting)
     assert found
     assert found.what == "does not fit into the namespace's quota"
 
 
 def test_a_node_that_the_autoscaler_brings_is_waited_for() -> None:
     waiting = unschedulable("0/3 nodes are available: 3 Insufficient nvidia.com/gpu.")
-    assert trouble.find(seen(waiting))
-    assert trouble.find(seen(waiting, event("TriggeredScaleUp"))) is None
+    assert pod_status.find(seen(waiting))
+    assert pod_status.find(seen(waiting, event("TriggeredScaleUp"))) is None
 
 
 def test_the_room_of_a_pod_that_is_being_deleted_is_waited_for() -> None:
     waiting = unschedulable("0/1 nodes are available: 1 Insufficient cpu.")
-    found = trouble.find(seen(waiting))
+    found = pod_status.find(seen(waiting))
     assert found
     assert found.what == "does not fit on any node"
     old = pod()
-    assert trouble.leaving([waiting, old]) == []
+    assert pod_status.leaving([waiting, old]) == []
     old["metadata"]["deletionTimestamp"] = "2026-11-29T03:00:00Z"
-    there = replace(seen(waiting), leaving=trouble.leaving([waiting, old]))
-    assert trouble.find(there) is None
+    there = replace(seen(waiting), leaving=pod_status.leaving([waiting, old]))
+    assert pod_status.find(there) is None
 
 
 def test_a_claim_that_is_being_provisioned_is_waited_for() -> None:
     waiting = unschedulable("pod has unbound immediate PersistentVolumeClaims")
     waiting["spec"]["volumes"] = [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]
     claim = {"metadata": {"name": "data", "uid": "data"}, "status": {"phase": "Pending"}}
-    assert trouble.find(seen(waiting, claims=[claim])) is None
+    assert pod_status.find(seen(waiting, claims=[claim])) is None
     failed = event("ProvisioningFailed", "no such zone", "data")
-    found = trouble.find(seen(waiting, failed, claims=[claim]))
+    found = pod_status.find(seen(waiting, failed, claims=[claim]))
     assert found
     assert found.what == "waits for its volume data, and nothing provides it"
 
 
 def test_a_taint_that_nothing_tolerates() -> None:
     message = "0/1 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: }."
-    found = trouble.find(seen(unschedulable(message.replace("nvidia.com/gpu", "team"))))
+    found = pod_status.find(seen(unschedulable(message.replace("nvidia.com/gpu", "team"))))
     assert found
     assert found.what == "is not allowed on any node"
 
@@ -83,9 +83,9 @@ def test_a_taint_that_nothing_tolerates() -> None:
 def test_a_first_failed_pull_is_not_the_last_word() -> None:
     waiting = {"waiting": {"reason": "ErrImagePull", "message": "timeout"}}
     status = {"name": "c", "image": "i", "state": waiting}
-    assert trouble.find(seen(pod(containerStatuses=[status]))) is None
+    assert pod_status.find(seen(pod(containerStatuses=[status]))) is None
     status["state"] = {"waiting": {"reason": "ImagePullBackOff"}}
-    found = trouble.find(seen(pod(containerStatuses=[status])))
+    found = pod_status.find(seen(pod(containerStatuses=[status])))
     assert found
     assert found.state == "i: ImagePullBackOff"
 
@@ -94,7 +94,7 @@ def test_an_init_container_counts_too() -> None:
     waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
     status = {"name": "init", "image": "i", "state": waiting, "restartCount": 3}
     status["lastState"] = {"terminated": {"exitCode": 2}}
-    found = trouble.find(seen(pod(initContainerStatuses=[status])))
+    found = pod_status.find(seen(pod(initContainerStatuses=[status])))
     assert found
     assert (found.pod, found.container, found.previous) == ("p", "init", True)
 
@@ -104,22 +104,22 @@ def test_pods_of_an_earlier_deployment_do_not_count() -> None:
     old["metadata"]["annotations"] = {DIGEST: "1"}
     new["metadata"]["annotations"] = {DIGEST: "2"}
     leaving["metadata"] |= {"annotations": {DIGEST: "2"}, "deletionTimestamp": "now"}
-    found = trouble.current([old, new, leaving], {"app": "a"}, "2")
+    found = pod_status.current([old, new, leaving], {"app": "a"}, "2")
     assert [one["metadata"]["name"] for one in found] == ["new"]
 
 
 def test_an_operators_pods_carry_the_digest_as_a_variable() -> None:
     one = pod()
-    assert not trouble.carries(one, "2")
+    assert not pod_status.carries(one, "2")
     one["spec"]["containers"][0]["env"] = [{"name": "SETTINGS", "value": "2"}]
-    assert trouble.carries(one, "2")
+    assert pod_status.carries(one, "2")
 
 
 def test_a_ready_pod_is_described_without_its_past() -> None:
     running = {"name": "c", "image": "i", "state": {"running": {}}, "ready": True}
     ready = [{"type": "Ready", "status": "True"}]
     past = event("Unhealthy", "Startup probe failed")
-    shown = trouble.describe(seen(pod(containerStatuses=[running], conditions=ready), past))
+    shown = pod_status.describe(seen(pod(containerStatuses=[running], conditions=ready), past))
     assert shown == "pod p c: ready"
-    shown = trouble.describe(seen(pod(containerStatuses=[running | {"ready": False}]), past))
+    shown = pod_status.describe(seen(pod(containerStatuses=[running | {"ready": False}]), past))
     assert shown == "pod p c: running, not ready yet (Unhealthy: Startup probe failed)"

@@ -8,10 +8,10 @@ import re
 import time
 
 import pytest
-from workshop import progress
-from workshop.errors import PartFailed, PartTooSlow
-from workshop.progress import Stages
-from workshop.wait import NotYet, wait_for
+from workshop.core import progress
+from workshop.core.errors import PartFailed, PartTooSlow
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet, wait_for
 
 pytestmark = pytest.mark.timeout(30)
 

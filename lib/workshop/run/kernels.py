@@ -1,26 +1,160 @@
-"""The kernels of a run: always this Python's, started before they are needed."""
+"""The kernels of a run: always this Python's, started before they are needed.
+
+They are forked, by a process that has imported what they need; it is this module's ``main``. A
+kernel that starts from nothing costs two seconds of processor time, and its notebook's imports one
+to three more: for nine notebooks on two processors that is as long as the questions take. A forked
+kernel starts in half a second and finds everything imported.
+
+The runner writes one JSON object a line to that process's stdin, and reads one a line from its
+stdout: ``{"ready": true}`` after the imports, then the pid and in the end the exit code of each
+kernel. When stdin ends, the process ends, and the kernels notice that and end too.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import gc
+import importlib
+import json
 import os
+import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import deque
 from pathlib import Path
 from typing import Any, cast
 
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from jupyter_core.utils import ensure_event_loop, run_sync
 
-from workshop.errors import WorkshopError
-from workshop.run.forking import COMMAND, Child, Forked, Nursery
+from workshop.core.errors import WorkshopError
+from workshop.core.helper import Helper
+
+FORK = 30.0
+"""Seconds for the nursery to fork a kernel: it may still be importing what kernels need."""
+
+COMMAND = (sys.executable, "-m", "ipykernel_launcher")
+"""How a kernel is started that is not forked."""
+
+
+class Nursery:
+    """The process that forks kernels; see ``main``.
+
+    Args:
+        flags: ``--warm``: it imports what the notebooks import, too; the kernels' folder.
+
+    Attributes:
+        ready: Whether it has imported everything.
+    """
+
+    def __init__(self, *flags: str) -> None:
+        self.ready = False
+        self._changed = threading.Condition()
+        self._pids: dict[str, int] = {}
+        self._codes: dict[str, int] = {}
+        self._gone = False
+        self._helper = Helper("workshop.run.kernels", *flags, hear=self._hear, gone=self._end)
+
+    def fork(self, name: str, argv: list[str], *, cwd: str, log: Path) -> Child:
+        """Ask for a kernel; does not wait for it."""
+        self._helper.send({"name": name, "argv": argv, "cwd": cwd, "log": str(log)})
+        return Child(self, name)
+
+    def pid(self, name: str, timeout: float) -> int | None:
+        """The process of this kernel, or None when it was not forked in time."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._gone or name in self._pids, timeout)
+            return self._pids.get(name)
+
+    def code(self, name: str, timeout: float = 0.0) -> int | None:
+        """The exit code of this kernel, negative for a signal; None while it runs."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._gone or name in self._codes, timeout)
+            return self._codes.get(name, 1 if self._gone else None)
+
+    def close(self) -> None:
+        """End the process at once: it has nothing to lose, and kernels that are left end too."""
+        self._helper.close(at_once=True)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        with self._changed:
+            if "ready" in message:
+                self.ready = True
+            elif "pid" in message:
+                self._pids[message["name"]] = message["pid"]
+            else:
+                self._codes[message["name"]] = message["code"]
+            self._changed.notify_all()
+
+    def _end(self) -> None:
+        with self._changed:
+            self._gone = True
+            self._changed.notify_all()
+
+
+class Child:
+    """A forked kernel, with those methods of ``subprocess.Popen`` that jupyter_client uses."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, nursery: Nursery, name: str) -> None:
+        self._nursery = nursery
+        self._name = name
+
+    @property
+    def pid(self) -> int:
+        """The process; 0 when it could not be forked."""
+        return self._nursery.pid(self._name, FORK) or 0
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self._nursery.code(self._name)
+
+    def wait(self, timeout: float = 30.0) -> int | None:
+        """Wait for its end; None when it still runs."""
+        return self._nursery.code(self._name, timeout)
+
+    def send_signal(self, number: int) -> None:
+        """Signal it and the children in its group."""
+        pid = self.pid
+        if pid and self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+class Forked(LocalProvisioner):
+    """Launches a kernel by asking the nursery for it."""
+
+    nursery: Nursery
+    log_file: Path
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Fork a kernel with the arguments that follow the spec's command."""
+        self.process = self.nursery.fork(  # type: ignore[assignment]
+            str(self.kernel_id), cmd[len(COMMAND) :], cwd=str(kwargs["cwd"]), log=self.log_file
+        )
+        # Its process group is its own, and Child knows it.
+        self.pgid = None
+        self.cwd = kwargs["cwd"]
+        return self.connection_info
+
 
 SOCKET_PATH = 80
 """Characters: a local socket's path may have 104 on macOS, and the kernel's name is added."""
@@ -33,7 +167,6 @@ AHEAD = 2
 
 ENDING = 5.0
 """Seconds that kernels get to end by themselves when the run is over."""
-
 
 _ARGUMENTS = ["--HistoryManager.hist_file=:memory:"]
 """As nbclient starts its kernels: a history file on disk makes kernels wait for each other."""
@@ -241,3 +374,127 @@ class Kernels:
         forked.nursery = ready[-1] if ready else self._nurseries[0]
         forked.log_file = log_file
         return forked
+
+
+KERNEL = ("ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell")
+"""What every kernel needs."""
+
+NOTEBOOKS = (
+    *("workshop", "workshop.connecting", "workshop.targets.local.target", "httpx"),
+    *(
+        "workshop.parts.environment",
+        "workshop.parts.model",
+        "workshop.parts.llama_stack",
+        "workshop.agent.agent",
+    ),
+    *("openai", "llama_stack_client", "pymongo", "mcp.client.streamable_http", "ipywidgets"),
+)
+"""What the notebooks import. A module that is missing here costs its notebook time, no more."""
+
+
+def main() -> None:
+    """Import, also for notebooks with ``--warm``; then serve requests until stdin ends.
+
+    The last argument is the kernels' folder: a runner that is killed cannot remove it itself.
+    """
+    # Ctrl-C reaches every process of the terminal; what it means is the runner's to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Read when ipykernel is imported: a kernel ends when this process is gone.
+    os.environ["JPY_PARENT_PID"] = str(os.getpid())
+    for name in KERNEL + (NOTEBOOKS if "--warm" in sys.argv else ()):
+        # Whatever is wrong with a module, the notebook that needs it says so better.
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    gc.collect()
+    # So that a kernel's own garbage collection does not copy what it shares with this process.
+    gc.freeze()
+    _say({"ready": True})
+    _serve()
+    shutil.rmtree(sys.argv[-1], ignore_errors=True)
+    # Without what the imported modules would do at exit.
+    os._exit(0)
+
+
+def _serve() -> None:
+    ended, wake = os.pipe()
+    os.set_blocking(ended, False)
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    selector = selectors.DefaultSelector()
+    selector.register(0, selectors.EVENT_READ)
+    selector.register(ended, selectors.EVENT_READ)
+    names: dict[int, str] = {}
+    rest = b""
+    while True:
+        ready = [key.fd for key, _events in selector.select()]
+        if ended in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(ended, 4096)
+            _report_ended(names)
+        if 0 in ready:
+            received = os.read(0, 65536)
+            if not received:
+                return
+            *lines, rest = (rest + received).split(b"\n")
+            for line in lines:
+                request = json.loads(line)
+                pid = _fork(request)
+                names[pid] = request["name"]
+                _say({"name": request["name"], "pid": pid})
+
+
+def _report_ended(names: dict[int, str]) -> None:
+    while names:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        _say({"name": names.pop(pid), "code": os.waitstatus_to_exitcode(status)})
+
+
+def _say(message: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(message) + "\n")
+    sys.stdout.flush()
+
+
+def _fork(request: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    # As multiprocessing does from Python 3.13 on: what a notebook registers for its end is done,
+    # what the imported modules registered here is not.
+    atexit._clear()
+    try:
+        _become_kernel(request)
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        atexit._run_exitfuncs()
+        os._exit(code)
+
+
+def _become_kernel(request: dict[str, Any]) -> None:
+    # A session of its own, as every kernel has: it interrupts its children by their group.
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for source, ours in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, ours)
+    # Also the pipes of the requests' loop: nothing of the nursery stays open in a kernel.
+    os.closerange(3, 256)
+    os.chdir(request["cwd"])
+    sys.argv = ["ipykernel_launcher", *request["argv"]]
+    from ipykernel.kernelapp import IPKernelApp
+
+    IPKernelApp.launch_instance(argv=request["argv"])
+
+
+if __name__ == "__main__":
+    main()

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from workshop.errors import SettingsError
-from workshop.masked import Secret
+from workshop.core.errors import SettingsError
+from workshop.core.secret import Secret
 from workshop.run.sequence import Step, read
 
 TAG = "parameters"

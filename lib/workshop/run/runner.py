@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from workshop.masked import Secret
-from workshop.run import imports
+from workshop.core.secret import Secret
+from workshop.report import render
+from workshop.report.report import Folder, Report, StepReport, judge, plotted
 from workshop.run.interrupts import Interrupts
-from workshop.run.report import Folder, Report, StepReport, judge, plotted
 from workshop.run.sequence import CLEAN_UP, Step
 from workshop.run.view import View, plain
-from workshop.target import PartStatus
+from workshop.targets.base import PartStatus
 
 if TYPE_CHECKING:
+    from workshop.report.render import Renderer
     from workshop.run.kernels import Kernels
-    from workshop.run.rendering import Renderer
 
 INTERRUPTED = "interrupted"
 
@@ -92,7 +92,7 @@ def run(
     report = Report(target, folder.started, [StepReport(step.name) for step in steps])
     folder.write_json("report.json", report.as_dict())
     shown.begin(target, steps, folder.path)
-    with Interrupts(shown.note) as interrupts, contextlib.ExitStack() as stack, imports.quick():
+    with Interrupts(shown.note) as interrupts, contextlib.ExitStack() as stack, render.quick():
         from workshop.run.kernels import Kernels
 
         count = _executed(steps)
@@ -100,7 +100,7 @@ def run(
         stack.callback(kernels.close)
         kernels.prepare(count)
         # While the first kernel starts, which takes as long.
-        from workshop.run.rendering import Renderer
+        from workshop.report.render import Renderer
 
         renderer = Renderer()
         stack.callback(renderer.close)
@@ -110,7 +110,7 @@ def run(
         pages = renderer.finish()
         for notebook in renderer.missing:
             shown.note(f"no page could be made of {notebook}: open the notebook itself")
-    from workshop.run.page import write
+    from workshop.report.page import write
 
     page = write(folder, report, pages)
     if fault:

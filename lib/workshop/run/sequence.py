@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workshop.errors import SettingsError
+from workshop.core.errors import SettingsError
 
 CLEAN_UP = "99"
 """Runs on demand only: with ``--clean-up`` after the others, or alone with ``--only``."""

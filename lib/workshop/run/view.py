@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from workshop.answers import MIME as ANSWER
-from workshop.progress import MIME as PROGRESS
+from workshop.agent.answer import MIME as ANSWER
+from workshop.core.progress import MIME as PROGRESS
+from workshop.report.report import Report, StepReport
 from workshop.run.parameters import shown
-from workshop.run.report import Report, StepReport
 from workshop.run.sequence import Step
-from workshop.target import PartStatus
+from workshop.targets.base import PartStatus
 
 TRACEBACK = 15
 """Lines of a traceback that are shown: its end says what went wrong."""

@@ -25,11 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cluster"))
 from testcluster import software
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import FOLDER, Node
-from workshop import ahead, embedder, llama_stack, mcp_server, model, mongodb, progress
-from workshop.cluster import objects
-from workshop.cluster.login import connect
-from workshop.cluster.target import ClusterTarget
-from workshop.settings import Settings
+from workshop.core import progress
+from workshop.core.settings import Settings
+from workshop.operate import prestart
+from workshop.parts import embedder, llama_stack, mcp_server, model, mongodb
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.target import ClusterTarget
 
 ROUNDS = 3
 WAIT = "240s"
@@ -100,7 +102,7 @@ def library(node: Node, where: str) -> None:
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": where}
     target = ClusterTarget(Settings(), connect(env))
     progress.use(progress.Silent())
-    ahead.begin(target, {"02": {}, "03": {}, "04": {}, "05": {}})
+    prestart.begin(target, {"02": {}, "03": {}, "04": {}, "05": {}})
     served = model.serve_model(target)
     with progress.stages("bench") as stage:
         vectors = embedder.deploy(target, 240, stage)

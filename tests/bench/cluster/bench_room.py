@@ -25,10 +25,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cluster"))
 
 from testcluster.node import FOLDER, Node
-from workshop.cluster.login import connect
-from workshop.cluster.room_objects import Room, SharedModel
-from workshop.masked import Secret
-from workshop.wait import NotYet, wait_for
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.room.objects import Room, SharedModel
+from workshop.targets.cluster.login import connect
 
 ATTENDEES = 100
 SIZES = (20, 100, 200)
@@ -110,7 +110,7 @@ def show(made: dict[int, Timed], again: dict[int, Timed], whole: Timed, single: 
 
 def room(prefix: str, attendees: int) -> Timed:
     """Prepare a room with a shared model, as a command of its own."""
-    argv = [sys.executable, "-m", "workshop.run.cli", "room"]
+    argv = [sys.executable, "-m", "workshop.cli", "room"]
     argv += ["--attendees", str(attendees), "--prefix", prefix, "--model-url", URL]
     with tempfile.TemporaryFile("w+") as told:
         began = time.monotonic()
@@ -178,7 +178,7 @@ def settled(prefix: str, attendees: int) -> None:
 def remove(prefixes: Iterable[str]) -> None:
     """Take away from somebody's own cluster what this has made."""
     for prefix in prefixes:
-        argv = [sys.executable, "-m", "workshop.run.cli", "room", "--remove", "--yes"]
+        argv = [sys.executable, "-m", "workshop.cli", "room", "--remove", "--yes"]
         subprocess.run([*argv, "--prefix", prefix], check=False)
 
 

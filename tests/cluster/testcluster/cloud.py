@@ -6,10 +6,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from workshop.cluster.api import Api
-from workshop.cluster.refusals import Refused
-from workshop.errors import WorkshopError
-from workshop.wait import NotYet, wait_for
+from workshop.core.errors import WorkshopError
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.errors import Refused
 
 from testcluster.cloud_kinds import BROUGHT, open_crd
 

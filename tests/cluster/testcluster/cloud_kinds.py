@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from workshop.cluster.api import Api
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster.api import Api
 
 MODULE = "github.com/openshift/api@v0.0.0-20250725072657-92b1455121e1"
 

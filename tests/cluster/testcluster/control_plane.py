@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 
 import httpx
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
 
 from testcluster.pki import Authority
 from testcluster.place import API, NODE, PODS, SERVICES, START, URL, Place

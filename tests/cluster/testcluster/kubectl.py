@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any, Literal
 
-from workshop.cluster import objects
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster import objects
 
 UID = 1000650000
 """A user as OpenShift's restricted-v2 gives one to a namespace; manifests name none."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
 
 from testcluster import control_plane, dns, images, mounts, policies, volumes, worker
 from testcluster.kubectl import kubectl

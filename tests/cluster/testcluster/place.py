@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.local.command import Command
-from workshop.local.process import Process
+from workshop.targets.local.process import Command, Process
 
 SLOT = int(os.environ.get("TEST_CLUSTER_SLOT") or os.environ.get("PYTEST_XDIST_WORKER", "0")[-1])
 """Which of the machine's nodes this is: 0, or up to 9 for one beside it. Tests that run side by

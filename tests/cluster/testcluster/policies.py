@@ -14,11 +14,10 @@ import sys
 import threading
 from pathlib import Path
 
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.transport import Object
-from workshop.errors import WorkshopError
-from workshop.wait import NotYet, wait_for
+from workshop.core.errors import WorkshopError
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.login import connect
 
 from testcluster.place import START, Place
 from testcluster.policy_rules import ruleset

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workshop.local import lock
-from workshop.local.setup.context import cache_folder
+from workshop.setup.context import cache_folder
+from workshop.targets.local import lock
 
 from testcluster.pins import DEBIAN, KSERVE, PROGRAMS, STAGING, Program
 

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from workshop.cluster.api import Api
+from workshop.targets.cluster.api import Api
 
 from testcluster import programs
 from testcluster.pins import Program

@@ -14,10 +14,10 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from workshop.cluster import images as image_names
-from workshop.cluster.recipes.llama_stack import IMAGES as LLAMA_STACK
-from workshop.local.programs import llamacpp
-from workshop.local.setup import ensure, locate
+from workshop.setup import ensure, locate
+from workshop.targets.cluster import images as image_names
+from workshop.targets.cluster.manifests.llama_stack import IMAGES as LLAMA_STACK
+from workshop.targets.local.programs import llamacpp
 
 from testcluster import images, programs
 from testcluster.place import Place

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
 
 from testcluster import mounts
 from testcluster.pki import Authority

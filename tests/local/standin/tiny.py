@@ -9,17 +9,17 @@ from pathlib import Path
 
 import psutil
 from serving import SERVERS
-from workshop import http
-from workshop.errors import EndpointError
-from workshop.local import tree
-from workshop.local.process import Command
-from workshop.local.programs import Program
-from workshop.local.target import LocalTarget
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.steps import PROCESSES
-from workshop.target import Deployed, Endpoint, Part
-from workshop.wait import NotYet
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.core.wait import NotYet
+from workshop.parts.catalog import PROCESSES
+from workshop.targets.base import Deployed, Endpoint, Part
+from workshop.targets.local import tree
+from workshop.targets.local.process import Command
+from workshop.targets.local.programs import Program
+from workshop.targets.local.target import LocalTarget
 
 
 def server(*flags: str) -> Program:

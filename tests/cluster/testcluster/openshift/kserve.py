@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import yaml
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
 
 from testcluster import pins
 from testcluster.kubectl import apply

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
 
 from testcluster.openshift.api import Api, Object
 from testcluster.openshift.certificates import config_map, kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
 
 from testcluster.place import START, Place
 

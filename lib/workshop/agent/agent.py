@@ -1,0 +1,288 @@
+"""The agent: a model that answers by calling tools, and a proof of each answer."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from workshop.agent import failure, prompt, questions
+from workshop.agent import response as responses
+from workshop.agent.answer import Answer, NotAsked, ToolCall
+from workshop.agent.proof import changes, proof
+from workshop.clients import llama_stack as stack_client
+from workshop.core import progress
+from workshop.core.errors import AnswerNotGrounded, EndpointError, WorkshopError
+from workshop.core.progress import Stages, stages
+from workshop.core.settings import DATA
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts import catalog, llama_stack, mcp_server, mongodb, runbooks
+from workshop.targets.base import Target
+
+ROUNDS = 4
+"""How often the model may call a tool before it must answer: a lookup across two collections takes
+two, and a model that goes in circles ends."""
+
+LOOK = 2.0
+"""Seconds between two looks at whether all parts still run, while an answer is awaited."""
+
+NO_ANSWER = "The agent got no answer."
+
+FOUND = 1
+"""How many runbook chunks a search gives: each is a whole runbook, 250 tokens to read."""
+
+
+class Agent:
+    """Asks the model, which calls tools; made by ``create_agent``.
+
+    ``answers`` are all that were given, the ungrounded ones too; ``unanswered`` are the questions
+    that got none, with the reason; ``has_database`` tells whether it can ask the MCP server.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        instructions: str,
+        tools: list[dict[str, Any]],
+        data: Path,
+        temperature: float = 0.0,
+    ) -> None:
+        self.target = target
+        self.instructions = instructions
+        self.temperature = temperature
+        self.answers: list[Answer] = []
+        self.unanswered: dict[str, str] = {}
+        self._tools = tools
+        self._data = data
+        self._store = str(catalog.choices_of(target, llama_stack.PART).get("vector_store", ""))
+        self._endpoint = target.find(llama_stack.PART)
+        self._client = stack_client.client(self._endpoint)
+        self.has_database = any(tool["type"] == "mcp" for tool in tools)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        mark: str = "",
+        quiet: bool = False,
+        timeout: float = stack_client.TIMEOUT,
+    ) -> Answer | NotAsked:
+        """Ask one question.
+
+        Args:
+            question: One of the workshop's, whose true values are known, or any other.
+            mark: A word of letters, digits and hyphens that shall stand beside this question in
+                the logs of Llama Stack and of the MCP server.
+            quiet: Show neither progress nor an answer that is not grounded.
+            timeout: Seconds.
+
+        Returns:
+            The grounded answer; ``NotAsked`` for the workshop's questions about the database when
+            the agent was made without one.
+
+        Raises:
+            AnswerNotGrounded: No tool was called, a call failed, or values differ. The answer is
+                shown before, and kept in ``answers``.
+            EndpointError: A part did not answer; names the one that ended.
+            PartTooSlow: There was no answer in time.
+        """
+        known = questions.known(question)
+        if known in questions.DATABASE_QUESTIONS and not self.has_database:
+            return NotAsked(question, questions.WITHOUT_DATABASE)
+        before: dict[str, str] = {}
+        if changes.asked_for(question):
+            with self._reading() as database:
+                before = changes.before(question, database)
+        with stages("Agent", quiet=quiet) as stage:
+            try:
+                said = self.say(question, mark=mark, timeout=timeout, stage=stage)
+            except WorkshopError as error:
+                self.unanswered[question] = f"{error.what} {error.state}".strip()
+                raise
+            self.unanswered.pop(question, None)
+            try:
+                # Found again: a database that ended while the question was asked is named.
+                with self._reading() as database:
+                    grounds = proof.prove(
+                        question,
+                        said.text,
+                        said.tool_calls,
+                        database=database,
+                        runbooks=self._data / "runbooks",
+                        truth=known.truth(database) if known else (),
+                        cut=said.cut,
+                        changed=changes.since(before, database),
+                    )
+            except AnswerNotGrounded as error:
+                answer = replace(said, proof=error.what)
+                self.answers.append(answer)
+                if not quiet:
+                    progress.show(answer)
+                raise self._with_culprit(error) from None
+            answer = replace(said, grounded=True, proof=grounds)
+            self.answers.append(answer)
+            stage(f"answered after {len(said.tool_calls)} tool call(s), grounded")
+            return answer
+
+    def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
+        """What the agent says, without a proof: for those who judge it in a way of their own.
+
+        Args:
+            question: Any.
+            mark: As in ``ask``.
+            timeout: Seconds.
+            stage: Shows progress.
+
+        Raises:
+            EndpointError: A part did not answer; names the one that ended.
+            PartTooSlow: There was no answer in time. The request is then given up.
+        """
+        began = time.monotonic()
+        response = self._respond(question, mark, timeout, stage)
+        text, calls = responses.read(response, self._store)
+        calls = failure.explained(self.target, calls, self._tools)
+        calls = tuple(self._measured(question, call) for call in calls)
+        seconds, cut = time.monotonic() - began, responses.cut(response, ROUNDS)
+        return Answer(question, text, seconds, calls, False, "not proven", cut)
+
+    def _measured(self, question: str, call: ToolCall) -> ToolCall:
+        """A search for a few words says little: then it is asked how near the question is."""
+        if call.nearness is None or call.nearness >= proof.NEAR:
+            return call
+        store = runbooks.store_id(self.target)
+        asked = proof.TO_SEARCH.sub("", question)
+        whole = runbooks.nearness(self._endpoint, store, self._store, asked)
+        return replace(call, nearness=max(call.nearness, whole or 0.0))
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Any]:
+        """The database, to hold answers against; None when the agent was made without one."""
+        if not self.has_database:
+            yield None
+            return
+        with mongodb.connected(mongodb.find(self.target)) as database:
+            yield database
+
+    def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
+        """Send the question, and show what happens until the answer is there."""
+        state = ["the model reads the question"]
+        given_up = threading.Event()
+        worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
+        asked: Future[Any] = worker.submit(self._stream, question, mark, state, given_up)
+
+        looked = [time.monotonic()]
+
+        def done() -> Any:
+            if asked.done():
+                return asked.result()
+            if time.monotonic() - looked[0] >= LOOK:
+                # Llama Stack waits minutes for a tool server that has died: no need to wait along.
+                looked[0] = time.monotonic()
+                ended = failure.ended(self.target, self.has_database)
+                if ended is not None and not asked.done():
+                    raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])
+            return NotYet(state[0])
+
+        try:
+            return wait_for(
+                "the answer",
+                done,
+                timeout=timeout,
+                stage=stage,
+                every=0.03,
+                where=self._endpoint.url,
+                hint="workshop status; workshop logs model",
+            )
+        except stack_client.api_error(self._client) as error:
+            explained = stack_client.explained(error, self._endpoint, NO_ANSWER)
+            raise self._with_culprit(explained) from error
+        except EndpointError as error:
+            raise self._with_culprit(error) from None
+        finally:
+            given_up.set()
+            worker.shutdown(wait=False, cancel_futures=True)
+
+    def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
+        tools = self._tools
+        if mark:
+            # The MCP server writes this header to its log, and Llama Stack the query of a URL.
+            tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
+                     for t in tools]  # fmt: skip
+        events = self._client.responses.create(
+            model=llama_stack.model_id(self.target),
+            input=question,
+            instructions=self.instructions,
+            tools=tools,
+            temperature=self.temperature,
+            parallel_tool_calls=False,
+            store=False,
+            stream=True,
+            include=["file_search_call.results"],
+            extra_body={"max_infer_iters": ROUNDS},
+            extra_query={"mark": mark} if mark else None,
+        )
+        with events:
+            for event in events:
+                if given_up.is_set():
+                    # Closing the stream ends the model's work too: the next question need not wait.
+                    break
+                item = getattr(event, "item", None)
+                kind = getattr(item, "type", "mcp_list_tools")
+                if event.type == "response.output_item.added" and kind != "mcp_list_tools":
+                    tool = getattr(item, "name", kind)
+                    state[0] = "it writes" if kind == "message" else f"it calls {tool}"
+                elif event.type == "response.output_item.done" and kind != "mcp_list_tools":
+                    state[0] = "the model reads the result"
+                elif event.type in ("response.completed", "response.incomplete"):
+                    return event.response
+                elif event.type == "response.failed":
+                    raise responses.failed(event.response, NO_ANSWER, self._endpoint.url)
+        raise EndpointError(
+            "The answer broke off.", where=self._endpoint.url, hint="workshop logs llama-stack"
+        )
+
+    def culprit(self) -> WorkshopError | None:
+        """The part that is the reason when the agent gets no answer: one that ended or refuses."""
+        return failure.of(self.target, self.has_database)
+
+    def _with_culprit[E: WorkshopError](self, error: E) -> E:
+        late = failure.LATE if isinstance(error, EndpointError) else 0.0
+        found = failure.of(self.target, self.has_database, late=late)
+        if found is None:
+            return stack_client.with_log(error, self.target, llama_stack.PART)
+        return failure.named(error, found)
+
+
+def create_agent(
+    target: Target, *, data: Path = DATA, use_mongodb: bool = True, temperature: float = 0.0
+) -> Agent:
+    """An agent with the registered MCP server's tools and a search of the runbooks.
+
+    Args:
+        target: Where the parts run.
+        data: The folder with ``runbooks/``.
+        use_mongodb: False: the runbooks alone.
+        temperature: Of the model's choice of words; 0 takes the likeliest each time.
+
+    Raises:
+        StepMissing: Llama Stack, its runbooks or the registered MCP server is missing.
+    """
+    tools: list[dict[str, Any]] = []
+    described = ""
+    if use_mongodb:
+        tools.append(mcp_server.tool(target))
+        with mongodb.connected(mongodb.find(target)) as database:
+            described = prompt.describe(database)
+    tools.append(
+        {
+            "type": "file_search",
+            "vector_store_ids": [runbooks.store_id(target)],
+            "max_num_results": FOUND,
+        }
+    )
+    return Agent(target, prompt.text(described), tools, data, temperature)

@@ -1,0 +1,1 @@
+"""The proof: whether an answer says what the tools gave, and nothing else."""

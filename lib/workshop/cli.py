@@ -1,0 +1,326 @@
+"""The command line: ``workshop``.
+
+Modules are imported where a command needs them: ``workshop --help`` must not wait for papermill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from workshop.core.errors import WorkshopError
+from workshop.core.settings import make_paths_absolute, refuse_another_checkout
+
+INTERRUPTED = 130
+"""What a shell expects of a program that Ctrl-C ended."""
+
+EXAMPLES = """\
+examples:
+  workshop run                                  the whole sequence on this machine
+  workshop run --from 03 -p SERVER=llama-stack  from notebook 03 on, with Llama Stack
+  workshop run --without mongodb                the agent and its runbooks, no database
+  workshop run --only 07                        ask the questions again
+  workshop run --clean-up                       run everything, then remove it
+  workshop status                               what runs, and where
+  workshop logs model -f                        follow one part's log
+  workshop stop                                 stop all parts
+  workshop room --attendees 20                  namespaces for a class, as the cluster's admin
+  workshop evaluate                             how well the agent answers, question by question
+  workshop doctor                               what is wrong with this machine or a part
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the arguments name; gives the exit code.
+
+    0: done. 1: it failed, and said why on stderr. 2: it was called wrongly. 130: Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    make_paths_absolute(Path())
+    command = _chosen(arguments)
+    # Names and answers may hold what the terminal cannot show.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        refuse_another_checkout()
+        code = command()
+        sys.stdout.flush()
+        return code
+    except WorkshopError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # As `workshop logs model | head` ends; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        from workshop.setup.disk import FULL
+        from workshop.targets.local.files import not_written
+
+        if error.errno not in FULL:
+            raise
+        # Whatever was to be written: a traceback would not say what to do.
+        place = Path(error.filename or "").absolute()
+        sys.stderr.write(f"{not_written(place, error, 'A file')}\n")
+        return 1
+
+
+def _chosen(arguments: Sequence[str]) -> Callable[[], int]:
+    if arguments[:1] == ["setup"]:
+        # Set-up has a command line of its own, which also works before the kit is installed.
+        from workshop.setup.__main__ import main as setup
+
+        return lambda: setup(arguments[1:])
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    return lambda: command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="workshop",
+        description="Runs the notebooks that bring up the agent, and minds what they started.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    where = argparse.ArgumentParser(add_help=False)
+    where.add_argument(
+        "--target",
+        default=os.environ.get("WORKSHOP_TARGET", "local"),
+        help="where parts run: local or cluster (default: WORKSHOP_TARGET, or else local)",
+    )
+
+    def command(name: str, what: str, do: Callable[[argparse.Namespace], int], **more: str):  # type: ignore[no-untyped-def]
+        sub = commands.add_parser(
+            name,
+            parents=[where],
+            help=what,
+            description=what[0].upper() + what[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **more,  # type: ignore[arg-type]
+        )
+        sub.set_defaults(command=do)
+        return sub
+
+    run = command(
+        "run",
+        "execute the notebooks, and write a report",
+        _run,
+        epilog=RUN_NOTES,
+    )
+    run.add_argument("--from", dest="first", default="", metavar="STEP", help="begin at this step")
+    run.add_argument("--to", dest="last", default="", metavar="STEP", help="end after this step")
+    run.add_argument("--only", default="", metavar="STEP", help="run this step alone")
+    run.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="PART",
+        help="leave an optional part out: mongodb skips 04, 05 and 06",
+    )
+    run.add_argument(
+        "-p",
+        dest="parameters",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a notebook parameter, in every notebook that has it; may be repeated",
+    )
+    run.add_argument(
+        "--clean-up",
+        action="store_true",
+        help="run 99 in the end, whatever happened: it removes what the run made",
+    )
+    run.add_argument("--notebooks", default="", metavar="DIR", help="run the notebooks of DIR")
+    command("status", "show what runs, and how to reach it", _status)
+    logs = command("logs", "show the log of one part", _logs)
+    logs.add_argument("name", metavar="NAME", help="a part, as `workshop status` names it")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    logs.add_argument(
+        "-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)"
+    )
+    stop = command("stop", "stop one part, or all of them", _stop)
+    stop.add_argument("name", nargs="?", metavar="NAME", help="a part; all of them without it")
+    command("doctor", "check this machine and every part, with remedies", _doctor)
+    _evaluate_options(
+        command(
+            "evaluate",
+            "ask the agent many questions, and score its tool calls and answers",
+            _evaluate,
+            epilog=EVALUATE_NOTES,
+        )
+    )
+    _room_options(
+        commands.add_parser(
+            "room",
+            help="prepare namespaces for the attendees of a workshop, and check them",
+            description="Prepare namespaces for the attendees of a workshop, and check them.",
+            epilog=ROOM_NOTES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+    )
+    listed = commands.add_parser(
+        "images",
+        help="list the images that a cluster pulls, by part",
+        description="List every image that a deployment on a cluster pulls: a part and an image "
+        "a line. For a mirror: workshop images | awk '{print $2}' | sort -u",
+    )
+    listed.set_defaults(command=_images)
+    # Answered before the parser is asked; named here for the help.
+    commands.add_parser("setup", help="install what is missing: workshop setup --help")
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(command=_version)
+    return parser
+
+
+def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
+    from workshop.evaluate import HALVES, KINDS
+
+    add = evaluate.add_argument
+    add(
+        "--server",
+        action="append",
+        choices=("ogx", "llama-stack"),
+        help="bring this server up if it does not run; may be repeated (default: what runs)",
+    )
+    add("--only", default="", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
+    add("--half", default="", choices=HALVES, help="of the questions (default: both)")
+    add("--limit", type=_positive, default=0, metavar="N", help="ask N, of each kind in turn")
+    add("--timeout", type=_positive, default=120, metavar="S", help="seconds a question")
+    add("--label", default="", metavar="TEXT", help="a word of yours, shown in the tables")
+    add("--continue", action="store_true", dest="go_on", help="go on with the last one")
+    add("--at-least", type=float, metavar="PERCENT", help="exit with 1 when the score is lower")
+    add(
+        "--compare",
+        nargs="*",
+        metavar="FOLDER",
+        help="ask nothing: a table of these evaluations, or of the newest of each kind",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _room_options(room: argparse.ArgumentParser) -> None:
+    room.set_defaults(command=_room)
+    what = room.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--attendees", type=int, metavar="N", help="prepare PREFIX-1 to PREFIX-N; safe to repeat"
+    )
+    what.add_argument(
+        "--remove", action="store_true", help="remove the room: all that carries its label"
+    )
+    room.add_argument("--prefix", default="attendee", help="of the namespaces (default: attendee)")
+    room.add_argument("--user-prefix", default="user", help="of the users (default: user)")
+    room.add_argument(
+        "--model-url", default="", metavar="URL", help="a model endpoint that all attendees share"
+    )
+    room.add_argument(
+        "--model-name", default="", metavar="NAME", help="the model's name, if it has several"
+    )
+    room.add_argument("--no-model", action="store_true", help="take a shared model away again")
+    room.add_argument(
+        "--remove-extra", action="store_true", help="remove the room's namespaces above N"
+    )
+    room.add_argument("--yes", action="store_true", help="remove without being asked")
+
+
+EVALUATE_NOTES = """\
+The parts must run: workshop run. The questions, with what is right, are in data/evaluation.yaml.
+The report goes to .workshop/evaluations/latest/: index.html, report.json. The exit code is 0 also
+when the score is low. Ctrl-C keeps what was scored; --continue asks the rest.
+"""
+
+ROOM_NOTES = """\
+It works on the cluster that KUBECONFIG or the kubeconfig names, as its administrator.
+Each namespace gets a quota, limits, and the rights that the notebooks need: for the attendee's user
+and for a workbench named "workshop". Namespaces without the room's label are never touched.
+The shared model's token is read from MODEL_TOKEN, its CA from MODEL_CA_FILE.
+"""
+
+RUN_NOTES = """\
+A STEP is a notebook's number or name: 03, 3, 03_deploy_llama_stack.
+A VALUE is read as a Python literal where the parameter's default is one: 300, True, "text".
+Credentials are never parameters: MODEL_TOKEN is read from the environment.
+The report goes to .workshop/runs/latest/: index.html, report.json, the executed notebooks.
+Services stay up after the run, also when it fails.
+"""
+
+
+def _run(options: argparse.Namespace) -> int:
+    from workshop.commands import run
+
+    return run(options)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from workshop.commands import status
+
+    return status(options)
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from workshop.commands import logs
+
+    return logs(options)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from workshop.commands import stop
+
+    return stop(options)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from workshop.commands import doctor
+
+    return doctor(options)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from workshop.evaluate.command import evaluate
+
+    return evaluate(options)
+
+
+def _room(options: argparse.Namespace) -> int:
+    from workshop.room.command import room
+
+    return room(options)
+
+
+def _images(_options: argparse.Namespace) -> int:
+    from workshop.targets.cluster.images import images
+
+    for one in images():
+        sys.stdout.write(f"{one.part:<16}  {one.name}\n")
+    sys.stdout.flush()
+    sys.stderr.write(
+        "Not listed: the images of operators (OpenShift AI, KServe, NVIDIA's). A mirror takes them "
+        "with their catalogues.\n"
+    )
+    return 0
+
+
+def _version(_options: argparse.Namespace) -> int:
+    from importlib.metadata import version
+
+    sys.stdout.write(f"agent-workshop-kit {version('agent-workshop-kit')}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

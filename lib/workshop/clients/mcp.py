@@ -1,0 +1,250 @@
+"""Talks MCP with a server, and says in plain words why it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.targets.base import Endpoint
+
+CALL = 60.0
+"""Seconds that a tool may take. A server whose database cannot be found says so after 30."""
+
+PROTOCOL = "2025-11-25"
+"""The revision that Llama Stack 0.7.3 and OGX 1.5.0 offer, so the one that the agent will use: the
+newest with sessions, of their ``mcp`` 1.30 and 2.3's ``ClientSession``. MCP server 3.0.4 speaks it,
+those before it, and 2026-07-28, which has no sessions."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool as the server describes it."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a tool gave back, and whether the server calls that a failure."""
+
+    text: str
+    failed: bool
+
+
+_HELLO = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {
+        "protocolVersion": PROTOCOL,
+        "capabilities": {},
+        "clientInfo": {"name": "workshop", "version": "1"},
+    },
+}
+OLDER = (
+    "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
+    "05_deploy_mcp_server, which brings one that does not"
+)
+"""The remedy where something else listens, or an MCP server of before 2025-03-26."""
+
+HEADERS = {"accept": "application/json, text/event-stream"}
+
+
+def initialize(endpoint: Endpoint, path: str) -> str:
+    """Offer ``PROTOCOL``, as one plain request; gives the revision that the server chose.
+
+    One request tells refused, 401, 404 and a wrong protocol apart, where a client library reports
+    an error in a task group.
+
+    Raises:
+        EndpointError: With its ``kind``.
+    """
+    import httpx
+
+    url = endpoint.url + path
+    try:
+        with httpx.Client(verify=http.tls(endpoint), timeout=10, trust_env=False) as client:
+            answer = client.post(url, json=_HELLO, headers=http.headers(endpoint) | HEADERS)
+            session = answer.headers.get("mcp-session-id")
+            if session:
+                # The server keeps a session, and a database connection for it, until told.
+                client.delete(url, headers=http.headers(endpoint) | {"mcp-session-id": session})
+    except httpx.HTTPError as error:
+        raise http.unreachable(url, error, 10) from error
+    if answer.status_code >= 400:
+        refused = http.refused_with(url, answer.status_code, answer.text)
+        if answer.status_code in (404, 405, 406):
+            raise EndpointError(refused.what, where=url, state=refused.state, hint=OLDER).of_kind(
+                refused.kind
+            )
+        raise refused
+    chosen = re.search(r'"protocolVersion":\s*"([^"]*)"', answer.text)
+    if chosen is None:
+        raise EndpointError(
+            "This is not an MCP server's streamable HTTP endpoint.",
+            where=url,
+            state=answer.text[:200],
+            hint="the path is /mcp, not /sse",
+        ).of_kind("protocol")
+    return chosen.group(1)
+
+
+def revision(endpoint: Endpoint, path: str) -> str:
+    """The revision that the kit's own client and the server agree on.
+
+    Raises:
+        EndpointError: The server cannot be reached, refuses, or breaks off.
+    """
+
+    async def ask(session: Any) -> str:
+        return str(session.protocol_version)
+
+    return _with_session(endpoint, path, ask)
+
+
+def list_tools(endpoint: Endpoint, path: str) -> list[Tool]:
+    """The tools that the server offers.
+
+    Raises:
+        EndpointError: The server cannot be reached, refuses, or breaks off.
+    """
+
+    async def ask(session: Any) -> list[Tool]:
+        listed = await session.list_tools()
+        return [Tool(t.name, t.description or "", t.input_schema) for t in listed.tools]
+
+    return _with_session(endpoint, path, ask)
+
+
+def call_tool(endpoint: Endpoint, path: str, name: str, arguments: dict[str, Any]) -> Result:
+    """Call one tool.
+
+    Raises:
+        EndpointError: The server cannot be reached, refuses, or breaks off.
+    """
+
+    async def ask(session: Any) -> Result:
+        result = await session.call_tool(name, arguments)
+        text = "\n".join(getattr(part, "text", "") for part in result.content)
+        return Result(text, bool(result.is_error))
+
+    return _with_session(endpoint, path, ask)
+
+
+@contextmanager
+def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any], Result]]:
+    """A session of plain requests on one connection; gives what calls a tool with its arguments.
+
+    For many calls, whose time is the server's and not a client library's.
+
+    Raises:
+        EndpointError: The server cannot be reached, or refuses.
+    """
+    import httpx
+
+    url = endpoint.url + path
+    headers = http.headers(endpoint) | HEADERS
+    with httpx.Client(
+        verify=http.tls(endpoint), timeout=CALL, trust_env=False, headers=headers
+    ) as client:
+
+        def post(body: dict[str, Any]) -> httpx.Response:
+            try:
+                answer = client.post(url, json=body)
+            except httpx.HTTPError as error:
+                raise http.unreachable(url, error, CALL) from error
+            if answer.status_code >= 400:
+                raise http.refused_with(url, answer.status_code, answer.text)
+            return answer
+
+        def call(name: str, arguments: Any) -> Result:
+            params = {"name": name, "arguments": arguments}
+            body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+            result = _message(post(body).text, url)["result"]
+            text = "\n".join(part.get("text", "") for part in result["content"])
+            return Result(text, bool(result.get("isError")))
+
+        session = post(_HELLO).headers.get("mcp-session-id")
+        client.headers["mcp-protocol-version"] = PROTOCOL
+        if session:
+            client.headers["mcp-session-id"] = session
+        post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        try:
+            yield call
+        finally:
+            if session:
+                client.delete(url)
+
+
+def _message(text: str, url: str) -> dict[str, Any]:
+    """The answer in a body of JSON, or of server-sent events."""
+    for line in text.splitlines():
+        if line.startswith(("{", "data: {")):
+            message: dict[str, Any] = json.loads(line.removeprefix("data: "))
+            if "result" in message:
+                return message
+    raise EndpointError("The tool gave no result.", where=url, state=text[:300]).of_kind("protocol")
+
+
+def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitable[T]]) -> T:
+    async def run() -> T:
+        import httpx2
+        import mcp
+        from mcp.client.streamable_http import streamable_http_client
+
+        async with (
+            httpx2.AsyncClient(
+                headers=http.headers(endpoint),
+                verify=http.tls(endpoint),
+                trust_env=False,
+                # The default is 5 seconds of silence, less than a slow tool needs.
+                timeout=CALL,
+            ) as transport,
+            mcp.Client(
+                streamable_http_client(endpoint.url + path, http_client=transport),
+                read_timeout_seconds=CALL,
+            ) as session,
+        ):
+            return await ask(session)
+
+    try:
+        # A notebook has an event loop of its own, in which asyncio.run refuses to run.
+        with ThreadPoolExecutor(1) as worker:
+            return worker.submit(lambda: asyncio.run(run())).result()
+    except Exception as error:
+        # One plain request finds the reason, if the server is the reason.
+        initialize(endpoint, path)
+        raise _broken(endpoint.url + path, _first(error)) from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """The reason within what a task group raises, which only counts its errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _broken(url: str, error: BaseException) -> EndpointError:
+    state = f"{type(error).__name__}: {error}"
+    if "session" in str(error).lower():
+        return EndpointError(
+            "The MCP server does not know the session that it has just begun.",
+            where=url,
+            state=state,
+            hint="a session is in one process's memory: another answered, or it was started anew; "
+            "run 05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity "
+            "ClientIP)",
+        )
+    return EndpointError(
+        "The MCP server broke off.", where=url, state=state, hint="workshop logs mcp-server"
+    )

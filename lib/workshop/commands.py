@@ -1,0 +1,265 @@
+"""What each command of ``workshop`` does."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workshop.connecting import connect
+from workshop.core.errors import WorkshopError
+from workshop.core.secret import Secret
+from workshop.core.settings import Settings
+from workshop.parts.catalog import notebook_of
+from workshop.report.report import ASKING
+from workshop.run.parameters import assign
+from workshop.run.runner import run as run_steps
+from workshop.run.sequence import Selection, Step, find, select
+from workshop.run.view import View
+from workshop.targets.base import PartStatus, Target
+from workshop.targets.local.lock import hold
+from workshop.targets.local.store import State
+
+if TYPE_CHECKING:
+    from workshop.operate.doctor.diagnosis import Finding
+
+
+LOG_LINES = 8
+"""How much of a log the doctor shows of each part."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Execute notebooks."""
+    settings = Settings.from_env()
+    target = connect(options.target)
+    wanted = Selection(options.first, options.last, options.only, options.without, options.clean_up)
+    folder = Path(options.notebooks).absolute() if options.notebooks else settings.notebooks
+
+    def known() -> list[Secret]:
+        own = [settings.model_token] if settings.model_token else []
+        return target.secrets() + own
+
+    steps = assign(
+        select(find(folder), wanted),
+        options.parameters,
+        target=target.name,
+        without=options.without,
+        secrets=known(),
+    )
+    with hold(State(settings.state).lock_path, "workshop run"):
+        outcome = run_steps(
+            steps,
+            target=target.name,
+            runs=settings.state / "runs",
+            known_secrets=known,
+            view=lambda masked: View(sys.stdout, masked),
+            services=lambda: [part for part in target.status() if part.state in UP],
+            before=Ahead(target, steps).before,
+        )
+    if outcome.interrupted:
+        return 130
+    return 0 if outcome.report.status == "passed" else 1
+
+
+class Ahead:
+    """Begins what later notebooks deploy, once the environment has been checked."""
+
+    def __init__(self, target: Target, steps: Sequence[Step]) -> None:
+        self._target = target
+        self._parameters = {step.number: step.parameters for step in steps if not step.skip}
+        self._begun = False
+
+    def before(self, step: Step) -> None:
+        """Begin, in the background, before the first notebook that deploys software."""
+        if self._begun or not "02" <= step.number <= "04":
+            return
+        self._begun = True
+        threading.Thread(target=self._begin, name="ahead", daemon=True).start()
+
+    def _begin(self) -> None:
+        # Imported here: the parts are not needed by any other command.
+        from workshop.core import progress
+        from workshop.operate import prestart
+
+        progress.use(progress.Silent())
+        with contextlib.suppress(WorkshopError):
+            prestart.begin(self._target, self._parameters)
+
+
+UP = ("running", "yours")
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show what runs."""
+    rows = connect(options.target).status()
+    _write(_table(rows) if rows else ["Nothing was started here yet.  Hint: workshop run"])
+    return 0
+
+
+def logs(options: argparse.Namespace) -> int:
+    """Show one part's log."""
+    target = connect(options.target)
+    for line in target.logs(options.name, lines=options.lines, follow=options.follow):
+        _write([line])
+    return 0
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Stop one part, or all."""
+    target = connect(options.target)
+    with hold(State(Settings.from_env().state).lock_path, "workshop stop"):
+        stopped = target.stop(options.name)
+    _write([f"stopped {name}" for name in stopped] or ["nothing was running"])
+    return 0
+
+
+NOTHING = "  nothing was started here yet"
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Check this place, ask every part, and name the one that is the reason."""
+    from workshop.operate.doctor.diagnosis import culprits, examine
+
+    target = connect(options.target)
+    checks = target.environment()
+    width = max((len(check.name) for check in checks), default=0)
+    lines = [f"environment of the {target.name} target"]
+    for check in checks:
+        mark = "[ OK ]" if check.ok else "[FAIL]"
+        missing = "" if check.ok else f"  (expected: {check.expected})"
+        lines.append(f"  {mark} {check.name:<{width}}  {check.seen}{missing}")
+    _write(lines)
+    findings = examine(target)
+    # A place that cannot be asked has been named by now.
+    blocked = any(one.part in ("cluster", "permissions") for one in findings if not one.ok)
+    try:
+        rows = target.status()
+    except WorkshopError:
+        if not blocked:
+            raise
+        rows = []
+    _write(["", "parts", *([f"  {row}" for row in _table(rows)] or [NOTHING])])
+    ended = [row for row in rows if row.state not in UP]
+    for part in ended:
+        _write(["", *_trouble(target, part)])
+    if rows and not culprits(findings) and not ended:
+        answered = last_finding(Settings.from_env().state / "runs", target.name)
+        findings += [answered] if answered else []
+    asked = [_asked(finding) for finding in findings]
+    if asked:
+        _write(["", "what they answer", *asked])
+    blamed = [f"culprit: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in culprits(findings)]
+    # An ended part was counted when it was asked, if it could be asked.
+    silent = [part for part in ended if part.name not in {one.part for one in findings}]
+    # What the place is blamed for was among the checks of the environment.
+    told = {one.part for one in culprits(findings)}
+    lacks = [check for check in checks if not check.ok and _word(check.name) not in told]
+    problems = len(lacks) + len(blamed) + len(silent)
+    found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
+    _write(["", *blamed, found if problems else "no problem found"])
+    return 1 if problems else 0
+
+
+def _word(check: str) -> str:
+    return {"API server": "cluster"}.get(check, check)
+
+
+def _asked(finding: Finding) -> str:
+    if finding.ok:
+        return f"  [ OK ] {finding.part}" + (f": {finding.seen}" if finding.seen else "")
+    if finding.because:
+        return f"  [FAIL] {finding.part}: because of {', '.join(finding.because)}"
+    return f"  [FAIL] {finding.part}: {finding.seen[:300]}"
+
+
+def _trouble(target: Target, part: PartStatus) -> Sequence[str]:
+    lines = [f"{part.name} is {part.state}: {part.detail}"]
+    try:
+        log = list(target.logs(part.name, lines=LOG_LINES))
+    except WorkshopError as error:
+        log = str(error).splitlines()
+    lines += [f"    {line}" for line in log]
+    number = notebook_of(part.name)[:2]
+    lines.append(f"  Hint: workshop run --only {number} starts it again; workshop logs {part.name}")
+    return lines
+
+
+def _table(rows: Iterable[PartStatus]) -> list[str]:
+    cells = [(row.name, row.state, row.url, row.detail) for row in rows]
+    widths = [max((len(cell[column]) for cell in cells), default=0) for column in range(3)]
+    return [
+        "  ".join(
+            [*(text.ljust(width) for text, width in zip(cell, widths, strict=False)), cell[3]]
+        )
+        for cell in cells
+    ]
+
+
+def _write(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+HINTS = (
+    (
+        r"no tool was called",
+        "the model answers from thin air: take one that calls tools more surely (MODEL, or "
+        "MODEL_URL), and see that its server has the parser of its family; workshop evaluate "
+        "measures it",
+    ),
+    (
+        r"called a tool and then said nothing|still calling tools after",
+        "its rounds were over before it answered: it called tools again and again; take another "
+        "model, or fewer tools in 06_register_mcp_server",
+    ),
+    (
+        r"not among its tools",
+        "the model makes tools up: take one that calls tools more surely (MODEL, or MODEL_URL)",
+    ),
+    (
+        r"not grounded|the answer lacks|found nothing with",
+        "the tools work, and the model asked for something else or did not quote it: read the "
+        "arguments in the report's table, ask more plainly, or take a larger model",
+    ),
+)
+"""Words of a step's reason, and what mends it."""
+
+
+def last_finding(runs: Path, target: str) -> Finding | None:
+    """Why the last run's agent failed on this target, or None: it did not, or there was none.
+
+    Args:
+        runs: The folder of the runs.
+        target: Whose runs count.
+    """
+    path = runs / "latest" / "report.json"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        steps = report["steps"] if report["target"] == target else []
+    except (OSError, ValueError, KeyError, TypeError):
+        # A report that cannot be read is no part's trouble.
+        return None
+    for step in steps:
+        if step["status"] == "failed" and step["notebook"].startswith(ASKING):
+            return _finding_of(step, str(report.get("started", "")))
+    return None
+
+
+def _finding_of(step: Mapping[str, Any], started: str) -> Finding:
+    from workshop.operate.doctor.diagnosis import Finding
+
+    reason = " ".join(str(step.get("reason") or "").split())
+    hint = "workshop run --only 07; the report has every answer with its tool calls"
+    for pattern, remedy in HINTS:
+        if re.search(pattern, reason, re.IGNORECASE):
+            hint = f"{remedy}; then workshop run --only {ASKING}"
+            break
+    seen = f"every part is well, and in the last run ({started}) {step['notebook']} failed: "
+    return Finding("agent", False, seen + reason[:300], hint)

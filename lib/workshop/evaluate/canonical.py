@@ -1,0 +1,187 @@
+"""Tool calls in one form, so that two that ask the same of the database compare as equal.
+
+``count``, ``find`` and ``aggregate`` overlap: a count with a filter is an aggregation that matches
+and counts. Each call therefore becomes the stages of an aggregation. What changes nothing is left
+out: the connection, the order of keys, a tool's default, the names that a pipeline gives to its
+own fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workshop.parts import mongodb
+
+LIMIT = 10
+"""How many documents ``find`` gives by default: MCP server 3.0."""
+
+KNOWN = {
+    "list-collections": set[str](),
+    "count": {"collection", "query"},
+    "find": {"collection", "filter", "projection", "limit", "sort"},
+    "aggregate": {"collection", "pipeline"},
+}
+"""The tools that read, and the arguments that say what is read."""
+
+IGNORED = {"connectionId", "database", "responseBytesLimit"}
+"""Arguments that every call has, or that bound a result in bytes."""
+
+ORDERS = {"asc": 1, "ascending": 1, "desc": -1, "descending": -1, "1": 1, "-1": -1}
+
+Stage = tuple[str, str]
+"""An operator such as ``$match``, and its argument as JSON with sorted keys."""
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """What a call asks for.
+
+    Args:
+        subject: The collection; ``list-collections``; or another tool's name.
+        stages: What is done with its documents.
+        strange: Names of arguments that the tool does not have.
+    """
+
+    subject: str
+    stages: tuple[Stage, ...] = ()
+    strange: tuple[str, ...] = ()
+
+    def matches(self) -> list[Stage]:
+        """The stages that choose documents: one more of these asks something else."""
+        return [stage for stage in self.stages if stage[0] == "$match"]
+
+
+def canonical(name: str, arguments: Mapping[str, Any]) -> Canonical:
+    """The canonical form of a call.
+
+    Example:
+        >>> one = canonical("count", {"collection": "alerts", "query": {"state": "firing"}})
+        >>> one == canonical(
+        ...     "aggregate",
+        ...     {
+        ...         "collection": "alerts",
+        ...         "pipeline": [{"$match": {"state": {"$eq": "firing"}}}, {"$count": "n"}],
+        ...     },
+        ... )
+        True
+    """
+    known = KNOWN.get(name)
+    database = arguments.get("database") or mongodb.DATABASE
+    if known is None or database != mongodb.DATABASE:
+        return Canonical(f"{name} in {database}")
+    strange = tuple(sorted(set(arguments) - known - IGNORED))
+    if name == "list-collections":
+        return Canonical(name, (), strange)
+    collection = str(arguments.get("collection", ""))
+    stages = _stages(name, arguments)
+    return Canonical(collection, _simplified(collection, stages), strange)
+
+
+def _stages(name: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if name == "aggregate":
+        pipeline = arguments.get("pipeline")
+        return list(pipeline) if isinstance(pipeline, list) else []
+    if name == "count":
+        return [{"$match": arguments.get("query")}, {"$count": "n"}]
+    limit = arguments.get("limit")
+    return [
+        {"$match": arguments.get("filter")},
+        {"$sort": arguments.get("sort")},
+        {"$limit": None if limit == LIMIT else limit},
+        {"$project": arguments.get("projection")},
+    ]
+
+
+def _simplified(collection: str, stages: Sequence[Any]) -> tuple[Stage, ...]:
+    names: dict[str, str] = {}
+    found: list[Stage] = []
+    one = False
+    for stage in stages:
+        if not isinstance(stage, dict) or len(stage) != 1:
+            found.append(("?", _json(stage)))
+            continue
+        ((operator, value),) = stage.items()
+        if value in (None, {}, []) or (one and operator in ("$sort", "$limit")):
+            # One document stays one, in any order.
+            continue
+        if operator == "$match":
+            value = _query(collection, value)
+            one = one or _is_one(collection, value)
+        elif operator == "$sort" and isinstance(value, dict):
+            value = {names.get(k, k): ORDERS.get(str(v).lower(), v) for k, v in value.items()}
+            # Here the order of the keys counts.
+            found.append((operator, json.dumps(list(value.items()))))
+            continue
+        elif operator == "$count":
+            operator, value = "$group", _counted(names, {"_id": None, str(value): {"$sum": 1}})
+        elif operator == "$group" and isinstance(value, dict):
+            value = _counted(names, value)
+        found.append((operator, _json(value)))
+    return tuple(found)
+
+
+def _counted(names: dict[str, str], group: dict[str, Any]) -> dict[str, Any]:
+    """A group whose fields are named by their order; notes the new names of the old ones."""
+    fields = {
+        field: {"$sum": 1} if how == {"$count": {}} else how
+        for field, how in group.items()
+        if field != "_id"
+    }
+    ordered = sorted(fields.items(), key=lambda item: _json(item[1]))
+    names |= {field: f"#{place}" for place, (field, _) in enumerate(ordered)}
+    by = group.get("_id")
+    if isinstance(by, dict) and len(by) == 1:
+        # {"_id": {"service": "$service"}} groups as {"_id": "$service"} does.
+        (by,) = by.values()
+    return {"_id": by or None, **{f"#{place}": how for place, (_, how) in enumerate(ordered)}}
+
+
+def _query(collection: str, query: Any) -> Any:
+    """A filter without the ways of saying the same in more words."""
+    if not isinstance(query, dict):
+        return query
+    flat: dict[str, Any] = {}
+    for field, value in query.items():
+        if field == "$and" and isinstance(value, list):
+            parts = [_query(collection, part) for part in value]
+            if not all(isinstance(part, dict) for part in parts) or _repeat([flat, *parts]):
+                flat[field] = parts
+                continue
+            for part in parts:
+                flat |= part
+        else:
+            key = mongodb.IDS.get(collection, "_id") if field == "_id" else str(field)
+            flat[key] = _condition(value)
+    return flat
+
+
+def _repeat(parts: Sequence[dict[str, Any]]) -> bool:
+    """Whether two parts say something of the same field: together they are not one filter."""
+    fields = [field for part in parts for field in part]
+    return len(fields) != len(set(fields))
+
+
+def _condition(value: Any) -> Any:
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    ((operator, operand),) = value.items()
+    if operator == "$eq":
+        return operand
+    if operator in ("$in", "$nin") and isinstance(operand, list):
+        if len(operand) == 1:
+            return operand[0] if operator == "$in" else {"$ne": operand[0]}
+        return {operator: sorted(operand, key=_json)}
+    return value
+
+
+def _is_one(collection: str, query: Any) -> bool:
+    """Whether the filter names one document by its unique field."""
+    key = mongodb.IDS.get(collection, "")
+    return isinstance(query, dict) and isinstance(query.get(key), str)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,1 @@
+"""``workshop doctor``: which part is the reason."""

@@ -1,0 +1,191 @@
+"""More replicas of the parts that can have them; each answers, and nothing is lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from workshop.clients import mcp
+from workshop.core import versions
+from workshop.core.checks import Checks
+from workshop.core.progress import Stages, stages
+from workshop.core.table import Table
+from workshop.operate.scale import mongodb as mongodb_scale
+from workshop.operate.scale.measure import COUNTED, Load, runs
+from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql, runbooks
+from workshop.targets.base import Endpoint, Part, Scale, Target
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a part: how many of it run, and why not more."""
+
+    part: str
+    replicas: int
+    note: str
+
+
+def scale_out(
+    target: Target,
+    *,
+    replicas: int = 2,
+    most: int = 0,
+    model_replicas: int = 1,
+    timeout: float = 600.0,
+) -> Table[Outcome]:
+    """Run several of each part that can have several; says of each other one why it cannot.
+
+    Args:
+        target: Where.
+        replicas: Of Llama Stack and of the MCP server.
+        most: Up to how many an autoscaler may add; none when this is not more.
+        model_replicas: Of the model; on a cluster with GPUs each takes one.
+        timeout: Seconds until all of a part answer.
+
+    Raises:
+        StepMissing: Llama Stack does not run.
+        PartFailed: A replica ended while it was awaited.
+        PartTooSlow: Not all were ready in time.
+    """
+    outcomes: Table[Outcome] = Table()
+    with stages("Scale") as stage:
+        wanted = [
+            (model.PART, model_replicas, 0, model.deployed_part, model.ready),
+            (llama_stack.PART, replicas, most, llama_stack.deployed_part, llama_stack.ready),
+            (mcp_server.PART, replicas, most, mcp_server.deployed_part, mcp_server.ready),
+            (mongodb.PART, replicas, 0, mongodb.deployed_part, mongodb.ready),
+        ]
+        for name, number, limit, part_of, ready in wanted:
+            if not runs(target, name):
+                outcomes.append(Outcome(name, 0, "it was not deployed"))
+                continue
+            scale = Scale(number, limit)
+            outcomes.append(_scaled(target, part_of(target), scale, ready, timeout, stage))
+    return outcomes
+
+
+def _scaled(
+    target: Target,
+    part: Part,
+    scale: Scale,
+    ready: Callable[[Endpoint], object],
+    timeout: float,
+    stage: Stages,
+) -> Outcome:
+    why = target.scale_reason(part)
+    if why:
+        stage(f"{part.name} stays as it is: {why}")
+        return Outcome(part.name, len(target.replicas(part.name)), why)
+    target.scale(part, scale, ready=ready, timeout=timeout, stage=stage)
+    limit = f"an autoscaler may add up to {scale.most}" if scale.most > scale.replicas else ""
+    return Outcome(part.name, len(target.replicas(part.name)), limit)
+
+
+def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0) -> Table[Outcome]:
+    """Give Llama Stack storage that its replicas share: PostgreSQL with pgvector.
+
+    The runbooks are loaded into it. What was kept inside the server before, its history and the
+    answers that it stored, stays on its volume and is not taken over.
+
+    Args:
+        target: Where.
+        wanted: False leaves its storage as it is.
+        timeout: Seconds for each of the two.
+
+    Raises:
+        StepMissing: Llama Stack does not run.
+        PartFailed: One of the two ended while it started.
+        PartTooSlow: One of the two was not ready in time.
+    """
+    reason = target.skip_reason(postgresql.PART) if wanted else "it was not asked for"
+    if reason is None:
+        postgresql.deploy_postgresql(target, timeout=timeout)
+        server = target.recall("server") or "auto"
+        llama_stack.deploy_llama_stack(
+            target, server=server, storage=postgresql.PART, timeout=timeout
+        )
+        return Table([Outcome(postgresql.PART, 1, "Llama Stack keeps everything in it")])
+    with stages("Shared storage") as stage:
+        stage(f"skipped: {reason}")
+    return Table([Outcome(postgresql.PART, 0, reason)])
+
+
+def verify_scale_out(
+    target: Target, before: Load, after: Load, kept: Sequence[mongodb_scale.Kept]
+) -> Checks:
+    """Prove that every replica answers by itself, that no request was lost, and no document.
+
+    Args:
+        target: Where.
+        before: The load with one replica.
+        after: The load with more; empty where nothing has more.
+        kept: What ``resize_mongodb`` gave.
+
+    Raises:
+        CheckFailed: One of these is not so.
+    """
+    checks = Checks("Scale")
+    for when, one in (("before", before), ("after", after)):
+        if not one.series:
+            continue
+        checks.equal(
+            f"no request failed under load, {when}",
+            "none",
+            lambda one=one: _failures(one),  # type: ignore[misc]
+        )
+    store = runbooks.store_id(target)
+    for number, replica in enumerate(target.replicas(llama_stack.PART), 1):
+        checks.that(
+            f"replica {number} of Llama Stack finds the right runbook",
+            "certificate-expired.md first",
+            lambda replica=replica: ", ".join(  # type: ignore[misc]
+                runbooks.search(replica, store, "the certificate has expired")
+            ),
+            lambda seen: seen.startswith("certificate-expired.md"),
+        )
+    if runs(target, mcp_server.PART):
+        _verify_database(checks, target, kept)
+    if runs(target, postgresql.PART):
+        postgresql.check(checks, target)
+    return checks.raise_if_failed()
+
+
+def _verify_database(checks: Checks, target: Target, kept: Sequence[mongodb_scale.Kept]) -> None:
+    with mongodb.connected(mongodb.find(target)) as database:
+        counted = database[COUNTED].count_documents({})
+    for number, replica in enumerate(target.replicas(mcp_server.PART), 1):
+        checks.equal(
+            f"replica {number} of the MCP server counts the {COUNTED}",
+            counted,
+            lambda replica=replica: _counted(replica),  # type: ignore[misc]
+        )
+    checks.equal(
+        "the database with other limits has every document as it was",
+        ", ".join(f"{one.collection} {one.before}" for one in kept),
+        lambda: ", ".join(f"{one.collection} {one.after}" for one in kept if one.same),
+    )
+
+
+def _failures(one: Load) -> str:
+    failed = [
+        f"{series.name}, {point.users} users: {point.failures} ({point.failure})"
+        for series in one.series.values()
+        for point in series.points
+        if point.failures or not point.requests
+    ]
+    return "; ".join(failed) or "none"
+
+
+def _counted(replica: Endpoint) -> int:
+    with mcp.plain_session(replica, mcp_server.PATH) as call:
+        result = call(
+            "count",
+            {
+                "connectionId": versions.CONNECTION_ID,
+                "database": mongodb.DATABASE,
+                "collection": COUNTED,
+            },
+        )
+    found = re.search(r"\d+", result.text)
+    return int(found.group()) if found and not result.failed else -1

@@ -1,0 +1,1 @@
+"""Notebook 08: who may reach what, and credentials made anew."""

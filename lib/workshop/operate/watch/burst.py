@@ -1,0 +1,301 @@
+"""A burst of questions, and what every metric did before, during and after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+from workshop.agent import questions
+from workshop.agent.agent import Agent
+from workshop.agent.answer import NotAsked
+from workshop.core.errors import AnswerNotGrounded, SettingsError
+from workshop.core.plots import Band, Line, Panel, Plot, figure, readable
+from workshop.core.progress import Stages, stages
+from workshop.core.table import Table
+from workshop.core.wait import NotYet, wait_for
+from workshop.operate.watch import metrics, scrape
+from workshop.operate.watch.metrics import Metric
+from workshop.parts import prometheus
+from workshop.parts.mcp_server import ALLOWED
+from workshop.targets.base import Endpoint, Target
+
+MOST = 4
+"""Questions at once: a burst that shows on every plot, and no load test."""
+
+WINDOW_READINGS = 5
+"""Readings that a rate is taken over: fewer, and one that comes late leaves a hole."""
+
+BEFORE = float((WINDOW_READINGS + 2) * scrape.INTERVAL)
+"""Seconds of calm before the burst: a rate then tells of nothing that was before that."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One question of the burst. ``tool_calls`` are those that went to the MCP server."""
+
+    question: str
+    seconds: float
+    tool_calls: int
+    grounded: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one metric was. ``during`` is the highest value; ``from_`` is the server that has it."""
+
+    metric: str
+    before: str
+    during: str
+    after: str
+    unit: str
+    read_from: str
+
+
+@dataclass(frozen=True)
+class Load:
+    """A burst of questions, and the metrics around it.
+
+    Args:
+        asked: The questions, in the order in which they were given.
+        seconds: From the first question to the last answer.
+        readings: A row for each key metric.
+        values: By metric key: what it was before, the highest during, and after; 0 where the server
+            counts and had nothing to count.
+        reasons: By metric key: why there is no value here.
+        counted: How many questions and tool calls Prometheus has seen.
+        of_data: Whether the questions were about the data in MongoDB.
+        plot: All of it over time, in seconds from the first question.
+        skipped: Why there was nothing to measure with; then all else is empty.
+    """
+
+    asked: Table[Asked] = field(default_factory=Table)
+    seconds: float = 0.0
+    readings: Table[Reading] = field(default_factory=Table)
+    values: dict[str, tuple[float, float, float]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    counted: dict[str, float] = field(default_factory=dict)
+    of_data: bool = True
+    plot: Plot | None = None
+    skipped: str = ""
+
+    @property
+    def example(self) -> str:
+        """One of the questions, to be asked again."""
+        return self.asked[-1].question if self.asked else ""
+
+    def __repr__(self) -> str:
+        if self.skipped:
+            return f"Nothing was measured: {self.skipped}"
+        return f"{len(self.asked)} questions in {self.seconds:.1f} s; {self.plot!r}"
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
+        shown = self.plot._repr_mimebundle_() if self.plot else {}
+        return shown | {"text/plain": repr(self)}
+
+
+def watch_questions(
+    target: Target, agent: Agent, *, count: int = 3, timeout: float = 300.0
+) -> Load:
+    """Ask some of the workshop's questions at once, and read every metric around it.
+
+    Args:
+        target: Where the parts run.
+        agent: Whom to ask.
+        count: How many questions, at most 4.
+        timeout: Seconds for one answer.
+
+    Raises:
+        SettingsError: So many questions are no burst but a load test.
+        StepMissing: Prometheus does not run.
+        EndpointError: The agent or Prometheus does not answer.
+        PartTooSlow: The burst did not show in the metrics.
+    """
+    if not 1 <= count <= MOST:
+        raise SettingsError(
+            f"QUESTIONS = {count} cannot be asked.",
+            where="the parameters of 09_watch_the_system",
+            hint=f"1 to {MOST}; 10_scale_out makes load",
+        )
+    reason = target.skip_reason(prometheus.PART)
+    if reason is not None:
+        return Load(skipped=reason)
+    endpoint = target.find(prometheus.PART)
+    with stages("Burst") as stage:
+        ahead = prometheus.ahead(endpoint)
+        start = time.time() + ahead
+        _calm("before", endpoint, BEFORE, stage)
+        known = _counted(endpoint)
+        stage(f"asking {count} questions at once")
+        begin = time.time() + ahead
+        asked = _ask(agent, _chosen(agent, count), timeout, stage)
+        end = time.time() + ahead
+        stage(f"answered after {end - begin:.1f} s")
+        counted = _seen(endpoint, known, asked, stage)
+        _calm("after", endpoint, _window() + scrape.INTERVAL, stage)
+        read = _read(target, endpoint, (start, begin, end, time.time() + ahead))
+        return replace(
+            read,
+            asked=Table(asked),
+            seconds=end - begin,
+            counted=counted,
+            of_data=agent.has_database,
+        )
+
+
+def _window() -> float:
+    return float(WINDOW_READINGS * scrape.INTERVAL)
+
+
+def _chosen(agent: Agent, count: int) -> list[str]:
+    """Questions with short answers, over and over where there are few."""
+    known = questions.DATABASE_QUESTIONS if agent.has_database else questions.RUNBOOK_QUESTIONS
+    short = [one.text for one in known if not one.text.startswith("Show me")]
+    return [short[number % len(short)] for number in range(count)]
+
+
+def _ask(agent: Agent, chosen: Sequence[str], timeout: float, stage: Stages) -> list[Asked]:
+    def one(question: str) -> Asked:
+        began = time.monotonic()
+        try:
+            answer = agent.ask(question, quiet=True, timeout=timeout)
+        except AnswerNotGrounded:
+            # It was asked and answered all the same, and that is what is counted here.
+            answer = next(a for a in reversed(agent.answers) if a.question == question)
+        if isinstance(answer, NotAsked):
+            return Asked(question, 0.0, 0, False)
+        calls = sum(call.made for call in answer.tool_calls if call.name in ALLOWED)
+        return Asked(question, round(time.monotonic() - began, 1), calls, answer.grounded)
+
+    with ThreadPoolExecutor(len(chosen), thread_name_prefix="burst") as pool:
+        futures = [pool.submit(one, question) for question in chosen]
+
+        def answered() -> object:
+            done = sum(future.done() for future in futures)
+            return done == len(futures) or NotYet(f"{done} of {len(futures)} are there")
+
+        # Each of them has its own end; this one only shows how far they are.
+        wait_for("the answers", answered, timeout=timeout + 10, stage=stage)
+        return [future.result() for future in futures]
+
+
+def _calm(when: str, endpoint: Endpoint, seconds: float, stage: Stages) -> None:
+    """Let some readings be taken."""
+    began = time.monotonic()
+
+    def taken() -> object:
+        passed = time.monotonic() - began
+        return passed >= seconds or NotYet(f"{passed:.0f} of {seconds:.0f} s")
+
+    wait_for(
+        f"the readings {when} the questions",
+        taken,
+        timeout=seconds + 5,
+        stage=stage,
+        where=endpoint.url,
+    )
+
+
+COUNTERS = {
+    "questions": f"llama_stack_requests_total{{{metrics.ASKED}}} "
+    f"or ogx_requests_total{{{metrics.ASKED}}}",
+    "tool calls": f"{metrics.TOOLS}_count",
+}
+
+Readings = Mapping[str, Mapping[str, float]]
+"""Of each counter, the value of each of its series, by labels."""
+
+
+def _counted(endpoint: Endpoint) -> Readings:
+    return {
+        name: {one.labels: one.value for one in prometheus.samples(endpoint, query)}
+        for name, query in COUNTERS.items()
+    }
+
+
+def _seen(
+    endpoint: Endpoint, known: Readings, asked: Sequence[Asked], stage: Stages
+) -> dict[str, float]:
+    """Wait until Prometheus has read of the last question; gives what it counted."""
+
+    def seen() -> dict[str, float] | NotYet:
+        now = {
+            name: prometheus.grown(known[name], found) for name, found in _counted(endpoint).items()
+        }
+        calls = sum(one.tool_calls for one in asked)
+        if now["questions"] >= len(asked) and now["tool calls"] >= calls:
+            return now
+        return NotYet(
+            f"it has seen {now['questions']:g} of {len(asked)} questions, "
+            f"{now['tool calls']:g} of {calls} tool calls"
+        )
+
+    return wait_for(
+        "the questions to show in the metrics",
+        seen,
+        timeout=60,
+        stage=stage,
+        every=0.5,
+        where=endpoint.url,
+        hint="workshop logs prometheus; workshop logs collector",
+    )
+
+
+def _read(target: Target, endpoint: Endpoint, times: tuple[float, float, float, float]) -> Load:
+    start, begin, end, last = times
+    load = Load()
+    panels = []
+    found = {metric.key: _series(endpoint, metric, start, last) for metric in metrics.METRICS}
+    servers = {server for server, _points in found.values()}
+    for metric in metrics.METRICS:
+        server, points = found[metric.key]
+        if not server:
+            reason = load.reasons[metric.key] = _why_not(target, metric, servers)
+            shown = reason or "no value was read"
+            load.readings.append(Reading(metric.title, "", "", "", metric.unit, shown))
+            continue
+        calm = [value for when, value in points if when <= begin]
+        busy = [value for when, value in points if begin < when <= end + _window()]
+        later = [value for when, value in points if when > end + _window()]
+        values = (calm[-1] if calm else 0.0, max(busy, default=0.0), later[-1] if later else 0.0)
+        load.values[metric.key] = values
+        factor, unit = readable(values, metric.unit)
+        before, during, after = (figure(factor * value) for value in values)
+        load.readings.append(Reading(metric.title, before, during, after, unit, server))
+        line = Line(tuple((round(when - begin, 1), value) for when, value in points))
+        panels.append(Panel(metric.title, metric.unit, (line,)))
+    band = Band(0.0, round(end - begin, 1), "questions are asked")
+    plot = Plot("The key metrics around a burst of questions", "s", tuple(panels), (band,))
+    return replace(load, plot=plot)
+
+
+def _series(
+    endpoint: Endpoint, metric: Metric, begin: float, end: float
+) -> tuple[str, list[tuple[float, float]]]:
+    window = f"{_window():g}s"
+    for server, query in metric.queries.items():
+        points = prometheus.series(
+            endpoint,
+            query.replace(metrics.WINDOW, window),
+            begin=begin,
+            end=end,
+            step=scrape.INTERVAL,
+        )
+        if points:
+            return server, points
+    return "", []
+
+
+def _why_not(target: Target, metric: Metric, servers: Collection[str]) -> str:
+    """Why a metric may be missing here, or "" when it must not be."""
+    if metric.part == "gpu-nodes":
+        offered = target.accelerators()
+        return "no page of DCGM is read" if offered else "no node here offers a GPU"
+    for server, reason in metric.lacks.items():
+        if server in servers:
+            return f"{server}: {reason}"
+    reasons = {source.part: reason for source, _endpoint, reason in scrape.watched(target)}
+    if metric.part not in reasons:
+        return f"{metric.part} was not deployed"
+    return reasons[metric.part]

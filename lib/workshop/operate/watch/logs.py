@@ -1,0 +1,259 @@
+"""The logs of all parts in one table, and one question followed through them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from workshop.agent.agent import Agent
+from workshop.agent.answer import Answer
+from workshop.core.errors import AnswerNotGrounded, SettingsError, StepMissing
+from workshop.core.progress import stages
+from workshop.core.table import Table
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts import llama_stack, mcp_server, model, mongodb
+from workshop.parts.catalog import PROCESSES
+from workshop.targets.base import Target
+
+DEEP = 4000
+"""Lines that are looked at from a log's end: hours of a workshop."""
+
+SHOWN = 5
+"""Lines of one part in the table."""
+
+WIDTH = 160
+"""Characters of a line in the table: some parts log a whole request in one."""
+
+NOISE = re.compile(r"Prevented registration of|Sending ping|GET /v1/(version|health)|GET /health")
+"""Lines of every session and every probe, which would hide all others."""
+
+ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
+STARTED = re.compile(r"--- started (\S+) ")
+"""What the local target writes at the top of each log."""
+
+SINCE_START = re.compile(r"(\d+)\.(\d\d)\.(\d{3})\.(\d{3}) [A-Z] ")
+"""How llama.cpp's server tells the time: minutes, seconds, milliseconds, microseconds."""
+
+MONTH_DAY = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR) (\d\d-\d\d \d\d:\d\d:\d\d)")
+"""How vLLM does: without a year."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line of a part's log; ``time`` is in UTC, "" where its program writes none."""
+
+    part: str
+    time: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A line that was written while a question was answered.
+
+    Args:
+        part: Whose log it stands in.
+        mark: The question's mark, if the line holds it.
+        text: The line.
+    """
+
+    part: str
+    mark: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One question, by its mark, through the logs of all parts."""
+
+    mark: str
+    answer: Answer | None
+    lines: Table[Step]
+
+    def __repr__(self) -> str:
+        if self.answer is None:
+            return "Nothing was asked."
+        return f"{self.mark}: {self.answer.question}\n{self.lines!r}"
+
+    def _repr_html_(self) -> str:
+        return self.lines._repr_html_()
+
+
+def newest_lines(
+    target: Target, *, minutes: float = 0, text: str = "", lines: int = SHOWN
+) -> Table[LogLine]:
+    """The newest lines of every part that has a log here, without credentials.
+
+    Args:
+        target: Where the parts run.
+        minutes: Leave out what is known to be older than this; 0 for no limit.
+        text: Only lines that hold this, in small or capital letters; "" for all.
+        lines: At most so many of each part.
+
+    Raises:
+        SettingsError: A limit is below nothing.
+    """
+    if minutes < 0 or lines < 1:
+        raise SettingsError(
+            "These log lines cannot be shown.",
+            state=f"minutes={minutes:g}, lines={lines}",
+            hint="at least one line, and no minutes below 0; 0 is no limit",
+        )
+    oldest = datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None
+    found: Table[LogLine] = Table()
+    for part in PROCESSES:
+        read = list(stamped(whole(log(target, part))))
+        chosen = [
+            LogLine(part, when.strftime("%H:%M:%S") if when else "", _short(line))
+            for (when, line), newest in zip(read, _at_most(read), strict=True)
+            if line.strip()
+            and not NOISE.search(line)
+            and text.lower() in line.lower()
+            and not (oldest and newest and newest < oldest)
+        ]
+        found.extend(chosen[-lines:])
+    return found
+
+
+def log(target: Target, part: str) -> list[str]:
+    """A part's newest lines, oldest first; none where it has no log here."""
+    try:
+        return list(target.logs(part, lines=DEEP))
+    except StepMissing:
+        return []
+
+
+def whole(lines: Iterable[str]) -> list[str]:
+    """What belongs together in one line: programs break long messages, and indent what goes on.
+
+    Example:
+        >>> whole(["INFO asked", "     for a thing", "{", "INFO done"])
+        ['INFO asked for a thing {', 'INFO done']
+    """
+    found: list[str] = []
+    for line in lines:
+        if found and (line[:1].isspace() or line.strip() in ("{", "}", "]")):
+            found[-1] += " " + line.strip()
+        else:
+            found.append(line)
+    return found
+
+
+def stamped(lines: Iterable[str]) -> Iterator[tuple[datetime | None, str]]:
+    """Each line with the time that its program wrote, in whatever way it does."""
+    started = None
+    for line in lines:
+        begun = STARTED.match(line)
+        if begun:
+            started = _iso(begun[1])
+        yield (started if begun else _time(line, started)), line
+
+
+def _time(line: str, started: datetime | None) -> datetime | None:
+    # Further to the right it is a time that somebody talks about.
+    head = line[:80]
+    if found := ISO.search(head):
+        return _iso(found[0])
+    if started and (since := SINCE_START.match(head)):
+        minutes, seconds, milliseconds, microseconds = map(int, since.groups())
+        return started + timedelta(
+            minutes=minutes, seconds=seconds, milliseconds=milliseconds, microseconds=microseconds
+        )
+    if found := MONTH_DAY.search(head):
+        now = datetime.now(UTC)
+        when = datetime.strptime(f"{now.year}-{found[1]}+0000", "%Y-%m-%d %H:%M:%S%z")
+        return when if when <= now + timedelta(days=1) else when.replace(year=now.year - 1)
+    return None
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        when = datetime.fromisoformat(text.replace(",", "."))
+    except ValueError:
+        return None
+    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+
+
+def _at_most(read: Sequence[tuple[datetime | None, str]]) -> list[datetime | None]:
+    """For each line the time that it cannot be younger than: its own, or the next line's."""
+    bounds: list[datetime | None] = []
+    bound: datetime | None = None
+    for when, _line in reversed(read):
+        bound = when or bound
+        bounds.append(bound)
+    return bounds[::-1]
+
+
+ORDER = (llama_stack.PART, model.PART, mcp_server.PART, mongodb.PART)
+"""The parts that a question passes."""
+
+
+def follow_question(target: Target, agent: Agent, question: str) -> Followed:
+    """Ask one question, alone, and show what every part wrote meanwhile.
+
+    The question carries a mark, a random word. Llama Stack writes it as part of the request's URL,
+    and the MCP server as the call's request id. The model and the database write no such thing:
+    their lines are those that came while the question was answered.
+
+    Args:
+        target: Where the parts run.
+        agent: Whom to ask.
+        question: What to ask; "" asks nothing, and gives nothing.
+
+    Raises:
+        EndpointError: The agent got no answer.
+        PartTooSlow: Llama Stack did not log the request.
+    """
+    if not question:
+        return Followed("", None, Table())
+    mark = f"q-{secrets.token_hex(4)}"
+    before = {part: log(target, part) for part in ORDER}
+    with stages("Followed") as stage:
+        stage(f"asking as {mark}: {question}")
+        try:
+            answer = agent.ask(question, mark=mark)
+        except AnswerNotGrounded:
+            answer = agent.answers[-1]
+        if not isinstance(answer, Answer):
+            raise SettingsError(f"{question!r} was not asked.", state=answer.reason)
+
+        def logged() -> object:
+            lines = log(target, llama_stack.PART)
+            return any(mark in line for line in lines) or NotYet("the mark is not there yet")
+
+        wait_for(
+            "Llama Stack to log the request",
+            logged,
+            timeout=20,
+            stage=stage,
+            hint="workshop logs llama-stack",
+        )
+    found: Table[Step] = Table()
+    for part in ORDER:
+        for line in whole(since(before[part], log(target, part))):
+            if line.strip() and not NOISE.search(line):
+                found.append(Step(part, mark if mark in line else "", _short(line)))
+    return Followed(mark, answer, found)
+
+
+def since(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """The lines of a log that came after an earlier look at it.
+
+    Example:
+        >>> since(["a", "b"], ["a", "b", "c"]), since(["a", "b"], ["b", "c"])
+        (['c'], ['c'])
+    """
+    # A log that is longer than the look has lost its first lines meanwhile.
+    for lost in range(len(before) + 1):
+        kept = before[lost:]
+        if list(after[: len(kept)]) == list(kept):
+            return list(after[len(kept) :])
+    return list(after)
+
+
+def _short(line: str) -> str:
+    line = " ".join(line.split())
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"

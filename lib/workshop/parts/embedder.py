@@ -1,0 +1,57 @@
+"""The embedder: turns text into vectors, by which Llama Stack finds a runbook."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from workshop.clients import http, openai
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet
+from workshop.targets.base import Endpoint, Part, Target
+
+NAME = "embedder"
+PART = Part(
+    NAME,
+    8081,
+    settings={"name": NAME, "context": 512, "embedding": True},
+    credential="embedder token",
+)
+
+
+def part_of(target: Target) -> Part:
+    """What the embedder must be."""
+    token = target.secret(PART.credential, lambda: secrets.token_urlsafe(32))
+    return replace(PART, secrets={"token": token})
+
+
+def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
+    """Run it, and return once it answers; ``timeout`` in seconds."""
+    return target.ensure(part_of(target), ready=ready, timeout=timeout, stage=stage).endpoint
+
+
+def ready(endpoint: Endpoint) -> object:
+    """Whether it lists its models."""
+    try:
+        return http.call(endpoint, "/v1/models", timeout=5)
+    except EndpointError as error:
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state or error.what)
+
+
+def dimension(embedder: Endpoint) -> int:
+    """How many numbers this embedder makes of a text: asked, because each model has its own.
+
+    Raises:
+        EndpointError: It makes no vectors.
+    """
+    body = {"model": NAME, "input": "How long is your answer?"}
+    try:
+        answer = openai.ask(embedder, "/v1/embeddings", json=body, timeout=60)
+        return len(answer["data"][0]["embedding"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise EndpointError(
+            "The embedder gave no vector.", where=embedder.url, hint="workshop logs embedder"
+        ) from error

@@ -1,0 +1,176 @@
+"""GPU nodes: machines of a cluster that can run the model."""
+
+from __future__ import annotations
+
+from workshop.core.checks import Checks
+from workshop.core.errors import SettingsError
+from workshop.core.progress import stages
+from workshop.targets.base import Accelerator, Machines, Target
+
+PART = "gpu-nodes"
+
+RESOURCE = "nvidia.com/gpu"
+"""What such a node offers to pods."""
+
+LABELS = {"node-role.kubernetes.io/gpu": "", "cluster-api/accelerator": "nvidia-gpu"}
+"""On the nodes. The first shows as their role; the autoscaler asks for the second."""
+
+TAINT = "nvidia.com/gpu"
+"""Keeps other pods away. The GPU operator's DaemonSets and the kit's model tolerate this key, and
+with another they would not come to the node."""
+
+
+class Told(str):
+    """A text that a notebook shows as it is, line by line."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def add_gpu_nodes(
+    target: Target,
+    *,
+    machine_type: str = "g6.4xlarge",
+    zone: str = "",
+    replicas: int = 1,
+    dry_run: bool = False,
+    timeout: float = 1500,
+) -> str:
+    """Add GPU nodes where there are machines to add; gives what was done, or why nothing was.
+
+    Run twice, it adds nothing: what offers a GPU is reused, whoever made it.
+
+    Args:
+        target: The place where the parts run.
+        machine_type: The cloud's name of the machine; with one NVIDIA GPU.
+        zone: The cloud's zone; "" takes that of the cluster's first worker.
+        replicas: How many nodes with a GPU there shall be.
+        dry_run: Show what would be made, and what it would cost an hour; change nothing.
+        timeout: Seconds until all offer a GPU; the driver alone may take ten minutes.
+
+    Raises:
+        SettingsError: Such machines cannot be added, or there is no such zone.
+        PartFailed: The cloud refused a machine, with its own words.
+        PartTooSlow: They did not all offer a GPU in time.
+    """
+    if replicas < 1 or timeout <= 0 or not machine_type:
+        raise SettingsError(
+            "These GPU nodes cannot be added.",
+            where="the parameters",
+            state=f"MACHINE_TYPE={machine_type!r}, REPLICAS={replicas}, "
+            f"TIMEOUT_SECONDS={timeout:g}",
+            hint='at least one replica, more than no time, and a type such as "g6.4xlarge"',
+        )
+    with stages("GPU nodes") as stage:
+        offered = _ready(target)
+        if len(offered) >= replicas:
+            told = f"nothing to add: {_described(offered)}"
+            stage(told)
+            return Told(told)
+        reason = target.skip_reason(PART)
+        if reason is not None:
+            stage(f"skipped: {reason}")
+            return Told(reason)
+        wanted = Machines(machine_type, zone, replicas, LABELS, TAINT)
+        done = target.add_machines(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
+        if not dry_run:
+            stage(done)
+        return Told(done)
+
+
+def scale_gpu_nodes(
+    target: Target,
+    *,
+    machine_type: str = "g6.4xlarge",
+    zone: str = "",
+    replicas: int = 0,
+    most: int = 0,
+    dry_run: bool = False,
+    timeout: float = 1500,
+) -> str:
+    """Have this many GPU nodes, more or fewer than before; gives what was done, or why nothing was.
+
+    Args:
+        target: The place where the parts run.
+        machine_type: As in ``add_gpu_nodes``.
+        zone: As in ``add_gpu_nodes``.
+        replicas: How many; 0 leaves them as they are.
+        most: Up to how many the cluster may have by itself, as pods ask for them.
+        dry_run: Show what would be made; change nothing.
+        timeout: Seconds until all offer a GPU.
+
+    Raises:
+        SettingsError: Such machines cannot be added, or there is no such zone.
+        PartFailed: The cloud refused a machine, with its own words.
+        PartTooSlow: They did not all offer a GPU in time.
+    """
+    with stages("GPU nodes") as stage:
+        left_out = "left as they are: 0 asked for" if replicas < 1 else target.skip_reason(PART)
+        if left_out is not None:
+            stage(f"skipped: {left_out}")
+            return Told(left_out)
+        wanted = Machines(machine_type, zone, replicas, LABELS, TAINT, most)
+        done = target.add_machines(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
+        return Told(done)
+
+
+def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
+    """Prove that a node offers a GPU; where there are no machines to add, say why that is left out.
+
+    Nodes that were added outside of the cluster are only asked for the GPU: label and taint are
+    then their owner's matter.
+
+    Args:
+        target: The place where the parts run.
+        dry_run: Nothing was made, so there is nothing to prove unless a node was there before.
+
+    Raises:
+        CheckFailed: No node offers one, or it lacks the label or the taint.
+    """
+    reason = target.skip_reason(PART)
+    left_out = reason or ("a dry run: nothing was made" if dry_run else None)
+    if left_out and not target.accelerators():
+        return Checks.skip("GPU nodes", left_out)
+    checks = Checks("GPU nodes")
+    found = (
+        checks.that(
+            "a node offers a GPU",
+            f"a Ready node with {RESOURCE}: 1 or more",
+            lambda: _ready(target),
+            show=_described,
+            hint="run the cell above, DRY_RUN = False; oc get machines -n openshift-machine-api",
+        )
+        or []
+    )
+    if found and not reason:
+        for name, value in LABELS.items():
+            checks.that(
+                f"label {name}",
+                f"{name}={value} on a node with a GPU",
+                lambda name=name, value=value: [  # type: ignore[misc]
+                    one.node for one in found if one.labels.get(name) == value
+                ],
+                show=lambda seen: ", ".join(seen) or "on none of them",
+                hint=f"oc label node NODE {name}={value}; a MachineSet has it in "
+                "spec.template.spec.metadata.labels",
+            )
+        taint = f"{TAINT}:NoSchedule"
+        checks.that(
+            f"taint {TAINT}",
+            f"{taint} on a node with a GPU",
+            lambda: [one.node for one in found if taint in one.taints],
+            show=lambda seen: ", ".join(seen) or "on none of them",
+            hint=f"oc adm taint node NODE {TAINT}=:NoSchedule",
+        )
+    return checks.raise_if_failed()
+
+
+def _ready(target: Target) -> list[Accelerator]:
+    return [found for found in target.accelerators() if found.ready]
+
+
+def _described(found: list[Accelerator]) -> str:
+    texts = [f"{one.node} offers {one.count} x {one.product or RESOURCE}" for one in found]
+    return ", ".join(texts) or "no Ready node offers one"

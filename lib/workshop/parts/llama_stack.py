@@ -1,0 +1,322 @@
+"""OGX, or Llama Stack as it was called before: the agent's API, and the runbooks' store."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+from workshop.clients import http, openai
+from workshop.clients import llama_stack as stack_client
+from workshop.core import versions
+from workshop.core.checks import Checks
+from workshop.core.errors import EndpointError, SettingsError
+from workshop.core.progress import Stages, stages
+from workshop.core.settings import DATA, Settings
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts import catalog, collector, embedder, model, postgresql, runbooks
+from workshop.targets.base import Deployed, Endpoint, Part, Target
+
+PART = "llama-stack"
+PORT = 8321
+
+SERVERS = versions.SERVERS
+"""The servers that the kit knows, with the pinned versions; the preferred one first."""
+
+VECTOR_STORES = {"ogx": ("faiss",), "llama-stack": ("faiss", "milvus")}
+"""The stores that work inside each server, the preferred one first.
+
+Llama Stack 0.7.3 forgets what it keeps in Milvus when it ends: its Milvus provider reads its list
+of stores when it starts (``VECTOR_DBS_PREFIX``), and never writes it, as the FAISS provider does.
+The runbooks are then loaded again, which takes most of a minute.
+
+OGX 1.5.0 drives Milvus by pymilvus's asynchronous client, which asks for ``AllocTimestamp``; Milvus
+Lite 3.2 answers that it is not implemented. Seen with pymilvus 2.5.18, 2.6.12 and 3.0.2.
+"""
+INSIDE = "inside"
+"""Where its storage is, when not in PostgreSQL."""
+
+SHARED = "pgvector"
+"""The vector store of a server whose storage is PostgreSQL, which several replicas can share."""
+
+KNOWN_STORE = "vector store that replicas know"
+"""The fact with the vector store for which all replicas were started anew."""
+
+METRICS_PORT = 9464
+"""Where OGX shows its metrics; its operator's default too. Llama Stack pushes them instead."""
+
+PUSH_MILLISECONDS = 2000
+"""How often Llama Stack pushes its metrics to the collector."""
+
+MODEL_PREFIX = "vllm"
+"""Llama Stack names a model by its provider: ``vllm/<name>``."""
+
+
+def part_of(
+    server: str,
+    vector_store: str,
+    language_model: Endpoint,
+    vectors: Endpoint,
+    dimension: int,
+    milvus_uri: str = "",
+    pushes_to: Endpoint | None = None,
+    database: Endpoint | None = None,
+    runbooks_in: str = "",
+) -> Part:
+    """What the server must be, on this model, and vectors of so many dimensions.
+
+    ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none. With
+    ``database``, a PostgreSQL, nothing is kept inside the server. ``runbooks_in`` is the vector
+    store for which its replicas were started anew.
+    """
+    token = Settings.from_env().milvus_token if milvus_uri else None
+    return Part(
+        PART,
+        PORT,
+        settings={
+            "server": server,
+            "vector_store": vector_store,
+            "max_tokens": model.MAX_TOKENS,
+            "embedder": embedder.NAME,
+            "embedding_dimension": dimension,
+            "push_milliseconds": PUSH_MILLISECONDS,
+            **({"milvus_uri": milvus_uri} if milvus_uri else {}),
+            **({"runbooks_in": runbooks_in} if runbooks_in else {}),
+        },
+        secrets={"milvus token": token} if token else {},
+        needs={
+            "model": language_model,
+            "embedder": vectors,
+            **({collector.PART: pushes_to} if pushes_to else {}),
+            **({postgresql.PART: database} if database else {}),
+        },
+        extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
+    )
+
+
+def deployed_part(target: Target) -> Part:
+    """What the server was deployed as last.
+
+    Raises:
+        StepMissing: It was not, or a part that it needs does not run.
+    """
+    target.find(PART)
+    kept = catalog.choices_of(target, PART)
+    server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
+    return part_of(
+        server,
+        kept.get("vector_store", "faiss"),
+        target.find(model.PART),
+        vectors,
+        embedder.dimension(vectors),
+        kept.get("milvus_uri", ""),
+        target.find(collector.PART) if server == "llama-stack" else None,
+        target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
+        target.recall(KNOWN_STORE) or "",
+    )
+
+
+def deploy_llama_stack(
+    target: Target,
+    *,
+    server: str = "auto",
+    vector_store: str = "auto",
+    milvus_uri: str = "",
+    storage: str = "auto",
+    data: Path = DATA,
+    timeout: float = 300.0,
+) -> Deployed:
+    """Run the server on the model of step 02, and load the runbooks into its vector store.
+
+    Args:
+        target: Where.
+        server: ``ogx`` or ``llama-stack``; ``auto``: on a cluster the one that its operator runs,
+            elsewhere the one that was deployed last, and at first OGX.
+        vector_store: ``milvus`` or ``faiss``, inside the server; ``auto``: what works in it.
+        milvus_uri: A Milvus of your own, such as ``http://milvus:19530``, in place of the one in
+            the server; its token comes from the environment variable ``MILVUS_TOKEN``.
+        storage: ``inside`` the server, or ``postgresql``, which replicas can share; ``auto``: as it
+            was deployed last.
+        data: The folder with ``runbooks/``.
+        timeout: Seconds for each of the server and the runbooks.
+
+    Raises:
+        SettingsError: There is no such server or vector store.
+        StepMissing: There is no model yet.
+        PartFailed: A process ended, or a runbook could not be embedded.
+        PartTooSlow: Something was not ready in time.
+    """
+    asked, server = server, chosen(target, server)
+    _refuse_unknown("SERVER", server, tuple(SERVERS))
+    if storage == "auto":
+        storage = catalog.choices_of(target, PART).get("storage", INSIDE)
+    _refuse_unknown("STORAGE", storage, (INSIDE, postgresql.PART))
+    shared = storage == postgresql.PART
+    inside = ("milvus",) if milvus_uri else (SHARED,) if shared else VECTOR_STORES[server]
+    if vector_store == "auto":
+        vector_store = inside[0]
+    where = "MILVUS_URI" if milvus_uri else server
+    others = [f'SERVER = "{name}"' for name in SERVERS if vector_store in VECTOR_STORES[name]]
+    _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside, *others)
+    with stages("Llama Stack") as stage:
+        if asked == "auto" and server != next(iter(SERVERS)):
+            last = server == target.recall("server")
+            why = "it was deployed last" if last else "this cluster's operator runs it"
+            stage(f"the server is {server}: {why}")
+        language_model = target.find(model.PART)
+        vectors = embedder.deploy(target, timeout, stage)
+        size = embedder.dimension(vectors)
+        pushes_to = None
+        if server == "llama-stack":
+            pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
+        database = target.find(postgresql.PART) if shared else None
+        known = (target.recall(KNOWN_STORE) or "") if shared else ""
+        part = part_of(
+            *(server, vector_store, language_model, vectors, size, milvus_uri, pushes_to, database),
+            known,
+        )
+        if shared:
+            stage("its storage is PostgreSQL, which replicas share")
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        deployed = _with_model(target, part, deployed, timeout, stage)
+        target.remember("server", server)
+        catalog.keep_choices(
+            target,
+            PART,
+            server=server,
+            vector_store=vector_store,
+            milvus_uri=milvus_uri,
+            storage=postgresql.PART if shared else INSIDE,
+        )
+        target.remember(KNOWN_STORE, known or None)
+        first, *rest = target.replicas(PART)
+        store = runbooks.load(
+            # A file lies in the replica that took it, until it is in the vector store.
+            first,
+            target,
+            data / "runbooks",
+            provider=vector_store,
+            embedder=f"{embedder.NAME}-{size}/{embedder.NAME}",
+            timeout=timeout,
+            stage=stage,
+        )
+        if not all(runbooks.exists(one, store) for one in rest):
+            # Each reads the list of vector stores when it starts, and hears of no other's later:
+            # llama-stack 0.7.3, OpenAIVectorStoreMixin.
+            stage("the other replicas do not know the new vector store: starting them again")
+            part = replace(part, settings={**part.settings, "runbooks_in": store})
+            target.remember(KNOWN_STORE, store)
+            deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        stage("the runbooks are loaded")
+        return deployed
+
+
+def verify_llama_stack(target: Target) -> Checks:
+    """Prove that it is healthy, sees the model, completes a chat, and finds the right runbook.
+
+    Raises:
+        CheckFailed: One of these is not so.
+        StepMissing: It does not run.
+    """
+    endpoint = target.find(PART)
+    server = target.recall("server") or "llama-stack"
+    wanted = model_id(target)
+    hello = functools.partial(openai.complete, endpoint, wanted, "Say hello.", max_tokens=8)
+    checks = Checks("Llama Stack")
+    checks.equal(
+        "runs the version that was pinned",
+        f"{server} {SERVERS[server]}",
+        lambda: f"{server} {stack_client.server_version(endpoint)}",
+        hint="make setup, then run 03_deploy_llama_stack again",
+    )
+    checks.equal("is healthy", "OK", lambda: http.call(endpoint, "/v1/health").json["status"])
+    checks.that(
+        "sees the model",
+        wanted,
+        lambda: ", ".join(_models(endpoint)),
+        lambda seen: wanted in seen.split(", "),
+        hint="run 03_deploy_llama_stack again: one that was started before the model starts anew",
+    )
+    checks.that(
+        "completes a chat",
+        "some text",
+        stack_client.telling(target, PART, lambda: openai.text(hello())),
+    )
+    checks.that(
+        "finds the right runbook",
+        "certificate-expired.md first",
+        lambda: ", ".join(
+            runbooks.search(endpoint, runbooks.store_id(target), "the certificate has expired")
+        ),
+        lambda seen: seen.startswith("certificate-expired.md"),
+    )
+    return checks.raise_if_failed()
+
+
+def model_id(target: Target) -> str:
+    """The model's name in Llama Stack."""
+    return f"{MODEL_PREFIX}/{model.model_name(target)}"
+
+
+def chosen(target: Target, server: str) -> str:
+    """Which server ``auto`` means here; another name as it is."""
+    if server != "auto":
+        return server
+    last = target.recall("server")
+    return target.choose(PART, sorted(SERVERS, key=lambda name: name != last))
+
+
+def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others: str) -> None:
+    if value not in known:
+        raise SettingsError(
+            f"{parameter} = {value!r} is not known.",
+            where="the parameters of 03_deploy_llama_stack",
+            state="known: " + ", ".join(known),
+            hint=" or ".join((f"set {parameter.split()[-1]} to one of these", *others)),
+        )
+
+
+def ready(endpoint: Endpoint) -> object:
+    """Whether it says that it is healthy."""
+    try:
+        return http.call(endpoint, "/v1/health", timeout=5)
+    except EndpointError as error:
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state or error.what)
+
+
+def _models(endpoint: Endpoint) -> list[str]:
+    found = openai.ask(endpoint, "/v1/models")
+    return [str(entry["id"]) for entry in found["data"]]
+
+
+def _with_model(
+    target: Target, part: Part, deployed: Deployed, timeout: float, stage: Stages
+) -> Deployed:
+    """Make sure that the model is in the server's list.
+
+    The server asks the model's endpoint when it starts and every five minutes after that. One that
+    was started before the model therefore has no models: starting it again is the quickest cure.
+    """
+    wanted = model_id(target)
+    if wanted in _models(deployed.endpoint):
+        return deployed
+    if deployed.action == "reused":
+        stage("it was started before the model: starting it again")
+        target.stop(PART)
+        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+
+    def listed() -> object:
+        seen = _models(deployed.endpoint)
+        return wanted if wanted in seen else NotYet("it lists " + (", ".join(seen) or "nothing"))
+
+    wait_for(
+        f"Llama Stack to list {wanted}",
+        listed,
+        timeout=min(timeout, 30.0),
+        stage=stage,
+        where=deployed.endpoint.url,
+        hint="run 02_serve_model, then 03_deploy_llama_stack again",
+    )
+    return deployed

@@ -1,0 +1,415 @@
+"""The official MongoDB MCP server: the tools by which an agent reads the database.
+
+It is made known to OGX or Llama Stack in the way that its version has. Both take an MCP server with
+each request to ``/v1/responses``: its URL, its credential and the tools that the agent may call. A
+server whose own configuration names the MCP server, as a connector, is asked by the connector's
+name where it hands the credential on. OGX 1.5 and Llama Stack 0.7 do not when they look it up
+(``resolve_mcp_connector_id`` in their ``streaming.py``), so there the URL is used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from workshop.clients import http, mcp, openai
+from workshop.clients import llama_stack as stack_client
+from workshop.core import versions
+from workshop.core.checks import Checks
+from workshop.core.errors import EndpointError, SettingsError, StepMissing
+from workshop.core.progress import stages
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet
+from workshop.parts import llama_stack, model, mongodb
+from workshop.targets.base import Deployed, Endpoint, Part, Target
+
+PART = "mcp-server"
+PORT = 3000
+CREDENTIAL = "mcp secret"
+PATH = "/mcp"
+"""Where the streamable HTTP transport answers."""
+
+DISABLED = "connect,disconnect,export,assistant,atlas"
+"""Categories and names of tools that an agent for one read-only database does not need."""
+
+COUNTED = "mcp_tool_execution_duration_seconds_count"
+"""The counter of its calls, on its page of metrics."""
+
+WRITERS = ("insert-many", "update-many", "delete-many", "drop-collection", "create-collection")
+
+
+def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
+    """Run the server on the database of step 04: read-only, with a shared secret.
+
+    Raises:
+        StepMissing: There is no database yet.
+        PartFailed: It ended while it started.
+        PartTooSlow: It was not ready in time.
+    """
+    with stages("MCP server") as stage:
+        part = deployed_part(target)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+
+
+def deployed_part(target: Target) -> Part:
+    """What the server must be, on the database that has the documents."""
+    return part_of(target, target.find(target.recall(mongodb.MOVED) or mongodb.PART))
+
+
+def part_of(target: Target, database: Endpoint) -> Part:
+    """What the server must be, on this database."""
+    return Part(
+        PART,
+        PORT,
+        settings={
+            "read_only": True,
+            "disabled_tools": DISABLED,
+            "reader": mongodb.READER,
+            # Then the driver finds the primary, wherever it is.
+            "replica_set": "rs0" if target.recall(mongodb.MOVED) else "",
+        },
+        secrets={
+            "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
+            "reader password": mongodb.reader_password(target),
+        },
+        needs={"mongodb": database},
+        extra_ports={"monitoring": 3001},
+        credential=CREDENTIAL,
+    )
+
+
+def verify_mcp_server(target: Target) -> Checks:
+    """Prove that it lists its tools, really reads the database, cannot write, and is not open.
+
+    Raises:
+        CheckFailed: One of these is not so.
+        StepMissing: It does not run.
+    """
+    endpoint = target.find(PART)
+    database = mongodb.find(target)
+    checks = Checks("MCP server")
+    checks.equal(
+        "runs the version that was pinned",
+        versions.MCP_SERVER,
+        lambda: health(endpoint)["version"],
+        hint="make setup, then run 05_deploy_mcp_server again",
+    )
+    tools = checks.that(
+        "lists its tools",
+        "find, count and list-collections among them",
+        lambda: [tool.name for tool in mcp.list_tools(endpoint, PATH)],
+        lambda seen: {"find", "count", "list-collections"} <= set(seen),
+        show=", ".join,
+    )
+    checks.that(
+        "offers no tool that writes",
+        "none",
+        lambda: [name for name in tools or WRITERS if name in WRITERS],
+        lambda seen: not seen,
+        show=lambda seen: ", ".join(seen) or "none",
+    )
+    checks.equal(
+        "speaks the protocol revision that the agent will use",
+        mcp.PROTOCOL,
+        lambda: mcp.initialize(endpoint, PATH),
+        hint="the server is too old or too new for Llama Stack and OGX: run "
+        "05_deploy_mcp_server again",
+    )
+    checks.that(
+        "agrees on a revision with the kit's own client",
+        f"{mcp.PROTOCOL} or newer",
+        lambda: mcp.revision(endpoint, PATH),
+        lambda seen: seen >= mcp.PROTOCOL,
+    )
+    checks.equal(
+        "lists the collections that pymongo sees",
+        _collections(database),
+        lambda: _listed(endpoint),
+    )
+    checks.that(
+        "refuses without the shared secret",
+        "401 or 403",
+        lambda: refusal(endpoint, None),
+        lambda seen: seen.startswith("unauthorized"),
+        hint="anybody who reaches it can read the database: run 05_deploy_mcp_server again, which "
+        "sets MDB_MCP_HTTP_HEADERS, and give it no Route",
+    )
+    checks.that(
+        "refuses a wrong secret",
+        "401 or 403",
+        lambda: refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
+        lambda seen: seen.startswith("unauthorized"),
+    )
+    checks.equal("is healthy on its monitoring port", "ok", lambda: health(endpoint)["status"])
+    return checks.raise_if_failed()
+
+
+def health(endpoint: Endpoint) -> dict[str, Any]:
+    """What the monitoring port says: ``status`` and ``version``.
+
+    Raises:
+        EndpointError: It does not answer.
+    """
+    try:
+        answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
+    except EndpointError as error:
+        # Asked here, an MCP server's own port says 404, whether it is well or not.
+        hint = "run 05_deploy_mcp_server again: its monitoring port is what tells its health"
+        raise EndpointError(error.what, where=error.where, state=error.state, hint=hint).of_kind(
+            error.kind
+        ) from error
+    return answer
+
+
+def calls(endpoint: Endpoint) -> tuple[int, int]:
+    """How many tool calls it has had since it was started, and how many of them failed.
+
+    Raises:
+        EndpointError: Its monitoring port does not answer.
+    """
+    page = http.call(Endpoint(endpoint.also["monitoring"]), "/metrics").text
+    counted = re.findall(rf"^{COUNTED}{{(.*)}} (\S+)$", page, re.MULTILINE)
+    failed = sum(float(value) for labels, value in counted if 'status="error"' in labels)
+    return round(sum(float(value) for _, value in counted)), round(failed)
+
+
+def ready(endpoint: Endpoint) -> object:
+    """Whether it is healthy, and does the protocol's first exchange."""
+    try:
+        if health(endpoint).get("status") != "ok":
+            return NotYet("the monitoring port says it is not ready")
+        return mcp.initialize(endpoint, PATH)
+    except EndpointError as error:
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state or error.what)
+
+
+def _collections(database: Endpoint) -> str:
+    with mongodb.connected(database) as reading:
+        return ", ".join(sorted(reading.list_collection_names()))
+
+
+def _listed(endpoint: Endpoint) -> str:
+    # In the revision that the agent's calls have.
+    arguments = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
+    with mcp.plain_session(endpoint, PATH) as call:
+        result = call("list-collections", arguments)
+    if result.failed:
+        raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
+    found = json_in(result.text)
+    return ", ".join(sorted(entry["name"] for entry in found["collections"]))
+
+
+def json_in(text: str) -> Any:
+    """The data in a tool's result.
+
+    MCP server 3.x wraps it in ``<untrusted-user-data-...>`` tags between two warnings, so that a
+    model does not follow instructions that stand in the data.
+
+    Raises:
+        ValueError: There is none.
+    """
+    for line in text.splitlines():
+        if line.startswith(("{", "[")):
+            return json.loads(line)
+    raise ValueError("no JSON in the tool's result")
+
+
+def refusal(endpoint: Endpoint, token: Secret | None) -> str:
+    """What it says to who has this token, or none."""
+    stranger = Endpoint(endpoint.url, token=token, also=endpoint.also)
+    try:
+        mcp.initialize(stranger, PATH)
+    except EndpointError as error:
+        return f"{error.kind} ({error.state.split(':')[0]})"
+    return "let in"
+
+
+REGISTERED = "registered tools"
+CONNECTORS = ("/v1alpha/admin/connectors", "/v1alpha/connectors")
+"""Where OGX 1.5, and before it Llama Stack 0.7, list what their configuration names."""
+
+LABEL = "mongodb"
+ALLOWED = ("list-collections", "count", "find", "aggregate")
+"""What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
+
+BYTES_A_TOKEN = 3.6
+"""Of schemas in JSON, by that figure."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What was registered: the MCP server's label, its URL, the allowed tools.
+
+    ``connector`` is its name in the configuration of OGX or Llama Stack; "" where the URL is given.
+    """
+
+    label: str
+    url: str
+    tools: tuple[str, ...]
+    connector: str = ""
+
+
+def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:
+    """Keep how Llama Stack reaches the MCP server, and which tools the agent may call.
+
+    Raises:
+        StepMissing: Llama Stack or the MCP server does not run.
+    """
+    with stages("Registration") as stage:
+        target.find(llama_stack.PART)
+        endpoint = target.find(PART)
+        found = Registration(LABEL, endpoint.peer_url + PATH, tuple(tools))
+        _keep_registration(target, found)
+        for connector in _connectors(target, found.url):
+            by_name = replace(found, connector=connector)
+            _keep_registration(target, by_name)
+            if _lists_tools(target):
+                found = by_name
+                break
+            stage(f"the connector {connector} does not hand the credential on: its URL is given")
+            _keep_registration(target, found)
+        stage(f"{found.label} at {found.connector or found.url}: {', '.join(tools)}")
+        return found
+
+
+def _keep_registration(target: Target, found: Registration) -> None:
+    kept = [found.label, found.url, list(found.tools), found.connector]
+    target.remember(REGISTERED, json.dumps(kept))
+
+
+def _connectors(target: Target, url: str) -> list[str]:
+    """The names by which the server's own configuration knows this MCP server."""
+    endpoint, listed = target.find(llama_stack.PART), []
+    for path in CONNECTORS:
+        with suppress(EndpointError):
+            listed += http.call(endpoint, path, timeout=10).json["data"]
+    return [str(one["connector_id"]) for one in listed if one["url"].rstrip("/") == url]
+
+
+def _lists_tools(target: Target) -> bool:
+    try:
+        return bool(listed_by_llama_stack(target))
+    except EndpointError:
+        return False
+
+
+def verify_registration(target: Target) -> Checks:
+    """Prove that Llama Stack itself lists the server's tools, and exactly the allowed ones.
+
+    Raises:
+        CheckFailed: It does not.
+        StepMissing: The server was not registered.
+    """
+    registration = registered(target)
+    checks = Checks("Registration")
+    checks.equal(
+        "Llama Stack lists the allowed tools",
+        ", ".join(sorted(registration.tools)),
+        lambda: ", ".join(sorted(listed_by_llama_stack(target))),
+        hint="run 05_deploy_mcp_server, then 06_register_mcp_server again",
+    )
+    return checks.raise_if_failed()
+
+
+def registered(target: Target) -> Registration:
+    """What was registered.
+
+    Raises:
+        StepMissing: Nothing was.
+    """
+    kept = target.recall(REGISTERED)
+    if kept is None:
+        raise StepMissing(
+            "The MCP server was not registered yet.", hint="run 06_register_mcp_server first"
+        )
+    label, url, tools, *connector = json.loads(kept)
+    return Registration(label, url, tuple(tools), *connector)
+
+
+def tool(target: Target) -> dict[str, Any]:
+    """The MCP server as ``/v1/responses`` takes it. Holds the shared secret: never show it."""
+    registration, endpoint = registered(target), target.find(PART)
+    by_url = {"server_url": endpoint.peer_url + PATH}
+    found = {
+        "type": "mcp",
+        "server_label": registration.label,
+        **({"connector_id": registration.connector} if registration.connector else by_url),
+        "require_approval": "never",
+        "allowed_tools": list(registration.tools),
+    }
+    if endpoint.token:
+        found["authorization"] = endpoint.token.reveal()
+    return found
+
+
+def listed_by_llama_stack(target: Target) -> list[str]:
+    """The tools that Llama Stack finds at the registered server, by a request that it streams.
+
+    Raises:
+        EndpointError: Llama Stack cannot list them; says whether the MCP server is the reason.
+    """
+    endpoint = target.find(llama_stack.PART)
+    client = stack_client.client(endpoint)
+    try:
+        events = client.responses.create(
+            model=llama_stack.model_id(target),
+            input="Hello.",
+            tools=[tool(target)],
+            stream=True,
+            store=False,
+        )
+        # The list comes before the model is asked, so there is no need to wait for the answer.
+        with events:
+            for event in events:
+                item = getattr(event, "item", None)
+                if getattr(item, "type", "") == "mcp_list_tools" and getattr(item, "tools", None):
+                    return [str(found.name) for found in getattr(item, "tools", [])]
+    except stack_client.api_error(client) as error:
+        _blame_mcp_server(target)
+        what = "Llama Stack could not list the MCP server's tools."
+        if getattr(error, "status_code", None) == 404:
+            raise EndpointError(
+                what,
+                where=f"{endpoint.url}/v1/responses",
+                state="HTTP 404: this server has no Responses API",
+                hint="run 03_deploy_llama_stack again, then 06: it brings a server that has it; "
+                "of older ones, and of the Agents API that they had, the kit asks nothing",
+            ) from error
+        told = stack_client.explained(error, endpoint, what)
+        raise stack_client.with_log(told, target, llama_stack.PART) from error
+    _blame_mcp_server(target)
+    raise EndpointError(
+        "Llama Stack listed no tools.", where=endpoint.url, hint="workshop logs llama-stack"
+    )
+
+
+def check_tools_fit(target: Target) -> None:
+    """See that the allowed tools leave the model room, where it tells how much it reads.
+
+    Raises:
+        SettingsError: Their schemas take more than half of its context.
+        EndpointError: The model or the MCP server does not answer.
+    """
+    context = openai.context(target.find(model.PART), model.model_name(target))
+    offered = mcp.list_tools(target.find(PART), PATH)
+    allowed = registered(target).tools
+    shown = [(t.name, t.description, t.parameters) for t in offered if t.name in allowed]
+    tokens = round(len(json.dumps(shown)) / BYTES_A_TOKEN)
+    if context and tokens > context / 2:
+        raise SettingsError(
+            "The tools take the room that the model needs for the question and its answer.",
+            state=f"{len(shown)} tools are about {tokens} of the {context} tokens that it reads",
+            hint=f"run 06_register_mcp_server with {', '.join(ALLOWED)} alone, or 02_serve_model "
+            "with a model that reads more",
+        )
+
+
+def _blame_mcp_server(target: Target) -> None:
+    """Raise the MCP server's own error if it is the reason: Llama Stack only says 500."""
+    mcp.initialize(target.find(PART), PATH)

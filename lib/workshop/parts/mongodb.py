@@ -1,0 +1,370 @@
+"""MongoDB: the data that the agent asks about."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from workshop.core.checks import Checks
+from workshop.core.errors import EndpointError, SettingsError
+from workshop.core.progress import stages
+from workshop.core.secret import Secret
+from workshop.core.settings import DATA
+from workshop.core.table import Table
+from workshop.core.wait import NotYet
+from workshop.parts import catalog
+from workshop.targets.base import Deployed, Endpoint, Part, Target
+
+PART = "mongodb"
+PORT = 27017
+USER, READER, MONITOR = "workshop", "workshop-reader", "workshop-monitor"
+CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
+MONITOR_CREDENTIAL = "mongodb monitor password"
+STORAGE = "20Gi"
+"""Of the database's volume on a cluster."""
+REPLICAS, MOVED = "mongodb-replicas", "mongodb moved to"
+"""The part that is a replica set, and the fact that says that it has the documents now."""
+IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
+"""The collections, and the field of each that becomes its documents' ``_id``."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What loading changed in one collection, counted in documents."""
+
+    collection: str
+    inserted: int
+    restored: int
+    unchanged: int
+    yours: int
+
+
+def deploy_mongodb(
+    target: Target,
+    *,
+    storage_size: str = STORAGE,
+    storage_class: str = "",
+    timeout: float = 120.0,
+) -> Deployed:
+    """Run the database, with a user and a generated password.
+
+    Args:
+        target: Where.
+        storage_size: On a cluster, of its volume.
+        storage_class: On a cluster, of its volume; "" takes the default class.
+        timeout: Seconds until it must answer.
+
+    Raises:
+        PartFailed: It ended while it started.
+        PartTooSlow: It was not ready in time.
+    """
+    with stages("MongoDB") as stage:
+        if target.recall(MOVED):
+            stage("the documents are in the replica set, as 10_scale_out has moved them")
+            part = replicas_part(target)
+            return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        part = part_of(target, storage_size, storage_class)
+        catalog.keep_choices(target, PART, storage_size=storage_size, storage_class=storage_class)
+        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+
+
+def find(target: Target) -> Endpoint:
+    """The database that has the documents: the single server, or a replica set's primary.
+
+    Raises:
+        StepMissing: It was not deployed, or it ended since.
+    """
+    if target.recall(MOVED) is None:
+        return target.find(PART)
+
+    return primary(target)
+
+
+def deployed_part(target: Target) -> Part:
+    """What the database was deployed as last."""
+    return part_of(target, **catalog.choices_of(target, PART))
+
+
+def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
+    """What the database must be."""
+    return Part(
+        PART,
+        PORT,
+        settings={
+            "scheme": "mongodb",
+            "user": USER,
+            "reader": READER,
+            "monitor": MONITOR,
+            "storage_size": storage_size,
+            "storage_class": storage_class,
+        },
+        secrets={
+            "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
+            "reader password": reader_password(target),
+            "monitor password": monitor_password(target),
+        },
+        extra_ports={"metrics": 28017},
+        credential=CREDENTIAL,
+    )
+
+
+def reader_password(target: Target) -> Secret:
+    """Of the user that may only read, where the database has roles."""
+    return target.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+
+
+def monitor_password(target: Target) -> Secret:
+    """Of the user that may only read the server's status, where the database has roles."""
+    return target.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+
+
+def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
+    """Bring the kit's documents into the database, each under an ``_id`` of its own.
+
+    Running it again changes nothing. A document of the kit that somebody edited is restored; one
+    that somebody added is kept.
+
+    Raises:
+        StepMissing: The database does not run.
+        SettingsError: A file cannot be read as documents.
+    """
+    from pymongo import ReplaceOne
+
+    with stages("Sample data") as stage, connected(find(target)) as database:
+        loaded: Table[Loaded] = Table()
+        for collection, key in IDS.items():
+            documents = read_documents(data / f"{collection}.json", key)
+            ids = [document["_id"] for document in documents]
+            result = database[collection].bulk_write(
+                [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
+            )
+            total = database[collection].count_documents({})
+            loaded.append(
+                Loaded(
+                    collection,
+                    inserted=result.upserted_count,
+                    restored=result.modified_count,
+                    unchanged=len(ids) - result.upserted_count - result.modified_count,
+                    yours=total - len(ids),
+                )
+            )
+            stage(f"{collection}: {result.upserted_count} inserted, {total} there now")
+        return loaded
+
+
+def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
+    """Prove that the documents are there, that a known one is right, and that a password is needed.
+
+    Raises:
+        CheckFailed: One of these is not so.
+        StepMissing: The database does not run.
+    """
+    endpoint = find(target)
+    checks = Checks("MongoDB")
+    with connected(endpoint) as database:
+        for collection, key in IDS.items():
+            ids = [d["_id"] for d in read_documents(data / f"{collection}.json", key)]
+            checks.equal(
+                f"has the {collection}",
+                len(ids),
+                lambda name=collection, ids=ids: database[name].count_documents(  # type: ignore[misc]
+                    {"_id": {"$in": ids}}
+                ),
+                hint="run 04_deploy_mongodb again: it loads what is missing",
+            )
+        known = read_documents(data / "incidents.json", IDS["incidents"])[0]
+        checks.equal(
+            f"has {known['_id']} as it was written",
+            known["title"],
+            lambda: str((database.incidents.find_one({"_id": known["_id"]}) or {}).get("title")),
+        )
+        checks.equal(
+            "loading twice changes nothing",
+            "0 inserted, 0 restored",
+            lambda: _changes(load_sample_data(target, data)),
+        )
+    checks.that(
+        "refuses without a password",
+        "refused",
+        lambda: refusal(endpoint),
+        lambda seen: seen.startswith("refused"),
+    )
+    return checks.raise_if_failed()
+
+
+def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
+    """The documents of one file, with ``_id`` first.
+
+    Raises:
+        SettingsError: The file is missing, is not JSON, or a document has no ``key``.
+    """
+    try:
+        return [{"_id": d[key], **d} for d in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SettingsError(
+            "The sample data cannot be read.",
+            where=str(path),
+            state=f"{type(error).__name__}: {error}",
+            hint="each file is a list of documents with a unique " + key,
+        ) from error
+
+
+def ready(endpoint: Endpoint, before: Secret | None = None) -> object:
+    """Authenticated, because a server that only answers a ping may still be setting up its user."""
+    try:
+        with connected(endpoint) as database:
+            database.list_collection_names()
+    except EndpointError as error:
+        if error.kind == "unauthorized" and make_first_user(endpoint):
+            return NotYet("making the first user")
+        if error.kind == "unauthorized" and before and endpoint.password:
+            change_password(endpoint, before, endpoint.password)
+            return NotYet("its password is changed")
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state)
+    return True
+
+
+def refusal(endpoint: Endpoint) -> str:
+    """What it says to who has no password."""
+    try:
+        with connected(endpoint, authorize=False) as database:
+            return f"let in: {database.list_collection_names()}"
+    except EndpointError as error:
+        # pymongo adds the server's whole reply, which says the same once more.
+        said = error.state.partition(", full error")[0]
+        return f"refused: {said}" if error.kind == "unauthorized" else error.what
+
+
+def _changes(loaded: list[Loaded]) -> str:
+    inserted, restored = (
+        sum(getattr(one, key) for one in loaded) for key in ("inserted", "restored")
+    )
+    return f"{inserted} inserted, {restored} restored"
+
+
+DATABASE = "mcp_demo"
+
+
+@contextmanager
+def connected(endpoint: Endpoint, *, authorize: bool = True) -> Iterator[Any]:
+    """The kit's database, as pymongo reads it.
+
+    Raises:
+        EndpointError: The database does not answer, or refuses.
+    """
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    login: dict[str, Any] = {}
+    if authorize and endpoint.password:
+        login = {
+            "username": endpoint.user,
+            "password": endpoint.password.reveal(),
+            "authSource": "admin",
+        }
+    client: Any = MongoClient(
+        endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000, **login
+    )
+    try:
+        yield client[DATABASE]
+    except PyMongoError as error:
+        raise _explained(endpoint, error) from error
+    finally:
+        client.close()
+
+
+def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:
+    """Give the database's user a new password; nothing, if the new one is good already.
+
+    Raises:
+        EndpointError: The database does not answer, or knows neither.
+    """
+    with suppress(EndpointError), connected(replace(endpoint, password=new)) as database:
+        database.list_collection_names()
+        return
+    with connected(replace(endpoint, password=old)) as database:
+        database.client.admin.command("updateUser", endpoint.user, pwd=new.reveal())
+
+
+def make_first_user(endpoint: Endpoint) -> bool:
+    """Use mongod's localhost exception: on a database without users, one may be made."""
+    from pymongo import MongoClient
+    from pymongo.errors import PyMongoError
+
+    if endpoint.password is None:
+        return False
+    client: Any = MongoClient(endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000)
+    try:
+        client.admin.command(
+            "createUser", endpoint.user, pwd=endpoint.password.reveal(), roles=["root"]
+        )
+    except PyMongoError:
+        return False
+    finally:
+        client.close()
+    return True
+
+
+def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
+    from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
+
+    # pymongo goes on with its settings and what it knows of every server.
+    text = " ".join(str(error).split()).partition(" (configured timeouts")[0][:300]
+    if isinstance(error, OperationFailure) and error.code in (13, 18):
+        return EndpointError(
+            "The database refused the user or password.",
+            where=endpoint.url,
+            state=text,
+            hint="run 08_secure_the_network again if it was interrupted; else its data was made "
+            "with another password: workshop stop mongodb, move its data folder away, and run "
+            "04_deploy_mongodb again",
+        ).of_kind("unauthorized")
+    away = isinstance(error, ServerSelectionTimeoutError)
+    return EndpointError(
+        "The database does not answer." if away else "The database failed.",
+        where=endpoint.url,
+        state=text,
+        hint="run 04_deploy_mongodb again: it starts what has ended",
+    ).of_kind("refused" if away else "server error")
+
+
+def replicas_part(target: Target) -> Part:
+    """What the replica set must be: the single server's users, and a key of its own."""
+    single = deployed_part(target)
+    key = target.secret("mongodb replica key", lambda: secrets.token_hex(256))
+    return Part(
+        REPLICAS,
+        PORT,
+        settings=single.settings,
+        secrets={**single.secrets, "key": key},
+        credential=CREDENTIAL,
+    )
+
+
+def primary(target: Target) -> Endpoint:
+    """The member that takes writes.
+
+    Raises:
+        EndpointError: No member says that it is.
+    """
+    for member in target.replicas(REPLICAS):
+        with as_admin(member) as admin:
+            if admin.command("hello").get("isWritablePrimary"):
+                return member
+    raise EndpointError(
+        "The replica set has no primary.", where=REPLICAS, hint="kubectl logs mongodb-replicas-0"
+    ).of_kind("busy")
+
+
+@contextmanager
+def as_admin(endpoint: Endpoint) -> Iterator[Any]:
+    """Its database ``admin``, as pymongo reads it."""
+    with connected(endpoint) as database:
+        yield database.client.admin

@@ -1,0 +1,236 @@
+"""What a run leaves behind: report.json, and how it follows from the executed notebooks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+from workshop.agent.answer import MIME as ANSWER
+from workshop.core.checks import MIME as CHECKS
+from workshop.core.plots import MIME as PLOT
+from workshop.core.secret import Secret, mask
+from workshop.targets.local import files
+
+SCHEMA = 1
+
+WHAT = "The report"
+"""What these files are, for errors."""
+
+Status = Literal["passed", "skipped", "failed", "not run"]
+
+ASKING = "07"
+"""The notebook that must give answers."""
+
+NO_CHECK = "the notebook made no check"
+NO_ANSWER = "the notebook gave no answer"
+
+
+@dataclass
+class StepReport:
+    """One notebook of the run. Each check is {name, ok, expected, seen, seconds}."""
+
+    notebook: str
+    status: Status = "not run"
+    seconds: float = 0.0
+    reason: str | None = None
+    checks: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """A whole run. Valid from its start on, so that a crash leaves one that says failed."""
+
+    target: str
+    started: str
+    steps: list[StepReport]
+    seconds: float = 0.0
+    status: Literal["passed", "failed"] = "failed"
+    answers: list[dict[str, Any]] = field(default_factory=list)
+    plots: list[dict[str, Any]] = field(default_factory=list)
+    """What notebooks plotted, as values: {notebook, title, x, panels, bands}."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The content of report.json."""
+        return {
+            "schema": SCHEMA,
+            "target": self.target,
+            "started": self.started,
+            "seconds": round(self.seconds, 2),
+            "status": self.status,
+            "steps": [asdict(step) for step in self.steps],
+            "answers": [
+                {key: answer[key] for key in ("question", "text", "seconds", "grounded")}
+                | {"tool_calls": answer["tool_calls"]}
+                for answer in self.answers
+            ],
+            "plots": self.plots,
+        }
+
+    def conclude(self) -> None:
+        """Decide the status: passed when every step passed, or was skipped with a reason."""
+        good = all(
+            step.status == "passed" or (step.status == "skipped" and step.reason)
+            for step in self.steps
+        )
+        self.status = "passed" if good and self.steps else "failed"
+
+
+def displays(notebook: Mapping[str, Any], mime: str) -> Iterator[dict[str, Any]]:
+    """What an executed notebook displayed with this MIME type, in order."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", ()):
+            if mime in output.get("data", {}):
+                yield output["data"][mime]
+
+
+def plotted(step: StepReport, notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The plots that an executed notebook displayed, each with the notebook's name."""
+    return [{"notebook": step.notebook} | plot for plot in displays(notebook, PLOT)]
+
+
+def judge(
+    step: StepReport, notebook: Mapping[str, Any], failure: str | None
+) -> list[dict[str, Any]]:
+    """Fill in a step from its executed notebook; gives the answers that it displayed.
+
+    Args:
+        step: Gets its checks, status and reason.
+        notebook: The executed notebook.
+        failure: Why the execution stopped, or None.
+    """
+    seen = list(displays(notebook, CHECKS))
+    answers = list(displays(notebook, ANSWER))
+    step.checks = [dict(check) for group in seen for check in group["checks"]]
+    skips = [group["skipped"] for group in seen if group["skipped"]]
+    wrong = [check["name"] for check in step.checks if not check["ok"]]
+    if failure is not None:
+        step.status, step.reason = "failed", failure
+    elif wrong:
+        step.status, step.reason = "failed", "failed checks: " + ", ".join(wrong)
+    elif defect := _defect(answers, asked=step.notebook.startswith(ASKING) and not skips):
+        step.status, step.reason = "failed", defect
+    elif step.checks:
+        step.status, step.reason = "passed", None
+    elif skips:
+        step.status, step.reason = "skipped", "; ".join(skips)
+    else:
+        # A green step that proved nothing is a defect of its notebook.
+        step.status, step.reason = "failed", NO_CHECK
+    return answers
+
+
+def _defect(answers: Iterable[Mapping[str, Any]], *, asked: bool) -> str:
+    problems = []
+    count = 0
+    for answer in answers:
+        count += 1
+        if not answer["tool_calls"]:
+            problems.append(f"no tool was called for {answer['question']!r}")
+        elif not answer["grounded"]:
+            problems.append(f"not grounded: {answer['question']!r}")
+    if asked and not count:
+        problems.append(NO_ANSWER)
+    return "; ".join(problems)
+
+
+class Folder:
+    """The folder of one run. Whatever is written here shows no credential.
+
+    Args:
+        runs: ``.workshop/runs``.
+        known_secrets: Gives the credentials, asked again at each write: a step may make one.
+    """
+
+    def __init__(self, runs: Path, known_secrets: Callable[[], Iterable[Secret]]) -> None:
+        self._secrets = known_secrets
+        self.began = datetime.now(UTC)
+        name = self.began.strftime("%Y-%m-%dT%H-%M-%SZ")
+        try:
+            self.path = _made(runs, name)
+            _point(runs / "latest", self.path.name)
+        except OSError as error:
+            raise files.not_written(runs, error, WHAT) from error
+
+    @property
+    def started(self) -> str:
+        """When the run began, in ISO 8601 and UTC."""
+        return self.began.isoformat(timespec="seconds")
+
+    def masked(self, text: str) -> str:
+        """The text without credentials."""
+        return mask(text, _spellings(self._secrets()))
+
+    def clean(self, value: Any) -> Any:
+        """The same structure, with every text in it masked."""
+        return _walk(value, list(_spellings(self._secrets())))
+
+    def write(self, name: str, text: str) -> Path:
+        """Replace a file in one step, masked.
+
+        Raises:
+            WorkshopError: It cannot be written.
+        """
+        files.write_private(self.path / name, self.masked(text) + "\n", WHAT, sync=False)
+        return self.path / name
+
+    def write_json(self, name: str, content: Any) -> Path:
+        """Replace a JSON file in one step, masked.
+
+        Raises:
+            WorkshopError: It cannot be written.
+        """
+        text = json.dumps(self.clean(content), indent=1, ensure_ascii=False)
+        files.write_private(self.path / name, text + "\n", WHAT, sync=False)
+        return self.path / name
+
+
+def _made(runs: Path, name: str) -> Path:
+    runs.mkdir(parents=True, exist_ok=True)
+    for number in range(1, 100):
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            continue
+        return folder
+    raise FileExistsError(f"{name} exists a hundred times")
+
+
+def _point(link: Path, name: str) -> None:
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(name, target_is_directory=True)
+    fresh.replace(link)
+
+
+def _spellings(secrets: Iterable[Secret]) -> Iterator[Secret]:
+    """Each credential as it is, and as it looks in JSON, HTML, a repr, or one inside another."""
+    for secret in secrets:
+        spellings = {secret.reveal()}
+        for _depth in range(2):
+            spellings |= {write(text) for write in _WRITERS for text in spellings}
+        yield from map(Secret, spellings)
+
+
+_WRITERS: tuple[Callable[[str], str], ...] = (
+    escape,
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: repr(text)[1:-1],
+)
+
+
+def _walk(value: Any, secrets: list[Secret]) -> Any:
+    if isinstance(value, str):
+        return mask(value, secrets)
+    if isinstance(value, Mapping):
+        return {_walk(key, secrets): _walk(item, secrets) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_walk(item, secrets) for item in value]
+    return value

@@ -1,0 +1,1 @@
+"""``workshop room``: a namespace for each attendee, prepared and checked."""

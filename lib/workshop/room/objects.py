@@ -1,0 +1,294 @@
+"""What a prepared namespace holds: pure functions from an attendee's number to objects.
+
+All of it carries a manager of its own, not the kit's: notebook 99 removes what the kit made, and an
+attendee who cleans up must keep the way in.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from workshop.core.errors import SettingsError
+from workshop.core.secret import Secret
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Object
+from workshop.targets.cluster.offered_model import NAME
+
+ROOM = "agent-workshop-kit/room"
+"""The label with the room's prefix. What lacks it is never changed or removed."""
+
+WORKBENCH = "workshop"
+"""The workbench's name, and so that of its ServiceAccount: OpenShift AI gives it no other."""
+
+RBAC = "rbac.authorization.k8s.io"
+V1 = f"{RBAC}/v1"
+
+KINDS = (
+    ("v1", "ResourceQuota"),
+    ("v1", "LimitRange"),
+    (V1, "RoleBinding"),
+    ("v1", "Secret"),
+)
+"""What is put into each namespace, in this order. The Secret is there with a shared model alone."""
+
+CLUSTER_KINDS = ((V1, "ClusterRoleBinding"), (V1, "ClusterRole"))
+"""What a room has outside of its namespaces, in the order in which it is removed."""
+
+SEEN = {
+    "": ("nodes",),
+    "machine.openshift.io": ("machinesets", "machines"),
+    "nvidia.com": ("clusterpolicies",),
+    "config.openshift.io": ("clusterversions", "infrastructures"),
+}
+"""What attendees may look at outside of their namespace, by API group: steps 0 to 2 read it."""
+
+ROLE = "admin"
+"""The ClusterRole in the own namespace. ``edit`` would not do: a model's token needs a Role."""
+
+SHARED = {
+    "requests.cpu": "4",
+    "requests.memory": "16Gi",
+    "limits.cpu": "40",
+    "limits.memory": "32Gi",
+    "requests.nvidia.com/gpu": "0",
+    "requests.storage": "60Gi",
+    "persistentvolumeclaims": "6",
+    "pods": "40",
+    "services.loadbalancers": "0",
+    "services.nodeports": "0",
+}
+"""The quota where the model is shared: the pods of ``manifests/`` without it, one more of each that
+is replaced while it runs, two of each that can be scaled out, the pods that try the network, and a
+workbench of 2 CPUs and 8 GiB. No replica set of MongoDB: its volumes are as large as all the rest.
+Written as the API server writes quantities, so that they compare equal."""
+
+OWN = SHARED | {
+    "requests.cpu": "8",
+    "requests.memory": "32Gi",
+    "limits.cpu": "52",
+    "limits.memory": "64Gi",
+    "requests.nvidia.com/gpu": "1",
+}
+"""The quota where each attendee serves a model: on one GPU, or on the CPU."""
+
+DEFAULTS = [
+    {
+        "type": "Container",
+        "default": {"cpu": "1", "memory": "1Gi"},
+        "defaultRequest": {"cpu": "50m", "memory": "128Mi"},
+    },
+    {"type": "PersistentVolumeClaim", "max": {"storage": "50Gi"}},
+]
+"""For containers that name no resources, as those that an operator adds: a quota refuses them."""
+
+
+@dataclass(frozen=True)
+class SharedModel:
+    """One model endpoint for the whole room.
+
+    Args:
+        url: The address before ``/v1``, as the notebooks and Llama Stack's pods reach it.
+        name: The model's name there; "" when it has only one.
+        token: Its token, or None.
+        ca: The CA of its certificate as PEM text; "" for a public one.
+    """
+
+    url: str
+    name: str = ""
+    token: Secret | None = None
+    ca: str = ""
+
+
+@dataclass(frozen=True)
+class Room:
+    """Numbered namespaces for as many attendees.
+
+    Args:
+        attendees: How many.
+        prefix: Their namespaces are ``prefix-1``, ``prefix-2``, ...
+        user_prefix: Their users are ``user1``, ``user2``, ...
+        openshift: Whether namespaces are projects there.
+        model: What all of them share, or None.
+    """
+
+    attendees: int
+    prefix: str = "attendee"
+    user_prefix: str = "user"
+    openshift: bool = False
+    model: SharedModel | None = None
+
+    @property
+    def selector(self) -> str:
+        """Of all that belongs to this room."""
+        return f"{ROOM}={self.prefix}"
+
+    @property
+    def numbers(self) -> range:
+        """Of the attendees."""
+        return range(1, self.attendees + 1)
+
+    @property
+    def kinds(self) -> tuple[tuple[str, str], ...]:
+        """What each namespace holds."""
+        return KINDS if self.model else KINDS[:-1]
+
+    def namespace(self, number: int) -> str:
+        """An attendee's namespace."""
+        return f"{self.prefix}-{number}"
+
+    def user(self, number: int) -> str:
+        """An attendee's user."""
+        return f"{self.user_prefix}{number}"
+
+    def number(self, namespace: str) -> int | None:
+        """Whose namespace it is by its name, or None."""
+        found = re.fullmatch(rf"{re.escape(self.prefix)}-([1-9]\d*)", namespace)
+        return int(found.group(1)) if found else None
+
+    def build(self, kind: str, number: int) -> Object:
+        """One object for one attendee, as it shall be."""
+        namespace = self.namespace(number)
+        if kind == "Namespace":
+            return self._namespace(namespace, number)
+        meta = {"name": NAME, "namespace": namespace, "labels": self._labels()}
+        api_version = next(version for version, known in KINDS if known == kind)
+        return {"apiVersion": api_version, "kind": kind, "metadata": meta} | (
+            self._content(kind, namespace, number)
+        )
+
+    def all(self, number: int) -> list[Object]:
+        """Everything of one attendee, in the order in which it is applied."""
+        return [self.build(kind, number) for kind in ("Namespace", *(k for _, k in self.kinds))]
+
+    def shared(self, numbers: Iterable[int]) -> list[Object]:
+        """What lets these attendees look at the cluster, and change nothing of it."""
+        name = f"{NAME}-{self.prefix}"
+        meta = {"name": name, "labels": self._labels()}
+        rules = [
+            {"apiGroups": [group], "resources": list(resources), "verbs": ["get", "list"]}
+            for group, resources in SEEN.items()
+        ]
+        subjects = [one for number in numbers for one in self._subjects(number)]
+        return [
+            {"apiVersion": V1, "kind": "ClusterRole", "metadata": meta, "rules": rules},
+            {
+                "apiVersion": V1,
+                "kind": "ClusterRoleBinding",
+                "metadata": meta,
+                "roleRef": _reference(name),
+                "subjects": subjects,
+            },
+        ]
+
+    def _content(self, kind: str, namespace: str, number: int) -> Object:
+        if kind == "ResourceQuota":
+            return {"spec": {"hard": SHARED if self.model else OWN}}
+        if kind == "LimitRange":
+            return {"spec": {"limits": DEFAULTS}}
+        if kind == "RoleBinding":
+            return {"roleRef": _reference(ROLE), "subjects": self._subjects(number)}
+        model = self.model
+        if model is None:
+            raise ValueError(f"there is nothing to put into a {kind} of {namespace}")
+        content = {
+            "url": model.url,
+            "name": model.name,
+            "token": model.token.reveal() if model.token else "",
+            "ca": model.ca,
+        }
+        data = {key: _encoded(value) for key, value in content.items() if value}
+        return {"type": "Opaque", "data": data}
+
+    def _namespace(self, name: str, number: int) -> Object:
+        user = self.user(number)
+        level = "pod-security.kubernetes.io"
+        labels = {f"{level}/warn": "restricted", f"{level}/audit": "restricted"}
+        meta: Object = {"name": name}
+        if self.openshift:
+            # Its security context constraints admit the pods. The level is not enforced besides:
+            # the Llama Stack operator lets its pod run under "anyuid", which restricted refuses.
+            labels["opendatahub.io/dashboard"] = "true"
+            meta["annotations"] = {
+                "openshift.io/display-name": f"Agent workshop of {user}",
+                "openshift.io/description": "One attendee's place in an agent workshop",
+                "openshift.io/requester": user,
+            }
+        else:
+            labels[f"{level}/enforce"] = "restricted"
+        return {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": meta | {"labels": self._labels() | labels},
+        }
+
+    def _labels(self) -> dict[str, str]:
+        return objects.labels("room") | {objects.MANAGED_BY: NAME, ROOM: self.prefix}
+
+    def _subjects(self, number: int) -> list[Object]:
+        """The attendee, and the workbench in which the notebooks run."""
+        namespace = self.namespace(number)
+        return [
+            {"kind": "User", "apiGroup": RBAC, "name": self.user(number)},
+            {"kind": "ServiceAccount", "name": WORKBENCH, "namespace": namespace},
+        ]
+
+
+def checked(room: Room) -> Room:
+    """The room, if its names can be names.
+
+    Raises:
+        SettingsError: With all that cannot be used, at once.
+    """
+    problems = []
+    if room.attendees < 0:
+        problems.append(f"--attendees {room.attendees} is below 0")
+    longest = room.namespace(max(room.attendees, 999))
+    if not re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", longest):
+        problems.append(
+            f"--prefix {room.prefix!r}: small letters, digits and dashes, 63 with the number"
+        )
+    if room.prefix.startswith(("openshift", "kube")):
+        problems.append(f"--prefix {room.prefix!r} is the cluster's own")
+    if not re.fullmatch(r"[\w.@+-]+", room.user_prefix):
+        problems.append(f"--user-prefix {room.user_prefix!r} cannot begin a user's name")
+    if problems:
+        raise SettingsError("The room cannot be prepared like this.", state="; ".join(problems))
+    return room
+
+
+def is_right(wanted: Object, found: Object) -> bool:
+    """Whether all that is wanted of an object is so. What the cluster has added does not count.
+
+    Lists must be equally long: one subject more is one too many, and so is one key of a Secret.
+    Kind and version are those by which it was listed, and stand in no listed object.
+    """
+    content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
+    if "data" in content and set(content["data"]) != set(found.get("data") or {}):
+        return False
+    return _within(content, found)
+
+
+def _within(wanted: Any, found: Any) -> bool:
+    if isinstance(wanted, Mapping):
+        return isinstance(found, Mapping) and all(
+            _within(value, found.get(key)) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list)
+            and len(wanted) == len(found)
+            and all(_within(one, other) for one, other in zip(wanted, found, strict=True))
+        )
+    return bool(wanted == found)
+
+
+def _reference(role: str) -> Object:
+    return {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

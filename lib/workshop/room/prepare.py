@@ -1,0 +1,406 @@
+"""Prepares a room: a namespace for each attendee, all of them checked.
+
+What is there is listed once for each kind, over all namespaces, a page at a time; what is right
+already is left alone, and the rest is applied by a few threads. So it may be cut at any moment, and
+repeated.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from workshop.core.errors import PartTooSlow, SettingsError
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.room import rights
+from workshop.room.objects import CLUSTER_KINDS, KINDS, ROOM, Room, is_right
+from workshop.room.rights import Right
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.errors import Refused
+from workshop.targets.cluster.offered_model import NAME
+
+
+@dataclass
+class Found:
+    """What there is of a room.
+
+    Args:
+        ours: The numbers of namespaces that carry the room's label.
+        strangers: The numbers of namespaces that have such a name, and no label.
+        ending: The names of namespaces that are being deleted.
+        extra: The names of the room's namespaces above the last attendee.
+        right: Kind and number of each object that is as it shall be.
+        offers: The namespaces in which a model is offered.
+        kept: What is known of that model: ``url``, ``name``, ``token``, ``ca``.
+    """
+
+    ours: set[int] = field(default_factory=set)
+    strangers: set[int] = field(default_factory=set)
+    ending: set[str] = field(default_factory=set)
+    extra: list[str] = field(default_factory=list)
+    right: set[tuple[str, int]] = field(default_factory=set)
+    offers: list[str] = field(default_factory=list)
+    kept: set[str] = field(default_factory=set)
+
+
+def survey(api: Api, room: Room) -> Found:
+    """List what there is: one request for each kind and page, however many attendees."""
+    found = Found()
+    for thing in api.each("v1", "Namespace"):
+        _place(found, room, thing)
+    for api_version, kind in KINDS:
+        for thing in api.each(api_version, kind, room.selector):
+            meta = thing["metadata"]
+            number = room.number(meta["namespace"])
+            if number not in found.ours or meta["name"] != NAME:
+                continue
+            if kind == "Secret":
+                found.offers.append(meta["namespace"])
+                found.kept |= set(thing.get("data") or {})
+            if (api_version, kind) in room.kinds and is_right(room.build(kind, number), thing):
+                found.right.add((kind, number))
+    return found
+
+
+def _place(found: Found, room: Room, namespace: Object) -> None:
+    meta = namespace["metadata"]
+    name, number = meta["name"], room.number(meta["name"])
+    ours = (meta.get("labels") or {}).get(ROOM) == room.prefix
+    wanted = number is not None and number <= room.attendees
+    if meta.get("deletionTimestamp") and (ours or wanted):
+        found.ending.add(name)
+    elif ours and number is not None and wanted:
+        found.ours.add(number)
+        if is_right(room.build("Namespace", number), namespace):
+            found.right.add(("Namespace", number))
+    elif ours:
+        found.extra.append(name)
+    elif number is not None and wanted:
+        found.strangers.add(number)
+
+
+SETTLED = 10.0
+"""Seconds until a new RoleBinding counts: each API server learns of it by a watch."""
+
+
+@dataclass
+class Seat:
+    """One attendee's namespace, as the table shows it.
+
+    Args:
+        namespace: Its name.
+        user: Whose it is.
+        did: ``created``, ``changed``, ``unchanged``, or ``left alone``.
+        rights: How many of the rights that the notebooks need are there, such as ``104/104``.
+        quota: Whether the quota and the limits are there: ``yes`` or ``no``.
+        model: Whether the shared model is there: ``yes`` or ``no``, ``-`` without one.
+        problems: All that is wrong with it.
+    """
+
+    namespace: str
+    user: str
+    did: str = "unchanged"
+    rights: str = "-"
+    quota: str = "-"
+    model: str = "-"
+    problems: list[str] = field(default_factory=list)
+
+
+class Preparing:
+    """One run of ``workshop room``.
+
+    Args:
+        api: The cluster, as its administrator.
+        room: What shall be.
+        stage: Shows progress.
+    """
+
+    def __init__(self, api: Api, room: Room, stage: Stages) -> None:
+        self._api = api
+        self._room = room
+        self._stage = stage
+        self.seats = {n: Seat(room.namespace(n), room.user(n)) for n in room.numbers}
+        self.found = Found()
+        self._made = 0.0
+
+    def look(self, *, without_model: bool = False) -> Found:
+        """See what is there, before anything is changed.
+
+        Args:
+            without_model: Whether a model that the room offers may go.
+
+        Raises:
+            Forbidden: This user may not list namespaces.
+            SettingsError: The room offers a model, and the arguments would take it away unsaid.
+        """
+        self._stage(f"looking at what {self._api.url} has")
+        self.found = survey(self._api, self._room)
+        model = self._room.model
+        if self.found.offers and not without_model:
+            if model is None:
+                raise self._unsaid("it offers a model, and --model-url is not given")
+            if "token" in self.found.kept and model.token is None:
+                raise self._unsaid("its model has a token, and MODEL_TOKEN is not set")
+            if "ca" in self.found.kept and not model.ca:
+                raise self._unsaid("its model has a CA, and MODEL_CA_FILE is not set")
+        return self.found
+
+    def make(self, *, without: Sequence[str] = ()) -> None:
+        """Make all that is missing, and mend what is not right.
+
+        Args:
+            without: The namespaces above the last attendee that will be removed.
+
+        Raises:
+            Forbidden: This user is no administrator of the cluster.
+            PartTooSlow: The API server was away, or a namespace does not go.
+        """
+        self._await_ended()
+        room, found = self._room, self.found
+        for number in found.strangers:
+            self.seats[number].did = "left alone"
+            self.seats[number].problems.append(
+                f"{room.namespace(number)} is not of this room: nothing in it was touched; "
+                "take another --prefix, or remove it"
+            )
+        mine = [number for number in room.numbers if number not in found.strangers]
+        kept = [room.number(name) for name in found.extra if name not in without]
+        for thing in room.shared([*mine, *(number for number in kept if number)]):
+            self._api.apply(thing)
+        new = [number for number in mine if ("Namespace", number) not in found.right]
+        self._each("namespaces", self._namespace, new)
+        # Then what is in them: the API servers know a namespace that is a moment old.
+        todo = [
+            number
+            for number in mine
+            if not self.seats[number].problems
+            and any((kind, number) not in found.right for _, kind in room.kinds)
+        ]
+        self._each("what is in them", self._content, todo)
+        if room.model is None and found.offers:
+            self._each("shared models taken out", self._without_model, found.offers)
+        self._made = time.monotonic()
+
+    def check(self) -> list[Seat]:
+        """Look again, and ask the API server what each attendee may do; one seat an attendee."""
+        self.found = survey(self._api, self._room)
+        needs = rights.needs(self._api)
+        mine = [n for n, seat in self.seats.items() if seat.did != "left alone"]
+        self._each("checks", lambda number: self._check(number, needs), mine)
+        return [self.seats[number] for number in self._room.numbers]
+
+    def _namespace(self, number: int) -> None:
+        wanted = self._room.build("Namespace", number)
+        if number in self.found.ours:
+            self.seats[number].did = "changed"
+            change = {key: wanted["metadata"].get(key, {}) for key in ("labels", "annotations")}
+            self._api.merge(wanted, {"metadata": change})
+            return
+        # Not applied: one that somebody else makes at this moment is not to be taken over.
+        self._api.create(wanted)
+        self.seats[number].did = "created"
+
+    def _content(self, number: int) -> None:
+        seat = self.seats[number]
+        if seat.did == "unchanged":
+            seat.did = "changed"
+        for _, kind in self._room.kinds:
+            if (kind, number) not in self.found.right:
+                self._api.apply(self._room.build(kind, number))
+
+    def _without_model(self, namespace: str) -> None:
+        meta = {"name": NAME, "namespace": namespace}
+        if self._api.delete({"apiVersion": "v1", "kind": "Secret", "metadata": meta}):
+            number = self._room.number(namespace)
+            if number in self.seats and self.seats[number].did == "unchanged":
+                self.seats[number].did = "changed"
+
+    def _check(self, number: int, needs: Sequence[Right]) -> None:
+        seat, right = self.seats[number], self.found.right
+
+        def is_there(*kinds: str) -> str:
+            return "yes" if all((kind, number) in right for kind in kinds) else "no"
+
+        seat.quota = is_there("ResourceQuota", "LimitRange")
+        seat.model = is_there("Secret") if self._room.model else "-"
+        if not seat.problems:
+            seat.problems += [
+                f"the {kind} is not as it was applied"
+                for kind in ("Namespace", *(kind for _, kind in self._room.kinds))
+                if (kind, number) not in right
+            ]
+        absent = self._absent(seat, needs)
+        lacks = [right for right in absent if not self._may(seat, right)]
+        seat.rights = f"{len(needs) - len(lacks)}/{len(needs)}"
+        if lacks:
+            seat.problems.append(f"{seat.user} may not {_named(lacks)}")
+
+    def _absent(self, seat: Seat, needs: Sequence[Right]) -> list[Right]:
+        """What the API server does not list, once a RoleBinding of this run had time to count."""
+        absent: list[Right] = []
+
+        def settled() -> object:
+            listed = rights.listed(self._api, seat.user, seat.namespace)
+            absent[:] = rights.absent(listed, needs)
+            return NotYet("its RoleBinding does not count yet") if absent else True
+
+        left = self._made + SETTLED - time.monotonic()
+        try:
+            wait_for("its RoleBinding to count", settled, timeout=max(0.0, left), every=0.2)
+        except PartTooSlow:
+            return absent
+        return []
+
+    def _may(self, seat: Seat, right: Right) -> bool:
+        return rights.may(self._api, seat.user, seat.namespace, right)
+
+    def _each[Item: (int, str)](
+        self, what: str, do: Callable[[Item], None], items: Sequence[Item]
+    ) -> None:
+        """Do it for each, several at once. A refusal is that attendee's; any other error ends it.
+
+        Interrupted, it sends nothing new, and waits for the requests that are on their way.
+        """
+
+        def one(item: Item) -> None:
+            try:
+                do(item)
+            except Refused as error:
+                if error.code == 401:
+                    raise
+                number = item if isinstance(item, int) else self._room.number(str(item))
+                if number in self.seats:
+                    self.seats[number].problems.append(f"{error.what} {error.state}")
+
+        for_all(one, items, self._stage, what)
+
+    def _await_ended(self) -> None:
+        """Wait for the end of namespaces that are being deleted: nothing can be put into them."""
+        if not self.found.ending:
+            return
+        gone(self._api, self._stage, lambda: survey(self._api, self._room).ending)
+        self.found = survey(self._api, self._room)
+
+    def _unsaid(self, state: str) -> SettingsError:
+        return SettingsError(
+            "This room shares a model, and these arguments leave something of it out.",
+            where=self._api.url,
+            state=state,
+            hint="say again what the model is; or --no-model, if it shall go",
+        )
+
+
+def _named(lacks: Sequence[Right]) -> str:
+    """Rights in words, the first few."""
+    words = [
+        f"{verb} {resource}" + (f".{group}" if group else "") for group, resource, verb in lacks
+    ]
+    return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
+
+
+AT_ONCE = 8
+"""Requests at the same time, each on a connection of its own."""
+
+SHOWN = 0.5
+"""Seconds between two lines of progress."""
+
+GONE = 900.0
+"""Seconds for namespaces to be gone. The cluster empties ten at a time, each in 5 seconds or more;
+one whose pods take their half minute to end lasts longer."""
+
+
+def named(api: Api, prefix: str) -> list[str]:
+    """The namespaces that carry the label of this room."""
+    names = (one["metadata"]["name"] for one in api.each("v1", "Namespace", f"{ROOM}={prefix}"))
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
+    """Delete these namespaces with all that is in them, and wait until they are gone.
+
+    Raises:
+        Refused: This user may not.
+        PartTooSlow: One does not go; names those that are left.
+    """
+
+    def one(name: str) -> None:
+        try:
+            api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        except Refused as error:
+            # It is being deleted already, as after Ctrl-C.
+            if error.code != 409:
+                raise
+
+    for_all(one, names, stage, "deleting namespaces")
+    wanted = set(names)
+
+    def left() -> set[str]:
+        return wanted & {one["metadata"]["name"] for one in api.each("v1", "Namespace", ROOM)}
+
+    gone(api, stage, left)
+
+
+def remove_shared(api: Api, prefix: str) -> list[str]:
+    """Delete what a room has outside of its namespaces."""
+    removed = []
+    for api_version, kind in CLUSTER_KINDS:
+        for thing in api.list(api_version, kind, f"{ROOM}={prefix}"):
+            if api.delete(thing):
+                removed.append(f"{kind} {thing['metadata']['name']}")
+    return removed
+
+
+def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:
+    """Wait until none of these namespaces is left."""
+
+    def probe() -> object:
+        names = sorted(left())
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        return NotYet(f"{len(names)} left: {shown}") if names else True
+
+    wait_for(
+        "deleted namespaces to be gone",
+        probe,
+        timeout=GONE,
+        every=1.0,
+        stage=stage,
+        where=api.url,
+        hint="kubectl get namespace NAME -o yaml: its conditions name what holds it",
+    )
+
+
+def for_all[Item](
+    do: Callable[[Item], None], items: Sequence[Item], stage: Stages, what: str
+) -> None:
+    """Do it for each item, ``AT_ONCE`` at a time, and show how far it is.
+
+    The first error ends it, and so does Ctrl-C: what was not begun is not done.
+    """
+    if not items:
+        return
+    stage(f"{what}: {len(items)}")
+    over = threading.Event()
+
+    def guarded(item: Item) -> None:
+        if over.is_set():
+            return
+        try:
+            do(item)
+        except BaseException:
+            over.set()
+            raise
+
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="room")
+    shown = time.monotonic()
+    try:
+        for done, _ in enumerate(pool.map(guarded, items), 1):
+            if time.monotonic() - shown >= SHOWN:
+                stage.waiting(f"{what}: {done} of {len(items)}")
+                shown = time.monotonic()
+    finally:
+        over.set()
+        pool.shutdown(cancel_futures=True)

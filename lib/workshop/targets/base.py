@@ -1,0 +1,390 @@
+"""What a part may ask of the place it runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+from urllib.parse import urlsplit
+
+from workshop.core.checks import Check
+from workshop.core.progress import Stages
+from workshop.core.secret import Secret
+from workshop.targets.network import Matrix
+
+
+@dataclass(frozen=True)
+class Ailment:
+    """One thing that is wrong.
+
+    Args:
+        part: Whose it is: a part's name, or a word for what parts rest on, such as ``network``.
+        what: One sentence.
+        state: What was seen, in the place's own words.
+        hint: What mends it.
+        log: The last lines of its log, where they say more.
+        because: The parts that it may be due to; ``None``: any that this part needs; empty: it is
+            nobody else's fault.
+    """
+
+    part: str
+    what: str
+    state: str = ""
+    hint: str = ""
+    log: tuple[str, ...] = ()
+    because: tuple[str, ...] | None = ()
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """How to reach a part. The credential shows in no repr.
+
+    Args:
+        url: Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
+        token: Sent as ``Authorization: Bearer``, or None.
+        user: With ``password``: for a database.
+        password: With ``user``: for a database.
+        ca_file: The CA that signed the server's certificate; None means the system's.
+        also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
+        inside: The URL by which the other parts reach it, where that differs: on a cluster, the
+            Service's; "" where it is the same.
+        server_name: The host name that the certificate must be for, where the URL has another.
+        adopted: Whether somebody else runs it: the environment's proxy may lead to it.
+    """
+
+    url: str
+    token: Secret | None = None
+    user: str = ""
+    password: Secret | None = None
+    ca_file: Path | None = None
+    also: Mapping[str, str] = field(default_factory=dict)
+    inside: str = ""
+    server_name: str = ""
+    adopted: bool = False
+
+    @property
+    def peer_url(self) -> str:
+        """The URL by which another part reaches this one."""
+        return self.inside or self.url
+
+    @property
+    def port(self) -> int:
+        """The port in the URL, or its scheme's."""
+        parts = urlsplit(self.url)
+        return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Machines to be added to the place where parts run.
+
+    Args:
+        machine_type: The cloud's name of it, such as ``g6.4xlarge``.
+        zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
+        replicas: How many.
+        labels: What the nodes shall be found by.
+        taint: The key that a pod must tolerate to run there; "" for none.
+        most: Up to how many the cluster may have by itself, as pods ask for them; no autoscaler
+            when this is not more than ``replicas``.
+    """
+
+    machine_type: str
+    zone: str = ""
+    replicas: int = 1
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taint: str = ""
+    most: int = 0
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """A node that offers GPUs.
+
+    Args:
+        node: Its name.
+        ready: Whether it takes pods.
+        count: How many GPUs it offers to pods, 1 or more.
+        product: The GPU's name, or "" where the node does not say.
+        labels: The node's labels.
+        taints: The node's taints as ``key:effect``.
+    """
+
+    node: str
+    ready: bool
+    count: int
+    product: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    taints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part needs from the place it runs in. A target reads this and asks no more.
+
+    Args:
+        name: The part's name: the folder in ``manifests/`` and the process's name locally.
+        port: The architecture's port.
+        settings: Plain values, none of them secret.
+        secrets: Credentials by name; the target hands them over unseen by ``ps`` and logs.
+        needs: The endpoints of the parts that this one talks to, by part name.
+        extra_ports: Further ports by name, such as ``{"monitoring": 3001}``.
+        credential: The name under which ``Target.secret`` keeps what its callers must send: a
+            token, or the database's password. "": it asks for none.
+    """
+
+    name: str
+    port: int
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    needs: Mapping[str, Endpoint] = field(default_factory=dict)
+    extra_ports: Mapping[str, int] = field(default_factory=dict)
+    credential: str = ""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A part that runs: how to reach it, and what was done to make it so."""
+
+    name: str
+    endpoint: Endpoint
+    action: Literal["created", "reused", "changed", "restarted", "adopted"]
+    seconds: float
+    log: str
+
+    def __repr__(self) -> str:
+        return f"{self.name}: {self.action} in {self.seconds:.1f} s, {self.endpoint.url}"
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """One line of ``workshop status``."""
+
+    name: str
+    state: str
+    url: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A part that whoever prepared this place runs for everybody: how to reach it.
+
+    Args:
+        endpoint: Where, with its credential.
+        name: The model's name there; "" when it has only one.
+    """
+
+    endpoint: Endpoint
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of a part shall run.
+
+    Args:
+        replicas: How many of it, 1 or more.
+        most: Up to how many an autoscaler may add; no autoscaler when this is not more.
+        cpu: The limit of each in cores, such as ``2`` or ``500m``; "" leaves it as it is.
+        memory: The limit of each, such as ``2Gi``; "" leaves it as it is.
+    """
+
+    replicas: int = 1
+    most: int = 0
+    cpu: str = ""
+    memory: str = ""
+
+
+PATIENCE = 60.0
+"""Seconds that a way in must leave an answer: an agent's takes some."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """A way in from outside, as it is configured.
+
+    Args:
+        name: The object's kind and name, such as ``Route llama-stack``.
+        endpoint: Its URL, and the CA of its certificate.
+        termination: Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
+        serves_tls: Whether the part behind it speaks TLS itself.
+        timeout: Seconds that an answer may take.
+        ours: Whether the kit made it, and not an operator.
+    """
+
+    name: str
+    endpoint: Endpoint
+    termination: str
+    serves_tls: bool
+    timeout: float
+    ours: bool = True
+
+
+class Target(Protocol):
+    """The place where parts run. Implemented by ``local`` and by ``cluster``."""
+
+    name: str
+
+    def environment(self) -> list[Check]:
+        """What this place offers: one check a requirement, all of them, with remedies."""
+
+    def ailments(self) -> list[Ailment]:
+        """What this place knows to be wrong, without asking a part; what others rest on first."""
+
+    def skip_reason(self, part: str) -> str | None:
+        """Why this part is not deployed here, or None when it is."""
+
+    def choose(self, part: str, options: Sequence[str]) -> str:
+        """Which of these programs this place runs for a part; the first when any would do."""
+
+    def ensure(
+        self,
+        part: Part,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make the part run with these settings, and return once ``ready`` gave a value.
+
+        ``ready`` asks the part for real: it returns ``wait.NotYet`` until it is satisfied.
+        Running it twice reuses what runs; changed settings are applied.
+
+        Raises:
+            PartFailed: The part ended while it was awaited, with the last lines of its log.
+            PartTooSlow: It was not ready within ``timeout`` seconds.
+        """
+
+    def scale_reason(self, part: Part) -> str | None:
+        """Why there cannot be more than one replica of this part here, or None when there can."""
+
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make this much of a part run. Every later ``ensure`` keeps to it, and says so.
+
+        Raises:
+            SettingsError: There cannot be more than one here, with the reason.
+            PartFailed: A replica ended while it was awaited.
+            PartTooSlow: Not all were ready within ``timeout`` seconds.
+        """
+
+    def replicas(self, name: str) -> list[Endpoint]:
+        """How to reach each replica of a part by itself; those that take requests now.
+
+        Raises:
+            StepMissing: It was not deployed, or none of it runs.
+        """
+
+    def begin(self, part: Part) -> Endpoint | None:
+        """Begin to bring a part up, and do not wait; gives how others will reach it.
+
+        None where parts come up one by one.
+        """
+
+    def accelerators(self) -> list[Accelerator]:
+        """The nodes that offer a GPU; none where there are none, or this user may not see them."""
+
+    def add_machines(
+        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
+    ) -> str:
+        """Add machines, and return once each is a node that offers its GPU; gives what was done.
+
+        Running it twice reuses. A dry run changes nothing, and gives what would be made.
+
+        Raises:
+            SettingsError: Such machines cannot be added here, or there is no such zone.
+            PartFailed: The cloud refused a machine, with its own words.
+            PartTooSlow: They did not all offer a GPU within ``timeout`` seconds.
+        """
+
+    def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
+        """Take an endpoint that somebody else runs as this part."""
+
+    def offered(self, name: str) -> Offer | None:
+        """What whoever prepared this place runs in place of this part, or None."""
+
+    def find(self, name: str) -> Endpoint:
+        """How to reach a part that an earlier notebook deployed, from where this code runs.
+
+        Raises:
+            StepMissing: It was not deployed, or it ended since, naming the notebook to run.
+        """
+
+    def secrets(self) -> list[Secret]:
+        """Every credential that is kept here, so that it can be masked."""
+
+    def secret(self, name: str, make: Callable[[], str]) -> Secret:
+        """A credential that is made once and kept where only this user can read it."""
+
+    def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
+        """Put a new credential in the place of one, and give the old one.
+
+        Both are kept until ``retire``; until then, asked again, it makes no other.
+
+        Args:
+            part: Whose it is: where the place itself makes a part's token, it makes another.
+            credential: Its name, as in ``secret``.
+            make: Makes the new one, where the kit makes it.
+
+        Raises:
+            StepMissing: There is none yet.
+        """
+
+    def retire(self, credential: str) -> None:
+        """Forget the old one: the rotation is over."""
+
+    def remember(self, name: str, value: str | None) -> None:
+        """Keep a plain fact for later notebooks, such as a vector store's id; None forgets it."""
+
+    def recall(self, name: str) -> str | None:
+        """A fact that an earlier notebook kept, or None."""
+
+    def declared(self) -> Matrix:
+        """Who may talk to whom here, as it is declared."""
+
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Let parts talk to each other as ``network.ways`` declares, and refuse all else.
+
+        Llama Stack may go to ``yours`` too: endpoints of the user's own, besides those that were
+        adopted. Gives the names of what was applied; none where the place itself is the border.
+
+        Raises:
+            StepMissing: No part was deployed.
+        """
+
+    def tried(self, *, stage: Stages) -> Matrix:
+        """Every way between those who are here, tried for real; whatever that took is removed."""
+
+    def fronts(self) -> list[Front]:
+        """The ways in from outside; none where there are none."""
+
+    def status(self) -> list[PartStatus]:
+        """What runs here, in the order of the sequence."""
+
+    def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
+        """A part's log, newest lines last; ``follow`` goes on until interrupted."""
+
+    def stop(self, name: str | None = None) -> list[str]:
+        """Stop one part, or all of them last first; gives the names that were stopped."""
+
+    def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
+        """Remove all that the kit made here, its data too when ``data``; gives what was removed.
+
+        ``stage`` shows what is waited for.
+        """
+
+    def leftovers(self) -> list[str]:
+        """What the kit made here and is still there."""
+
+
+def is_yours(target: Target, name: str) -> bool:
+    """Whether a part is an endpoint of the user's own, which the kit did not deploy."""
+    return any(row.name == name and row.state == "yours" for row in target.status())

@@ -1,0 +1,77 @@
+"""What is known of the parts that were deployed: the way to each, and what its pods do now."""
+
+from __future__ import annotations
+
+from workshop.core.errors import StepMissing
+from workshop.parts.catalog import ON_A_CLUSTER, notebook_of
+from workshop.targets.base import PartStatus
+from workshop.targets.cluster import manifests, pod_status
+from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.endpoints import Way
+from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.rollout import Rollout
+from workshop.targets.cluster.store import Memory, read
+
+
+class Known:
+    """Reads what notebooks keep for each other, and the namespace as it is now."""
+
+    def __init__(self, api: Api, watching: Watching, memory: Memory) -> None:
+        self._api = api
+        self._watching = watching
+        self._memory = memory
+
+    def facts(self) -> Object | None:
+        """The ConfigMap with what notebooks keep."""
+        kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
+        return self._memory.newer(kept[0] if kept else None)
+
+    def ways(self) -> dict[str, Way]:
+        """The ways to the parts that were deployed, those of others' left out."""
+        facts = self.facts()
+        return {n: Way.read(kept) for n in ON_A_CLUSTER if (kept := read(facts, fact(n)))}
+
+    def running(self, name: str) -> Way:
+        """The way to a part that runs.
+
+        Raises:
+            StepMissing: It was not deployed, or it ended since.
+        """
+        kept = read(self.facts(), fact(name))
+        if kept is None:
+            raise StepMissing(
+                f"{name} was not deployed yet.",
+                where=self._api.where,
+                hint=f"run {notebook_of(name)} first",
+            )
+        way = Way.read(kept)
+        if not self.ready_pods(way):
+            raise StepMissing(
+                f"{name} does not run any more.",
+                where=self._api.where,
+                state=self.describe(way),
+                hint=f"run {notebook_of(name)} again: it starts what has ended",
+            )
+        return way
+
+    def status(self, name: str, way: Way) -> PartStatus:
+        """One part, as it is now."""
+        state = "running" if self.ready_pods(way) else "not ready"
+        url = f"{way.scheme}://{way.service}.{self._api.namespace}.svc:{way.port}"
+        return PartStatus(name, state, url, self.describe(way))
+
+    def ready_pods(self, way: Way) -> list[Object]:
+        """The part's pods that are ready."""
+        plan = manifests.Plan([], "", way.deployment, way.pods, way.service, way.port)
+        return Rollout(self._api, self._watching, way.service, plan).pods()
+
+    def describe(self, way: Way) -> str:
+        """What its pods do at the moment."""
+        pods = pod_status.current(self._watching.all("v1", "Pod"), way.pods, "")
+        events = self._watching.all("v1", "Event")
+        return pod_status.describe(pod_status.Seen(pods, (), (), events))
+
+
+def fact(name: str) -> str:
+    """Under which name the way to a part is kept."""
+    return f"part {name}"

@@ -1,0 +1,1 @@
+"""What a cluster knows to be wrong with a part, without asking it."""

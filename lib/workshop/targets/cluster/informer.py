@@ -1,0 +1,100 @@
+"""What is in the namespace now: kept up to date by watches, so that nothing is polled."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from workshop.core.errors import WorkshopError
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.errors import Unreachable
+
+AGAIN = 1.0
+"""Seconds before a watch that broke is begun again."""
+
+LISTED = 60.0
+"""Seconds for the first list, and for an API server that is away."""
+
+
+@dataclass
+class _Watch:
+    """One kind, followed by a thread that ends with the connection."""
+
+    api: Api
+    api_version: str
+    kind: str
+    selected: str
+    namespace: str
+    began: float = field(default_factory=time.monotonic)
+    objects: dict[str, Object] = field(default_factory=dict)
+    listed: bool = False
+    ended: bool = False
+    error: WorkshopError | None = None
+
+    def run(self) -> None:
+        try:
+            for change, thing in self.api.watch(
+                self.api_version, self.kind, field=self.selected, namespace=self.namespace
+            ):
+                if change == "LISTED":
+                    self.listed = True
+                elif change == "DELETED":
+                    self.objects.pop(thing["metadata"]["name"], None)
+                elif change in ("ADDED", "MODIFIED"):
+                    self.objects[thing["metadata"]["name"]] = thing
+        except WorkshopError as error:
+            self.error = error
+        finally:
+            self.ended = True
+
+
+class Watching:
+    """The namespace's objects by kind. Watches begin when a kind is first asked for."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+        self._watches: dict[tuple[str, str, str, str], _Watch] = {}
+        self._one_at_a_time = threading.Lock()
+
+    def all(
+        self, api_version: str, kind: str, selected: str = "", namespace: str = ""
+    ) -> list[Object]:
+        """The objects of a kind as they are now.
+
+        Args:
+            api_version: Such as ``apps/v1``.
+            kind: Such as ``Deployment``.
+            selected: A field selector.
+            namespace: Another namespace than the user's; a kind of the whole cluster has none.
+
+        Raises:
+            Refused: This user may not list or watch them.
+            Unreachable: The API server does not answer at this moment; ask again.
+        """
+        key = (api_version, kind, selected, namespace)
+        with self._one_at_a_time:
+            watch = self._watches.get(key)
+            if watch is None or self._is_due(watch):
+                watch = self._watches[key] = _Watch(self._api, *key)
+                threading.Thread(target=watch.run, name=f"watch {kind}", daemon=True).start()
+        current = watch
+        wait_for(
+            f"the API server to list {kind}",
+            lambda: current.listed or current.ended or NotYet("no answer"),
+            timeout=LISTED,
+            every=0.01,
+            where=self._api.where,
+        )
+        if current.error is not None:
+            raise current.error
+        return list(current.objects.values())
+
+    @staticmethod
+    def _is_due(watch: _Watch) -> bool:
+        """Whether it ended, and so long ago that it may begin again."""
+        if not watch.ended:
+            return False
+        broken = isinstance(watch.error, Unreachable)
+        return not broken or time.monotonic() - watch.began >= AGAIN

@@ -1,0 +1,276 @@
+"""A kubeconfig, read as kubectl reads it.
+
+The official client 36 drops fields that decide where a token goes (``proxy-url``) and who one is
+(``as``), takes the last file's ``current-context``, goes on without a login when an ``exec`` plugin
+fails, and does not read JSON with tabs. So the kit reads the files, and leaves to the client the
+server and the certificates. What cannot be honoured is refused by its name before anything is
+sent. The fields: ``clientcmd/api/v1/types.go`` of client-go.
+
+No error quotes a value, nor a parser's words, which quote the file: a token may stand there.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from workshop.core import proxies
+from workshop.core.errors import SettingsError
+from workshop.core.proxies import Proxy
+from workshop.targets.cluster.credentials import Credential, Plugin
+
+Section = dict[str, Any]
+
+_ACTING = "log in as that user, or give your own the rights"
+REFUSED = {
+    "insecure-skip-tls-verify": "the kit verifies TLS: kubectl config set-cluster NAME "
+    "--insecure-skip-tls-verify=false --certificate-authority=FILE",
+    "auth-provider": "use a token, or a plugin: kubectl config set-credentials NAME --exec-command",
+    **dict.fromkeys(("as", "as-uid", "as-groups", "as-user-extra"), _ACTING),
+}
+"""Fields that kubectl honours and the kit does not, and what to do instead."""
+
+CLUSTER = ("certificate-authority-data", "certificate-authority", "tls-server-name")
+USER = ("client-certificate-data", "client-certificate", "client-key-data", "client-key")
+"""What the client is given to read; of data and a file, the data counts."""
+
+FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+"""Fields that name a file: below the folder of the kubeconfig in which they stand."""
+
+TEXTS = (*CLUSTER, *USER, "server", "proxy-url", "token", "tokenFile", "username", "password")
+
+DEFAULT = "~/.kube/config"
+
+
+class Login:
+    """What the current context of these files says.
+
+    Args:
+        files: As ``KUBECONFIG`` has them, with the system's separator between them; "" is
+            ``~/.kube/config``.
+
+    Attributes:
+        namespace: The context's, or "".
+
+    Raises:
+        SettingsError: There is none, it cannot be read, or it has what cannot be honoured.
+    """
+
+    def __init__(self, files: str) -> None:
+        self.where = files or DEFAULT
+        kept = _merged([Path(one).expanduser() for one in self.where.split(os.pathsep) if one])
+        context = self._named(kept, "contexts", "context", str(kept.get("current-context") or ""))
+        # A context without one means "default", in which a workshop has no place.
+        named = str(context.get("namespace") or "")
+        self.namespace = "" if named == "default" else named
+        self._cluster = self._named(kept, "clusters", "cluster", str(context.get("cluster") or ""))
+        user = str(context.get("user") or "")
+        self._user = self._named(kept, "users", "user", user) if user else {}
+        self._check()
+        self.server = str(self._cluster["server"]).rstrip("/")
+
+    def sections(self, credential: Credential) -> dict[str, Any]:
+        """A kubeconfig for the client: the server and certificates, without anybody's login."""
+        cluster = {key: self._cluster[key] for key in CLUSTER if self._cluster.get(key)}
+        user = {key: self._user[key] for key in USER if self._user.get(key)}
+        if credential.certificate:
+            for key, pem in (("certificate", credential.certificate), ("key", credential.key)):
+                user[f"client-{key}-data"] = base64.b64encode(pem.encode()).decode()
+        return {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
+            "clusters": [{"name": "here", "cluster": {"server": self.server, **cluster}}],
+            "users": [{"name": "here", "user": user}],
+        }
+
+    def proxy(self, env: Mapping[str, str]) -> Proxy | None:
+        """The way to the API server: ``proxy-url``, or else the environment's.
+
+        The first whatever ``NO_PROXY`` says, as with kubectl.
+
+        Raises:
+            SettingsError: It is no HTTP proxy.
+        """
+        if self._cluster.get("proxy-url"):
+            return proxies.read(self._cluster["proxy-url"], f"proxy-url in {self.where}")
+        return proxies.for_server(self.server, env)
+
+    def credential(self) -> Callable[[], Credential]:
+        """Gives what to log in with, read anew where a file or a plugin has it."""
+        user = self._user
+        if user.get("tokenFile"):
+            return lambda: Credential(f"Bearer {self._token(Path(user['tokenFile']))}")
+        if user.get("token"):
+            return lambda: Credential(f"Bearer {user['token']}")
+        if user.get("exec"):
+            return Plugin(user["exec"], self._cluster, self.where).ask
+        if user.get("username"):
+            pair = f"{user['username']}:{user.get('password') or ''}".encode()
+            return lambda: Credential(f"Basic {base64.b64encode(pair).decode()}")
+        return Credential
+
+    def _token(self, path: Path) -> str:
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise unusable(self.where, f"tokenFile: {_reason(path, error)}") from None
+
+    def _named(self, kept: Mapping[str, Any], part: str, kind: str, name: str) -> Section:
+        if not name:
+            field = "current-context" if kind == "context" else f"{kind} in its context"
+            raise none(self.where, f"it has no {field}")
+        for entry in kept[part]:
+            if str(entry["name"]) == name:
+                return dict(entry[kind])
+        raise none(self.where, f"it has no {kind} {name!r}")
+
+    def _check(self) -> None:
+        """Refuse what cannot be honoured, all of it at once."""
+        both = {**self._cluster, **self._user}
+        found = {key: hint for key, hint in REFUSED.items() if both.get(key)}
+        problems = [f"{key} is not supported" for key in found]
+        problems += [
+            f"{key} is not text" for key in TEXTS if not isinstance(both.get(key) or "", str)
+        ]
+        problems += [f"{key} is not base64" for key in TEXTS if not _is_base64(key, both)]
+        for one, other in (("certificate", "key"), ("key", "certificate")):
+            if _either(both, f"client-{one}") and not _either(both, f"client-{other}"):
+                problems.append(f"client-{one} is there without client-{other}")
+        if both.get("exec") and not _is_plugin(both["exec"]):
+            problems.append("exec is not as kubectl writes it")
+        if both.get("username") and (both.get("token") or both.get("tokenFile")):
+            problems.append("it has both a token and a username")
+        if not _is_server(both.get("server")):
+            problems.append("server is not a URL such as https://host:6443, without a login in it")
+        if problems:
+            raise unusable(
+                self.where, "; ".join(problems), "; ".join(dict.fromkeys(found.values()))
+            )
+
+
+def none(where: str, state: str) -> SettingsError:
+    """The error when there is no cluster to connect to."""
+    return SettingsError(
+        "There is no cluster to connect to.",
+        where=where,
+        state=state,
+        hint="log in with oc login, or set KUBECONFIG to your cluster's file; without a cluster, "
+        'set TARGET = "local"',
+    )
+
+
+def unusable(where: str, state: str, hint: str = "") -> SettingsError:
+    """The error for a login that cannot be used."""
+    return SettingsError(
+        "The login for the cluster cannot be used.",
+        where=where,
+        state=state,
+        hint=hint or "log in again: oc login, or a new kubeconfig",
+    )
+
+
+def _merged(paths: list[Path]) -> Section:
+    """Several files as one: the first that has a name, or a current context, counts."""
+    kept: Section = {"clusters": [], "contexts": [], "users": []}
+    read = 0
+    for path in paths:
+        content = _read(path)
+        if content is None:
+            continue
+        read += 1
+        kept["current-context"] = kept.get("current-context") or content.get("current-context")
+        for part, kind in (("clusters", "cluster"), ("contexts", "context"), ("users", "user")):
+            for entry in content.get(part) or []:
+                section = entry.get(kind) if isinstance(entry, dict) else None
+                if not isinstance(section, dict | None) or "name" not in entry:
+                    raise unusable(str(path), f"an entry of {part} is not as kubectl writes it")
+                kept[part].append({"name": entry["name"], kind: _absolute(section or {}, path)})
+    if not read:
+        raise none(os.pathsep.join(map(str, paths)), "there is no such file")
+    return kept
+
+
+def _absolute(section: Section, path: Path) -> Section:
+    below = path.absolute().parent
+    known: Section = {key: str(below / str(section[key])) for key in FILES if section.get(key)}
+    plugin = section.get("exec")
+    if isinstance(plugin, dict) and "/" in str(plugin.get("command") or ""):
+        known["exec"] = {**plugin, "command": str(below / plugin["command"])}
+    return {**section, **known}
+
+
+def _read(path: Path) -> Section | None:
+    """The content of one file, None where there is none. JSON is tried first: YAML has no tabs."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeError) as error:
+        raise unusable(str(path), _reason(path, error)) from None
+    try:
+        content = json.loads(text)
+    except ValueError:
+        content = _yaml(path, text)
+    parts = ("clusters", "contexts", "users")
+    if not isinstance(content, dict) or any(
+        not isinstance(content.get(part) or [], list) for part in parts
+    ):
+        raise unusable(str(path), "it is not a kubeconfig")
+    return content
+
+
+def _yaml(path: Path, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise unusable(str(path), f"it is neither YAML nor JSON{line}") from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    said = error.strerror if isinstance(error, OSError) else "not text"
+    return f"{path}: {said}"
+
+
+def _either(section: Section, key: str) -> bool:
+    return bool(section.get(key) or section.get(f"{key}-data"))
+
+
+def _is_base64(key: str, section: Section) -> bool:
+    value = section.get(key)
+    if not key.endswith("-data") or not isinstance(value, str):
+        return True
+    try:
+        base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _is_plugin(section: object) -> bool:
+    if not isinstance(section, dict) or not section.get("command"):
+        return False
+    env, args = section.get("env") or [], section.get("args") or []
+    named = isinstance(env, list) and all(
+        isinstance(one, dict) and "name" in one and "value" in one for one in env
+    )
+    return named and isinstance(args, list)
+
+
+def _is_server(value: object) -> bool:
+    try:
+        parts = urlsplit(str(value or ""))
+        port_is_right = parts.port != 0
+    except ValueError:
+        return False
+    whole = parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right
+    return whole and parts.username is None

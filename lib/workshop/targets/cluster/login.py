@@ -1,0 +1,140 @@
+"""How this code reaches the cluster: from a kubeconfig, or from the pod in which it runs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workshop.core import proxies
+from workshop.core.errors import SettingsError
+from workshop.core.proxies import Proxy
+from workshop.targets.cluster import api, kubeconfig
+from workshop.targets.cluster.api import Api
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds its service account; an OpenShift AI workbench is a pod."""
+
+NAMESPACE = "agent-workshop"
+"""Used where neither the environment nor the kubeconfig names one."""
+
+
+def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api:
+    """The cluster that ``KUBECONFIG`` names, or in whose pod this code runs, or of ``~/.kube``.
+
+    ``WORKSHOP_INGRESS_DOMAIN`` names a domain that leads to the cluster's Ingress controller.
+    The namespace is ``WORKSHOP_NAMESPACE``, or else the pod's, or else the kubeconfig context's.
+
+    Raises:
+        SettingsError: There is no cluster to reach, or the namespace's name is none.
+    """
+    client = api.official_pieces()
+    configuration = client.Configuration()
+    # The kit repeats requests itself, with a limit and with progress.
+    configuration.retries = False
+    inside = bool(env.get("KUBERNETES_SERVICE_HOST")) and (account / "token").is_file()
+    inside = inside and not env.get("KUBECONFIG")
+    if inside:
+        where, own = str(account), _from_pod(client.config, configuration, account)
+        proxy = proxies.for_server(configuration.host, env)
+    else:
+        login = kubeconfig.Login(env.get("KUBECONFIG", ""))
+        where, own, proxy = login.where, login.namespace, login.proxy(env)
+        _from_files(client.config, configuration, login)
+    _verify(configuration, where)
+    _go_through(configuration, proxy)
+    domain = env.get("WORKSHOP_INGRESS_DOMAIN", "").strip(".")
+    namespace = env.get("WORKSHOP_NAMESPACE") or own or NAMESPACE
+    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
+        raise SettingsError(
+            f"{namespace!r} cannot be a namespace's name.",
+            where="WORKSHOP_NAMESPACE",
+            hint="small letters, digits and dashes, at most 63",
+        )
+    return Api(client.ApiClient(configuration), namespace, inside=inside, ingress_domain=domain)
+
+
+def _from_pod(config: Any, configuration: Any, account: Path) -> str:
+    """Log in as the pod's service account; gives the pod's namespace."""
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+        return (account / "namespace").read_text(encoding="utf-8").strip()
+    except (config.ConfigException, OSError) as error:
+        raise kubeconfig.none(str(account), " ".join(str(error).split())[:300]) from error
+
+
+def _from_files(config: Any, configuration: Any, login: kubeconfig.Login) -> None:
+    credential = login.credential()
+    first = credential()
+    try:
+        config.load_kube_config_from_dict(
+            login.sections(first), client_configuration=configuration, persist_config=False
+        )
+    except (config.ConfigException, OSError) as error:
+        raise kubeconfig.unusable(login.where, " ".join(str(error).split())[:300]) from None
+    if not first.authorization:
+        return
+
+    def renew(configuration: Any) -> None:
+        configuration.api_key["BearerToken"] = _sendable(credential().authorization, login.where)
+
+    renew(configuration)
+    # The client calls it before each request.
+    configuration.refresh_api_key_hook = renew
+
+
+def _sendable(header: str, where: str) -> str:
+    if all(32 <= ord(letter) <= 126 for letter in header):
+        return header
+    # It would be refused as a header, and the refusal would quote it.
+    raise kubeconfig.unusable(where, "the token holds a line break or a letter beyond ASCII")
+
+
+def _verify(configuration: Any, where: str) -> None:
+    """See that the certificates can be used: the client's own words for it are a traceback.
+
+    Raises:
+        SettingsError: Says which is broken.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    field = "certificate-authority"
+    try:
+        if configuration.ssl_ca_cert:
+            context.load_verify_locations(configuration.ssl_ca_cert)
+        field = "client-certificate with client-key"
+        if configuration.cert_file:
+            # Without a password here, a key that has one would be asked for on the terminal.
+            context.load_cert_chain(configuration.cert_file, configuration.key_file, lambda: b"-")
+    except OSError as error:
+        # Of a file that holds none, OpenSSL only says what it did not find.
+        said = getattr(error, "reason", None) or error.strerror or "nothing to read in it"
+        raise kubeconfig.unusable(where, f"{field} is not a PEM file to use: {said}") from None
+
+
+def _go_through(configuration: Any, proxy: Proxy | None) -> None:
+    """Set the client's proxy.
+
+    Left to itself it takes ``HTTP_PROXY`` for https too, sends no login to a proxy, and forwards
+    ports by other rules than it sends requests.
+
+    Raises:
+        SettingsError: It is a kind of proxy through which it forwards no ports.
+    """
+    if proxy and proxy.url.startswith("https:"):
+        raise SettingsError(
+            "The proxy to the cluster cannot be used.",
+            where=proxy.named,
+            state="it is asked by TLS (https://), by which the client forwards no ports",
+            hint="name it by http://: what goes through it to the API server is TLS all the same",
+        )
+    configuration.proxy = proxy.url if proxy else None
+    configuration.no_proxy = None if proxy else "*"
+    # A header is what makes port forwarding look at no_proxy; without a proxy it is sent to nobody.
+    configuration.proxy_headers = {"proxy-connection": "keep-alive"}
+    if proxy and proxy.login:
+        pair = base64.b64encode(":".join(proxy.login).encode()).decode()
+        configuration.proxy_headers = {"proxy-authorization": f"Basic {pair}"}

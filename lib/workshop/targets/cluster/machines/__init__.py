@@ -1,0 +1,1 @@
+"""GPU nodes: machines, operators, autoscaling."""

@@ -1,0 +1,203 @@
+"""The two operators that make a GPU usable: installed when they are missing, through OLM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from workshop.core.errors import PartFailed, SettingsError
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster import objects, permissions
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.errors import Forbidden, Unreachable
+from workshop.targets.cluster.informer import Watching
+
+FOLDER = objects.MANIFESTS / "gpu-nodes"
+
+SUBSCRIPTION = ("operators.coreos.com/v1alpha1", "Subscription")
+GROUP = ("operators.coreos.com/v1", "OperatorGroup")
+VERSION = ("operators.coreos.com/v1alpha1", "ClusterServiceVersion")
+
+POLICY = ("nvidia.com/v1", "ClusterPolicy")
+DISCOVERY = ("nfd.openshift.io/v1", "NodeFeatureDiscovery")
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of OLM's catalogues.
+
+    Args:
+        package: Its name there.
+        namespace: Where it runs.
+        brings: The kind that exists once it is installed.
+    """
+
+    package: str
+    namespace: str
+    brings: tuple[str, str]
+
+
+OPERATORS = (
+    Operator("nfd", "openshift-nfd", DISCOVERY),
+    Operator("gpu-operator-certified", "nvidia-gpu-operator", POLICY),
+)
+
+
+class Operators:
+    """Looks after both."""
+
+    def __init__(self, api: Api, watching: Watching) -> None:
+        self._api = api
+        self._watching = watching
+
+    def missing(self) -> list[Operator]:
+        """Those that are not installed, as far as this user can see."""
+        if any(self._api.kind(*one.brings) is None for one in OPERATORS):
+            # Somebody may have installed them since the kinds were asked for.
+            self._api.discover()
+        return [one for one in OPERATORS if not self._is_installed(one)]
+
+    def _is_installed(self, operator: Operator) -> bool:
+        if self._api.kind(*operator.brings) is None:
+            return False
+        # An operator that was removed leaves its kinds; one that came by Helm has no Subscription,
+        # and has its instance from the same chart.
+        subscribed = self._subscriptions(operator)
+        return subscribed is None or bool(
+            subscribed or self._api.list(*operator.brings, namespace=None)
+        )
+
+    def _subscriptions(self, operator: Operator) -> list[Object] | None:
+        """The Subscriptions to its package; None where there is no OLM, or it is not shown."""
+        if self._api.kind(*SUBSCRIPTION) is None:
+            return None
+        try:
+            every = self._api.list(*SUBSCRIPTION, namespace=None)
+        except Forbidden:
+            return None
+        return [one for one in every if one["spec"].get("name") == operator.package]
+
+    def ensure(self, *, timeout: float, stage: Stages) -> None:
+        """Install what is missing, wait until it runs, and make what tells it to work.
+
+        Raises:
+            SettingsError: Something is missing, and this user or this cluster cannot install it.
+            PartFailed: OLM gave up, with its own words.
+            PartTooSlow: After ``timeout`` seconds.
+        """
+        missing = self.missing()
+        if missing:
+            self._must_be_allowed(missing)
+            subscriptions = [self._subscribe(one, stage) for one in missing]
+            wait_for(
+                "the operators to be installed",
+                lambda: self._installed(subscriptions, stage),
+                timeout=timeout,
+                stage=stage,
+                every=0.1,
+                where=self._api.url,
+                hint="oc get subscriptions,installplans,csv -A",
+            )
+            # The kinds that they brought.
+            self._api.discover()
+        built = objects.build(FOLDER / "instances")
+        for operator in OPERATORS:
+            # One of each is enough, whoever made it: the GPU operator ignores a second.
+            if not self._api.list(*operator.brings, namespace=None):
+                instance = objects.one(built, operator.brings[1])
+                stage(f"making {operator.brings[1]} {instance['metadata']['name']}")
+                self._api.apply(instance)
+
+    def _must_be_allowed(self, missing: Sequence[Operator]) -> None:
+        names = ", ".join(one.package for one in missing)
+        hint = "an administrator runs: oc apply -k manifests/gpu-nodes/operators"
+        if self._api.kind(*SUBSCRIPTION) is None:
+            raise SettingsError(
+                "The operators for GPUs are not installed, and this cluster has no OLM.",
+                where=self._api.url,
+                state=f"missing: {names}",
+                hint="install NVIDIA's GPU operator and Node Feature Discovery with Helm",
+            )
+        rights = [permissions.Right("", "namespaces", "patch", "")]
+        for one in missing:
+            for kind in (SUBSCRIPTION, GROUP):
+                rights += permissions.of_kind(
+                    self._api, *kind, ["list", "create", "patch"], one.namespace
+                )
+            rights += permissions.of_kind(self._api, *VERSION, ["list", "watch"], one.namespace)
+        lacks = permissions.lacking(self._api, rights)
+        if lacks:
+            raise SettingsError(
+                "The operators for GPUs are not installed, and this user may not install them.",
+                where=self._api.url,
+                state=f"missing: {names}; may not: {permissions.short(lacks)}",
+                hint=hint,
+            )
+
+    def _subscribe(self, operator: Operator, stage: Stages) -> Object:
+        """The Subscription to this package: somebody's, or one that is made now."""
+        for one in self._subscriptions(operator) or []:
+            stage(f"{operator.package} is being installed already")
+            return one
+        stage(f"installing {operator.package}")
+        grouped = bool(self._api.list(*GROUP, namespace=operator.namespace))
+        subscription: Object = {}
+        built = objects.build(FOLDER / "operators")
+        for thing in sorted(built, key=lambda thing: thing["kind"] != "Namespace"):
+            meta = thing["metadata"]
+            if operator.namespace not in (meta.get("namespace"), meta["name"]):
+                continue
+            # OLM does nothing in a namespace with two OperatorGroups.
+            if thing["kind"] == "OperatorGroup" and grouped:
+                continue
+            applied = self._api.apply(thing)
+            subscription = applied if thing["kind"] == "Subscription" else subscription
+        return subscription
+
+    def _installed(self, subscriptions: Sequence[Object], stage: Stages) -> object:
+        try:
+            waiting = [self._state(one) for one in subscriptions]
+        except Unreachable as error:
+            return NotYet(f"{error.what} {error.state}")
+        open_ones = [state for state in waiting if state]
+        if open_ones:
+            return NotYet("; ".join(open_ones))
+        stage("the operators run")
+        return True
+
+    def _state(self, wanted: Object) -> str:
+        """What this Subscription waits for; "" when its operator runs."""
+        name, namespace = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
+        found = [
+            one
+            for one in self._watching.all(*SUBSCRIPTION, namespace=namespace)
+            if one["metadata"]["name"] == name
+        ]
+        status = (found[0].get("status") or {}) if found else {}
+        for one in status.get("conditions") or []:
+            # Other reasons pass: the catalogue may be starting.
+            unsolvable = "constraints not satisfiable" in str(one.get("message"))
+            if one["type"] == "ResolutionFailed" and one["status"] == "True" and unsolvable:
+                raise self._failed(f"Subscription {name}", namespace, str(one["message"]))
+        version = str(status.get("installedCSV") or "")
+        if status.get("state") != "AtLatestKnown" or not version:
+            return f"Subscription {name}: {status.get('state') or 'no state yet'}"
+        for one in self._watching.all(*VERSION, namespace=namespace):
+            if one["metadata"]["name"] == version:
+                phase = str((one.get("status") or {}).get("phase") or "no phase yet")
+                if phase == "Failed":
+                    message = str(one["status"].get("message") or one["status"].get("reason"))
+                    raise self._failed(version, namespace, message)
+                return "" if phase == "Succeeded" else f"{version}: {phase}"
+        return f"{version} is not there yet"
+
+    @staticmethod
+    def _failed(what: str, namespace: str, message: str) -> PartFailed:
+        return PartFailed(
+            "An operator could not be installed.",
+            where=f"{what}, namespace {namespace}",
+            state=message,
+            hint=f"oc get subscriptions,installplans,csv -n {namespace} -o yaml; "
+            "is the channel in manifests/gpu-nodes/operators one of this cluster's catalogue?",
+        )

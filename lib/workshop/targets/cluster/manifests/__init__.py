@@ -1,0 +1,137 @@
+"""What each part is on a cluster: which manifests, filled with what, and how it is reached.
+
+One module a part. A recipe turns a part's settings, secrets and needs into objects; it asks the
+cluster only which kinds it knows. Credentials go into Secrets and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from workshop.core.errors import SettingsError
+from workshop.targets.base import Part, Scale
+from workshop.targets.cluster.api import Api, Object
+
+ONE = Scale()
+"""What a part begins with."""
+
+ROUTE = ("route.openshift.io/v1", "Route")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A custom resource whose operator brings the part up."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A part on this cluster.
+
+    Args:
+        objects: Everything to apply.
+        digest: Of all settings and credentials; its pods carry it.
+        deployment: The Deployment that runs it, made by the kit or by an operator.
+        pods: The labels by which its pods are found.
+        service: Its Service.
+        port: The Service's and the pods' port.
+        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``.
+        also: Further ports by name.
+        user: Of a database.
+        resource: The custom resource that an operator turns into the Deployment, if there is one.
+        jobs: Jobs that must have succeeded.
+        token: Where the credential is when the cluster makes it: a Secret's name and key.
+        ca: The ConfigMap and key with the CA of its certificate.
+        route: The Route by which it is reached from outside; "" when there is none.
+        ingress: The Ingress, on clusters without Routes; "" when there is none.
+        members: Whether it is a StatefulSet of that name, and no Deployment.
+        keeps: What each replica would keep to itself, so that there can be one alone.
+        scale: How much of it runs.
+    """
+
+    objects: list[Object]
+    digest: str
+    deployment: str
+    pods: Mapping[str, str]
+    service: str
+    port: int
+    scheme: str = "http"
+    also: Mapping[str, int] = field(default_factory=dict)
+    user: str = ""
+    resource: Resource | None = None
+    jobs: tuple[str, ...] = ()
+    token: tuple[str, str] | None = None
+    ca: tuple[str, str] | None = None
+    route: str = ""
+    ingress: str = ""
+    members: bool = False
+    keeps: tuple[str, ...] = ()
+    scale: Scale = ONE
+
+
+Recipe = Callable[[Part, Api], Plan]
+"""Takes a part and the cluster; says what to apply."""
+
+
+def known() -> dict[str, Recipe]:
+    """The recipe of each part, by the part's name."""
+    # They import this module.
+    from workshop.targets.cluster.manifests import (
+        collector,
+        llama_stack,
+        mcp_server,
+        model,
+        mongodb,
+        postgresql,
+        prometheus,
+        vllm,
+    )
+
+    return {
+        "model": model.plan,
+        "embedder": vllm.embedder_plan,
+        "collector": collector.plan,
+        "llama-stack": llama_stack.plan,
+        "mongodb": mongodb.plan,
+        "mcp-server": mcp_server.plan,
+        "prometheus": prometheus.plan,
+        "postgresql": postgresql.plan,
+        "mongodb-replicas": mongodb.replicas_plan,
+    }
+
+
+def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> Plan:
+    """What this part is on this cluster, by the recipes that the kit knows, or by these.
+
+    Raises:
+        SettingsError: No recipe is known for the part, or its settings do not fit the cluster.
+    """
+    recipes = known() if recipes is None else recipes
+    if part.name not in recipes:
+        raise SettingsError(
+            f"The cluster target has no recipe for {part.name}.",
+            state="it has: " + ", ".join(recipes),
+        )
+    return recipes[part.name](part, api)
+
+
+def choose(part: str, options: Sequence[str], api: Api) -> str:
+    """The program that this cluster's operator runs for a part, or the first of these."""
+    from workshop.targets.cluster.manifests import llama_stack
+
+    preferred = llama_stack.serves(api) if part == llama_stack.NAME else ""
+    return preferred if preferred in options else options[0]
+
+
+def is_openshift(api: Api) -> bool:
+    """Whether the cluster has OpenShift's Routes, and with them its other additions."""
+    return api.kind(*ROUTE) is not None
+
+
+def overlay(api: Api) -> str:
+    """The overlay for this cluster: OpenShift gives pods their user, others must be told."""
+    return "base" if is_openshift(api) else "overlays/kubernetes"

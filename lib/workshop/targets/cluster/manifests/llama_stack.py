@@ -1,0 +1,288 @@
+"""Llama Stack or OGX on a cluster: by its operator where there is one, else as a Deployment.
+
+On PostgreSQL nothing is kept inside a pod, so that there can be several. Source of those names:
+``llama_stack/core/storage/datatypes.py`` and ``providers/remote/vector_io/pgvector/config.py`` of
+llama-stack 0.7.3; OGX 1.5.0 has the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from workshop.core import versions
+from workshop.core.errors import SettingsError
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.manifests import Plan, Resource, is_openshift
+
+NAME = "llama-stack"
+SERVICE = "llama-stack-service"
+"""The operators' name for the Service of ``llama-stack``; ours too, where there is none."""
+
+CONFIG = "llama-stack-config"
+OPERATORS = {
+    "llama-stack": Resource("llamastack.io/v1alpha1", "LlamaStackDistribution", NAME),
+    "ogx": Resource("ogx.io/v1beta1", "OGXServer", NAME),
+}
+"""The custom resource of each server. From OpenShift AI 3.5 on there is OGX alone."""
+
+DATA = {"llama-stack": "/.llama", "ogx": "/.llama/ogx"}
+"""Each server's own folder on the volume: neither reads what the other wrote."""
+
+COMMAND = {
+    "llama-stack": ["llama", "stack", "run", "/etc/llama-stack/config.yaml"],
+    # OGX listens without TLS only when told to; TLS ends at the Route or Ingress.
+    "ogx": ["ogx", "stack", "run", "--insecure", "/etc/llama-stack/config.yaml"],
+}
+IMAGES = {
+    "llama-stack": "docker.io/ogxai/distribution-starter:0.7.3",
+    "ogx": "docker.io/ogxai/distribution-starter:1.5.0",
+}
+"""For clusters without the operator, which otherwise chooses the image."""
+
+OGX_METRICS = {"OGX_METRICS_ENDPOINT_ENABLED": "true", "OGX_METRICS_HOST": "0.0.0.0"}  # noqa: S104
+"""A page of metrics on port 9464. Its operator says the same by itself."""
+
+SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"
+"""Where every pod on OpenShift has the CA of Services."""
+
+
+def serves(api: Api) -> str:
+    """The server that this cluster's operator runs, or "" when there is no operator."""
+    # The newer one first: a cluster that was upgraded has both kinds, and runs OGX alone.
+    for server in ("ogx", "llama-stack"):
+        resource = OPERATORS[server]
+        if api.kind(resource.api_version, resource.kind) is not None:
+            return server
+    return ""
+
+
+def plan(part: Part, api: Api) -> Plan:
+    """The server with its configuration, its credentials and its way in."""
+    server = str(part.settings["server"])
+    operated = serves(api)
+    if operated and operated != server:
+        raise SettingsError(
+            f"This cluster's operator runs {operated}, and SERVER is {server!r}.",
+            where="the parameters of 03_deploy_llama_stack",
+            state=f"it knows the kind {OPERATORS[operated].kind}",
+            hint=f'set SERVER = "{operated}", or "auto"',
+        )
+    folder = OPERATORS[server].kind.lower() if operated else "kubernetes"
+    built = objects.build(objects.MANIFESTS / NAME / "overlays" / folder)
+    _configure(objects.one(built, "ConfigMap", CONFIG), part)
+    model, embedder = part.needs["model"], part.needs["embedder"]
+    tokens = {"model-token": _token(model), "embedder-token": _token(embedder)}
+    milvus, database = part.secrets.get("milvus token"), part.needs.get("postgresql")
+    if milvus:
+        tokens["milvus-token"] = milvus.reveal()
+    if database and database.password:
+        tokens["postgresql-password"] = database.password.reveal()
+    built.append(objects.secret(NAME, NAME, tokens))
+    values = {
+        "MODEL_URL": f"{model.peer_url}/v1",
+        "MODEL_TLS_VERIFY": SERVICE_CA if model.peer_url.startswith("https:") else "true",
+        "EMBEDDER_URL": f"{embedder.peer_url}/v1",
+        "EMBEDDING_DIMENSION": str(part.settings["embedding_dimension"]),
+    }
+    if server == "llama-stack" and "collector" not in part.needs:
+        values["OTEL_SDK_DISABLED"] = "true"
+    if "runbooks_in" in part.settings:
+        # No server reads it: another value makes new pods.
+        values["RUNBOOKS_IN"] = str(part.settings["runbooks_in"])
+    if database:
+        values |= database_variables(database)
+        built = without_volume(built)
+    if operated:
+        _operated(built, server, values)
+    else:
+        built += _ingress(api)
+        _deployed(built, server, values)
+        objects.size(built, part.settings)
+    return Plan(
+        built,
+        values["SETTINGS"],
+        deployment=NAME,
+        pods={"app": "ogx" if operated == "ogx" else "llama-stack"},
+        service=SERVICE,
+        port=part.port,
+        # The Service that an operator makes has no such port.
+        also={} if operated else part.extra_ports,
+        resource=OPERATORS[server] if operated else None,
+        route=NAME if is_openshift(api) and operated else "",
+        ingress=NAME if api.ingress_domain and not operated else "",
+        keeps=() if database else _keeps(part, operated),
+    )
+
+
+def _keeps(part: Part, operated: str) -> tuple[str, ...]:
+    """What is inside one server, and would be another thing inside another."""
+    store = str(part.settings["vector_store"])
+    inside = () if part.settings.get("milvus_uri") else (f"{store} keeps its vectors in one pod",)
+    volume = ("the operator's volume is ReadWriteOnce",) if operated else ()
+    return (*inside, "SQLite keeps its tables in files of one pod", *volume)
+
+
+def _ingress(api: Api) -> list[Object]:
+    """A way in from outside, if the user has named a domain that leads to an Ingress controller."""
+    if not api.ingress_domain:
+        return []
+    built = objects.build(objects.MANIFESTS / NAME / "overlays" / "ingress")
+    spec = objects.one(built, "Ingress")["spec"]
+    host = f"{NAME}-{api.namespace}.{api.ingress_domain}"
+    spec["rules"][0]["host"] = host
+    spec["tls"][0]["hosts"] = [host]
+    return built
+
+
+def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
+    resource = objects.one(built, OPERATORS[server].kind)
+    if server == "ogx":
+        environment = resource["spec"]["workload"]["overrides"]["env"]
+        secret = objects.one(built, "Secret", NAME)
+        secret["metadata"]["labels"]["ogx.io/watch"] = "true"
+    else:
+        environment = resource["spec"]["server"]["containerSpec"]["env"]
+    objects.set_variables(environment, values)
+    _set_credentials(environment, built)
+    values["SETTINGS"] = objects.digest(built)
+    objects.set_variables(environment, {"SETTINGS": values["SETTINGS"]})
+
+
+def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
+    deployment = objects.one(built, "Deployment")
+    container = objects.container(deployment)
+    container["image"], container["command"] = IMAGES[server], COMMAND[server]
+    values["DATA"] = DATA[server]
+    if server == "ogx":
+        container["env"] = [one for one in container["env"] if not one["name"].startswith("OTEL_")]
+        objects.set_variables(container["env"], OGX_METRICS)
+    objects.set_variables(container["env"], values)
+    _set_credentials(container["env"], built)
+    values["SETTINGS"] = objects.digest(built)
+    objects.mark(deployment, values["SETTINGS"])
+
+
+def _set_credentials(environment: list[dict[str, Any]], built: list[Object]) -> None:
+    """Hand over the credentials of what is not always there."""
+    held = objects.one(built, "Secret", NAME)["stringData"]
+    for name in ("milvus-token", "postgresql-password"):
+        if name in held:
+            key = {"secretKeyRef": {"name": NAME, "key": name}}
+            variable = name.upper().replace("-", "_").replace("POSTGRESQL", "POSTGRES")
+            environment.append({"name": variable, "valueFrom": key})
+
+
+def _token(endpoint: Endpoint) -> str:
+    # A server without a token ignores one, and the configuration wants some text.
+    return endpoint.token.reveal() if endpoint.token else "none"
+
+
+def _configure(config_map: Object, part: Part) -> None:
+    """Put the chosen vector store, and the longest answer, into the server's configuration."""
+    text = config_map["data"]["config.yaml"]
+    store = str(part.settings["vector_store"])
+    config = yaml.safe_load(text)
+    inference = config["providers"]["inference"][0]["config"]
+    inference["max_tokens"] = part.settings["max_tokens"]
+    if not versions.has_tool_runtime(str(part.settings["server"])):
+        config["apis"].remove("tool_runtime")
+        del config["providers"]["tool_runtime"]
+    if "postgresql" in part.needs:
+        use_postgresql(config)
+    elif store != "faiss":
+        uri = str(part.settings.get("milvus_uri", ""))
+        config["providers"]["vector_io"].append(_milvus(store, uri))
+        config["vector_stores"]["default_provider_id"] = store
+    config_map["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+
+
+def _milvus(store: str, uri: str) -> dict[str, Any]:
+    persistence = {"namespace": "vector_io::milvus", "backend": "kv_default"}
+    if uri:
+        return {
+            "provider_id": store,
+            "provider_type": "remote::milvus",
+            "config": {"uri": uri, "token": "${env.MILVUS_TOKEN:=}", "persistence": persistence},
+        }
+    return {
+        "provider_id": store,
+        "provider_type": "inline::milvus",
+        "config": {"db_path": "${env.DATA}/milvus.db", "persistence": persistence},
+    }
+
+
+CLAIM = "llama-stack-data"
+STORE = "pgvector"
+
+CONNECTION = {
+    "host": "${env.POSTGRES_HOST}",
+    "port": "${env.POSTGRES_PORT}",
+    "db": "${env.POSTGRES_DB}",
+    "user": "${env.POSTGRES_USER}",
+    "password": "${env.POSTGRES_PASSWORD}",
+}
+
+LEAVING = {"preStop": {"sleep": {"seconds": 5}}}
+"""A pod that ends goes on for a moment: until then Services still lead requests to it."""
+
+PATIENCE = 120
+"""Seconds that a pod has to answer what it was asked before it ends."""
+
+
+def database_variables(database: Endpoint) -> dict[str, str]:
+    """The environment of the server, but for the password."""
+    host, _, port = database.peer_url.partition("://")[2].rpartition(":")
+    return {
+        "POSTGRES_HOST": host,
+        "POSTGRES_PORT": port,
+        "POSTGRES_DB": database.user,
+        "POSTGRES_USER": database.user,
+    }
+
+
+def use_postgresql(config: dict[str, Any]) -> None:
+    """Put PostgreSQL in place of SQLite, and pgvector in place of FAISS."""
+    config["storage"]["backends"] = {
+        "kv_default": {"type": "kv_postgres", **CONNECTION},
+        "sql_default": {"type": "sql_postgres", **CONNECTION},
+    }
+    config["providers"]["vector_io"] = [
+        {
+            "provider_id": STORE,
+            "provider_type": "remote::pgvector",
+            "config": {
+                **CONNECTION,
+                "persistence": {"namespace": "vector_io::pgvector", "backend": "kv_default"},
+            },
+        }
+    ]
+    config["vector_stores"]["default_provider_id"] = STORE
+
+
+def without_volume(built: list[Object]) -> list[Object]:
+    """The objects with a folder that goes with the pod in place of the volume.
+
+    The claim of before is left alone: it goes with clean-up, when data shall go.
+    """
+    for thing in built:
+        if thing["kind"] == "LlamaStackDistribution":
+            thing["spec"]["server"].pop("storage", None)
+        elif thing["kind"] == "OGXServer":
+            thing["spec"]["workload"].pop("storage", None)
+        elif thing["kind"] == "Deployment":
+            pod = thing["spec"]["template"]["spec"]
+            _without_claim(pod["volumes"])
+            pod["terminationGracePeriodSeconds"] = PATIENCE
+            pod["containers"][0]["lifecycle"] = LEAVING
+    return [thing for thing in built if thing["kind"] != "PersistentVolumeClaim"]
+
+
+def _without_claim(volumes: list[Mapping[str, Any]]) -> None:
+    for number, volume in enumerate(volumes):
+        if (volume.get("persistentVolumeClaim") or {}).get("claimName") == CLAIM:
+            volumes[number] = {"name": volume["name"], "emptyDir": {"sizeLimit": "1Gi"}}

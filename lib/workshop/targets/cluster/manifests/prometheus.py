@@ -1,0 +1,70 @@
+"""Prometheus on a cluster: ``manifests/prometheus``, on the parts that are there.
+
+It is the notebook's own: user-workload monitoring reads every 15 to 60 seconds, and what it knows
+is for those who may see it. For that one there is ``manifests/monitoring``.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import yaml
+
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.manifests import Plan, overlay
+
+NAME = "prometheus"
+EXPORTER = "mongodb-exporter"
+RULES = objects.MANIFESTS / "monitoring" / "base" / "rules.yaml"
+MOUNTED = "/etc/prometheus"
+
+
+def plan(part: Part, api: Api) -> Plan:
+    """The Deployment, its configuration, and a Secret with the tokens that pages ask for."""
+    built = objects.build(objects.MANIFESTS / part.name / overlay(api))
+    content = objects.one(built, "ConfigMap", NAME)["data"]
+    config = yaml.safe_load(content["prometheus.yml"])
+    secrets: dict[str, str] = {}
+    jobs = []
+    for job in config["scrape_configs"]:
+        name = job["job_name"]
+        if name in part.needs:
+            _fill(job, part.needs[name], int(part.settings[f"port of {name}"]), content)
+            if part.needs[name].token:
+                secrets[name] = part.needs[name].token.reveal()  # type: ignore[union-attr]
+            else:
+                job.pop("authorization", None)
+            jobs.append(job)
+    config["scrape_configs"] = jobs
+    content["prometheus.yml"] = yaml.safe_dump(config, sort_keys=False)
+    content["rules.json"] = json.dumps(yaml.safe_load(RULES.read_text("utf-8"))["spec"])
+    monitor = part.secrets.get("monitor password")
+    if monitor:
+        login = f"{quote(str(part.settings['monitor']))}:{quote(monitor.reveal(), safe='')}"
+        secrets["mongodb-uri"] = f"mongodb://{login}@mongodb:27017/admin?directConnection=true"
+    else:
+        built = [one for one in built if one["metadata"]["name"] != EXPORTER]
+    built.append(objects.secret(NAME, part.name, secrets))
+    digest = objects.digest(built)
+    for one in (one for one in built if one["kind"] == "Deployment"):
+        objects.mark(one, digest)
+    return Plan(built, digest, deployment=NAME, pods={"app": NAME}, service=NAME, port=part.port)
+
+
+def _fill(job: dict[str, Any], endpoint: Endpoint, port: int, content: Object) -> None:
+    """Where the page really is, for those that are not always at the same place."""
+    name, address = job["job_name"], urlsplit(endpoint.peer_url)
+    if name == "llama-stack" and port:
+        # OGX's own page, in place of the collector's.
+        job["static_configs"][0]["targets"] = [f"{address.hostname}:{port}"]
+    elif name in ("model", "embedder"):
+        job["static_configs"][0]["targets"] = [address.netloc]
+        if address.scheme == "https":
+            job["scheme"] = "https"
+        if address.scheme == "https" and endpoint.ca_file:
+            content[f"ca-{name}.crt"] = endpoint.ca_file.read_text("utf-8")
+            job["tls_config"] = {"ca_file": f"{MOUNTED}/ca-{name}.crt"}

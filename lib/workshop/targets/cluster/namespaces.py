@@ -1,0 +1,108 @@
+"""The user's namespace: whether it is there, whether it can be made, and making it."""
+
+from __future__ import annotations
+
+from workshop.core.errors import SettingsError
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster import objects, permissions
+from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.errors import Forbidden
+
+NAMESPACE = ("v1", "Namespace")
+
+REQUEST = ("project.openshift.io/v1", "ProjectRequest")
+"""OpenShift's way for a user without cluster rights: who asks for a project becomes its admin."""
+
+
+def find(api: Api) -> Object | None:
+    """The namespace, or None when there is none.
+
+    Raises:
+        Forbidden: This user may not see it, and it may be there or not.
+    """
+    return api.get(*NAMESPACE, api.namespace)
+
+
+def is_visible(api: Api) -> bool:
+    """Whether it is there, as far as this user can see."""
+    try:
+        return find(api) is not None
+    except Forbidden:
+        return _can_be_looked_into(api)
+
+
+def _can_be_looked_into(api: Api) -> bool:
+    """Whether a user who may not ask for the namespace itself may ask for what is in it.
+
+    OpenShift forbids both for a project that is not there.
+    """
+    try:
+        api.get("v1", "ConfigMap", MANAGER)
+    except Forbidden:
+        return False
+    return True
+
+
+def is_terminating(namespace: Object) -> bool:
+    """Whether it is being deleted: nothing can be made in it any more."""
+    return bool(
+        namespace["metadata"].get("deletionTimestamp")
+        or (namespace.get("status") or {}).get("phase") == "Terminating"
+    )
+
+
+def way_to_make(api: Api) -> str:
+    """How this user may make it: ``Namespace``, ``ProjectRequest``, or "" for not at all."""
+    wanted = permissions.of_kind(api, *NAMESPACE, ["create", "patch"], "")
+    if not permissions.lacking(api, wanted):
+        return "Namespace"
+    requests = permissions.of_kind(api, *REQUEST, ["create"], "")
+    return "ProjectRequest" if requests and not permissions.lacking(api, requests) else ""
+
+
+def ensure(api: Api, stage: Stages | None) -> None:
+    """Make it, unless it is there.
+
+    Raises:
+        SettingsError: It is not there, or not seen, and this user may not make it.
+    """
+    try:
+        if find(api) is not None:
+            return
+    except Forbidden as error:
+        if not way_to_make(api):
+            raise _not_allowed(api) from error
+    way = way_to_make(api)
+    if not way:
+        raise _not_allowed(api)
+    name = api.namespace
+    if stage:
+        stage(f"making the {'project' if way == REQUEST[1] else 'namespace'} {name}")
+    if way == REQUEST[1]:
+        request = {"apiVersion": REQUEST[0], "kind": REQUEST[1], "metadata": {"name": name}}
+        api.create(request)
+    else:
+        labels = objects.labels("workshop")
+        meta = {"name": name, "labels": labels}
+        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+
+    def account() -> object:
+        # Pods are refused until the namespace has its ServiceAccount; and the maker of a project
+        # has no rights in it for a moment.
+        try:
+            found = api.get("v1", "ServiceAccount", "default")
+        except Forbidden as error:
+            return NotYet(error.state)
+        return found or NotYet("its ServiceAccount is not there yet")
+
+    wait_for("the namespace to be ready", account, timeout=30, every=0.1, where=api.where)
+
+
+def _not_allowed(api: Api) -> SettingsError:
+    return SettingsError(
+        f"There is no namespace {api.namespace} that this user may use, and they may not make it.",
+        where=api.url,
+        hint=f"an administrator runs: kubectl create namespace {api.namespace}; or set "
+        "WORKSHOP_NAMESPACE to one of yours; then run 00_check_environment",
+    )

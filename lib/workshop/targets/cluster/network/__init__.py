@@ -1,0 +1,1 @@
+"""Who reaches whom on a cluster: policies, Routes, and probes that try."""

@@ -1,0 +1,191 @@
+"""Policies of the network: applied from ``manifests/network``, and tried from pods.
+
+The kit's own namespace is closed both ways; what is open, ``workshop.targets.network`` declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from workshop.core.errors import StepMissing
+from workshop.core.progress import Stages
+from workshop.targets import network
+from workshop.targets.base import Endpoint
+from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.delete import NETWORK, Cleaning
+from workshop.targets.cluster.endpoints import Way
+from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.manifests import ROUTE, is_openshift
+from workshop.targets.cluster.network.probes import End, Probing
+
+POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
+YOURS = "workshop-yours"
+"""The policy that lets Llama Stack out to an endpoint of the user's own."""
+
+
+class Isolation:
+    """Works in the namespace of ``api``.
+
+    Args:
+        api: The cluster.
+        watching: What is in the namespace now.
+    """
+
+    def __init__(self, api: Api, watching: Watching) -> None:
+        self._api = api
+        self._watching = watching
+
+    def apply(
+        self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint], stage: Stages
+    ) -> list[str]:
+        """Close the namespace, and open the ways that are declared.
+
+        Args:
+            parts: The ways to the kit's own parts that run.
+            yours: Endpoints of the user's own that Llama Stack asks, by part.
+            stage: Shows what is done.
+
+        Returns:
+            The names of the policies.
+
+        Raises:
+            StepMissing: No part was deployed.
+        """
+        if not parts:
+            raise StepMissing(
+                "There is nothing to secure yet.", where=self._api.where, hint="run 02 to 07 first"
+            )
+        namespaces.ensure(self._api, stage)
+        wanted = self.policies(parts, yours)
+        others = self._others()
+        if others:
+            stage(f"not of the kit, and cut off from now on: {', '.join(others)}")
+        # First what is open: a namespace that was closed before would break what runs in it.
+        wanted.sort(key=lambda policy: policy["metadata"]["name"] == "workshop-default-deny")
+        for policy in wanted:
+            self._api.apply(policy)
+        for removed in Cleaning(self._api).prune(NETWORK, wanted):
+            stage(f"removed {removed}, which is not needed any more")
+        names = [str(policy["metadata"]["name"]) for policy in wanted]
+        stage(f"applied {len(names)} policies")
+        return names
+
+    def policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
+        """The policies for these parts: those of ``manifests/network`` that fit."""
+        wanted = built(self._shape(parts))
+        if yours:
+            wanted.append(_yours(yours))
+        return wanted
+
+    def declared(self, parts: Mapping[str, Way]) -> network.Matrix:
+        """The whole matrix, as it is declared for these parts."""
+        return network.declared(self._shape(parts))
+
+    def tried(self, parts: Mapping[str, Way], stage: Stages) -> network.Matrix:
+        """Try every way for real, from pods that carry the labels that policies select by.
+
+        Raises:
+            PartFailed: A probe could not run; says why.
+            PartTooSlow: A probe was not up in time.
+        """
+        found = network.ways(self._shape(parts))
+        allowed = {(way.source, way.destination, way.port) for way in found}
+        probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
+        return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
+
+    def _shape(self, parts: Mapping[str, Way]) -> network.Shape:
+        model, stack = parts.get("model"), parts.get("llama-stack")
+        routes = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
+        return network.Shape(
+            guarded=model is not None and model.port == network.GUARDED,
+            routed=stack is not None and bool(stack.route or stack.ingress),
+            exposed=model is not None and model.service in routes,
+        )
+
+    def _ends(self, parts: Mapping[str, Way]) -> list[End]:
+        """Every port on which a part is known to listen: it is Ready, and was asked there.
+
+        A port of its that is silent would look like one that is shut.
+        """
+        ends = []
+        for name, way in parts.items():
+            pods = pod_status.current(self._watching.all("v1", "Pod"), way.pods, "")
+            for pod in [one for one in pods if pod_status.is_ready(one)][:1]:
+                ports = {way.port, *way.also.values()}
+                # Behind the proxy, what it leads to: another pod's connection would pass it by.
+                ports |= {network.PLAIN} if way.port == network.GUARDED else set()
+                ends += [End(name, str(pod["status"]["podIP"]), port) for port in sorted(ports)]
+        return ends
+
+    def _labels(self, parts: Mapping[str, Way]) -> dict[str, Mapping[str, str]]:
+        """The labels by which the pods of each peer are selected: those of what really runs."""
+        found: dict[str, Mapping[str, str]] = {}
+        pods = self._watching.all("v1", "Pod")
+        for peer in network.PEERS:
+            if not peer.labels:
+                continue
+            found[peer.name] = peer.labels[0]
+            way = parts.get(peer.name)
+            for pod in pod_status.current(pods, way.pods, "") if way else []:
+                have = (pod["metadata"].get("labels") or {}).items()
+                for labels in peer.labels:
+                    if labels.items() <= have:
+                        found[peer.name] = labels
+        return found
+
+    def _others(self) -> list[str]:
+        """Pods that no policy of the kit lets anywhere."""
+        known = [labels for peer in network.PEERS for labels in peer.labels]
+        names = []
+        for pod in self._watching.all("v1", "Pod"):
+            have = pod["metadata"].get("labels") or {}
+            ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+            if ended or pod_status.PROBE in have or "notebook-name" in have:
+                continue
+            if not any(labels.items() <= have.items() for labels in known):
+                names.append(str(pod["metadata"]["name"]))
+        return sorted(names)
+
+
+def built(shape: network.Shape) -> list[Object]:
+    """The policies of ``manifests/network`` for a cluster of this shape."""
+    wanted = {
+        "overlays/openshift": shape.guarded,
+        "overlays/kubernetes": not shape.guarded,
+        "router": shape.routed,
+        "model-router": shape.exposed,
+    }
+    folder = objects.MANIFESTS / NETWORK
+    return [
+        policy
+        for name, is_wanted in wanted.items()
+        if is_wanted
+        for policy in objects.build(folder / name)
+    ]
+
+
+def _yours(endpoints: Mapping[str, Endpoint]) -> Object:
+    """Llama Stack may go to these endpoints: by namespace where that is known, else by port."""
+    rules = []
+    for endpoint in endpoints.values():
+        host, port = urlsplit(endpoint.peer_url).hostname or "", endpoint.port
+        parts = host.split(".")
+        rule: Object = {"ports": [{"protocol": "TCP", "port": port}]}
+        if len(parts) >= 3 and parts[2] == "svc":
+            # A rule is held against the pod's port, which a Service may map: all ports there.
+            name = {"kubernetes.io/metadata.name": parts[1]}
+            rule = {"to": [{"namespaceSelector": {"matchLabels": name}, "podSelector": {}}]}
+        rules.append(rule)
+    expressions = [{"key": "app", "operator": "In", "values": ["llama-stack", "ogx"]}]
+    return {
+        "apiVersion": POLICY[0],
+        "kind": POLICY[1],
+        "metadata": {"name": YOURS, "labels": objects.labels(NETWORK)},
+        "spec": {
+            "podSelector": {"matchExpressions": expressions},
+            "policyTypes": ["Egress"],
+            "egress": rules,
+        },
+    }

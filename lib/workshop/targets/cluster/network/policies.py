@@ -1,0 +1,179 @@
+"""Which ways the NetworkPolicies of a namespace shut, by reading them: nothing is tried.
+
+The semantics are those of the reference of networking.k8s.io/v1: a pod that a policy selects in a
+direction is closed in it, but for what any such policy allows. Notebook 08 tries what this reads.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from workshop.targets.cluster.api import Object
+from workshop.targets.network import PEERS
+
+Labels = Mapping[str, str]
+
+DNS = (53, 5353, "dns", "dns-tcp")
+"""The port of Kubernetes' DNS, that of OpenShift's pods, and the names that both give them."""
+
+
+@dataclass(frozen=True)
+class Shut:
+    """A way that is closed, and by which policies."""
+
+    direction: str
+    policies: tuple[str, ...]
+    idle: tuple[str, ...]
+    """Policies that would have opened it, with the labels that no pod has."""
+
+    def __str__(self) -> str:
+        said = f"{self.direction.lower()} closed by {', '.join(self.policies)}"
+        return said + "".join(f"; {one}" for one in self.idle)
+
+
+def way(
+    source: Object, destination: Object, port: int, policies: Sequence[Object], namespace: Labels
+) -> Shut | None:
+    """What shuts the way from one pod to another on a port, or None when it is open.
+
+    Args:
+        source: A pod.
+        destination: A pod of the same namespace.
+        port: The destination's own.
+        policies: All of the namespace.
+        namespace: The namespace's labels.
+    """
+    for direction, chosen, peer in (
+        ("Egress", source, destination),
+        ("Ingress", destination, source),
+    ):
+        closing = [one for one in policies if _selects(one, chosen, direction)]
+        if closing and not any(
+            _allows(one, direction, peer, destination, port, namespace) for one in closing
+        ):
+            names = tuple(sorted(str(one["metadata"]["name"]) for one in closing))
+            return Shut(direction, names, _idle(policies, chosen, direction))
+    return None
+
+
+def without_names(pod: Object, policies: Sequence[Object]) -> tuple[str, ...]:
+    """The policies that keep a pod from looking up names, or none when it may.
+
+    DNS is in another namespace, so a rule for the pods of this one does not open it.
+    """
+    closing = [one for one in policies if _selects(one, pod, "Egress")]
+    rules = [rule for one in closing for rule in one["spec"].get("egress") or []]
+    if any(_opens_dns(rule) for rule in rules):
+        return ()
+    return tuple(sorted(str(one["metadata"]["name"]) for one in closing))
+
+
+def matches(selector: Object | None, labels: Labels) -> bool:
+    """Whether a label selector selects these labels; an empty one selects all."""
+    for key, value in ((selector or {}).get("matchLabels") or {}).items():
+        if labels.get(key) != value:
+            return False
+    for one in (selector or {}).get("matchExpressions") or []:
+        has, values = labels.get(one["key"]), one.get("values") or []
+        held = {
+            "In": has in values,
+            "NotIn": has not in values,
+            "Exists": has is not None,
+            "DoesNotExist": has is None,
+        }
+        if not held.get(one["operator"], False):
+            return False
+    return True
+
+
+def part_of(labels: Labels) -> str:
+    """The part whose labels, of any generation, a pod has; or ""."""
+    for peer in PEERS:
+        if any(one.items() <= labels.items() for one in peer.labels):
+            return peer.name
+    return ""
+
+
+def _idle(policies: Sequence[Object], pod: Object, direction: str) -> tuple[str, ...]:
+    """Policies for the same part in another generation's labels: they select nobody."""
+    mine = _labels(pod)
+    found = []
+    for one in policies:
+        wanted = ((one["spec"].get("podSelector") or {}).get("matchLabels")) or {}
+        if wanted and part_of(wanted) == part_of(mine) and not _selects(one, pod, direction):
+            said = ", ".join(f"{key}={value}" for key, value in wanted.items())
+            have = ", ".join(f"{key}={mine.get(key, '(none)')}" for key in wanted)
+            found.append(f"{one['metadata']['name']} selects {said}, and the pod has {have}")
+    return tuple(found)
+
+
+def _selects(policy: Object, pod: Object, direction: str) -> bool:
+    spec = policy["spec"]
+    types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
+    return direction in types and matches(spec.get("podSelector"), _labels(pod))
+
+
+def _allows(
+    policy: Object, direction: str, peer: Object, destination: Object, port: int, namespace: Labels
+) -> bool:
+    word, side = ("egress", "to") if direction == "Egress" else ("ingress", "from")
+    return any(
+        _has_port(rule.get("ports"), destination, port)
+        and (
+            not rule.get(side)
+            or any(_is_peer(one, peer, namespace) for one in rule.get(side) or [])
+        )
+        for rule in policy["spec"].get(word) or []
+    )
+
+
+def _opens_dns(rule: Object) -> bool:
+    ports = rule.get("ports") or []
+    asked = not ports or any(one.get("port", DNS[0]) in DNS for one in ports)
+    peers = rule.get("to") or []
+    return asked and (not peers or any({"namespaceSelector", "ipBlock"} & set(p) for p in peers))
+
+
+def _is_peer(peer: Object, pod: Object, namespace: Labels) -> bool:
+    block = peer.get("ipBlock")
+    if block:
+        address = str((pod.get("status") or {}).get("podIP") or "")
+        return bool(address) and _within(address, block["cidr"], block.get("except") or [])
+    here = "namespaceSelector" not in peer or matches(peer["namespaceSelector"], namespace)
+    return here and matches(peer.get("podSelector"), _labels(pod))
+
+
+def _within(address: str, network: str, excepted: Sequence[str]) -> bool:
+    number = ipaddress.ip_address(address)
+    return number in ipaddress.ip_network(network) and not any(
+        number in ipaddress.ip_network(one) for one in excepted
+    )
+
+
+def _has_port(ports: Sequence[Object] | None, destination: Object, wanted: int) -> bool:
+    if not ports:
+        return True
+    for one in ports:
+        port = one.get("port")
+        if one.get("protocol", "TCP") != "TCP":
+            continue
+        if port is None or wanted in _numbers(port, one.get("endPort"), destination):
+            return True
+    return False
+
+
+def _numbers(port: int | str, last: int | None, destination: Object) -> Sequence[int]:
+    if isinstance(port, int):
+        return range(port, (last or port) + 1)
+    return [
+        int(one["containerPort"])
+        for container in destination["spec"]["containers"]
+        for one in container.get("ports") or []
+        if one.get("name") == port
+    ]
+
+
+def _labels(thing: Object) -> Labels:
+    return thing["metadata"].get("labels") or {}

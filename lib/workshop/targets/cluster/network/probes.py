@@ -1,0 +1,345 @@
+"""Every way tried for real: probes are started, their logs are read, and they are removed.
+
+A probe is never Ready, so that no Service sends it anything, and is owned by the kit's ConfigMap,
+so that no controller adopts it. What it runs on, the MCP server's image has: Node.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from workshop.core import versions
+from workshop.core.errors import PartFailed, PartTooSlow, SettingsError
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets import network
+from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.delete import NETWORK, Cleaning
+from workshop.targets.cluster.errors import Refused, Unreachable
+from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.pod_status import PROBE
+
+IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
+SCRIPT = Path(__file__).with_name("probe.js")
+USER = 65532
+"""Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
+
+PATIENCE = 2.0
+"""Seconds for one connection: what a policy refuses is silence, on most networks."""
+
+LIFE = 300
+"""Seconds after which a probe ends by itself, whatever became of the kit."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One pod. ``who`` is a peer's name; ``namespace`` "" is the kit's own."""
+
+    who: str
+    name: str
+    labels: Mapping[str, str] = field(compare=False)
+    namespace: str = ""
+
+
+def pod_of(
+    probe: Probe, destinations: list[dict[str, Any]], *, fixes_user: bool, owner: Object | None
+) -> Object:
+    """The pod of a probe.
+
+    Args:
+        probe: Whose labels it carries, and where.
+        destinations: What it tries: each has a ``host`` and a ``port``, or a ``name`` to look up.
+        fixes_user: Whether it must be told its user.
+        owner: The kit's ConfigMap, in the kit's own namespace.
+    """
+    told = {
+        "destinations": destinations,
+        "listen": network.PLAYED,
+        "seconds": LIFE,
+        "patience": PATIENCE,
+    }
+    security: dict[str, Any] = {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if fixes_user:
+        security["runAsUser"] = USER
+    meta: Object = {
+        "name": probe.name,
+        "labels": objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels),
+    }
+    if probe.namespace:
+        meta["namespace"] = probe.namespace
+    elif owner is not None:
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True}
+        own = {"name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
+        meta["ownerReferences"] = [reference | own]
+    container = {
+        "name": "probe",
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["node", "-e", SCRIPT.read_text(encoding="utf-8")],
+        "env": [{"name": "PROBE", "value": json.dumps(told)}],
+        "ports": [{"containerPort": network.PLAYED}],
+        # Nothing will ever listen there: a probe is never Ready, and no Service leads to it.
+        "readinessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 3600},
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "48Mi"},
+            "limits": {"cpu": "500m", "memory": "128Mi"},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": meta,
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": LIFE,
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": security,
+            "containers": [container],
+        },
+    }
+
+
+STARTED = 180.0
+"""Seconds until a probe runs: a node may have to pull the image."""
+
+SETTLED = 45.0
+"""Seconds that the cluster's network has to know the probes: policies take hold with a delay."""
+
+AT_ONCE = 8
+
+NAME = "kubernetes.default.svc.cluster.local"
+"""The name that each probe looks up."""
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a way leads: a part's port, at a pod's address."""
+
+    name: str
+    host: str
+    port: int
+
+
+class Probing:
+    """Makes probes, reads what they saw, and removes them.
+
+    Args:
+        api: The cluster.
+        watching: What is in the namespace now.
+        fixes_user: Whether a pod must be told its user.
+    """
+
+    def __init__(self, api: Api, watching: Watching, *, fixes_user: bool) -> None:
+        self._api = api
+        self._watching = watching
+        self._fixes_user = fixes_user
+
+    def tried(
+        self,
+        ends: Sequence[End],
+        labels: Mapping[str, Mapping[str, str]],
+        allowed: Iterable[tuple[str, str, int]],
+        stage: Stages,
+    ) -> network.Matrix:
+        """Try every way from every peer to every end, and to pods that play three more ends.
+
+        Raises:
+            PartFailed: A probe could not run.
+            PartTooSlow: One was not up in time.
+        """
+        cleaning = Cleaning(self._api)
+        cleaning.probes(stage)
+        try:
+            outside, remark = self._outside(stage)
+            played = [
+                Probe(who, f"workshop-end-{who}", labels[who]) for who in ("notebook", "stranger")
+            ]
+            played += [
+                Probe(one.who, "workshop-end", {}, one.namespace)
+                for one in outside
+                if one.who == network.ELSEWHERE.name
+            ]
+            stage(f"starting {len(played)} pods that listen")
+            self._start(played, [])
+            addresses = self._addresses(played, stage)
+            whole = [*ends, *(End(p.who, addresses[p], network.PLAYED) for p in played)]
+            trying = [Probe(who, f"workshop-from-{who}", own) for who, own in labels.items()]
+            trying += outside
+            stage(f"starting {len(trying)} pods that try {len(whole) + 1} ways each")
+            self._start(trying, whole)
+            self._addresses(trying, stage)
+            seen = self._settled(trying, whole, set(allowed), stage)
+        finally:
+            cleaning.probes(stage)
+        found = [one for rows in seen.values() for one in rows]
+        wrong = sum(not one.agrees for one in found)
+        stage(f"tried {len(found)} ways: {wrong or 'none'} otherwise than declared")
+        return network.Matrix(found, remark)
+
+    def _outside(self, stage: Stages) -> tuple[list[Probe], str]:
+        """Probes in namespaces of their own, where this user may make some."""
+        peers = [peer for peer in network.PEERS if peer.namespaces]
+        if namespaces.way_to_make(self._api) != "Namespace":
+            names = ", ".join(peer.name for peer in peers)
+            remark = f"not tried, for this user may not make a namespace: {names}"
+            stage(remark)
+            return [], remark
+        probes = []
+        for peer in peers:
+            name = f"{self._api.namespace[:40]}-probe-{PROBE_NAMESPACE[peer.name]}"
+            probes.append(Probe(peer.name, "workshop-from", {}, name))
+            self._make_namespace(name, peer.namespaces[0])
+        return probes, ""
+
+    def _make_namespace(self, name: str, labels: Mapping[str, str]) -> None:
+        own = objects.labels(NETWORK) | {PROBE: self._api.namespace}
+        level = {"pod-security.kubernetes.io/enforce": "restricted"}
+        meta = {"name": name, "labels": own | level | dict(labels)}
+
+        def made() -> object:
+            there = self._api.get("v1", "Namespace", name)
+            if there is not None and namespaces.is_terminating(there):
+                return NotYet("the one before is not gone yet")
+            if there is None:
+                self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+            elif own.items() - (there["metadata"].get("labels") or {}).items():
+                raise SettingsError(
+                    f"There is a namespace {name}, and it is not the kit's.",
+                    where=self._api.where,
+                    hint=f"rename it, or work in another namespace than {self._api.namespace}",
+                )
+            # Pods are refused until it has its ServiceAccount.
+            account = self._api.get("v1", "ServiceAccount", "default", name)
+            return account or NotYet("its ServiceAccount is not there yet")
+
+        wait_for(f"the namespace {name}", made, timeout=60, every=0.2, where=self._api.where)
+
+    def _start(self, probes: Sequence[Probe], ends: Sequence[End]) -> None:
+        destinations: list[dict[str, Any]] = [{"host": e.host, "port": e.port} for e in ends]
+        if ends:
+            destinations.append({"name": NAME})
+        owner = self._api.get("v1", "ConfigMap", MANAGER)
+        pods = [
+            pod_of(one, destinations, fixes_user=self._fixes_user, owner=owner) for one in probes
+        ]
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
+            list(pool.map(self._api.create, pods))
+
+    def _addresses(self, probes: Sequence[Probe], stage: Stages) -> dict[Probe, str]:
+        """The address of each, once it says that it listens."""
+        found: dict[Probe, str] = {}
+
+        def up() -> object:
+            for probe in [one for one in probes if one not in found]:
+                pod = self._api.get("v1", "Pod", probe.name, probe.namespace)
+                if pod is None:
+                    raise self._failed(probe, "was removed", "", "kubectl get events")
+                events = self._api.list("v1", "Event", namespace=probe.namespace)
+                seen = pod_status.Seen([pod], (), (), events)
+                amiss = pod_status.find(seen)
+                if amiss is not None:
+                    raise self._failed(probe, amiss.what, amiss.state, amiss.hint)
+                address = (pod.get("status") or {}).get("podIP", "")
+                if not address or not self._lines(probe, 1):
+                    return NotYet(pod_status.describe(seen))
+                found[probe] = str(address)
+            return True
+
+        wait_for(
+            "the probes to run",
+            up,
+            timeout=STARTED,
+            stage=stage,
+            every=0.3,
+            where=self._api.where,
+            hint="kubectl describe pod -l " + PROBE,
+        )
+        return found
+
+    def _settled(
+        self,
+        probes: Sequence[Probe],
+        ends: Sequence[End],
+        allowed: set[tuple[str, str, int]],
+        stage: Stages,
+    ) -> dict[Probe, list[network.Tried]]:
+        """What each saw, once two rounds in a row are as declared; or after ``SETTLED`` seconds."""
+        seen: dict[Probe, list[network.Tried]] = {}
+        open_: set[Probe] = set(probes)
+
+        def agreed() -> object:
+            for probe in sorted(open_, key=lambda one: one.name):
+                rounds = [self._read(probe, ends, allowed, one) for one in self._lines(probe, 2)]
+                rounds = [one for one in rounds if one]
+                if rounds:
+                    seen[probe] = rounds[-1]
+                if len(rounds) == 2 and all(one.agrees for both in rounds for one in both):
+                    open_.discard(probe)
+            wrong = [one.name for probe in open_ for one in seen.get(probe, []) if not one.agrees]
+            waiting = ", ".join(wrong[:3]) or f"{len(open_)} probes go on"
+            return NotYet(waiting) if open_ else True
+
+        try:
+            wait_for("every way", agreed, timeout=SETTLED, stage=stage, every=0.5)
+        except PartTooSlow:
+            silent = [probe for probe in probes if probe not in seen]
+            if silent:
+                raise self._failed(silent[0], "told nothing", "", "kubectl get events") from None
+        return {probe: seen[probe] for probe in probes}
+
+    def _read(
+        self,
+        probe: Probe,
+        ends: Sequence[End],
+        allowed: set[tuple[str, str, int]],
+        line: str,
+    ) -> list[network.Tried]:
+        said = json.loads(line)
+        if not isinstance(said, list):
+            return []
+        found = [
+            network.Tried(
+                probe.who, end.name, end.port, (probe.who, end.name, end.port) in allowed, word
+            )
+            for end, word in zip(ends, said, strict=False)
+            if network.is_ours(probe.who, end.name)
+        ]
+        return [*found, network.Tried(probe.who, "DNS", 0, True, said[-1])]
+
+    def _lines(self, probe: Probe, count: int) -> list[str]:
+        try:
+            read = self._api.logs(probe.name, "probe", lines=count, namespace=probe.namespace)
+            # A line that is only half written is not read yet.
+            return [line for line in read if line.endswith(("]", "}"))]
+        except (Refused, Unreachable):
+            # Its container does not run yet, or the node is slow to say.
+            return []
+
+    def _failed(self, probe: Probe, what: str, state: str, hint: str) -> PartFailed:
+        return PartFailed(
+            f"The probe {probe.name} {what}.", where=self._api.where, state=state, hint=hint
+        )
+
+
+PROBE_NAMESPACE = {
+    network.ELSEWHERE.name: "elsewhere",
+    network.ROUTER.name: "router",
+    network.MONITORING.name: "monitoring",
+}
+"""The end of the name of the namespace that plays each of these."""

@@ -1,0 +1,69 @@
+"""The ways in from outside: the Routes that lead to a part's Service, and the kit's Ingress."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from workshop.targets.base import Endpoint, Front
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.endpoints import Reach, Way, admitted, served
+from workshop.targets.cluster.manifests import ROUTE
+
+HAPROXY = "haproxy.router.openshift.io/timeout"
+NGINX = "nginx.ingress.kubernetes.io/proxy-read-timeout"
+
+DEFAULTS = {HAPROXY: 30.0, NGINX: 60.0}
+"""Seconds that a router, or ingress-nginx, gives an answer unless it is told."""
+
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""HAProxy's, in seconds; without one it means milliseconds. nginx's annotation has bare seconds."""
+
+
+def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
+    """Those that a router or a controller serves.
+
+    A Route that OpenShift AI has made for an exposed model is among them.
+    """
+    services = {way.service: way for way in parts.values()}
+    fronts = []
+    for route in api.list(*ROUTE):
+        way, host = services.get(route["spec"]["to"]["name"]), admitted(route)
+        if way is None or not host:
+            continue
+        tls = route["spec"].get("tls") or {}
+        fronts.append(
+            Front(
+                f"Route {route['metadata']['name']}",
+                Endpoint(f"https://{host}", ca_file=reach.router_ca()),
+                str(tls.get("termination", "")),
+                way.scheme == "https",
+                seconds(route),
+                ours=not objects.is_owned(route),
+            )
+        )
+    for way in parts.values():
+        ingress = api.get("networking.k8s.io/v1", "Ingress", way.ingress) if way.ingress else None
+        if ingress is None or not served(ingress):
+            continue
+        fronts.append(
+            Front(
+                f"Ingress {way.ingress}",
+                Endpoint(f"https://{served(ingress)}"),
+                "edge" if ingress["spec"].get("tls") else "",
+                way.scheme == "https",
+                seconds(ingress),
+            )
+        )
+    return fronts
+
+
+def seconds(found: Object) -> float:
+    """How long a Route or an Ingress lets an answer take; one that is no time does not count."""
+    key = NGINX if found.get("kind") == "Ingress" else HAPROXY
+    annotation = (found["metadata"].get("annotations") or {}).get(key, "")
+    said = re.fullmatch(r"(\d+)(us|ms|s|m|h|d)?", annotation)
+    if said is None:
+        return DEFAULTS[key]
+    return int(said[1]) * UNITS[said[2] or ("s" if key == NGINX else "ms")]

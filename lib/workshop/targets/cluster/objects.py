@@ -1,0 +1,190 @@
+"""The kit's objects: their labels, their order, and how they are built from ``manifests/``."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from workshop.core.errors import SetupError
+from workshop.core.settings import CHECKOUT
+from workshop.targets.cluster.api import MANAGER, Object
+
+MANIFESTS = CHECKOUT / "manifests"
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+COMPONENT = "app.kubernetes.io/component"
+OURS = f"{MANAGED_BY}={MANAGER}"
+"""The label selector of all that the kit made."""
+
+DIGEST = "agent-workshop-kit/settings"
+"""The annotation with the digest of all that a pod was made from, its credentials included. A pod
+is made anew when it differs, and one with another digest is of an earlier deployment."""
+
+FIRST = (
+    *("Namespace", "ServiceAccount", "Secret", "ConfigMap", "PersistentVolumeClaim"),
+    *("Role", "RoleBinding", "ServingRuntime"),
+)
+"""Kinds that others refer to. They are applied before the rest."""
+
+PRUNED = (
+    *(("v1", kind) for kind in ("Service", "ConfigMap", "Secret", "ServiceAccount")),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("batch/v1", "Job"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("networking.k8s.io/v1", "Ingress"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("route.openshift.io/v1", "Route"),
+    ("serving.kserve.io/v1beta1", "InferenceService"),
+    ("serving.kserve.io/v1alpha1", "ServingRuntime"),
+    ("llamastack.io/v1alpha1", "LlamaStackDistribution"),
+    ("ogx.io/v1beta1", "OGXServer"),
+)
+"""The kinds that the kit makes in a namespace, besides volumes: those it may also remove."""
+
+
+def build(folder: Path) -> list[Object]:
+    """The objects of a kustomization, as ``oc apply -k`` makes them.
+
+    Raises:
+        SetupError: There is no kubectl, or the folder is no kustomization.
+    """
+    return copy.deepcopy(_built(folder))
+
+
+@functools.cache
+def _built(folder: Path) -> list[Object]:
+    done = subprocess.run(
+        [kubectl(), "kustomize", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        # It asks no cluster; nothing of the user's login is handed to it.
+        env={"PATH": os.environ.get("PATH", ""), "HOME": os.environ.get("HOME", "/")},
+    )
+    if done.returncode:
+        raise SetupError(
+            "The manifests could not be built.",
+            where=str(folder),
+            state=done.stderr.strip()[-500:],
+            hint="git checkout -- manifests",
+        )
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [one for one in yaml.load_all(done.stdout, loader) if one]
+
+
+def kubectl() -> str:
+    """Kubectl from PATH, or from the wheel that the kit depends on.
+
+    Raises:
+        SetupError: There is neither.
+    """
+    beside = Path(sys.executable).with_name("kubectl")
+    found = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
+    if found is None:
+        raise SetupError("There is no kubectl.", hint="make setup: it installs one beside the kit")
+    return found
+
+
+def labels(component: str) -> dict[str, str]:
+    """What every object of a part carries."""
+    return {
+        "app.kubernetes.io/name": component,
+        COMPONENT: component,
+        "app.kubernetes.io/part-of": MANAGER,
+        MANAGED_BY: MANAGER,
+    }
+
+
+def secret(name: str, component: str, content: Mapping[str, str]) -> Object:
+    """A Secret with these texts."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "labels": labels(component)},
+        "stringData": dict(content),
+    }
+
+
+def one(objects: Iterable[Object], kind: str, name: str = "") -> Object:
+    """The only object of this kind, or the one of this name.
+
+    Raises:
+        SetupError: The manifests were changed and have none.
+    """
+    for thing in objects:
+        if thing["kind"] == kind and name in ("", thing["metadata"]["name"]):
+            return thing
+    raise SetupError(
+        f"The manifests have no {kind} {name}".strip() + ".",
+        where=str(MANIFESTS),
+        hint="git checkout -- manifests",
+    )
+
+
+def container(workload: Object) -> Object:
+    """The first container of a Deployment or Job."""
+    first: Object = workload["spec"]["template"]["spec"]["containers"][0]
+    return first
+
+
+def set_variable(workload: Object, name: str, value: str) -> None:
+    """Give an environment variable of the first container this value, in place of another."""
+    set_variables(container(workload).setdefault("env", []), {name: value})
+
+
+def set_variables(environment: list[Object], values: Mapping[str, str]) -> None:
+    """Give these variables of a container's environment their values, in place of others."""
+    environment[:] = [one for one in environment if one["name"] not in values]
+    environment += [{"name": name, "value": value} for name, value in values.items()]
+
+
+def digest(objects: Iterable[Object]) -> str:
+    """Of all that these objects say, secrets included: they are random, so it tells none."""
+    whole = json.dumps(list(objects), sort_keys=True)
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def mark(workload: Object, value: str) -> None:
+    """Write the digest where pods of this Deployment or Job carry it."""
+    template = workload["spec"]["template"]
+    template.setdefault("metadata", {}).setdefault("annotations", {})[DIGEST] = value
+
+
+def waves(objects: Iterable[Object]) -> tuple[list[Object], list[Object]]:
+    """Those that others refer to, and the rest."""
+    first = [thing for thing in objects if thing["kind"] in FIRST]
+    return first, [thing for thing in objects if thing["kind"] not in FIRST]
+
+
+def is_owned(thing: Mapping[str, Any]) -> bool:
+    """Whether another object made it: it goes with that one, and the kit leaves it alone."""
+    return bool(thing["metadata"].get("ownerReferences"))
+
+
+def key(thing: Mapping[str, Any]) -> tuple[str, str]:
+    """Kind and name."""
+    return str(thing["kind"]), str(thing["metadata"]["name"])
+
+
+def size(built: Iterable[Object], settings: Mapping[str, Any]) -> None:
+    """Give the volume claims the size and the class that the user chose."""
+    for claim in (thing for thing in built if thing["kind"] == "PersistentVolumeClaim"):
+        if settings.get("storage_size"):
+            claim["spec"]["resources"]["requests"]["storage"] = str(settings["storage_size"])
+        if settings.get("storage_class"):
+            claim["spec"]["storageClassName"] = str(settings["storage_class"])

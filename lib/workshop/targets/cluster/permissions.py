@@ -1,0 +1,222 @@
+"""What this user may do, and the RoleBinding that gives what is missing.
+
+Asked by SelfSubjectAccessReview, which every user may create, before anything is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import yaml
+
+from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.objects import PRUNED
+
+AT_ONCE = 8
+"""Reviews that are asked at the same time."""
+
+VERBS = ("get", "list", "watch", "create", "patch", "delete")
+READ = ("get", "list", "watch")
+
+RBAC = "rbac.authorization.k8s.io"
+
+BUILT_IN = ("", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", RBAC)
+"""The groups that the ClusterRoles edit and admin cover on every cluster. OpenShift and operators
+add their own groups to them, where they are well-behaved."""
+
+
+@dataclass(frozen=True, order=True)
+class Right:
+    """One verb on one resource.
+
+    Args:
+        group: The API group; "" for the core's.
+        resource: The plural, with a subresource after a slash: ``pods/log``.
+        verb: Such as ``create``.
+        namespace: Where; "" in the whole cluster.
+    """
+
+    group: str
+    resource: str
+    verb: str
+    namespace: str
+
+
+def needed(api: Api) -> list[Right]:
+    """Everything that the notebooks do in the namespace, with the kinds that this cluster has."""
+    rights = []
+    for api_version, name in (*PRUNED, ("v1", "PersistentVolumeClaim")):
+        kind = api.kind(api_version, name)
+        if kind is not None:
+            rights += _rights(_group(api_version), kind.plural, VERBS, api.namespace)
+    # Step 8 makes and removes pods that try the network.
+    rights += _rights("", "pods", [*READ, "create", "delete"], api.namespace)
+    rights += _rights("", "events", READ, api.namespace)
+    rights += _rights("apps", "replicasets", READ, api.namespace)
+    rights += _rights("", "namespaces", ["get"], api.namespace)
+    rights += _rights("", "pods/log", ["get"], api.namespace)
+    # A port is forwarded over a WebSocket, which is a GET; Kubernetes 1.35 and newer ask for create
+    # as well.
+    rights += _rights("", "pods/portforward", ["get", "create"], api.namespace)
+    return rights
+
+
+def of_kind(
+    api: Api, api_version: str, kind: str, verbs: Iterable[str], namespace: str
+) -> list[Right]:
+    """These verbs on one kind; none where the cluster does not know it."""
+    known = api.kind(api_version, kind)
+    return _rights(_group(api_version), known.plural, verbs, namespace) if known else []
+
+
+def lacking(api: Api, rights: Sequence[Right]) -> list[Right]:
+    """Those of these rights that this user does not have, in the same order.
+
+    Raises:
+        Unreachable: The API server does not answer.
+    """
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="review") as pool:
+        allowed = list(pool.map(lambda right: _may(api, right), rights))
+    return [right for right, may in zip(rights, allowed, strict=True) if not may]
+
+
+def user(api: Api) -> str:
+    """Who this is to the cluster, such as ``system:serviceaccount:attendee-1:workbench``."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    return str(api.create(review)["status"]["userInfo"]["username"])
+
+
+def binding(name: str, namespace: str, lacks: Sequence[Right]) -> list[Object]:
+    """The smallest of the cluster's own roles that holds these rights, given to a user.
+
+    Where only kinds of operators are missing, the role has no rule for them: then a Role with
+    exactly these comes first.
+
+    Args:
+        name: The user.
+        namespace: Where.
+        lacks: What is missing.
+    """
+    groups = {right.group for right in lacks}
+    word = "admin" if RBAC in groups else "edit"
+    objects: list[Object] = []
+    role = {"kind": "ClusterRole", "name": word}
+    if not groups & set(BUILT_IN):
+        word = "operators"
+        role = {"kind": "Role", "name": f"{MANAGER}-{word}"}
+        objects.append(
+            {
+                "apiVersion": f"{RBAC}/v1",
+                "kind": "Role",
+                "metadata": {"name": role["name"], "namespace": namespace},
+                "rules": [
+                    {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+                    for group, resource, verbs in _grouped(lacks)
+                ],
+            }
+        )
+    # A binding's role can never be changed, so its name holds it; and another user's stays. It has
+    # none of the kit's labels: cleaning up must not take the user's own rights.
+    objects.append(
+        {
+            "apiVersion": f"{RBAC}/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": f"{MANAGER}-{word}-{_slug(name)}", "namespace": namespace},
+            "roleRef": {"apiGroup": RBAC, **role},
+            "subjects": [_subject(name)],
+        }
+    )
+    return objects
+
+
+def command(bound: Object) -> str:
+    """The same RoleBinding as one command."""
+    subject, role = bound["subjects"][0], bound["roleRef"]
+    to = f"--user='{subject['name']}'"
+    if subject["kind"] == "ServiceAccount":
+        to = f"--serviceaccount={subject['namespace']}:{subject['name']}"
+    return (
+        f"kubectl create rolebinding {bound['metadata']['name']} "
+        f"--{role['kind'].lower()}={role['name']} {to} --namespace={bound['metadata']['namespace']}"
+    )
+
+
+def explained(name: str, namespace: str, lacks: Sequence[Right], *, openshift: bool) -> str:
+    """All that is missing as a table, and what gives it: by whom, as a command and as YAML."""
+    rows = [
+        (f"{resource}.{group}" if group else resource, ", ".join(verbs))
+        for group, resource, verbs in _grouped(lacks)
+    ]
+    width = max(len(resource) for resource, _ in rows)
+    given = binding(name, namespace, lacks)
+    lines = [f"{name} may not, in the namespace {namespace}:"]
+    lines += [f"  {resource:<{width}}  {verbs}" for resource, verbs in rows]
+    lines += ["An administrator of the namespace runs:"] if len(given) == 1 else []
+    lines += [f"  {command(given[0])}"] if len(given) == 1 else []
+    lines += [
+        "or saves this and applies it with kubectl apply -f:"
+        if len(given) == 1
+        else "An administrator of the cluster saves this and applies it with kubectl apply -f:"
+    ]
+    lines += [f"  {line}" for line in yaml.safe_dump_all(given, sort_keys=False).splitlines()]
+    if openshift:
+        lines.append(
+            "An attendee is administrator of a project of their own: oc new-project NAME, then "
+            "WORKSHOP_NAMESPACE=NAME. For a workbench in it, its owner runs the command above."
+        )
+    return "\n".join(lines)
+
+
+def short(lacks: Sequence[Right]) -> str:
+    """In one line, for a reason."""
+    return "; ".join(f"{', '.join(verbs)} {resource}" for _, resource, verbs in _grouped(lacks))
+
+
+def _may(api: Api, right: Right) -> bool:
+    resource, _, subresource = right.resource.partition("/")
+    attributes = {
+        "group": right.group,
+        "resource": resource,
+        "subresource": subresource,
+        "verb": right.verb,
+        "namespace": right.namespace,
+    }
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    return bool(api.create(review)["status"]["allowed"])
+
+
+def _rights(group: str, resource: str, verbs: Iterable[str], namespace: str) -> list[Right]:
+    return [Right(group, resource, verb, namespace) for verb in verbs]
+
+
+def _group(api_version: str) -> str:
+    return api_version.partition("/")[0] if "/" in api_version else ""
+
+
+def _grouped(rights: Sequence[Right]) -> list[tuple[str, str, list[str]]]:
+    """Group, resource and its verbs, in the order of the rights."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for right in rights:
+        found.setdefault((right.group, right.resource), []).append(right.verb)
+    return [(group, resource, verbs) for (group, resource), verbs in found.items()]
+
+
+def _subject(name: str) -> Object:
+    kind, _, rest = name.partition("serviceaccount:")
+    if kind == "system:" and ":" in rest:
+        namespace, account = rest.split(":", 1)
+        return {"kind": "ServiceAccount", "name": account, "namespace": namespace}
+    return {"kind": "User", "apiGroup": RBAC, "name": name}
+
+
+def _slug(name: str) -> str:
+    """A name as objects may have one, of its last letters: they differ among attendees."""
+    name = name.removeprefix("system:serviceaccount:").lower()
+    kept = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
+    return kept[-30:].strip("-") or "user"

@@ -1,0 +1,185 @@
+"""One part brought up: what runs is reused, what has ended or changed is started again.
+
+A port can be taken by a stranger at any moment before the part binds it. Nothing is therefore asked
+of a port on which the part's own process does not listen: the stranger would get the credential,
+and its answer would count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Literal
+
+from workshop.core import wait
+from workshop.core.errors import AlreadyRunning, PartFailed
+from workshop.core.progress import Stages
+from workshop.parts.catalog import notebook_of
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.local import ports
+from workshop.targets.local.process import Command, Process
+
+Action = Literal["created", "reused", "changed", "restarted"]
+
+IN_USE = ("address already in use", "eaddrinuse", "couldn't bind")
+"""How programs say in their log that somebody else has their port."""
+
+
+class PortTaken(PartFailed):
+    """Somebody else took a port between choosing it and binding it: try the next free one."""
+
+
+class Start:
+    """Brings one part up.
+
+    Args:
+        part: The part.
+        process: Its process, running or not.
+        program: Says how it runs on these ports.
+        taken: The ports that other parts hold, listening or not.
+        stage: Shows progress.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        process: Process,
+        program: Callable[[Mapping[str, int]], Command],
+        taken: Callable[[], Collection[int]],
+        stage: Stages,
+    ) -> None:
+        self.part = part
+        self.process = process
+        self._program = program
+        self._taken = taken
+        self._stage = stage
+        self._wanted = {"main": part.port, **part.extra_ports}
+
+    def action(self) -> Action:
+        """What is to be done. Keeps in mind on which ports it ran, so that they stay its own."""
+        record = self.process.record()
+        if record is None:
+            return "created"
+        same_ports = set(record.ports) == set(self._wanted)
+        self._wanted |= {name: record.ports.get(name, port) for name, port in self._wanted.items()}
+        if self.process.state() != "running":
+            self._stage(f"it does not run any more ({self.process.describe()}): starting it again")
+            return "restarted"
+        command = self._program(record.ports) if same_ports else None
+        if command and fingerprint(command, self.part) == record.fingerprint:
+            return "reused"
+        self._stage("its settings have changed: starting it again with the new ones")
+        return "changed"
+
+    def launch(self, action: Action) -> None:
+        """Start it, on the wanted ports or the next free ones; what runs with other settings ends.
+
+        Raises:
+            PartFailed: The program is not there or cannot be run.
+            PartTooSlow: What ran did not end.
+            SetupError: The program is not installed.
+        """
+        # Not otherwise: another notebook may have started it a moment ago.
+        if action == "changed":
+            self.process.stop()
+        chosen: dict[str, int] = {}
+        for label, wanted in self._wanted.items():
+            taken = {*self._taken(), *chosen.values()}
+            chosen[label] = ports.free_port(wanted, taken)
+            if chosen[label] != wanted:
+                held = f"port {wanted} is taken by {ports.holder(wanted)}"
+                self._stage(f"{held}: using {chosen[label]}")
+        command = self._program(chosen)
+        self._stage(f"starting on {ports.LOOPBACK}:{chosen['main']}")
+        try:
+            self.process.start(command, fingerprint=fingerprint(command, self.part))
+        except AlreadyRunning:
+            self._stage("another notebook has just started it")
+
+    def answering(self, ready: Callable[[Endpoint], object], timeout: float) -> Endpoint:
+        """Wait until it answers; gives how to reach it.
+
+        Raises:
+            PortTaken: A stranger has one of its ports.
+            PartFailed: It ended.
+            PartTooSlow: It was not ready within ``timeout`` seconds.
+        """
+        record = self.process.record()
+        pid, chosen = (record.pid, record.ports) if record else (0, self._wanted)
+        endpoint = endpoint_of(self.part, chosen)
+        port, name = chosen["main"], self.part.name
+        listens = False
+
+        def probe() -> object:
+            nonlocal listens
+            if self.process.state() != "running":
+                raise self._ended(chosen)
+            listens = listens or ports.listens(pid, port)
+            # Asked in this order, so that a part that begins to listen meanwhile is no stranger.
+            if not listens and ports.accepts(port) and not ports.listens(pid, port):
+                raise self._port_taken(port)
+            if not listens:
+                return wait.NotYet(f"it does not listen on port {port} yet")
+            return ready(endpoint)
+
+        again = f"run {notebook_of(name)} again to wait on"
+        wait.wait_for(
+            f"{name} to answer",
+            probe,
+            timeout=timeout,
+            stage=self._stage,
+            every=0.1,
+            where=f"{endpoint.url}, log {self.process.log_path}",
+            log=self.process.log_tail,
+            hint=f"{again}, or begin anew: workshop stop {name}, then the notebook",
+        )
+        return endpoint
+
+    def _ended(self, chosen: Mapping[str, int]) -> PartFailed:
+        held = [port for port in chosen.values() if not ports.is_free(port)]
+        log = self.process.log_tail()
+        if held:
+            return self._port_taken(held[0])
+        if any(said in line.lower() for said in IN_USE for line in log):
+            return self._port_taken(chosen["main"])
+        return PartFailed(
+            f"{self.part.name} ended while it started.",
+            where=str(self.process.log_path),
+            state=self.process.describe(),
+            log=log,
+            hint=f"mend what the log says, then run {notebook_of(self.part.name)} again",
+        )
+
+    def _port_taken(self, port: int) -> PortTaken:
+        return PortTaken(
+            f"{self.part.name} did not get its port: another program was quicker each time.",
+            where=str(self.process.log_path),
+            state=f"port {port} is held by {ports.holder(port)}",
+            log=self.process.log_tail(),
+            hint=f"end that program, then run {notebook_of(self.part.name)} again",
+        )
+
+
+def endpoint_of(part: Part, chosen: Mapping[str, int]) -> Endpoint:
+    """How to reach a part on these ports of the loopback address."""
+    scheme = str(part.settings.get("scheme", "http"))
+    return Endpoint(
+        url=f"{scheme}://{ports.LOOPBACK}:{chosen['main']}",
+        token=part.secrets.get("token"),
+        user=str(part.settings.get("user", "")),
+        password=part.secrets.get("password"),
+        also={
+            label: f"http://{ports.LOOPBACK}:{port}"
+            for label, port in chosen.items()
+            if label != "main"
+        },
+    )
+
+
+def fingerprint(command: Command, part: Part) -> str:
+    """Tells whether anything of what the process was started with is different now."""
+    content = [list(command.argv), dict(command.env), str(command.cwd), dict(command.ports)]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+    digest.update(json.dumps({key: str(value) for key, value in part.settings.items()}).encode())
+    return digest.hexdigest()
