@@ -15,19 +15,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from registry import Registry, pins_of, running
+from registry import Registry, pins_of, running, write_lock
 from test_setup_programs import small_package
+from uv import find_uv_bin
 from workshop.core.errors import SetupError
-from workshop.setup import found, locate
-from workshop.setup.context import Context
-from workshop.setup.progress import Silent
-from workshop.setup.schedule import attempt
+from workshop.setup.__main__ import sync
+from workshop.setup.context import HERE, Context
+from workshop.setup.install import attempt
+from workshop.setup.lines import Silent
 
 RUN = """
 import pickle, sys
-from workshop.setup.__main__ import main
+from workshop.setup.__main__ import installed, sync
 from workshop.setup.context import Context
-sys.exit(main(sys.argv[2:], Context(**pickle.load(open(sys.argv[1], "rb")))))
+from workshop.setup.lines import Lines
+context = Context(**pickle.load(open(sys.argv[1], "rb")))
+sync(context, Lines(lambda text: print(text, file=sys.stderr)))
+sys.exit(installed(sys.argv[2:], context) if sys.argv[2:] else 0)
 """
 OBEDIENT = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
 PROJECT = """
@@ -69,8 +73,9 @@ def registry() -> Iterator[Registry]:
 def context(registry: Registry, tmp_path: Path) -> Context:
     """A small kit, and a cache with uv from which it was installed once."""
     tiny = small_package(registry)
-    (tmp_path / "sources" / "environments").mkdir(parents=True)
-    (tmp_path / "sources" / "environments" / "model-server.txt").write_text("tiny==1.0")
+    pins, _parts = pins_of(registry, tmp_path / "sources")
+    write_lock(tmp_path / "sources", "model-server", tiny)
+    shutil.copy(HERE / "environments" / "uv.txt", tmp_path / "sources" / "environments")
     (tmp_path / "kit").mkdir()
     (tmp_path / "kit" / "pyproject.toml").write_text(PROJECT)
     (tmp_path / "tmp").mkdir()
@@ -78,15 +83,14 @@ def context(registry: Registry, tmp_path: Path) -> Context:
         cache=tmp_path / "cache",
         checkout=tmp_path / "kit",
         env={
-            "PATH": os.environ["PATH"],
+            "PATH": f"{Path(find_uv_bin()).parent}:{os.environ['PATH']}",
             "HOME": str(tmp_path / "kit" / "pyproject.toml"),  # Nobody can make a folder in it.
             "UV_DEFAULT_INDEX": registry.index,
             "TMPDIR": str(tmp_path / "tmp"),
         },
-        pins=pins_of(registry),
+        pins=pins,
         sources=tmp_path / "sources",
     )
-    found.write(made, "uv", found.Record.of(locate("uv"), "this machine's own set-up"))
     wheel = f'{{ url = "{registry.url}/files/{tiny.filename}", hash = "sha256:{tiny.sha256}" }}'
     text = LOCK.format(index=registry.index, wheel=wheel)
     (made.checkout / "uv.lock").write_text(text)
@@ -97,8 +101,7 @@ def context(registry: Registry, tmp_path: Path) -> Context:
 def closed(context: Context) -> Iterator[Context]:
     if OBEDIENT and shutil.which(OBEDIENT[0]) is None:
         pytest.skip("root obeys no modes, and setpriv is not there")
-    [outcome] = attempt(context, ["kit"], Silent())
-    assert outcome.error is None, outcome.error
+    sync(context, Silent())
     folders = [context.cache, *(path for path in context.cache.rglob("*") if path.is_dir())]
     for folder in folders:
         if not folder.is_symlink():
@@ -115,7 +118,7 @@ def set_up(context: Context, *names: str) -> subprocess.CompletedProcess[str]:
     kept = ("cache", "checkout", "env", "pins", "sources")
     file.write_bytes(pickle.dumps({name: getattr(context, name) for name in kept}))
     return subprocess.run(
-        [*OBEDIENT, sys.executable, "-c", RUN, str(file), "--only", *names],
+        [*OBEDIENT, sys.executable, "-c", RUN, str(file), *names],
         env={**os.environ, "TMPDIR": context.env["TMPDIR"]},
         capture_output=True,
         text=True,
@@ -130,7 +133,7 @@ def files(folder: Path) -> dict[str, int]:
 def test_a_complete_one_is_used_as_it_is(closed: Context, registry: Registry) -> None:
     shutil.rmtree(closed.checkout / ".venv")
     before, asked = files(closed.cache), len(registry.requests)
-    done = set_up(closed, "kit")
+    done = set_up(closed)
     assert done.returncode == 0, done.stderr
     [module] = (closed.checkout / ".venv").rglob("tiny.py")
     assert module.read_text() == "VALUE = 42\n"
@@ -140,20 +143,21 @@ def test_a_complete_one_is_used_as_it_is(closed: Context, registry: Registry) ->
     # Offline, and without a trace.
     assert len(registry.requests) == asked
     assert list(Path(closed.env["TMPDIR"]).glob("workshop-*")) == []
-    again = set_up(closed, "kit")
+    again = set_up(closed)
     assert again.returncode == 0, again.stderr
     assert "taking the packages" not in again.stderr
 
 
 def test_one_that_lacks_something_says_what(closed: Context) -> None:
     before = files(closed.cache)
-    done = set_up(closed, "kit", "model-server", "tokenizer")
+    done = set_up(closed, "--only", "model-server", "tokenizer")
     assert done.returncode == 1
-    assert done.stderr.strip() == (
+    told = done.stderr[done.stderr.index("The cache lacks") :]
+    assert told.strip() == (
         "The cache lacks model-server, tokenizer, and nothing can be written to it.\n"
         f"  Where: {closed.cache}\n"
         "  Last state: model-server: it is not installed; tokenizer: it is not installed; "
-        f"Permission denied: {done.stderr.partition('Permission denied: ')[2].splitlines()[0]}\n"
+        f"Permission denied: {told.partition('Permission denied: ')[2].splitlines()[0]}\n"
         "  Hint: let somebody who may write to it run ./bootstrap, or "
         "WORKSHOP_CACHE=/path/to/a/folder/of/yours ./bootstrap"
     )
@@ -164,7 +168,7 @@ def test_one_that_cannot_be_made_is_told(context: Context, tmp_path: Path) -> No
     (tmp_path / "home").touch()
     cache = tmp_path / "home" / ".cache"
     with pytest.raises(SetupError) as caught:
-        attempt(replace(context, cache=cache), ["kit"], Silent())
+        attempt(replace(context, cache=cache), ["tokenizer"], Silent())
     assert str(caught.value) == (
         "The cache folder cannot be made.\n"
         f"  Where: {cache}\n"
@@ -174,6 +178,5 @@ def test_one_that_cannot_be_made_is_told(context: Context, tmp_path: Path) -> No
 
 
 def test_what_is_downloaded_lies_in_the_cache_and_not_in_the_home(context: Context) -> None:
-    [outcome] = attempt(context, ["kit"], Silent())
-    assert outcome.error is None, outcome.error
+    sync(context, Silent())
     assert any((context.cache / "uv-cache").rglob("tiny.py"))

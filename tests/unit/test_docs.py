@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from workshop.core.versions import PINS
-from workshop.setup import index
+from workshop.setup.context import INDEX_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "lib" / "workshop"
@@ -106,7 +106,7 @@ def is_said(text: str) -> bool:
 
 def read_by_the_kit() -> set[str]:
     """The variables of the environment that library and bootstrap read."""
-    names = set(index.VARIABLES) | {PINS.chat.variable, PINS.embedding.variable}
+    names = set(INDEX_VARIABLES) | {PINS.chat.variable, PINS.embedding.variable}
     for path in LIB.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         names |= set(re.findall(r'\b(?:env|environ)\.get\(\s*"(\w+)"', text))

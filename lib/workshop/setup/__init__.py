@@ -1,7 +1,6 @@
-"""Set-up: what the local target needs, installed once a machine into a cache.
+"""Set-up: what the local target needs, installed once per machine into a cache.
 
-Only the standard library is used below this package: it also runs under a bare Python, before
-anything is installed. ``locate`` says where an installed thing is; ``ensure`` installs what lacks.
+``locate`` says where an installed thing is; ``ensure`` installs what is missing.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def ensure(names: Iterable[str], *, report: Callable[[str], None]) -> None:
         >>> with stages("Set-up") as stage:  # doctest: +SKIP
         ...     ensure(["llama-stack"], report=stage)
     """
-    from workshop.setup.progress import Lines
-    from workshop.setup.schedule import install
+    from workshop.setup.install import install
+    from workshop.setup.lines import Lines
 
     install(Context.from_env(), names, Lines(report))

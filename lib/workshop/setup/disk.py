@@ -8,7 +8,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from workshop.core.errors import SetupError
@@ -18,30 +18,21 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 SAID_BY_PROGRAMS = ("no space left on device", "disk quota exceeded", "enospc")
 
 
-def check(wanted: Mapping[Path, int]) -> None:
-    """Raise when a disk has less free space than what is about to be installed on it.
-
-    Args:
-        wanted: Bytes, by the folder that they will go to.
+def check(folder: Path, size: int) -> None:
+    """Raise when there is less free space than what is about to be installed in a folder.
 
     Raises:
-        SetupError: With how much is needed and how much there is.
+        SetupError: With how many bytes are needed and how many there are.
     """
-    disks: dict[int, tuple[Path, int]] = {}
-    for folder, size in wanted.items():
-        there = _existing(folder)
-        disk = there.stat().st_dev
-        disks[disk] = (folder, disks.get(disk, (folder, 0))[1] + size)
-    for folder, size in disks.values():
-        free = shutil.disk_usage(_existing(folder)).free
-        if free < size:
-            raise SetupError(
-                f"Not enough disk space: set-up needs {amount(size)}, "
-                f"and there is {amount(free)} free.",
-                where=str(folder),
-                hint="free some space, or set WORKSHOP_CACHE to a folder on a larger disk; "
-                "what is there already is kept",
-            )
+    free = shutil.disk_usage(_existing(folder)).free
+    if free < size:
+        raise SetupError(
+            f"Not enough disk space: set-up needs {amount(size)}, "
+            f"and there is {amount(free)} free.",
+            where=str(folder),
+            hint="free some space, or set WORKSHOP_CACHE to a folder on a larger disk; "
+            "what is there already is kept",
+        )
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""What is installed, and where: one small record a component, written when it is complete.
+"""What is installed, and where: one small record per component, written when it is complete.
 
 A record names the path, and for a file its size and time of change, so that a later start knows
 without hashing or running anything that it is still the thing that set-up checked. The record's
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from workshop.core import versions
 from workshop.core.errors import SetupError
+from workshop.core.versions import Weights
 from workshop.setup.context import Context
 
 ENVIRONMENTS = ("model-server", "ogx", "llama-stack")
@@ -59,39 +60,44 @@ class Record:
         return ""
 
 
-def key(context: Context, name: str) -> str:
-    """The first digits of a hash over all that decides what this component must be."""
-    table = context.pins
-    facts: object
-    if name in ENVIRONMENTS:
-        facts = (context.sources / "environments" / f"{name}.txt").read_text()
-        if (python := versions.PYTHONS.get(name, versions.PYTHON)) != versions.PYTHON:
-            facts = (python, facts)
-    elif name == "mcp-server":
-        facts = (context.sources / "mcp-server" / "package-lock.json").read_text()
-    elif name == "mongodb":
-        facts = (versions.FERRETDB, versions.FERRETDB_SUM, versions.MONGOD_MINIMUM)
-    elif name == "chat-weights":
-        facts = table.chat.sha256
-    elif name == "embedding-weights":
-        facts = table.embedding.sha256
-    elif name == "tokenizer":
-        facts = (table.tokenizer_sha256, versions.TOKENIZER_KEY)
-    elif name == "prometheus":
-        packages = sorted(package.sha256 for package in table.prometheus.values())
-        facts = (versions.PROMETHEUS_MINIMUM, packages)
-    elif name in ("node", "uv"):
-        minimum = versions.NODE_MINIMUM if name == "node" else versions.UV_MINIMUM
-        wheels = table.node if name == "node" else table.uv
-        facts = (minimum, sorted(wheel.sha256 for wheel in wheels.values()))
-    else:
-        raise SetupError(f"There is no component {name!r}.", hint="./bootstrap --help lists them")
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
+def weights(context: Context, name: str) -> Weights | None:
+    """The pins of a component that is a file of weights."""
+    pins = context.pins
+    return {"chat-weights": pins.chat, "embedding-weights": pins.embedding}.get(name)
 
 
 def record_path(context: Context, name: str) -> Path:
     """Where this component's record is kept."""
     return context.cache / "found" / f"{name}-{key(context, name)}.json"
+
+
+def key(context: Context, name: str) -> str:
+    """The first digits of a hash over all that decides what this component must be."""
+
+    def text(file: str) -> str:
+        return (context.sources / file).read_text()
+
+    facts: object
+    if name in ENVIRONMENTS:
+        facts = text(f"environments/{name}.txt")
+        if (python := versions.PYTHONS.get(name, versions.PYTHON)) != versions.PYTHON:
+            facts = (python, facts)
+    elif (file := weights(context, name)) is not None:
+        facts = file.sha256
+    elif name == "mcp-server":
+        facts = text("mcp-server/package-lock.json")
+    elif name == "mongodb":
+        facts = (versions.FERRETDB, versions.FERRETDB_SUM, versions.MONGOD_MINIMUM)
+    elif name == "tokenizer":
+        facts = (context.pins.tokenizer_sha256, versions.TOKENIZER_KEY)
+    elif name == "prometheus":
+        packages = sorted(package.sha256 for package in context.pins.prometheus.values())
+        facts = (versions.PROMETHEUS_MINIMUM, packages)
+    elif name == "node":
+        facts = (versions.NODE_MINIMUM, text("environments/node.txt"))
+    else:
+        raise SetupError(f"There is no component {name!r}.", hint="./bootstrap --help lists them")
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
 
 
 def read(context: Context, name: str) -> Record | None:
@@ -123,8 +129,8 @@ def forget(context: Context, name: str) -> None:
 
 def own_file(context: Context, name: str) -> Path | None:
     """The weights file that the user named by environment variable, if any."""
-    table = {"chat-weights": context.pins.chat, "embedding-weights": context.pins.embedding}
-    named = context.env.get(table[name].variable, "") if name in table else ""
+    file = weights(context, name)
+    named = context.env.get(file.variable, "") if file else ""
     return Path(named).expanduser().absolute() if named else None
 
 

@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from uv import find_uv_bin
 from workshop.setup import ensure, locate
 from workshop.targets.cluster import images as image_names
 from workshop.targets.cluster.manifests.llama_stack import IMAGES as LLAMA_STACK
@@ -317,7 +318,7 @@ def _postgresql() -> Path:
         fresh = folder.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
         lock = ["--require-hashes", "--no-deps", "-r", POSTGRESQL_LOCK, "--target", fresh]
-        subprocess.run([locate("uv"), "pip", "install", "--quiet", *lock], check=True)
+        subprocess.run([find_uv_bin(), "pip", "install", "--quiet", *lock], check=True)
         fresh.rename(folder)
     return folder
 
