@@ -1,7 +1,7 @@
 """The doctor on a cluster: each trouble is really made there, and the culprit named with its hint.
 
-The parts are small servers under a part's labels. What the README's table says of the cluster is
-what stands here.
+The parts are small servers under a part's labels. What the table in
+docs/troubleshooting.md says of the cluster is what stands here.
 """
 
 from __future__ import annotations

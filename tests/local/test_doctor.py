@@ -1,6 +1,6 @@
 """The doctor names the culprit: each trouble is really made, and told by the part that has it.
 
-The table in the README lists them. Llama Stack's own troubles are made in
+The table in docs/troubleshooting.md lists them. Llama Stack's own troubles are made in
 tests/notebooks/test_sequence.py, where it runs.
 """
 
