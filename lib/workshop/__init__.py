@@ -27,17 +27,17 @@ if TYPE_CHECKING:
     from workshop.operate.secure.credentials import rotate_credential as rotate_credential
     from workshop.operate.secure.credentials import rotate_credentials as rotate_credentials
     from workshop.operate.secure.network import declared_network as declared_network
+    from workshop.operate.secure.network import probe_network as probe_network
     from workshop.operate.secure.network import secure_network as secure_network
-    from workshop.operate.secure.network import try_network as try_network
     from workshop.operate.secure.network import verify_network as verify_network
-    from workshop.operate.secure.routes import front_doors as front_doors
+    from workshop.operate.secure.routes import list_routes as list_routes
     from workshop.operate.watch.burst import watch_questions as watch_questions
     from workshop.operate.watch.logs import follow_question as follow_question
-    from workshop.operate.watch.logs import newest_lines as newest_lines
+    from workshop.operate.watch.logs import tail_logs as tail_logs
     from workshop.operate.watch.scrape import deploy_prometheus as deploy_prometheus
-    from workshop.operate.watch.scrape import pages as pages
-    from workshop.operate.watch.scrape import query as query
-    from workshop.operate.watch.verify import verify_watching as verify_watching
+    from workshop.operate.watch.scrape import list_scrape_targets as list_scrape_targets
+    from workshop.operate.watch.scrape import query_prometheus as query_prometheus
+    from workshop.operate.watch.verify import verify_monitoring as verify_monitoring
     from workshop.parts.clean_up import clean_up as clean_up
     from workshop.parts.clean_up import verify_clean_up as verify_clean_up
     from workshop.parts.environment import check_environment as check_environment
@@ -69,14 +69,14 @@ _HOME = {
     "deploy_prometheus": "operate.watch.scrape",
     "find_bottleneck": "operate.scale.measure",
     "follow_question": "operate.watch.logs",
-    "front_doors": "operate.secure.routes",
+    "list_routes": "operate.secure.routes",
+    "list_scrape_targets": "operate.watch.scrape",
     "load_sample_data": "parts.mongodb",
     "measure_load": "operate.scale.measure",
     "migrate_mongodb": "operate.scale.mongodb",
-    "newest_lines": "operate.watch.logs",
-    "pages": "operate.watch.scrape",
     "plot_load": "operate.scale.measure",
-    "query": "operate.watch.scrape",
+    "probe_network": "operate.secure.network",
+    "query_prometheus": "operate.watch.scrape",
     "question_box": "agent.widget",
     "register_mcp_server": "parts.mcp_server",
     "resize_mongodb": "operate.scale.mongodb",
@@ -87,7 +87,7 @@ _HOME = {
     "secure_network": "operate.secure.network",
     "serve_model": "parts.model",
     "share_storage": "operate.scale.replicas",
-    "try_network": "operate.secure.network",
+    "tail_logs": "operate.watch.logs",
     "verify_answers": "agent.questions",
     "verify_clean_up": "parts.clean_up",
     "verify_gpu_nodes": "parts.gpu_nodes",
@@ -95,10 +95,10 @@ _HOME = {
     "verify_mcp_server": "parts.mcp_server",
     "verify_model": "parts.model",
     "verify_mongodb": "parts.mongodb",
+    "verify_monitoring": "operate.watch.verify",
     "verify_network": "operate.secure.network",
     "verify_registration": "parts.mcp_server",
     "verify_scale_out": "operate.scale.replicas",
-    "verify_watching": "operate.watch.verify",
     "watch_questions": "operate.watch.burst",
 }
 

@@ -126,7 +126,7 @@ def deploy_llama_stack(
     data: Path = DATA,
     timeout: float = 300.0,
 ) -> Deployed:
-    """Run the server on the model of step 02, and load the runbooks into its vector store.
+    """Deploy Llama Stack on the model of step 2, and load the runbooks into its vector store.
 
     Args:
         target: Where.
@@ -212,7 +212,7 @@ def deploy_llama_stack(
 
 
 def verify_llama_stack(target: Target) -> Checks:
-    """Prove that it is healthy, sees the model, completes a chat, and finds the right runbook.
+    """Prove that Llama Stack is healthy, sees the model, chats, and finds the right runbook.
 
     Raises:
         CheckFailed: One of these is not so.

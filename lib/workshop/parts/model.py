@@ -35,7 +35,7 @@ def serve_model(
     model: str = "",
     timeout: float = 300.0,
 ) -> Deployed:
-    """Serve the default model, or take an endpoint: the user's own, or one that is offered here.
+    """Serve the kit's model, or use an endpoint: your own, or one that is shared here.
 
     The token of the user's comes from the environment variable ``MODEL_TOKEN``, and the CA of its
     certificate from ``MODEL_CA_FILE``: a parameter would be written into the executed notebook.

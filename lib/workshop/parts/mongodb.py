@@ -51,7 +51,7 @@ def deploy_mongodb(
     storage_class: str = "",
     timeout: float = 120.0,
 ) -> Deployed:
-    """Run the database, with a user and a generated password.
+    """Deploy the database, with a user and a generated password.
 
     Args:
         target: Where.
@@ -124,7 +124,7 @@ def monitor_password(target: Target) -> Secret:
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
-    """Bring the kit's documents into the database, each under an ``_id`` of its own.
+    """Load the sample documents into the database, each under an ``_id`` of its own.
 
     Running it again changes nothing. A document of the kit that somebody edited is restored; one
     that somebody added is kept.
