@@ -253,6 +253,16 @@ def verify_llama_stack(target: Target) -> Checks:
     return checks.raise_if_failed()
 
 
+def search_runbooks(target: Target, text: str) -> list[str]:
+    """Search the runbooks by meaning; returns the file names of the nearest, the best first.
+
+    Raises:
+        EndpointError: Llama Stack cannot search them.
+        StepMissing: Llama Stack does not run, or the runbooks were not loaded.
+    """
+    return runbooks.search(target.find(PART), runbooks.store_id(target), text)
+
+
 def model_id(target: Target) -> str:
     """The model's name in Llama Stack."""
     return f"{MODEL_PREFIX}/{model.model_name(target)}"

@@ -148,6 +148,26 @@ def verify_mcp_server(target: Target) -> Checks:
     return checks.raise_if_failed()
 
 
+def list_tools(target: Target) -> list[mcp.Tool]:
+    """List the tools that the MCP server offers, each with its description and parameters.
+
+    Raises:
+        EndpointError: The server cannot be reached, or refuses.
+        StepMissing: It does not run.
+    """
+    return mcp.list_tools(target.find(PART), PATH)
+
+
+def call_tool(target: Target, name: str, arguments: dict[str, Any]) -> mcp.Result:
+    """Call one tool of the MCP server by hand, as the agent calls it.
+
+    Raises:
+        EndpointError: The server cannot be reached, or refuses.
+        StepMissing: It does not run.
+    """
+    return mcp.call_tool(target.find(PART), PATH, name, arguments)
+
+
 def health(endpoint: Endpoint) -> dict[str, Any]:
     """What the monitoring port says: ``status`` and ``version``.
 
@@ -397,7 +417,7 @@ def check_tools_fit(target: Target) -> None:
         EndpointError: The model or the MCP server does not answer.
     """
     context = openai.context(target.find(model.PART), model.model_name(target))
-    offered = mcp.list_tools(target.find(PART), PATH)
+    offered = list_tools(target)
     allowed = registered(target).tools
     shown = [(t.name, t.description, t.parameters) for t in offered if t.name in allowed]
     tokens = round(len(json.dumps(shown)) / BYTES_A_TOKEN)

@@ -140,6 +140,17 @@ def verify_model(target: Target) -> Checks:
     return checks.raise_if_failed()
 
 
+def ask_model(target: Target, question: str) -> str:
+    """Ask the model directly, without an agent and its tools; returns its answer.
+
+    Raises:
+        EndpointError: It gave no answer.
+        StepMissing: There is no model yet.
+    """
+    message = openai.complete(target.find(PART), model_name(target), question)
+    return openai.text(message)
+
+
 def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:
     """Add what must be so of a model's server, or of the embedder's: its API alone is served."""
     checks.that(

@@ -197,6 +197,22 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
     return checks.raise_if_failed()
 
 
+def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask the database directly, without an agent: the documents of a collection that match.
+
+    Args:
+        target: Where the database runs.
+        collection: ``services``, ``incidents`` or ``alerts``.
+        query: Values by field, as MongoDB's ``find`` takes them; ``{}`` matches all documents.
+
+    Raises:
+        EndpointError: The database does not answer, or refuses the query.
+        StepMissing: It does not run.
+    """
+    with connected(find(target)) as database:
+        return list(database[collection].find(query))
+
+
 def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
     """The documents of one file, with ``_id`` first.
 
