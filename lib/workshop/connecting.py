@@ -16,7 +16,7 @@ from workshop.targets.base import Target
 
 
 def connect(name: str = "local") -> Target:
-    """The place where parts run.
+    """Connect to the place where parts run: this machine, or a namespace of a cluster.
 
     Args:
         name: ``local``: processes on this machine's loopback; ``cluster``: a namespace of the

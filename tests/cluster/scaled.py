@@ -115,7 +115,7 @@ def assert_each_replica_of_the_mcp_server_is_watched(run: Run) -> None:
     count = len(pods_of(run, "mongodb-mcp-server"))
 
     def read() -> set[str] | NotYet:
-        pages = [p for p in workshop.pages(run.target) if p.part == "mcp-server"]
+        pages = [p for p in workshop.list_scrape_targets(run.target) if p.part == "mcp-server"]
         found = {page.url for page in pages if page.state == "read"}
         return found if len(found) == count else NotYet(str(pages))
 

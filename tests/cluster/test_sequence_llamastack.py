@@ -74,7 +74,7 @@ def test_it_is_reached_by_its_route_where_the_host_name_is_known(done: Run) -> N
 
 def test_its_route_answers_as_it_should(done: Run) -> None:
     with routes_resolved():
-        (door,) = workshop.front_doors(done.target)
+        (door,) = workshop.list_routes(done.target)
         assert door.name == "Route llama-stack"
         assert door.plain.startswith(f"HTTP 302 to https://llama-stack-{NAMESPACE}.{names.APPS}")
         assert door.hsts == "max-age=31536000"

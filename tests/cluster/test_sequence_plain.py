@@ -52,7 +52,7 @@ def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
 
 
 def test_prometheus_reads_every_page_and_the_report_plots_what_it_read(done: Run) -> None:
-    pages = {page.part: page.state for page in workshop.pages(done.target)}
+    pages = {page.part: page.state for page in workshop.list_scrape_targets(done.target)}
     parts = ("llama-stack", "model", "embedder", "mcp-server", "mongodb")
     assert pages == dict.fromkeys(parts, "read")
     (plot,) = (p for p in done.report["plots"] if p["notebook"] == "09_watch_the_system")

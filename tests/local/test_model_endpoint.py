@@ -10,7 +10,7 @@ from serving import gone
 from standin import tiny
 from standin.openai_server import LOGIN, OpenAIServer, certificate
 from standin.proxy import Proxy
-from workshop import serve_model, verify_llama_stack, verify_model
+from workshop import ask_model, serve_model, verify_llama_stack, verify_model
 from workshop.clients import http
 from workshop.core.checks import Checks
 from workshop.core.errors import (
@@ -94,6 +94,7 @@ def test_an_open_endpoint_is_taken_with_its_only_model(where, model):
     ]
     assert all(check.ok for check in checks)
     assert where.recall("model name") == "granite-8b"
+    assert ask_model(where, "How are you?") == "Hello!"
 
 
 def test_the_token_comes_from_the_environment_and_shows_nowhere(where, model, monkeypatch, capsys):

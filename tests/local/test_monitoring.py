@@ -21,7 +21,7 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.operate.watch import metrics, scrape
 from workshop.operate.watch.burst import Asked, Load, watch_questions
 from workshop.operate.watch.logs import Followed, Step
-from workshop.operate.watch.verify import verify_watching
+from workshop.operate.watch.verify import verify_monitoring
 from workshop.parts import collector, prometheus
 from workshop.parts.gpu_nodes import Told
 from workshop.setup import locate
@@ -53,20 +53,20 @@ def pushed(target: LocalTarget) -> Endpoint:
 def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: Endpoint) -> None:
     deployed = workshop.deploy_prometheus(target)
     assert not isinstance(deployed, Told)
-    (page,) = workshop.pages(target)
+    (page,) = workshop.list_scrape_targets(target)
     assert (page.part, page.state) == ("llama-stack", "read")
     assert page.url == f"{pushed.url}/metrics"
     endpoint = deployed.endpoint
     assert prometheus.value(endpoint, 'sum(llama_stack_requests_total{status="success"})') == 2
     assert prometheus.value(endpoint, "sum(nothing_of_this_name)") is None
     assert abs(prometheus.ahead(endpoint)) < 5, "the same clock"
-    (sample,) = workshop.query(target, 'llama_stack_requests_total{status="error"}')
+    (sample,) = workshop.query_prometheus(target, 'llama_stack_requests_total{status="error"}')
     assert sample.value == 1
     assert "part=llama-stack" in sample.labels
     for metric in metrics.METRICS:
         prometheus.value(endpoint, metric.query("1m"))  # Each is understood.
     with pytest.raises(EndpointError, match="parse error"):
-        workshop.query(target, "sum(")
+        workshop.query_prometheus(target, "sum(")
     again = workshop.deploy_prometheus(target)
     assert not isinstance(again, Told)
     assert again.action == "reused"
@@ -79,7 +79,7 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
     checks = Checks("test")
 
     def noticed() -> object:
-        (page,) = workshop.pages(target)
+        (page,) = workshop.list_scrape_targets(target)
         return page.state != "read" or NotYet("read")
 
     wait_for("the end to be noticed", noticed, timeout=20)
@@ -99,11 +99,11 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
         counted={"questions": 1.0, "tool calls": 1.0},
     )
     followed = Followed("q-1", answer, lines)
-    assert verify_watching(target, good, followed)
+    assert verify_monitoring(target, good, followed)
 
     def fault(load: Load = good, seen: Followed = followed) -> str:
         with pytest.raises(CheckFailed) as failed:
-            verify_watching(target, load, seen)
+            verify_monitoring(target, load, seen)
         return str(failed.value.state)
 
     for metric in metrics.METRICS:
@@ -115,11 +115,11 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
     gone = {key: value for key, value in good.values.items() if key != "queue"}
     without = replace(good, values=gone, reasons={"queue": ""})
     assert fault(without) == "Requests that wait for the model: expected a value, saw none"
-    assert verify_watching(target, replace(without, reasons={"queue": "a reason"}), followed)
+    assert verify_monitoring(target, replace(without, reasons={"queue": "a reason"}), followed)
     none = {key: (0.0, 0.0, 0.0) if key in ("tool calls", "queries") else value
             for key, value in good.values.items()}  # fmt: skip
     assert "Tool calls at the MCP server: expected more than 0" in fault(replace(good, values=none))
-    assert verify_watching(target, replace(good, values=none, of_data=False), followed)
+    assert verify_monitoring(target, replace(good, values=none, of_data=False), followed)
     counted = {"questions": 2.0, "tool calls": 1.0}
     assert "Prometheus counted the questions: expected 1, saw 2" in fault(
         replace(good, counted=counted)
@@ -137,7 +137,7 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
 
 def test_prometheus_is_named_when_it_was_not_deployed(target: LocalTarget) -> None:
     with pytest.raises(StepMissing) as missing:
-        workshop.query(target, "up")
+        workshop.query_prometheus(target, "up")
     assert str(missing.value).startswith("prometheus was not deployed yet.")
     assert missing.value.hint == "run 09_watch_the_system first"
 
@@ -156,11 +156,11 @@ def test_where_it_cannot_be_had_everything_is_skipped_with_the_reason(
     told = workshop.deploy_prometheus(target)
     assert isinstance(told, Told)
     assert told.startswith("No Debian mirror gave prometheus: install prometheus 2.31 or newer")
-    assert list(workshop.pages(target)) == []
+    assert list(workshop.list_scrape_targets(target)) == []
     load = watch_questions(target, None)  # type: ignore[arg-type]
     assert repr(load) == f"Nothing was measured: {told}"
     nobody = Followed("", None, Table())
-    assert repr(verify_watching(target, load, nobody)) == f"Metrics: skipped: {told}"
+    assert repr(verify_monitoring(target, load, nobody)) == f"Metrics: skipped: {told}"
 
 
 @pytest.mark.parametrize("count", [0, 5])

@@ -466,7 +466,7 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
     if reached == "database ended":
         target.remember("rotating mongodb", "begun")
         kill(chain, "mongodb")
-    done = workshop.rotate_credential(target, "mongodb")
+    done = credentials.rotate_credential(target, "mongodb")
     assert done.old.startswith("refused: ")
     assert (done.callers, done.skipped) == ("mcp-server", "")
     # No third one was made, and the old one is forgotten.

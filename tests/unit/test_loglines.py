@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from workshop.core.errors import SettingsError, StepMissing
-from workshop.operate.watch.logs import newest_lines, since, stamped, whole
+from workshop.operate.watch.logs import since, stamped, tail_logs, whole
 
 STARTED = "--- started 2026-11-25T10:00:00+01:00 /usr/bin/llama --port=8080"
 
@@ -58,7 +58,7 @@ def stamp(minutes: float) -> str:
 
 def test_a_table_of_the_newest_lines_of_every_part() -> None:
     target = Parts(model=[f"line {n}" for n in range(9)], mongodb=["one", "", "two"])
-    found = newest_lines(target, lines=2)  # type: ignore[arg-type]
+    found = tail_logs(target, lines=2)  # type: ignore[arg-type]
     assert [(row.part, row.text) for row in found] == [
         ("model", "line 7"),
         ("model", "line 8"),
@@ -69,7 +69,7 @@ def test_a_table_of_the_newest_lines_of_every_part() -> None:
 
 def test_filtered_by_text_in_any_case_before_the_newest_are_taken() -> None:
     target = Parts(model=["an Error", "fine", "fine", "fine"], mongodb=["no"])
-    found = newest_lines(target, text="ERROR", lines=1)  # type: ignore[arg-type]
+    found = tail_logs(target, text="ERROR", lines=1)  # type: ignore[arg-type]
     assert [row.text for row in found] == ["an Error"]
 
 
@@ -78,13 +78,13 @@ def test_what_is_known_to_be_older_is_left_out() -> None:
     lines = [f"{old} old", "after the old one", f"{stamp(29)} old too", "before the young one",
              f"{young} young", "after it"]  # fmt: skip
     target = Parts(model=lines)
-    texts = [row.text for row in newest_lines(target, minutes=5)]  # type: ignore[arg-type]
+    texts = [row.text for row in tail_logs(target, minutes=5)]  # type: ignore[arg-type]
     assert texts == ["before the young one", f"{young} young", "after it"]
 
 
 def test_wrong_limits_are_refused() -> None:
     with pytest.raises(SettingsError, match="minutes=-1, lines=0"):
-        newest_lines(Parts(), minutes=-1, lines=0)  # type: ignore[arg-type]
+        tail_logs(Parts(), minutes=-1, lines=0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from workshop import deploy_mongodb, load_sample_data, verify_mongodb
+from workshop import deploy_mongodb, load_sample_data, query_mongodb, verify_mongodb
 from workshop.core.errors import CheckFailed, EndpointError, SettingsError, StepMissing
 from workshop.core.secret import Secret
 from workshop.parts.mongodb import connected, read_documents
@@ -74,6 +74,12 @@ def test_the_checkpoint_proves_it(database_target):
         ("loading twice changes nothing", True),
         ("refuses without a password", True),
     ]
+
+
+def test_a_person_may_ask_it_without_an_agent(database_target):
+    (found,) = query_mongodb(database_target, "incidents", {"incident_id": "INC-007"})
+    assert found["_id"] == "INC-007"
+    assert query_mongodb(database_target, "incidents", {"incident_id": "none"}) == []
 
 
 def test_the_checkpoint_names_what_is_missing(database_target, reading):

@@ -261,7 +261,7 @@ class Agent:
 def create_agent(
     target: Target, *, data: Path = DATA, use_mongodb: bool = True, temperature: float = 0.0
 ) -> Agent:
-    """An agent with the registered MCP server's tools and a search of the runbooks.
+    """Create an agent with the registered MCP server's tools and a search of the runbooks.
 
     Args:
         target: Where the parts run.

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def question_box(agent: Agent, question: str = "") -> Any:
-    """A text field, a button, and the answer with its proof beneath; needs a live kernel."""
+    """Show a text field and a button, to ask the agent a question of your own.
+
+    The answer and its proof appear below; they need a live kernel.
+    """
     import ipywidgets
     from IPython.display import display
 

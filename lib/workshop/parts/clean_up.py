@@ -8,7 +8,7 @@ from workshop.targets.base import Target
 
 
 def clean_up(target: Target, *, delete_data: bool = False) -> list[str]:
-    """Stop all parts and remove what they left; the data too when ``delete_data``."""
+    """Stop all parts and remove what they left; with ``delete_data`` their data too."""
     with stages("Clean-up") as stage:
         removed = target.clean_up(data=delete_data, stage=stage)
         for name in removed:

@@ -7,10 +7,10 @@ from workshop.targets.base import Target
 
 
 def check_environment(target: Target) -> Checks:
-    """Test everything that the sequence needs, and list all lacks at once.
+    """Test everything that the notebooks need, and list all that is missing at once.
 
     Raises:
-        CheckFailed: Something is missing; each line says what mends it.
+        CheckFailed: Something is missing; each line says how to fix it.
     """
     checks = Checks(f"Environment ({target.name})")
     for check in target.environment():

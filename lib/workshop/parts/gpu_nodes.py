@@ -38,7 +38,7 @@ def add_gpu_nodes(
     dry_run: bool = False,
     timeout: float = 1500,
 ) -> str:
-    """Add GPU nodes where there are machines to add; gives what was done, or why nothing was.
+    """Add nodes with a GPU to the cluster; returns what was done, or why nothing was.
 
     Run twice, it adds nothing: what offers a GPU is reused, whoever made it.
 
@@ -90,7 +90,7 @@ def scale_gpu_nodes(
     dry_run: bool = False,
     timeout: float = 1500,
 ) -> str:
-    """Have this many GPU nodes, more or fewer than before; gives what was done, or why nothing was.
+    """Set the number of nodes with a GPU; returns what was done, or why nothing was.
 
     Args:
         target: The place where the parts run.
@@ -117,7 +117,7 @@ def scale_gpu_nodes(
 
 
 def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
-    """Prove that a node offers a GPU; where there are no machines to add, say why that is left out.
+    """Prove that a node offers a GPU; where no machines can be added, say why that is skipped.
 
     Nodes that were added outside of the cluster are only asked for the GPU: label and taint are
     then their owner's matter.

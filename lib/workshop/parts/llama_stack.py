@@ -126,7 +126,7 @@ def deploy_llama_stack(
     data: Path = DATA,
     timeout: float = 300.0,
 ) -> Deployed:
-    """Run the server on the model of step 02, and load the runbooks into its vector store.
+    """Deploy Llama Stack on the model of step 2, and load the runbooks into its vector store.
 
     Args:
         target: Where.
@@ -212,7 +212,7 @@ def deploy_llama_stack(
 
 
 def verify_llama_stack(target: Target) -> Checks:
-    """Prove that it is healthy, sees the model, completes a chat, and finds the right runbook.
+    """Prove that Llama Stack is healthy, sees the model, chats, and finds the right runbook.
 
     Raises:
         CheckFailed: One of these is not so.
@@ -251,6 +251,16 @@ def verify_llama_stack(target: Target) -> Checks:
         lambda seen: seen.startswith("certificate-expired.md"),
     )
     return checks.raise_if_failed()
+
+
+def search_runbooks(target: Target, text: str) -> list[str]:
+    """Search the runbooks by meaning; returns the file names of the nearest, the best first.
+
+    Raises:
+        EndpointError: Llama Stack cannot search them.
+        StepMissing: Llama Stack does not run, or the runbooks were not loaded.
+    """
+    return runbooks.search(target.find(PART), runbooks.store_id(target), text)
 
 
 def model_id(target: Target) -> str:

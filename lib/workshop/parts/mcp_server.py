@@ -43,7 +43,7 @@ WRITERS = ("insert-many", "update-many", "delete-many", "drop-collection", "crea
 
 
 def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
-    """Run the server on the database of step 04: read-only, with a shared secret.
+    """Deploy the MCP server on the database of step 4: read-only, with a shared secret.
 
     Raises:
         StepMissing: There is no database yet.
@@ -83,7 +83,7 @@ def part_of(target: Target, database: Endpoint) -> Part:
 
 
 def verify_mcp_server(target: Target) -> Checks:
-    """Prove that it lists its tools, really reads the database, cannot write, and is not open.
+    """Prove that the MCP server lists its tools, reads the database, cannot write, and is not open.
 
     Raises:
         CheckFailed: One of these is not so.
@@ -146,6 +146,26 @@ def verify_mcp_server(target: Target) -> Checks:
     )
     checks.equal("is healthy on its monitoring port", "ok", lambda: health(endpoint)["status"])
     return checks.raise_if_failed()
+
+
+def list_tools(target: Target) -> list[mcp.Tool]:
+    """List the tools that the MCP server offers, each with its description and parameters.
+
+    Raises:
+        EndpointError: The server cannot be reached, or refuses.
+        StepMissing: It does not run.
+    """
+    return mcp.list_tools(target.find(PART), PATH)
+
+
+def call_tool(target: Target, name: str, arguments: dict[str, Any]) -> mcp.Result:
+    """Call one tool of the MCP server by hand, as the agent calls it.
+
+    Raises:
+        EndpointError: The server cannot be reached, or refuses.
+        StepMissing: It does not run.
+    """
+    return mcp.call_tool(target.find(PART), PATH, name, arguments)
 
 
 def health(endpoint: Endpoint) -> dict[str, Any]:
@@ -256,7 +276,7 @@ class Registration:
 
 
 def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:
-    """Keep how Llama Stack reaches the MCP server, and which tools the agent may call.
+    """Register the MCP server with Llama Stack: how it is reached, and which tools may be called.
 
     Raises:
         StepMissing: Llama Stack or the MCP server does not run.
@@ -300,7 +320,7 @@ def _lists_tools(target: Target) -> bool:
 
 
 def verify_registration(target: Target) -> Checks:
-    """Prove that Llama Stack itself lists the server's tools, and exactly the allowed ones.
+    """Prove that Llama Stack lists the MCP server's tools, exactly the allowed ones.
 
     Raises:
         CheckFailed: It does not.
@@ -397,7 +417,7 @@ def check_tools_fit(target: Target) -> None:
         EndpointError: The model or the MCP server does not answer.
     """
     context = openai.context(target.find(model.PART), model.model_name(target))
-    offered = mcp.list_tools(target.find(PART), PATH)
+    offered = list_tools(target)
     allowed = registered(target).tools
     shown = [(t.name, t.description, t.parameters) for t in offered if t.name in allowed]
     tokens = round(len(json.dumps(shown)) / BYTES_A_TOKEN)

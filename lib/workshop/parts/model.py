@@ -35,7 +35,7 @@ def serve_model(
     model: str = "",
     timeout: float = 300.0,
 ) -> Deployed:
-    """Serve the default model, or take an endpoint: the user's own, or one that is offered here.
+    """Serve the kit's model, or use an endpoint: your own, or one that is shared here.
 
     The token of the user's comes from the environment variable ``MODEL_TOKEN``, and the CA of its
     certificate from ``MODEL_CA_FILE``: a parameter would be written into the executed notebook.
@@ -138,6 +138,17 @@ def verify_model(target: Target) -> Checks:
         "(vLLM: --enable-auto-tool-choice and the --tool-call-parser of this model)",
     )
     return checks.raise_if_failed()
+
+
+def ask_model(target: Target, question: str) -> str:
+    """Ask the model directly, without an agent and its tools; returns its answer.
+
+    Raises:
+        EndpointError: It gave no answer.
+        StepMissing: There is no model yet.
+    """
+    message = openai.complete(target.find(PART), model_name(target), question)
+    return openai.text(message)
 
 
 def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:

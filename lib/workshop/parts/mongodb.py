@@ -51,7 +51,7 @@ def deploy_mongodb(
     storage_class: str = "",
     timeout: float = 120.0,
 ) -> Deployed:
-    """Run the database, with a user and a generated password.
+    """Deploy the database, with a user and a generated password.
 
     Args:
         target: Where.
@@ -124,7 +124,7 @@ def monitor_password(target: Target) -> Secret:
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
-    """Bring the kit's documents into the database, each under an ``_id`` of its own.
+    """Load the sample documents into the database, each under an ``_id`` of its own.
 
     Running it again changes nothing. A document of the kit that somebody edited is restored; one
     that somebody added is kept.
@@ -195,6 +195,22 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
         lambda seen: seen.startswith("refused"),
     )
     return checks.raise_if_failed()
+
+
+def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Ask the database directly, without an agent: the documents of a collection that match.
+
+    Args:
+        target: Where the database runs.
+        collection: ``services``, ``incidents`` or ``alerts``.
+        query: Values by field, as MongoDB's ``find`` takes them; ``{}`` matches all documents.
+
+    Raises:
+        EndpointError: The database does not answer, or refuses the query.
+        StepMissing: It does not run.
+    """
+    with connected(find(target)) as database:
+        return list(database[collection].find(query))
 
 
 def read_documents(path: Path, key: str) -> list[dict[str, Any]]:

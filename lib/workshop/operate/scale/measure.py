@@ -92,7 +92,7 @@ def measure_load(
     at_most: int = 300,
     since: Load | None = None,
 ) -> Load:
-    """Ask with 1, 2, 4, ... users at the same time, and measure.
+    """Ask with 1, 2, 4, ... users at the same time; measure throughput and latency.
 
     Args:
         target: Where.
@@ -157,7 +157,7 @@ def _requests(target: Target) -> list[Asked]:
 
 
 def find_bottleneck(found: Load) -> Table[Bottleneck]:
-    """Where the time goes: each request against the same one of the part behind, as measured."""
+    """Show where the time goes: each request against the same one at the part behind."""
     told: Table[Bottleneck] = Table()
     for name, (part, behind, behind_part) in BEHIND.items():
         if name not in found.series or not found.series[behind].busiest.p50:

@@ -34,7 +34,7 @@ class Kept:
 def resize_mongodb(
     target: Target, *, cpu: str = "", memory: str = "", timeout: float = 120.0
 ) -> Table[Kept]:
-    """Run the database with other limits, which starts it again; gives what became of its data.
+    """Restart the database with other limits, and compare its documents before and after.
 
     Args:
         target: Where. On one machine a process has no limits, and is started again all the same.
@@ -113,7 +113,7 @@ def replica_set_reason(endpoint: Endpoint) -> str | None:
 def migrate_mongodb(
     target: Target, *, wanted: bool = True, remove_old: bool = False, timeout: float = 600.0
 ) -> Table[Kept]:
-    """Move every document from the single server to a replica set, and let all use that.
+    """Move every document from the single server to a replica set, which all parts then use.
 
     Run again, it goes on where it stopped. The old server's volume is kept, until clean-up with
     its data or ``remove_old``.

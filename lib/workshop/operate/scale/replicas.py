@@ -34,7 +34,7 @@ def scale_out(
     model_replicas: int = 1,
     timeout: float = 600.0,
 ) -> Table[Outcome]:
-    """Run several of each part that can have several; says of each other one why it cannot.
+    """Run several replicas of each part that can have them; says why the others cannot.
 
     Args:
         target: Where.
@@ -114,7 +114,7 @@ def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0
 def verify_scale_out(
     target: Target, before: Load, after: Load, kept: Sequence[mongodb_scale.Kept]
 ) -> Checks:
-    """Prove that every replica answers by itself, that no request was lost, and no document.
+    """Prove that every replica answers, and that no request and no document was lost.
 
     Args:
         target: Where.

@@ -22,12 +22,12 @@ _REFUSALS: dict[str, Callable[[Target], str]] = {
 
 
 def declared_network(target: Target) -> network.Matrix:
-    """Who may talk to whom, as it is declared: nothing is tried yet."""
+    """Show who may talk to whom, as it is declared; nothing is tried yet."""
     return target.declared()
 
 
 def secure_network(target: Target) -> list[str]:
-    """Refuse every way that is not declared; gives the names of the policies that say so.
+    """Refuse every connection that is not declared; returns the names of the policies.
 
     Raises:
         StepMissing: No part was deployed.
@@ -37,8 +37,8 @@ def secure_network(target: Target) -> list[str]:
         return target.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
 
 
-def try_network(target: Target) -> network.Matrix:
-    """Try every way for real; what that takes is removed again.
+def probe_network(target: Target) -> network.Matrix:
+    """Try every connection between the parts for real, and remove the probes again.
 
     Raises:
         PartFailed: A probe could not run.
@@ -51,11 +51,11 @@ def try_network(target: Target) -> network.Matrix:
 def verify_network(
     target: Target, tried: network.Matrix, rotation: Rotation | None = None
 ) -> Checks:
-    """Prove that every way is as declared, that no part is open, and that the doors are shut.
+    """Prove that every connection is as declared, that no part is open, and that TLS is right.
 
     Args:
         target: Where.
-        tried: What ``try_network`` saw.
+        tried: What ``probe_network`` saw.
         rotation: What ``rotate_credentials`` did.
 
     Raises:

@@ -43,8 +43,8 @@ class Door:
     timeout: str
 
 
-def front_doors(target: Target) -> Table[Door]:
-    """Every way in from outside, asked from here; one that is not known here says so.
+def list_routes(target: Target) -> Table[Door]:
+    """List the Routes and Ingresses of the parts, each with what it answers from here.
 
     Raises:
         EndpointError: One does not answer, or its certificate is not good.

@@ -98,7 +98,7 @@ class Load:
 def watch_questions(
     target: Target, agent: Agent, *, count: int = 3, timeout: float = 300.0
 ) -> Load:
-    """Ask some of the workshop's questions at once, and read every metric around it.
+    """Ask some questions at once, and read every metric before, during and after them.
 
     Args:
         target: Where the parts run.

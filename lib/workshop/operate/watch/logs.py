@@ -82,10 +82,10 @@ class Followed:
         return self.lines._repr_html_()
 
 
-def newest_lines(
+def tail_logs(
     target: Target, *, minutes: float = 0, text: str = "", lines: int = SHOWN
 ) -> Table[LogLine]:
-    """The newest lines of every part that has a log here, without credentials.
+    """Show the newest log lines of every part, without credentials.
 
     Args:
         target: Where the parts run.
@@ -192,7 +192,7 @@ ORDER = (llama_stack.PART, model.PART, mcp_server.PART, mongodb.PART)
 
 
 def follow_question(target: Target, agent: Agent, question: str) -> Followed:
-    """Ask one question, alone, and show what every part wrote meanwhile.
+    """Ask one question, alone, and show what every part wrote to its log meanwhile.
 
     The question carries a mark, a random word. Llama Stack writes it as part of the request's URL,
     and the MCP server as the call's request id. The model and the database write no such thing:

@@ -26,7 +26,7 @@ NOT_REACHED = "its operator's Service does not lead to its page; user-workload m
 
 
 def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | Told:
-    """Run Prometheus on the pages of all parts that run; or say why there is none here.
+    """Deploy Prometheus, which reads the metrics of all parts that run; or say why it is not here.
 
     Raises:
         StepMissing: No part runs that could be watched.
@@ -129,8 +129,8 @@ def _await_first_readings(
     stage("every page was read")
 
 
-def pages(target: Target) -> Table[prometheus.Page]:
-    """The pages that Prometheus reads, and how the last reading went.
+def list_scrape_targets(target: Target) -> Table[prometheus.Page]:
+    """List the pages of metrics that Prometheus reads, and how the last reading went.
 
     Raises:
         StepMissing: There is no Prometheus.
@@ -140,8 +140,8 @@ def pages(target: Target) -> Table[prometheus.Page]:
     return prometheus.pages(target.find(prometheus.PART))
 
 
-def query(target: Target, promql: str) -> Table[prometheus.Sample]:
-    """What a query of Prometheus gives now.
+def query_prometheus(target: Target, promql: str) -> Table[prometheus.Sample]:
+    """Ask Prometheus a question in its language, PromQL; returns the values of now.
 
     Raises:
         EndpointError: Prometheus does not answer, or the query is wrong.
@@ -154,7 +154,7 @@ def query(target: Target, promql: str) -> Table[prometheus.Sample]:
 
 def check_pages(target: Target, checks: Checks) -> None:
     """Check that the page of each part that has one is read."""
-    seen = {one.part: one.state for one in pages(target)}
+    seen = {one.part: one.state for one in list_scrape_targets(target)}
     for source, _endpoint, reason in watched(target):
         if not reason:
             checks.equal(

@@ -12,8 +12,8 @@ from workshop.parts import llama_stack, mcp_server, model, mongodb, prometheus
 from workshop.targets.base import Target
 
 
-def verify_watching(target: Target, load: Load, followed: Followed) -> Checks:
-    """Prove that the metrics moved with the load, and that the logs tell of a question.
+def verify_monitoring(target: Target, load: Load, followed: Followed) -> Checks:
+    """Prove that the metrics moved with the load, and that the logs show one question.
 
     Raises:
         CheckFailed: A page is not read, a metric did not move, or a part's log says nothing.
