@@ -17,9 +17,9 @@ PAGE = ROOT / "docs" / "library.md"
 STUB = Path(workshop.__file__).with_suffix(".pyi")
 HEAD = (
     "# The library, notebook by notebook\n\n"
-    "All that the notebooks use: `from workshop import connect, deploy_mongodb`. Each name stands "
-    "under the first notebook that uses it. In a notebook, a question mark shows the whole "
-    "description: `workshop.deploy_mongodb?`.\n\n"
+    "For everybody who writes in a notebook, when you look for a name: `from workshop import "
+    "connect, deploy_mongodb`. Each name stands under the first notebook that uses it. In a "
+    "notebook, a question mark shows the whole description: `workshop.deploy_mongodb?`.\n\n"
     "<!-- Made by `make fix` from lib/workshop/__init__.pyi and the docstrings. -->\n"
 )
 
