@@ -72,13 +72,5 @@ def test_users_double_up_to_the_most() -> None:
     assert load.steps(5) == [1, 2, 4, 5]
     with pytest.raises(SettingsError) as refused:
         load.steps(1000)
-    assert str(refused.value).startswith("1000 users cannot be played.")
+    assert str(refused.value).startswith("1000 users cannot be simulated.")
     assert "Hint: 1 to 64" in str(refused.value)
-
-
-def test_a_percentile_is_a_value_that_was_seen() -> None:
-    seen = [0.1, 0.2, 0.3, 0.9]
-    assert load.percentile(seen, 50) == 0.2
-    assert load.percentile(seen, 95) == 0.9
-    assert load.percentile([0.4], 50) == 0.4
-    assert load.percentile([], 95) == 0.0
