@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from workshop.core import versions
 from workshop.core.errors import StepMissing
-from workshop.core.plots import Line, Panel, Plot
+from workshop.core.plots import Panel, Points, draw
 from workshop.core.progress import stages
 from workshop.core.table import Table
 from workshop.operate.scale import load
 from workshop.operate.scale.load import Request, Series
 from workshop.parts import llama_stack, mcp_server, model, mongodb
 from workshop.targets.base import Target
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHAT, MODEL, HISTORY = "chat by Llama Stack", "chat at the model", "history by Llama Stack"
 TOOL, COUNT = "count by the MCP server", "count at MongoDB"
@@ -179,7 +182,7 @@ def find_bottleneck(found: Load) -> Table[Bottleneck]:
     return told
 
 
-def plot_load(before: Load, after: Load | None = None) -> Plot:
+def plot_load(before: Load, after: Load | None = None) -> Figure:
     """Throughput and latency against users, of each kind of request, before and after.
 
     Args:
@@ -189,21 +192,17 @@ def plot_load(before: Load, after: Load | None = None) -> Plot:
     panels = []
     for name in before.series:
         measured = [one.series[name] for one in (before, after) if one and name in one.series]
-        rate, latency = [], []
+        rate: dict[str, Points] = {}
+        latency: dict[str, Points] = {}
         for when, series in zip(("before", "after"), measured, strict=False):
             said = f"{when}, " if len(measured) > 1 else ""
             count = f"{series.replicas} replica{'s' if series.replicas > 1 else ''}"
-            rate.append(_line(f"{said}{count}", [(p.users, p.per_second) for p in series.points]))
-            latency.append(_line(f"{said}half", [(p.users, p.p50) for p in series.points]))
-            latency.append(_line(f"{said}95 %", [(p.users, p.p95) for p in series.points]))
-        nothing = "nothing was answered"
-        panels.append(Panel(f"Throughput: {name}", "1/s", tuple(rate), nothing))
-        panels.append(Panel(f"Answered within: {name}", "s", tuple(latency), nothing))
-    return Plot("Throughput and latency against users at the same time", "users", tuple(panels))
-
-
-def _line(name: str, points: Sequence[tuple[float, float]]) -> Line:
-    return Line(tuple(points), name)
+            rate[f"{said}{count}"] = [(p.users, p.per_second) for p in series.points]
+            latency[f"{said}half"] = [(p.users, p.p50) for p in series.points]
+            latency[f"{said}95 %"] = [(p.users, p.p95) for p in series.points]
+        panels.append(Panel(f"Throughput: {name}", "1/s", rate))
+        panels.append(Panel(f"Answered within: {name}", "s", latency))
+    return draw("Throughput and latency against users at the same time", "users", panels)
 
 
 def runs(target: Target, name: str) -> bool:
