@@ -1,4 +1,4 @@
-"""Load, played by the real locust on a real server that counts what it was asked."""
+"""Load by the real locust on a real server that counts what it was asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workshop.core.errors import PartFailed
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
 from workshop.operate.scale import load
-from workshop.operate.scale.load import Asked, Request
+from workshop.operate.scale.load import Request
 from workshop.targets.base import Endpoint
 
 PAUSE = 0.05
@@ -72,9 +72,9 @@ def counting() -> Iterator[Counting]:
 
 
 def measure(server: Counting, body: dict[str, Any], **options: Any) -> load.Series:
-    request = Request("question", "http", "/ask", body)
+    request = Request("question", "http", "/ask", body, [server.endpoint], 1)
     with stages("load") as stage:
-        (series,) = load.measure([Asked(request, [server.endpoint])], stage=stage, **options)
+        (series,) = load.measure([request], stage=stage, **options)
         return series
 
 
@@ -122,23 +122,22 @@ def test_users_are_stepped_and_every_request_is_counted(
 
 
 def test_a_step_ends_with_its_count_and_failures_are_counted_and_quoted(
-    counting: Counting,
+    counting: Counting, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    good = Request("good", "http", "/good", {})
-    bad = Request("bad", "http", "/bad", {"fail": True})
-    asked = [
-        Asked(good, [counting.endpoint]),
-        Asked(bad, [counting.endpoint]),
-        Asked(good, [Endpoint("http://127.0.0.1:1")]),
+    requests = [
+        Request("good", "http", "/good", {}, [counting.endpoint], 1),
+        Request("bad", "http", "/bad", {"fail": True}, [counting.endpoint], 1),
+        Request("away", "http", "/good", {}, [Endpoint("http://127.0.0.1:1")], 1),
     ]
     with stages("load") as stage:
-        measured = load.measure(asked, users=[2], seconds=30.0, at_most=6, stage=stage)
+        measured = load.measure(requests, users=[2], seconds=30.0, at_most=6, stage=stage)
     answered, failed, away = (series.busiest for series in measured)
     assert (answered.requests, answered.failures) == (6, 0)
     assert (failed.requests, failed.failures, failed.p50) == (0, 6, 0.0)
     assert "500" in failed.failure
     assert (away.requests, away.failures) == (0, 6)
     assert "ConnectError" in away.failure
+    assert f"6 failed: {away.failure}" in capsys.readouterr().err
     paths = [path for path, _, _ in counting.asked]
     # One more of each, uncounted, to warm up.
     assert (paths.count("/good"), paths.count("/bad")) == (7, 7)
@@ -149,10 +148,9 @@ def test_users_take_the_replicas_in_turn() -> None:
     for server in servers:
         threading.Thread(target=server.serve_forever, daemon=True).start()
     with stages("load") as stage:
-        asked = Asked(
-            Request("question", "http", "/ask", {}), [server.endpoint for server in servers]
-        )
-        (series,) = load.measure([asked], users=[2], seconds=1.0, at_most=500, stage=stage)
+        ends = [server.endpoint for server in servers]
+        request = Request("question", "http", "/ask", {}, ends, 2)
+        (series,) = load.measure([request], users=[2], seconds=1.0, at_most=500, stage=stage)
     first, second = (len(server.asked) for server in servers)
     assert series.replicas == 2
     assert first + second - 2 == series.busiest.requests
@@ -163,12 +161,12 @@ def test_users_take_the_replicas_in_turn() -> None:
 
 
 def test_locust_that_ends_is_an_error_with_what_it_said(counting: Counting) -> None:
-    asked = Asked(Request("question", "http", "/", {}), [counting.endpoint])
+    request = Request("question", "http", "/", {}, [counting.endpoint], 1)
     many: Any = ["many"]
     with pytest.raises(PartFailed) as failed, stages("load") as stage:
-        load.measure([asked], users=many, seconds=1, at_most=1, stage=stage)
+        load.measure([request], users=many, seconds=1, at_most=1, stage=stage)
     text = str(failed.value)
-    assert text.startswith("The load could not be played.")
+    assert text.startswith("The load could not be generated.")
     assert "Last state: locust ended with 1" in text
     assert "Hint: workshop status; then run this cell again" in text
     assert SECRET not in text

@@ -170,4 +170,5 @@ def test_a_burst_is_no_load_test(target: LocalTarget, count: int) -> None:
 
 
 def test_a_skipped_load_shows_its_reason() -> None:
-    assert Load(skipped="no")._repr_mimebundle_() == {"text/plain": "Nothing was measured: no"}
+    data, _about = Load(skipped="no")._repr_mimebundle_()
+    assert data == {"text/plain": "Nothing was measured: no"}

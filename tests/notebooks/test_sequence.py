@@ -201,7 +201,7 @@ def test_the_report_shows_the_plots_of_what_prometheus_read(chain: Chain) -> Non
         values = [value for _when, value in panels[title]]
         assert max(values) > 0, title
     page = (chain.latest / "index.html").read_text("utf-8")
-    assert page.count('<img src="data:image/svg+xml;base64,') == 2
+    assert page.count('<img src="data:image/png;base64,') == 2
 
 
 def test_each_panel_of_the_dashboard_gives_a_value_or_says_why_not(chain: Chain) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import workshop
 
-HEAVY = ("httpx", "pymongo", "mcp", "openai", "llama_stack_client", "IPython", "papermill")
+HEAVY = (
+    *("httpx", "pymongo", "mcp", "openai", "llama_stack_client", "IPython", "papermill"),
+    *("locust", "matplotlib"),
+)
 """Each takes between 0.1 and 2 seconds."""
 
 

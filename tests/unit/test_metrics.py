@@ -54,17 +54,6 @@ def test_no_panel_covers_another() -> None:
                 taken.add((x, y))
 
 
-def test_the_ports_that_monitoring_must_reach() -> None:
-    assert metrics.PORTS == {
-        "collector": 4318,
-        "llama-stack": 9464,
-        "model": 8080,
-        "embedder": 8081,
-        "mcp-server": 3001,
-        "mongodb-exporter": 9216,
-    }
-
-
 @pytest.mark.parametrize(
     ("before", "now", "grown"),
     [

@@ -19,11 +19,14 @@ ANSWERED = {
     **{"proof": "counted", "tool_calls": [CALL]},
 }
 
-PLOTTED = {"title": "Load", "x": "s", "panels": [], "bands": []}
+PLOTTED = {"title": "Load", "x": "s", "panels": []}
 
 
 def executed(*displays):
-    outputs = [{"output_type": "display_data", "data": {mime: data}} for mime, data in displays]
+    outputs = [
+        {"output_type": "display_data", "data": {mime: data, "image/png": "cGl4ZWxz"}}
+        for mime, data in displays
+    ]
     stream = {"output_type": "stream", "name": "stdout", "text": "x"}
     return {
         "cells": [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [stream, *outputs]}]
@@ -122,6 +125,7 @@ def test_the_schema(tmp_path):
         "answers": [{key: ANSWERED[key] for key in ANSWERED if key != "proof"}],
         "plots": [{"notebook": "09_x", **PLOTTED}],
     }
+    assert [plot["png"] for plot in report.plots] == ["cGl4ZWxz"]
 
 
 def test_latest_points_at_the_newest(tmp_path):

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workshop.core.plots import Plot
 from workshop.report.report import Folder, Report, StepReport
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ def render(report: Report, pages: Collection[str] = ()) -> str:
         pages=pages,
         counted=_counted(report),
         content=content,
-        plots=[(plot["notebook"], Plot.read(plot)) for plot in report.plots],
         arguments=lambda call: json.dumps(call["arguments"], ensure_ascii=False),
     )
 

@@ -53,7 +53,7 @@ class Report:
     status: Literal["passed", "failed"] = "failed"
     answers: list[dict[str, Any]] = field(default_factory=list)
     plots: list[dict[str, Any]] = field(default_factory=list)
-    """What notebooks plotted, as values: {notebook, title, x, panels, bands}."""
+    """What notebooks plotted, as values: {notebook, title, x, panels}; and as a picture: png."""
 
     def as_dict(self) -> dict[str, Any]:
         """The content of report.json."""
@@ -69,7 +69,9 @@ class Report:
                 | {"tool_calls": answer["tool_calls"]}
                 for answer in self.answers
             ],
-            "plots": self.plots,
+            "plots": [
+                {key: value for key, value in plot.items() if key != "png"} for plot in self.plots
+            ],
         }
 
     def conclude(self) -> None:
@@ -82,16 +84,19 @@ class Report:
 
 
 def displays(notebook: Mapping[str, Any], mime: str) -> Iterator[dict[str, Any]]:
-    """What an executed notebook displayed with this MIME type, in order."""
+    """What an executed notebook displayed with this MIME type, in order; by MIME type."""
     for cell in notebook["cells"]:
         for output in cell.get("outputs", ()):
             if mime in output.get("data", {}):
-                yield output["data"][mime]
+                yield output["data"]
 
 
 def plotted(step: StepReport, notebook: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The plots that an executed notebook displayed, each with the notebook's name."""
-    return [{"notebook": step.notebook} | plot for plot in displays(notebook, PLOT)]
+    """The plots that an executed notebook displayed, each with the notebook's name and picture."""
+    return [
+        {"notebook": step.notebook, **shown[PLOT], "png": shown["image/png"]}
+        for shown in displays(notebook, PLOT)
+    ]
 
 
 def judge(
@@ -104,8 +109,8 @@ def judge(
         notebook: The executed notebook.
         failure: Why the execution stopped, or None.
     """
-    seen = list(displays(notebook, CHECKS))
-    answers = list(displays(notebook, ANSWER))
+    seen = [shown[CHECKS] for shown in displays(notebook, CHECKS)]
+    answers = [shown[ANSWER] for shown in displays(notebook, ANSWER)]
     step.checks = [dict(check) for group in seen for check in group["checks"]]
     skips = [group["skipped"] for group in seen if group["skipped"]]
     wrong = [check["name"] for check in step.checks if not check["ok"]]

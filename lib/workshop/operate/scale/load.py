@@ -8,19 +8,18 @@ and a step ends when its time or its count is over.
 from __future__ import annotations
 
 import json
-import math
-import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import IO, Any, Literal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
 
 from workshop.core.errors import PartFailed, SettingsError
 from workshop.core.progress import Stages
-from workshop.core.secret import mask
+from workshop.core.secret import Secret, mask
 from workshop.core.table import Table
 from workshop.targets.base import Endpoint
 
@@ -31,51 +30,42 @@ START = 30.0
 """Seconds that locust may take until its first user asks."""
 
 MOST_USERS = 64
-"""Users that are played at most: this shows a trend, and is no attack."""
+"""Users that are simulated at most: this shows a trend, and is no attack."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks again and again.
+    """What users ask again and again, and who answers.
 
     Args:
         name: For tables and plots, such as ``chat``.
         kind: ``http``: GET, or POST with ``body``; ``tool``: an MCP tool, ``body`` its name and
-            arguments, in one session a user; ``count``: a collection of MongoDB is counted.
-        path: The HTTP path, or the database and collection with a dot between them.
+            arguments, in one session per user; ``count``: a collection of MongoDB is counted.
+        path: The HTTP path, or the collection.
         body: What is sent as JSON.
+        endpoints: Of the part's replicas: user n asks number n, round and round.
+        replicas: How many replicas answer; more than there are endpoints behind a Service.
     """
 
     name: str
     kind: Literal["http", "tool", "count"]
     path: str
-    body: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A kind of request, and who is asked.
-
-    Args:
-        request: What is asked.
-        endpoints: Of the part's replicas: user n asks number n, round and round.
-        replicas: How many replicas answer, if another number than that of the endpoints.
-    """
-
-    request: Request
+    body: Mapping[str, Any] | None
     endpoints: Sequence[Endpoint]
-    replicas: int = 0
+    replicas: int
 
 
 @dataclass(frozen=True)
 class Point:
     """What a number of users saw. Latencies are in seconds, of the requests that were answered.
 
+    They are as locust keeps them: to two digits, and above 10 ms to the millisecond.
+
     Args:
         users: How many asked at the same time.
         requests: How many requests were answered.
         failures: How many were not.
-        per_second: Answered requests a second, by all users together.
+        per_second: Answered requests per second, by all users together.
         p50: Half of the requests took no longer.
         p95: 95 of 100 took no longer.
         failure: What the first failure said, or "".
@@ -97,7 +87,7 @@ class Series:
     Args:
         name: The request's name.
         replicas: How many replicas of the part answered.
-        points: One a number of users, fewest first.
+        points: One per number of users, fewest first.
     """
 
     name: str
@@ -122,7 +112,7 @@ def steps(most: int) -> list[int]:
     """
     if not 1 <= most <= MOST_USERS:
         raise SettingsError(
-            f"{most} users cannot be played.",
+            f"{most} users cannot be simulated.",
             where="the parameter MOST_USERS",
             hint=f"1 to {MOST_USERS}",
         )
@@ -131,120 +121,85 @@ def steps(most: int) -> list[int]:
 
 
 def measure(
-    asked: Sequence[Asked],
+    requests: Sequence[Request],
     *,
     users: Sequence[int],
     seconds: float,
     at_most: int,
     stage: Stages,
 ) -> list[Series]:
-    """Ask with each of these numbers of users in turn; a series for each kind of request.
+    """Ask with each of these numbers of users in turn; a series for each request.
 
-    With each number of users all kinds come one after the other, so that what else the machine does
-    meets all of them alike.
+    With each number of users all requests come one after the other, so that what else the machine
+    does affects all of them alike.
 
     Args:
-        asked: What is asked, and of whom.
+        requests: What is asked, and of whom.
         users: Numbers of users, fewest first.
-        seconds: How long each number of users asks each kind.
+        seconds: How long each number of users asks each request.
         at_most: Requests after which that ends sooner.
         stage: Shows progress.
 
     Raises:
         PartFailed: Locust ended, with the end of what it said.
     """
-    series = [Series(one.request.name, one.replicas or len(one.endpoints)) for one in asked]
+    series = [Series(one.name, one.replicas) for one in requests]
     plan = {
-        "asked": [_plan(one) for one in asked],
+        "requests": list(requests),
         "users": list(users),
         "seconds": seconds,
         "at_most": at_most,
-        "patience": PATIENCE,
-        "limit": START + len(asked) * len(users) * (seconds + PATIENCE),
+        "limit": START + len(requests) * len(users) * (seconds + PATIENCE),
     }
-    with _locust(plan, [one.endpoints[0] for one in asked]) as lines:
+    with _locust(plan, [end for one in requests for end in one.endpoints]) as lines:
         for line in lines:
-            taken = json.loads(line)
-            point = _point(taken["users"], taken["took"], taken["failed"], taken["seconds"])
-            one = series[taken["asked"]]
+            number, values = json.loads(line)
+            one, point = series[number], Point(**values)
             one.points.append(point)
+            failed = f"; {point.failures} failed: {point.failure}" if point.failures else ""
             stage(
                 f"{one.name}, {point.users} users: {point.per_second:g} a second, "
-                f"half within {point.p50:g} s"
+                f"half within {point.p50:g} s{failed}"
             )
     return series
 
 
-def _plan(asked: Asked) -> dict[str, Any]:
-    """What locust's process must know of one kind of request, but for its credential."""
-    first = asked.endpoints[0]
-    return {
-        **asdict(asked.request),
-        "urls": [endpoint.url for endpoint in asked.endpoints],
-        "ca_file": str(first.ca_file) if first.ca_file else None,
-        "server_name": first.server_name,
-        "adopted": first.adopted,
-        "user": first.user,
-    }
-
-
 @contextmanager
-def _locust(plan: Mapping[str, Any], endpoints: Sequence[Endpoint]) -> Iterator[IO[str]]:
-    """Locust's process, which gives a line a step. It ends with this block, whatever happens."""
-    secrets = [endpoint.token or endpoint.password for endpoint in endpoints]
-    held = json.dumps([secret.reveal() if secret else "" for secret in secrets])
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(
+def _locust(plan: Mapping[str, Any], endpoints: Sequence[Endpoint]) -> Iterator[Iterator[str]]:
+    """Locust's process, which gives a line per step. It ends with this block, whatever happens."""
+    secrets = [secret for one in endpoints for secret in (one.token, one.password) if secret]
+    with (
+        tempfile.TemporaryFile("w+") as said,
+        subprocess.Popen(
             [sys.executable, "-m", "workshop.operate.scale.locustfile"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            # Not in its arguments, which ps shows, and not in a file.
-            env=os.environ | {"SERVER_TOKEN": held},
-        )
+        ) as process,
+    ):
         try:
             assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018
-            process.stdin.write(json.dumps(plan))
+            # The credentials go this way too: ps shows arguments, and files stay.
+            json.dump(plan, process.stdin, default=_plain)
             process.stdin.close()
-            yield process.stdout
+            yield (mask(line, secrets) for line in process.stdout)
             code = process.wait()
         finally:
             process.kill()
-            process.wait()
-            process.stdout.close() if process.stdout else None
         if code:
             said.seek(0)
-            text = mask(said.read(), [secret for secret in secrets if secret])
             raise PartFailed(
-                "The load could not be played.",
-                where=", ".join(endpoint.url for endpoint in endpoints),
+                "The load could not be generated.",
+                where=", ".join(dict.fromkeys(endpoint.url for endpoint in endpoints)),
                 state=f"locust ended with {code}",
-                log=text.splitlines(),
+                log=mask(said.read(), secrets).splitlines(),
                 hint="workshop status; then run this cell again",
             )
 
 
-def _point(users: int, took: list[float], failed: list[str], seconds: float) -> Point:
-    ordered = sorted(took)
-    return Point(
-        users,
-        len(ordered),
-        len(failed),
-        round(len(ordered) / seconds, 2) if seconds else 0.0,
-        round(percentile(ordered, 50), 4),
-        round(percentile(ordered, 95), 4),
-        failed[0] if failed else "",
-    )
-
-
-def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest of these sorted values that so many percent do not exceed; 0 of none.
-
-    Example:
-        >>> percentile([1, 2, 3, 4], 50), percentile([1, 2, 3, 4], 95)
-        (2, 4)
-    """
-    if not ordered:
-        return 0.0
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+def _plain(value: object) -> object:
+    """What JSON cannot write, as something that it can; a credential in clear."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    return str(value) if isinstance(value, Path) else vars(value)

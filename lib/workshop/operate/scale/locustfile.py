@@ -1,8 +1,8 @@
-"""The users that locust plays: ``python -m workshop.operate.scale.locustfile``, run by ``load``.
+"""Locust's users: ``python -m workshop.operate.scale.locustfile``, which ``load`` runs.
 
-A program of its own, because locust replaces Python's sockets by its own. It reads what to ask as
-JSON from standard input, the credentials from the environment, and writes a line of JSON a step:
-how many users, the seconds that each answered request took, and what each failure said.
+A program of its own, because locust replaces Python's sockets by its own. It reads the plan, with
+the credentials, as JSON from standard input, and writes a line of JSON per step: the number of the
+request, and its ``Point``.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from __future__ import annotations
 from locust import User, task
 from locust.env import Environment
 from locust.exception import StopUser
+from locust.runners import Runner
 
 # isort: split
 import itertools
 import json
-import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from gevent.event import Event
 
 from workshop.clients import http, mcp
 from workshop.core.secret import Secret
+from workshop.operate.scale.load import PATIENCE, Point, Request
 from workshop.targets.base import Endpoint
 
 Ask = Callable[[], int]
@@ -36,168 +37,150 @@ Ask = Callable[[], int]
 
 
 def main() -> None:
-    """Play the steps of the plan on standard input."""
+    """Run the steps of the plan on standard input."""
     plan = json.load(sys.stdin)
     # Whatever hangs: this process ends.
     signal.alarm(int(plan["limit"]))
-    secrets = json.loads(os.environ["SERVER_TOKEN"])
-    kinds = [Kind(one, secret, plan) for one, secret in zip(plan["asked"], secrets, strict=True)]
+    kinds = [_kind(number, _request(one)) for number, one in enumerate(plan["requests"])]
+    environment = Environment(user_classes=[*kinds], stop_timeout=PATIENCE)
+    runner = environment.create_local_runner()
     for kind in kinds:
         kind.warm_up()
     for users in plan["users"]:
         for number, kind in enumerate(kinds):
-            step = {"asked": number, "users": users, **kind.play(users)}
-            sys.stdout.write(json.dumps(step) + "\n")
+            point = kind.run_step(runner, users, plan["seconds"], plan["at_most"])
+            sys.stdout.write(json.dumps([number, vars(point)]) + "\n")
             sys.stdout.flush()
 
 
-class Kind:
-    """One kind of request, and the users that ask it.
+class Asker(User):
+    """Asks one request again as soon as it is answered, on a connection of its own.
 
-    Args:
-        asked: What is asked, and of whom.
-        credential: What is sent with it; "" when nothing is.
-        plan: How long and how often.
+    Attributes:
+        request: What is asked, of a subclass.
+        left: How many requests the users of this step together may still start.
+        began: When the first request of this step started, in seconds since the epoch.
+        numbers: Of the users of this step; each takes the endpoint of its number.
+        enough: Set when no request is left.
     """
 
-    def __init__(self, asked: dict[str, Any], credential: str, plan: dict[str, Any]) -> None:
-        self.asked = asked | {"patience": plan["patience"]}
-        self.credential = credential
-        self.seconds, self.at_most = plan["seconds"], plan["at_most"]
-        self.tickets: list[int] = []
-        self._enough = Event()
-        self._took: list[float] = []
-        self._failed: list[str] = []
-        self._first = self._last = 0.0
-        self._environment = Environment(user_classes=[_user(self)], stop_timeout=plan["patience"])
-        self._environment.events.request.add_listener(self._note)  # type: ignore[no-untyped-call]
-        self._runner = self._environment.create_local_runner()
+    abstract = True
+    request: Request
+    left: int
+    began: float
+    numbers: Iterator[int]
+    enough: Event
 
-    def endpoint(self, number: int) -> Endpoint:
-        """Whom the user of this number asks."""
-        secret = Secret(self.credential) if self.credential else None
-        database = self.asked["kind"] == "count"
-        return Endpoint(
-            self.asked["urls"][number % len(self.asked["urls"])],
-            token=None if database else secret,
-            user=self.asked["user"],
-            password=secret if database else None,
-            ca_file=Path(self.asked["ca_file"]) if self.asked["ca_file"] else None,
-            server_name=self.asked["server_name"],
-            adopted=self.asked["adopted"],
-        )
-
-    def prepared(self, endpoint: Endpoint, kept: ExitStack) -> Ask:
-        """What asks this endpoint; ``kept`` closes its connections."""
-        return ASKING[self.asked["kind"]](self.asked, endpoint, kept)
-
-    def warm_up(self) -> None:
-        """Ask each once, uncounted: the first answer of a model takes longer than all others."""
-        for number in range(len(self.asked["urls"])):
+    @classmethod
+    def warm_up(cls) -> None:
+        """Ask each endpoint once, uncounted: a model's first answer takes longest."""
+        for endpoint in cls.request.endpoints:
             # The users will meet the same error, and count it.
             with ExitStack() as kept, suppress(Exception):
-                self.prepared(self.endpoint(number), kept)()
+                ASKING[cls.request.kind](cls.request, endpoint, kept)()
 
-    def play(self, users: int) -> dict[str, Any]:
-        """Ask with so many users; gives seconds of the answered, texts of the failed."""
-        self._took, self._failed = [], []
-        self._first = self._last = 0.0
-        self._enough.clear()
-        self.tickets[:] = range(self.at_most)
-        self._runner.start(users, spawn_rate=users)
-        self._enough.wait(self.seconds)
+    @classmethod
+    def run_step(cls, runner: Runner, users: int, seconds: float, at_most: int) -> Point:
+        """Let so many users ask, until the time or the count is over."""
+        cls.left, cls.began = at_most, 0.0
+        cls.numbers, cls.enough = itertools.count(), Event()
+        # Not by a LoadTestShape: it is asked once per second only, its steps overlap, and they
+        # share one statistic.
+        runner.start(users, spawn_rate=users, user_classes=[cls])
+        cls.enough.wait(seconds)
         # Lets each user finish what it asks.
-        self._runner.stop()
-        return {
-            "took": self._took,
-            "failed": self._failed,
-            "seconds": self._last - self._first,
-        }
+        runner.stop()
+        seen = runner.stats.total
+        took = (seen.last_request_timestamp or cls.began) - cls.began
+        first = next((one.error for one in runner.errors.values()), None)
+        return Point(
+            users,
+            seen.num_requests,
+            seen.num_failures,
+            round(seen.num_requests / took, 2) if took else 0.0,
+            seen.get_response_time_percentile(0.50) / 1e6,
+            seen.get_response_time_percentile(0.95) / 1e6,
+            f"{type(first).__name__}: {first}".splitlines()[0][:300] if first else "",
+        )
 
-    def _note(self, response_time: float, exception: BaseException | None, **_more: object) -> None:
-        self._last = time.monotonic()
-        # Of the first question, not of the user: it may have had to open a session before.
-        self._first = min(self._first or self._last, self._last - response_time / 1000)
-        if exception is None:
-            self._took.append(round(response_time / 1000, 6))
+    def on_start(self) -> None:
+        """Connect: what a session costs is not what a request costs."""
+        endpoints = self.request.endpoints
+        self.endpoint = endpoints[next(self.numbers) % len(endpoints)]
+        self.kept = ExitStack()
+        self.asking: Ask | None = None
+        # A request will meet the same error, and count it.
+        with suppress(Exception):
+            self.asking = self.connected()
+
+    def on_stop(self) -> None:
+        """Close the connection."""
+        self.kept.close()
+
+    def connected(self) -> Ask:
+        """What asks the endpoint of this user."""
+        return ASKING[self.request.kind](self.request, self.endpoint, self.kept)
+
+    @task
+    def ask(self) -> None:
+        """Ask once, if there is a request left."""
+        kind, request, stats = type(self), self.request, self.environment.stats
+        if not kind.left:
+            kind.enough.set()
+            raise StopUser
+        kind.left -= 1
+        kind.began = kind.began or time.time()
+        began = time.perf_counter()
+        try:
+            self.asking = self.asking or self.connected()
+            size = self.asking()
+        except Exception as error:
+            stats.log_error(request.kind, request.name, error)
         else:
-            self._failed.append(f"{type(exception).__name__}: {exception}"[:300])
-        if len(self._took) + len(self._failed) >= self.at_most:
-            self._enough.set()
+            # In microseconds: of milliseconds, locust keeps none below one.
+            took = round(1e6 * (time.perf_counter() - began))
+            stats.log_request(request.kind, request.name, took, size)
 
 
-def _user(kind: Kind) -> type[User]:
-    """A user that asks this, on connections of its own.
+def _kind(number: int, asked: Request) -> type[Asker]:
+    class Kind(Asker):
+        request = asked
 
-    A request costs a ticket; without one left, users go.
-    """
-    numbers = itertools.count()
-
-    class Asker(User):
-        """Asks again as soon as it is answered."""
-
-        def on_start(self) -> None:
-            self.kept = ExitStack()
-            self.asking: Ask | None = None
-            self.endpoint = kind.endpoint(next(numbers))
-
-        def on_stop(self) -> None:
-            self.kept.close()
-
-        @task
-        def ask(self) -> None:
-            if not kind.tickets:
-                raise StopUser
-            kind.tickets.pop()
-            if self.asking is None:
-                # What a session costs is not what a request costs.
-                self.asking = self._prepared()
-            size, error = 0, None
-            began = time.perf_counter()
-            try:
-                size = self.asking()
-            except Exception as caught:
-                error = caught
-            self.environment.events.request.fire(
-                request_type=kind.asked["kind"],
-                name=kind.asked["name"],
-                response_time=(time.perf_counter() - began) * 1000,
-                response_length=size,
-                exception=error,
-                context={},
-            )
-
-        def _prepared(self) -> Ask:
-            try:
-                return kind.prepared(self.endpoint, self.kept)
-            except Exception as caught:
-                error = caught
-
-            def fail() -> int:
-                self.asking = None
-                raise error
-
-            return fail
-
-    return Asker
+    Kind.__name__ = f"Kind{number}"  # locust tells them apart by it
+    return Kind
 
 
-def _http(plan: dict[str, Any], endpoint: Endpoint, kept: ExitStack) -> Ask:
+def _request(plain: dict[str, Any]) -> Request:
+    return Request(**plain | {"endpoints": [_endpoint(**one) for one in plain["endpoints"]]})
+
+
+def _endpoint(
+    token: str | None, password: str | None, ca_file: str | None, **others: Any
+) -> Endpoint:
+    return Endpoint(
+        token=Secret(token) if token else None,
+        password=Secret(password) if password else None,
+        ca_file=Path(ca_file) if ca_file else None,
+        **others,
+    )
+
+
+def _http(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
     client = kept.enter_context(
         httpx.Client(
             verify=http.tls(endpoint),
-            timeout=plan["patience"],
+            timeout=PATIENCE,
             trust_env=False,
             proxy=http.through(http.proxy(endpoint)),
             headers=http.headers(endpoint),
         )
     )
     extensions = {"sni_hostname": endpoint.server_name} if endpoint.server_name else {}
-    method = "GET" if plan["body"] is None else "POST"
+    method = "GET" if request.body is None else "POST"
 
     def ask() -> int:
         answer = client.request(
-            method, endpoint.url + plan["path"], json=plan["body"], extensions=extensions
+            method, endpoint.url + request.path, json=request.body, extensions=extensions
         )
         answer.raise_for_status()
         return len(answer.text)
@@ -205,11 +188,12 @@ def _http(plan: dict[str, Any], endpoint: Endpoint, kept: ExitStack) -> Ask:
     return ask
 
 
-def _tool(plan: dict[str, Any], endpoint: Endpoint, kept: ExitStack) -> Ask:
-    session = kept.enter_context(mcp.plain_session(endpoint, plan["path"]))
+def _tool(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
+    session = kept.enter_context(mcp.plain_session(endpoint, request.path))
+    body = request.body or {}
 
     def ask() -> int:
-        result = session(plan["body"]["name"], plan["body"]["arguments"])
+        result = session(body["name"], body["arguments"])
         if result.failed:
             raise RuntimeError(result.text[:200])
         return len(result.text)
@@ -217,14 +201,14 @@ def _tool(plan: dict[str, Any], endpoint: Endpoint, kept: ExitStack) -> Ask:
     return ask
 
 
-def _count(plan: dict[str, Any], endpoint: Endpoint, kept: ExitStack) -> Ask:
+def _count(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
     from workshop.parts import mongodb
 
     database = kept.enter_context(mongodb.connected(endpoint))
-    return lambda: int(database[plan["path"]].count_documents({}))
+    return lambda: int(database[request.path].count_documents({}))
 
 
-ASKING: dict[str, Callable[[dict[str, Any], Endpoint, ExitStack], Ask]] = {
+ASKING: dict[str, Callable[[Request, Endpoint, ExitStack], Ask]] = {
     "http": _http,
     "tool": _tool,
     "count": _count,

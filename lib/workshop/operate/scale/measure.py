@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from workshop.core import versions
 from workshop.core.errors import StepMissing
-from workshop.core.plots import Line, Panel, Plot
+from workshop.core.plots import Panel, Points, draw
 from workshop.core.progress import stages
 from workshop.core.table import Table
 from workshop.operate.scale import load
-from workshop.operate.scale.load import Asked, Request, Series
+from workshop.operate.scale.load import Request, Series
 from workshop.parts import llama_stack, mcp_server, model, mongodb
 from workshop.targets.base import Target
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHAT, MODEL, HISTORY = "chat by Llama Stack", "chat at the model", "history by Llama Stack"
 TOOL, COUNT = "count by the MCP server", "count at MongoDB"
@@ -56,7 +59,7 @@ class Load:
 
     @property
     def rows(self) -> Table[Row]:
-        """A row a kind of request and number of users."""
+        """A row per request and number of users."""
         return Table(
             Row(one.name, one.replicas, p.users, p.requests, p.failures, p.per_second, p.p50, p.p95)
             for one in self.series.values()
@@ -72,7 +75,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a load's table; seconds, and answered requests a second."""
+    """One line of a load's table; seconds, and answered requests per second."""
 
     request: str
     replicas: int
@@ -103,25 +106,27 @@ def measure_load(
 
     Raises:
         StepMissing: A part does not run.
-        PartFailed: The load could not be played.
+        PartFailed: The load could not be generated.
     """
     users = load.steps(most_users)
     with stages("Load") as stage:
-        asked = [one for one in _requests(target) if not _is_as(since, one)]
-        if not asked:
+        requests = [one for one in _requests(target) if not _is_as(since, one)]
+        if not requests:
             stage("every part has the replicas that it had: there is nothing new to measure")
             return Load()
-        measured = load.measure(asked, users=users, seconds=seconds, at_most=at_most, stage=stage)
+        measured = load.measure(
+            requests, users=users, seconds=seconds, at_most=at_most, stage=stage
+        )
         return Load({series.name: series for series in measured})
 
 
-def _is_as(since: Load | None, asked: Asked) -> bool:
+def _is_as(since: Load | None, request: Request) -> bool:
     """Whether as many replicas answer as then."""
-    then = since and since.series.get(asked.request.name)
-    return bool(then and then.replicas == asked.replicas)
+    then = since and since.series.get(request.name)
+    return bool(then and then.replicas == request.replicas)
 
 
-def _requests(target: Target) -> list[Asked]:
+def _requests(target: Target) -> list[Request]:
     """What is asked, and of whom.
 
     A Service keeps one client address with one pod of the MCP server, and here all users have one:
@@ -133,13 +138,13 @@ def _requests(target: Target) -> list[Asked]:
     through = {"model": llama_stack.model_id(target), **body}
     direct = {"model": model.model_name(target), **body}
     replicas = len(target.replicas(llama_stack.PART))
-    asked = [
-        Asked(Request(HISTORY, "http", f"{chat}?limit=1"), [stack], replicas),
-        Asked(Request(CHAT, "http", chat, through), [stack], replicas),
-        Asked(Request(MODEL, "http", chat, direct), [served], len(target.replicas(model.PART))),
+    requests = [
+        Request(HISTORY, "http", f"{chat}?limit=1", None, [stack], replicas),
+        Request(CHAT, "http", chat, through, [stack], replicas),
+        Request(MODEL, "http", chat, direct, [served], len(target.replicas(model.PART))),
     ]
     if not runs(target, mcp_server.PART):
-        return asked
+        return requests
     tool = {
         "name": "count",
         "arguments": {
@@ -150,9 +155,9 @@ def _requests(target: Target) -> list[Asked]:
     }
     servers, database = target.replicas(mcp_server.PART), mongodb.find(target)
     return [
-        *asked,
-        Asked(Request(TOOL, "tool", mcp_server.PATH, tool), servers, len(servers)),
-        Asked(Request(COUNT, "count", COUNTED), [database], 1),
+        *requests,
+        Request(TOOL, "tool", mcp_server.PATH, tool, servers, len(servers)),
+        Request(COUNT, "count", COUNTED, None, [database], 1),
     ]
 
 
@@ -177,7 +182,7 @@ def find_bottleneck(found: Load) -> Table[Bottleneck]:
     return told
 
 
-def plot_load(before: Load, after: Load | None = None) -> Plot:
+def plot_load(before: Load, after: Load | None = None) -> Figure:
     """Throughput and latency against users, of each kind of request, before and after.
 
     Args:
@@ -187,21 +192,17 @@ def plot_load(before: Load, after: Load | None = None) -> Plot:
     panels = []
     for name in before.series:
         measured = [one.series[name] for one in (before, after) if one and name in one.series]
-        rate, latency = [], []
+        rate: dict[str, Points] = {}
+        latency: dict[str, Points] = {}
         for when, series in zip(("before", "after"), measured, strict=False):
             said = f"{when}, " if len(measured) > 1 else ""
             count = f"{series.replicas} replica{'s' if series.replicas > 1 else ''}"
-            rate.append(_line(f"{said}{count}", [(p.users, p.per_second) for p in series.points]))
-            latency.append(_line(f"{said}half", [(p.users, p.p50) for p in series.points]))
-            latency.append(_line(f"{said}95 %", [(p.users, p.p95) for p in series.points]))
-        nothing = "nothing was answered"
-        panels.append(Panel(f"Throughput: {name}", "1/s", tuple(rate), nothing))
-        panels.append(Panel(f"Answered within: {name}", "s", tuple(latency), nothing))
-    return Plot("Throughput and latency against users at the same time", "users", tuple(panels))
-
-
-def _line(name: str, points: Sequence[tuple[float, float]]) -> Line:
-    return Line(tuple(points), name)
+            rate[f"{said}{count}"] = [(p.users, p.per_second) for p in series.points]
+            latency[f"{said}half"] = [(p.users, p.p50) for p in series.points]
+            latency[f"{said}95 %"] = [(p.users, p.p95) for p in series.points]
+        panels.append(Panel(f"Throughput: {name}", "1/s", rate))
+        panels.append(Panel(f"Answered within: {name}", "s", latency))
+    return draw("Throughput and latency against users at the same time", "users", panels)
 
 
 def runs(target: Target, name: str) -> bool:

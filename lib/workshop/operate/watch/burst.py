@@ -6,12 +6,13 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from workshop.agent import questions
 from workshop.agent.agent import Agent
 from workshop.agent.answer import NotAsked
 from workshop.core.errors import AnswerNotGrounded, SettingsError
-from workshop.core.plots import Band, Line, Panel, Plot, figure, readable
+from workshop.core.plots import Panel, bundle, draw, readable, rounded
 from workshop.core.progress import Stages, stages
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
@@ -21,14 +22,17 @@ from workshop.parts import prometheus
 from workshop.parts.mcp_server import ALLOWED
 from workshop.targets.base import Endpoint, Target
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MOST = 4
 """Questions at once: a burst that shows on every plot, and no load test."""
 
-WINDOW_READINGS = 5
-"""Readings that a rate is taken over: fewer, and one that comes late leaves a hole."""
+WINDOW = 5.0 * scrape.INTERVAL
+"""Seconds that a rate is taken over: with fewer readings, one that is late leaves a gap."""
 
-BEFORE = float((WINDOW_READINGS + 2) * scrape.INTERVAL)
-"""Seconds of calm before the burst: a rate then tells of nothing that was before that."""
+BEFORE = WINDOW + 2 * scrape.INTERVAL
+"""Seconds of calm before the burst: a rate then shows nothing of what was before that."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Load:
     reasons: dict[str, str] = field(default_factory=dict)
     counted: dict[str, float] = field(default_factory=dict)
     of_data: bool = True
-    plot: Plot | None = None
+    plot: Figure | None = None
     skipped: str = ""
 
     @property
@@ -88,11 +92,11 @@ class Load:
     def __repr__(self) -> str:
         if self.skipped:
             return f"Nothing was measured: {self.skipped}"
-        return f"{len(self.asked)} questions in {self.seconds:.1f} s; {self.plot!r}"
+        return f"{len(self.asked)} questions in {self.seconds:.1f} s"
 
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
-        shown = self.plot._repr_mimebundle_() if self.plot else {}
-        return shown | {"text/plain": repr(self)}
+    def _repr_mimebundle_(self, **_options: object) -> tuple[dict[str, object], dict[str, object]]:
+        shown, about = bundle(self.plot) if self.plot else ({}, {})
+        return {**shown, "text/plain": repr(self)}, about
 
 
 def watch_questions(
@@ -125,7 +129,7 @@ def watch_questions(
     with stages("Burst") as stage:
         ahead = prometheus.ahead(endpoint)
         start = time.time() + ahead
-        _calm("before", endpoint, BEFORE, stage)
+        _pause("before", BEFORE, stage)
         known = _counted(endpoint)
         stage(f"asking {count} questions at once")
         begin = time.time() + ahead
@@ -133,7 +137,7 @@ def watch_questions(
         end = time.time() + ahead
         stage(f"answered after {end - begin:.1f} s")
         counted = _seen(endpoint, known, asked, stage)
-        _calm("after", endpoint, _window() + scrape.INTERVAL, stage)
+        _pause("after", WINDOW + scrape.INTERVAL, stage)
         read = _read(target, endpoint, (start, begin, end, time.time() + ahead))
         return replace(
             read,
@@ -142,10 +146,6 @@ def watch_questions(
             counted=counted,
             of_data=agent.has_database,
         )
-
-
-def _window() -> float:
-    return float(WINDOW_READINGS * scrape.INTERVAL)
 
 
 def _chosen(agent: Agent, count: int) -> list[str]:
@@ -175,26 +175,20 @@ def _ask(agent: Agent, chosen: Sequence[str], timeout: float, stage: Stages) -> 
             done = sum(future.done() for future in futures)
             return done == len(futures) or NotYet(f"{done} of {len(futures)} are there")
 
-        # Each of them has its own end; this one only shows how far they are.
+        # Each of them has its own timeout; this one only shows how far they are.
         wait_for("the answers", answered, timeout=timeout + 10, stage=stage)
         return [future.result() for future in futures]
 
 
-def _calm(when: str, endpoint: Endpoint, seconds: float, stage: Stages) -> None:
+def _pause(when: str, seconds: float, stage: Stages) -> None:
     """Let some readings be taken."""
-    began = time.monotonic()
+    end = time.monotonic() + seconds
 
     def taken() -> object:
-        passed = time.monotonic() - began
-        return passed >= seconds or NotYet(f"{passed:.0f} of {seconds:.0f} s")
+        left = end - time.monotonic()
+        return left <= 0 or NotYet(f"{left:.0f} s left")
 
-    wait_for(
-        f"the readings {when} the questions",
-        taken,
-        timeout=seconds + 5,
-        stage=stage,
-        where=endpoint.url,
-    )
+    wait_for(f"the readings {when} the questions", taken, timeout=seconds + 5, stage=stage)
 
 
 COUNTERS = {
@@ -256,32 +250,31 @@ def _read(target: Target, endpoint: Endpoint, times: tuple[float, float, float, 
             load.readings.append(Reading(metric.title, "", "", "", metric.unit, shown))
             continue
         calm = [value for when, value in points if when <= begin]
-        busy = [value for when, value in points if begin < when <= end + _window()]
-        later = [value for when, value in points if when > end + _window()]
+        busy = [value for when, value in points if begin < when <= end + WINDOW]
+        later = [value for when, value in points if when > end + WINDOW]
         values = (calm[-1] if calm else 0.0, max(busy, default=0.0), later[-1] if later else 0.0)
         load.values[metric.key] = values
         factor, unit = readable(values, metric.unit)
-        before, during, after = (figure(factor * value) for value in values)
+        before, during, after = (rounded(factor * value) for value in values)
         load.readings.append(Reading(metric.title, before, during, after, unit, server))
-        line = Line(tuple((round(when - begin, 1), value) for when, value in points))
-        panels.append(Panel(metric.title, metric.unit, (line,)))
-    band = Band(0.0, round(end - begin, 1), "questions are asked")
-    plot = Plot("The key metrics around a burst of questions", "s", tuple(panels), (band,))
+        line = [(round(when - begin, 1), value) for when, value in points]
+        panels.append(Panel(metric.title, metric.unit, {metric.title: line}))
+    plot = draw(
+        "The key metrics around a burst of questions",
+        "seconds; shaded: questions are asked",
+        panels,
+        shaded=(0.0, end - begin),
+    )
     return replace(load, plot=plot)
 
 
 def _series(
     endpoint: Endpoint, metric: Metric, begin: float, end: float
 ) -> tuple[str, list[tuple[float, float]]]:
-    window = f"{_window():g}s"
+    """The first server that has this metric, and its values over time; "" and none."""
     for server, query in metric.queries.items():
-        points = prometheus.series(
-            endpoint,
-            query.replace(metrics.WINDOW, window),
-            begin=begin,
-            end=end,
-            step=scrape.INTERVAL,
-        )
+        query = query.replace(metrics.WINDOW, f"{WINDOW:g}s")
+        points = prometheus.series(endpoint, query, begin=begin, end=end, step=scrape.INTERVAL)
         if points:
             return server, points
     return "", []

@@ -249,16 +249,6 @@ as in xllamacpp 2026.10; NVIDIA's dcgm-exporter.
 """
 
 
-def of_part(part: str) -> tuple[Metric, ...]:
-    """The metrics of one part."""
-    return tuple(metric for metric in METRICS if metric.part == part)
-
-
-def named(key: str) -> Metric:
-    """The metric with this key."""
-    return next(metric for metric in METRICS if metric.key == key)
-
-
 @dataclass(frozen=True)
 class Source:
     """Where Prometheus reads a part's metrics.
@@ -282,9 +272,6 @@ class Source:
     exporter: bool = False
 
 
-MONGODB_EXPORTER = 9216
-"""The port of Percona's mongodb_exporter, beside MongoDB in its pod."""
-
 PUSHED = Source(llama_stack.PART, collector.PART, collector.PORT)
 OGX = Source(llama_stack.PART, llama_stack.PART, llama_stack.METRICS_PORT, also="metrics")
 
@@ -294,19 +281,7 @@ SOURCES = (
     Source(model.PART, model.PART, model.PORT, token=True),
     Source("embedder", "embedder", embedder.PART.port, token=True),
     Source(mcp_server.PART, mcp_server.PART, 3001, also="monitoring"),
-    Source(
-        mongodb.PART,
-        mongodb.PART,
-        MONGODB_EXPORTER,
-        "/debug/metrics",
-        also="metrics",
-        exporter=True,
-    ),
+    # Percona's mongodb_exporter, beside MongoDB; locally FerretDB's own page.
+    Source(mongodb.PART, mongodb.PART, 9216, "/debug/metrics", also="metrics", exporter=True),
 )
 """Every page of metrics. Of the first two there is one: Llama Stack pushes, OGX has a page."""
-
-PORTS: Mapping[str, int] = {
-    "mongodb-exporter" if one.exporter else one.at: one.port for one in SOURCES
-}
-"""On a cluster, the port that monitoring must reach, by part; MongoDB's exporter has pods of its
-own, and reads MongoDB itself."""

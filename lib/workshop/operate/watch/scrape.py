@@ -71,10 +71,10 @@ def watched(target: Target) -> list[tuple[Source, Endpoint, str]]:
     Raises:
         StepMissing: None runs.
     """
-    pushes = target.recall("server") != "ogx"
+    other = metrics.PUSHED if target.recall("server") == "ogx" else metrics.OGX
     found, missing = [], None
     for source in metrics.SOURCES:
-        if source in (metrics.PUSHED, metrics.OGX) and (source is metrics.PUSHED) != pushes:
+        if source is other:
             continue
         try:
             endpoint = target.find(source.at)

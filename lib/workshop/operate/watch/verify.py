@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workshop.core.checks import Checks
-from workshop.core.plots import figure, readable
+from workshop.core.plots import UNITS, readable, rounded
 from workshop.operate.watch import metrics, scrape
 from workshop.operate.watch.burst import Load
 from workshop.operate.watch.logs import Followed
@@ -53,24 +53,19 @@ def _moved(checks: Checks, metric: Metric, values: tuple[float, float, float]) -
     before, during, _after = values
     factor, unit = readable(values, metric.unit)
     expected, holds = {
-        "rises": (f"more than {figure(factor * before)}", during > before),
+        "rises": (f"more than {rounded(factor * before)}", during > before),
         "measured": ("more than 0", during > 0),
         "stays": ("a value", True),
         "zero": ("0", during == 0),
     }[metric.load]
+    seen = f"{rounded(factor * before)}, then {rounded(factor * during)}"
     checks.that(
         metric.title,
         expected,
-        lambda: (
-            f"{figure(factor * before)}, then {figure(factor * during)} {UNITS.get(unit, unit)}"
-        ),
+        lambda: seen + UNITS.get(unit, f" {unit}"),
         lambda _seen: holds,
-        show=str.strip,
         hint=f"look at its plot; workshop logs {metric.part}",
     )
-
-
-UNITS = {"1": "", "1/s": "a second"}
 
 
 def _check_followed(target: Target, checks: Checks, followed: Followed) -> None:
