@@ -55,7 +55,7 @@ from .operate.secure.network import verify_network as verify_network
 # 09_watch_the_system
 from .operate.watch.scrape import deploy_prometheus as deploy_prometheus
 from .operate.watch.scrape import list_scrape_targets as list_scrape_targets
-from .operate.watch.burst import watch_questions as watch_questions
+from .operate.watch.burst import measure_burst as measure_burst
 from .operate.watch.logs import tail_logs as tail_logs
 from .operate.watch.logs import follow_question as follow_question
 from .operate.watch.verify import verify_monitoring as verify_monitoring

@@ -19,7 +19,7 @@ from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.watch import metrics, scrape
-from workshop.operate.watch.burst import Asked, Load, watch_questions
+from workshop.operate.watch.burst import Asked, Load, measure_burst
 from workshop.operate.watch.logs import Followed, Step
 from workshop.operate.watch.verify import verify_monitoring
 from workshop.parts import collector, prometheus
@@ -157,7 +157,7 @@ def test_where_it_cannot_be_had_everything_is_skipped_with_the_reason(
     assert isinstance(told, Told)
     assert told.startswith("No Debian mirror gave prometheus: install prometheus 2.31 or newer")
     assert list(workshop.list_scrape_targets(target)) == []
-    load = watch_questions(target, None)  # type: ignore[arg-type]
+    load = measure_burst(target, None)  # type: ignore[arg-type]
     assert repr(load) == f"Nothing was measured: {told}"
     nobody = Followed("", None, Table())
     assert repr(verify_monitoring(target, load, nobody)) == f"Metrics: skipped: {told}"
@@ -166,7 +166,7 @@ def test_where_it_cannot_be_had_everything_is_skipped_with_the_reason(
 @pytest.mark.parametrize("count", [0, 5])
 def test_a_burst_is_no_load_test(target: LocalTarget, count: int) -> None:
     with pytest.raises(SettingsError, match=f"QUESTIONS = {count} cannot be asked"):
-        watch_questions(target, None, count=count)  # type: ignore[arg-type]
+        measure_burst(target, None, count=count)  # type: ignore[arg-type]
 
 
 def test_a_skipped_load_shows_its_reason() -> None:
