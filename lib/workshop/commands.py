@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         secrets=known(),
     )
     with hold(State(settings.state).lock_path, "workshop run"):
-        outcome = run_steps(
+        report, interrupted = run_steps(
             steps,
             target=target.name,
             runs=settings.state / "runs",
@@ -62,9 +62,9 @@ def run(options: argparse.Namespace) -> int:
             services=lambda: [part for part in target.status() if part.state in UP],
             before=Ahead(target, steps).before,
         )
-    if outcome.interrupted:
+    if interrupted:
         return 130
-    return 0 if outcome.report.status == "passed" else 1
+    return 0 if report.status == "passed" else 1
 
 
 class Ahead:

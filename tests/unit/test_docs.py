@@ -29,7 +29,6 @@ LONGEST = {"README.md": 12_000, "CONTRIBUTING.md": 9_000}
 
 OF_THE_SYSTEM = {
     *("HOME", "PATH", "CONDA_PREFIX", "NO_PROXY", "no_proxy", "GOFLAGS"),
-    "JPY_PARENT_PID",  # Jupyter's own
     "KUBERNETES_SERVICE_HOST",  # a pod's own
     "SERVER_TOKEN",  # the kit hands it to the model server
 }

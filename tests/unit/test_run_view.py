@@ -23,8 +23,18 @@ def progress(text, *, subject="MongoDB", replaces=False):
     return {PROGRESS: {"subject": subject, "lines": [], "latest": text, "replaces": replaces}}
 
 
-def shown(stream, *displays, env=None):
-    view = View(stream, env=env or {})
+@pytest.fixture(autouse=True)
+def coloured(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture
+def uncoloured(monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+
+
+def shown(stream, *displays):
+    view = View(stream)
     for display in displays:
         view.display(display)
     return stream.getvalue()
@@ -49,15 +59,17 @@ def test_a_file_gets_whole_lines_once():
     )
 
 
+@pytest.mark.usefixtures("uncoloured")
 def test_a_terminal_redraws_a_waiting_line():
-    text = shown(Terminal(), *WAITING, env={"NO_COLOR": "1"})
+    text = shown(Terminal(), *WAITING)
     assert "waiting: first\n\x1b[1A\r\x1b[J    2.0 s  waiting: second\n" in text
     assert "\x1b[32m" not in text
 
 
+@pytest.mark.usefixtures("uncoloured")
 def test_a_line_of_another_subject_is_not_redrawn():
     other = progress("9.0 s  other", subject="Model", replaces=True)
-    text = shown(Terminal(), *WAITING[:2], other, env={"NO_COLOR": "1"})
+    text = shown(Terminal(), *WAITING[:2], other)
     assert "\x1b[1A" not in text
     assert text.endswith("  Model\n    9.0 s  other\n")
 
@@ -77,9 +89,19 @@ def test_a_long_line_takes_one_row_in_a_terminal(monkeypatch):
     assert "x" * 100 in whole
 
 
+def test_a_credential_at_the_end_of_a_row_is_masked_before_the_line_is_cut(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    stream = Terminal()
+    View(stream, lambda text: text.replace("hunter2", "****")).display(
+        progress("x" * 11 + "hunter2")
+    )
+    assert "hun" not in stream.getvalue()
+
+
+@pytest.mark.usefixtures("uncoloured")
 def test_what_a_log_smuggles_in_does_not_reach_the_terminal():
     evil = "a\x1b]0;title\x07\x1b[2Jb\rc"
-    text = shown(Terminal(), progress(evil), env={"NO_COLOR": "1"})
+    text = shown(Terminal(), progress(evil))
     assert not set("\x07\r\x1b") & set(text)
 
 
@@ -92,7 +114,7 @@ def test_an_answer_as_it_comes():
 def test_the_closing_says_what_stays_and_masks_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     stream = io.StringIO()
-    view = View(stream, lambda text: text.replace("hunter2", "****"), env={})
+    view = View(stream, lambda text: text.replace("hunter2", "****"))
     check = {"name": "x", "ok": False, "expected": "", "seen": "", "seconds": 0}
     steps = [
         StepReport("02_serve_model", "failed", 12.34, "broken hunter2\nmore", [check]),
@@ -120,5 +142,5 @@ def test_the_closing_says_what_stays_and_masks_it(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("count", "text"), [(1, "1 step"), (2, "2 steps")])
 def test_the_beginning(count, text, tmp_path):
     stream = io.StringIO()
-    View(stream, env={}).begin("local", [Step(Path("00_a.ipynb"))] * count, tmp_path)
+    View(stream).begin("local", [Step(Path("00_a.ipynb"))] * count, tmp_path)
     assert stream.getvalue() == f"workshop run: {text} on the local target\nreport: {tmp_path}\n"

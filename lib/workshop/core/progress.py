@@ -148,10 +148,6 @@ class Terminal:
         self._last = line
         stream.flush()
 
-    def close(self) -> None:
-        """Leave the last line as it is: something else is about to be written below it."""
-        self._last = ""
-
 
 class Notebook:
     """One output for each subject in each cell, updated in place."""

@@ -1,1 +1,1 @@
-"""The runner: executes the notebooks with papermill, shows progress, and writes the report."""
+"""The runner: executes the notebooks, shows their progress, and writes the report."""

@@ -13,8 +13,6 @@ from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 from workshop.run.sequence import Step, read
 
-TAG = "parameters"
-
 _SECRET_WORDS = frozenset(
     {"TOKEN", "PASSWORD", "PASSWD", "SECRET", "KEY", "APIKEY", "CREDENTIAL", "CREDENTIALS"}
 )
@@ -30,13 +28,9 @@ def declared(step: Step) -> dict[str, Any]:
     Raises:
         SettingsError: A default is not a plain literal.
     """
-    for cell in read(step.path)["cells"]:
-        if TAG in cell.get("metadata", {}).get("tags", []):
-            return _literals(step, "".join(cell["source"]))
-    return {}
-
-
-def _literals(step: Step, source: str) -> dict[str, Any]:
+    cells = read(step.path)["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
+    source = "".join(tagged[0]["source"]) if tagged else ""
     found: dict[str, Any] = {}
     try:
         for node in ast.parse(source).body:
@@ -76,25 +70,15 @@ def assign(
         SettingsError: With everything that is wrong, at once.
     """
     known = {step.name: declared(step) for step in steps}
-    texts, problems, hints = _parse(given, list(secrets))
-    everything: dict[str, Any] = {}
-    for defaults in known.values():
-        everything = defaults | everything
-    for name in texts:
-        if name == "TARGET":
-            problems.append("TARGET is given by --target")
-        elif name not in everything:
-            close = difflib.get_close_matches(name.upper(), everything, 1)
-            meant = f", did you mean {close[0]}?" if close else ""
-            problems.append(f"no notebook of this run has a parameter {name}{meant}")
-            rows = (f"{key} = {value!r}" for key, value in sorted(everything.items()))
-            hints.append("parameters of this run: " + ", ".join(rows))
+    # A notebook's default goes before those of later ones.
+    everything = {k: v for defaults in reversed(known.values()) for k, v in defaults.items()}
+    texts, problems, hints = _parse(given, everything, list(secrets))
     chosen = []
     for step in steps:
         values: dict[str, Any] = {f"USE_{part.upper()}": False for part in without}
         values["TARGET"] = target
         for name, text in texts.items():
-            if name in known[step.name] and name != "TARGET":
+            if name in known[step.name]:
                 try:
                     values[name] = _value(text, known[step.name][name])
                 except ValueError as error:
@@ -111,8 +95,9 @@ def assign(
 
 
 def _parse(
-    given: Sequence[str], secrets: Sequence[Secret]
+    given: Sequence[str], everything: Mapping[str, Any], secrets: Sequence[Secret]
 ) -> tuple[dict[str, str], list[str], list[str]]:
+    """The values by their names, what is wrong with the others, and hints for that."""
     texts: dict[str, str] = {}
     problems: list[str] = []
     hints: list[str] = []
@@ -126,6 +111,14 @@ def _parse(
             # Its value stands in no error: papermill would write it into the notebook as well.
             problems.append(f"{name} looks like a credential")
             hints.append("put credentials into the environment, as MODEL_TOKEN")
+        elif name == "TARGET":
+            problems.append("TARGET is given by --target")
+        elif name not in everything:
+            close = difflib.get_close_matches(name.upper(), everything, 1)
+            meant = f", did you mean {close[0]}?" if close else ""
+            problems.append(f"no notebook of this run has a parameter {name}{meant}")
+            rows = (f"{key} = {value!r}" for key, value in sorted(everything.items()))
+            hints.append("parameters of this run: " + ", ".join(rows))
         else:
             texts[name] = text
     return texts, problems, hints

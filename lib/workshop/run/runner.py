@@ -5,41 +5,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workshop.core.secret import Secret
 from workshop.report import render
 from workshop.report.report import Folder, Report, StepReport, judge, plotted
-from workshop.run.interrupts import Interrupts
+from workshop.run.interrupts import INTERRUPTED, Interrupts
 from workshop.run.sequence import CLEAN_UP, Step
 from workshop.run.view import View, plain
 from workshop.targets.base import PartStatus
 
 if TYPE_CHECKING:
-    from workshop.report.render import Renderer
-    from workshop.run.kernels import Kernels
-
-INTERRUPTED = "interrupted"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    report: Report
-    folder: Path
-    interrupted: bool
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A step that failed, with the traceback of its cell when that says more than the reason."""
-
-    step: StepReport
-    traceback: Sequence[str]
-    notebook: Path
+    from workshop.run.kernels import Kernel
 
 
 @dataclass
@@ -50,10 +31,21 @@ class _Run:
     report: Report
     view: View
     interrupts: Interrupts
-    kernels: Kernels
-    renderer: Renderer
+    stack: contextlib.ExitStack
+    pool: ThreadPoolExecutor
     began: float
     before: Callable[[Step], object]
+    pages: dict[str, Future[str]] = field(default_factory=dict)
+    kernel: Kernel | None = None
+    """The next step's, started while this one runs."""
+
+    def start(self, step: Step) -> Kernel:
+        """Start a kernel for this step; it has ended when the run has."""
+        from workshop.run.kernels import Kernel
+
+        kernel = Kernel(step.path.parent)
+        self.stack.callback(kernel.end)
+        return kernel
 
     def save(self) -> None:
         """Bring report.json up to date: a crash leaves what is known by then."""
@@ -71,8 +63,10 @@ def run(
     view: Callable[[Callable[[str], str]], View],
     services: Callable[[], Iterable[PartStatus]],
     before: Callable[[Step], object] = lambda _step: None,
-) -> Outcome:
+) -> tuple[Report, bool]:
     """Execute the steps until one fails; a step 99 runs in the end, whatever happened.
+
+    Gives the report, and whether the run was interrupted.
 
     Args:
         steps: With their parameters and skip reasons.
@@ -92,40 +86,32 @@ def run(
     report = Report(target, folder.started, [StepReport(step.name) for step in steps])
     folder.write_json("report.json", report.as_dict())
     shown.begin(target, steps, folder.path)
-    with Interrupts(shown.note) as interrupts, contextlib.ExitStack() as stack, render.quick():
-        from workshop.run.kernels import Kernels
-
-        count = _executed(steps)
-        kernels = Kernels(steps[0].path.parent, count)
-        stack.callback(kernels.close)
-        kernels.prepare(count)
-        # While the first kernel starts, which takes as long.
-        from workshop.report.render import Renderer
-
-        renderer = Renderer()
-        stack.callback(renderer.close)
-        this = _Run(folder, report, shown, interrupts, kernels, renderer, began, before)
-        fault = _steps(this, steps)
+    with (
+        Interrupts(shown.note) as interrupts,
+        render.quick(),
+        contextlib.ExitStack() as stack,
+        # Pages are made while the notebooks wait for their parts.
+        ThreadPoolExecutor(1) as pool,
+    ):
+        this = _Run(folder, report, shown, interrupts, stack, pool, began, before)
+        show_failure = _steps(this, steps)
         this.save()
-        pages = renderer.finish()
-        for notebook in renderer.missing:
-            shown.note(f"no page could be made of {notebook}: open the notebook itself")
+    missing = [notebook for notebook, page in this.pages.items() if page.exception()]
+    for notebook in missing:
+        shown.note(f"no page could be made of {notebook}: open the notebook itself")
+    made = [page.result() for notebook, page in this.pages.items() if notebook not in missing]
     from workshop.report.page import write
 
-    page = write(folder, report, pages)
-    if fault:
-        shown.failure(fault.step, fault.traceback, fault.notebook)
+    page = write(folder, report, made)
+    if show_failure:
+        show_failure()
     shown.closing(report, page, services())
-    return Outcome(report, folder.path, interrupts.happened)
+    return report, interrupts.happened
 
 
-def _executed(steps: Sequence[Step]) -> int:
-    return sum(not step.skip for step in steps)
-
-
-def _steps(this: _Run, steps: Sequence[Step]) -> Fault | None:
-    """Execute the steps; gives the first fault."""
-    first: Fault | None = None
+def _steps(this: _Run, steps: Sequence[Step]) -> Callable[[], None] | None:
+    """Execute the steps; gives what shows the first failure, unless all went well."""
+    first = None
     stopped = ""
     for index, (step, reported) in enumerate(zip(steps, this.report.steps, strict=True)):
         if this.interrupts.happened and not stopped:
@@ -137,43 +123,45 @@ def _steps(this: _Run, steps: Sequence[Step]) -> Fault | None:
         if step.skip:
             reported.status, reported.reason = "skipped", step.skip
         else:
-            this.interrupts.again()
+            # Its first signal, also after an interrupted step.
+            this.interrupts.count = 0
             this.before(step)
-            fault = _step(this, step, reported, later=_executed(steps[index + 1 :]))
-            if fault:
-                first, stopped = first or fault, f"{step.name} failed"
+            later = next((step for step in steps[index + 1 :] if not step.skip), None)
+            if failed := _step(this, step, reported, later):
+                first, stopped = first or failed, f"{step.name} failed"
         this.view.ended(reported)
         this.save()
     return first
 
 
-def _step(this: _Run, step: Step, reported: StepReport, *, later: int) -> Fault | None:
-    """Execute one notebook; ``later`` is how many are executed after it."""
+def _step(
+    this: _Run, step: Step, reported: StepReport, later: Step | None
+) -> Callable[[], None] | None:
+    """Execute one notebook; ``later`` is executed after it. Gives what shows its failure."""
+    began = time.monotonic()
+    path = this.folder.path / f"{step.name}.ipynb"
+    kernel = this.interrupts.kernel = this.kernel or this.start(step)
+    this.kernel = this.start(later) if later else None
+    # While the first kernel starts, which takes as long.
     from workshop.run import engine
 
-    began = time.monotonic()
-    name = f"{step.name}.ipynb"
-    kernel = this.kernels.take()
-    execution = engine.Execution(
-        kernel, this.view.display, lambda notebook: this.folder.write_json(name, notebook)
+    notebook, failure = engine.execute(
+        step,
+        kernel,
+        show=this.view.display,
+        save=lambda notebook: this.folder.write_json(path.name, notebook),
+        stopped=lambda: this.interrupts.count,
     )
-    interrupted = this.interrupts.happened
-    this.interrupts.kernel = kernel
-    try:
-        this.kernels.prepare(later)
-        failure = engine.execute(step.path, step.parameters, execution)
-    finally:
-        this.interrupts.kernel = None
-        this.kernels.give_back(kernel)
-    if failure and this.interrupts.happened and not interrupted:
+    this.interrupts.kernel = None
+    if failure and this.interrupts.count:
         failure = engine.Failure(INTERRUPTED)
     reported.seconds = round(time.monotonic() - began, 2)
     # Masked here already: what is made of it later may spell a credential in its own way.
     reason = this.folder.masked(plain(failure.reason)) if failure else None
-    executed = this.folder.clean(execution.notebook)
+    executed = this.folder.clean(notebook)
     this.report.answers.extend(judge(reported, executed, reason))
     this.report.plots.extend(plotted(reported, executed))
-    this.renderer.add(this.folder.path / name)
+    this.pages[path.name] = this.pool.submit(render.page, path)
     if reported.status != "failed":
         return None
-    return Fault(reported, failure.traceback if failure else (), this.folder.path / name)
+    return partial(this.view.failure, reported, failure.traceback if failure else (), path)

@@ -110,19 +110,13 @@ def select(steps: list[Step], wanted: Selection) -> list[Step]:
         if not chosen:
             raise SettingsError(
                 "No step is left to run.",
-                state=f"from {first} to {last}; steps: {_listed(steps)}",
+                state=f"from {first} to {last}; steps: {', '.join(step.name for step in steps)}",
                 hint="99 runs with --clean-up, or alone with --only 99",
             )
     if wanted.clean_up and CLEAN_UP not in [step.number for step in chosen]:
         chosen.append(_named(steps, CLEAN_UP))
-    return [_skipped(step, wanted.without) for step in chosen]
-
-
-def _skipped(step: Step, without: Collection[str]) -> Step:
-    for part in without:
-        if step.number in WITHOUT[part]:
-            return Step(step.path, skip=f"started with --without {part}")
-    return step
+    why = {n: f"started with --without {part}" for part in wanted.without for n in WITHOUT[part]}
+    return [Step(step.path, skip=why.get(step.number, "")) for step in chosen]
 
 
 def _named(steps: list[Step], wanted: str) -> Step:
@@ -134,13 +128,9 @@ def _named(steps: list[Step], wanted: str) -> Step:
     close = difflib.get_close_matches(wanted, [step.name for step in steps], 1, cutoff=0.4)
     raise SettingsError(
         f"There is no step {wanted!r}.",
-        state="steps: " + _listed(steps),
+        state="steps: " + ", ".join(step.name for step in steps),
         hint=f"did you mean {close[0]}?" if close else "name a step by its number",
     )
-
-
-def _listed(steps: list[Step]) -> str:
-    return ", ".join(step.name for step in steps)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -151,6 +141,8 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+            raise ValueError("it has no list of cells")
     except (OSError, ValueError) as error:
         raise SettingsError(
             "A notebook cannot be read.",
@@ -158,11 +150,4 @@ def read(path: Path) -> dict[str, Any]:
             state=str(error),
             hint=f"git checkout -- {path.name}",
         ) from error
-    if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
-        raise SettingsError(
-            "A notebook cannot be read.",
-            where=str(path),
-            state="it has no list of cells",
-            hint=f"git checkout -- {path.name}",
-        )
     return content
