@@ -16,7 +16,7 @@ from workshop.connecting import connect
 from workshop.core.errors import WorkshopError
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
-from workshop.parts.catalog import notebook_of
+from workshop.parts.catalog import ALL
 from workshop.report.report import ASKING
 from workshop.run.parameters import assign
 from workshop.run.runner import run as run_steps
@@ -185,7 +185,7 @@ def _trouble(target: Target, part: PartStatus) -> Sequence[str]:
     except WorkshopError as error:
         log = str(error).splitlines()
     lines += [f"    {line}" for line in log]
-    number = notebook_of(part.name)[:2]
+    number = ALL.notebook(part.name)[:2]
     lines.append(f"  Hint: workshop run --only {number} starts it again; workshop logs {part.name}")
     return lines
 

@@ -24,6 +24,7 @@ from testcluster.place import Place
 from workshop.cli import main
 from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Part
 from workshop.targets.cluster.deployed import fact
 from workshop.targets.cluster.endpoints import Way
@@ -55,7 +56,7 @@ class Sick:
 
     @property
     def target(self) -> ClusterTarget:
-        return ClusterTarget(Settings(), connect())
+        return ClusterTarget(Settings(), connect(), ALL)
 
     def put(self, *things: Object) -> None:
         apply(self.node.kubeconfig, *things, namespace=self.name)

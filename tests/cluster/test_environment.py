@@ -19,6 +19,7 @@ from workshop.core.errors import CheckFailed
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
 from workshop.targets.cluster import namespaces, permissions
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.login import connect
@@ -78,7 +79,7 @@ def by_name(api: Api) -> dict[str, Check]:
 def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
     restricted_namespace(node.kubeconfig, "env-admin")
     api = admin(node, "env-admin")
-    passed = check_environment(ClusterTarget(Settings(state=tmp_path), api))
+    passed = check_environment(ClusterTarget(Settings(state=tmp_path), api, ALL))
     seen = {check.name: check.seen for check in passed}
     assert re.fullmatch(r"v1\.\d+\.\d+ at https://\S+", seen["API server"])
     assert seen["cluster"] == "plain Kubernetes; no operators of the kit; no node with a GPU"
@@ -151,7 +152,7 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(
         lambda: by_name(api)["permissions"].ok or NotYet("not yet"),
         timeout=10,
     )
-    target = ClusterTarget(Settings(state=tmp_path), api)
+    target = ClusterTarget(Settings(state=tmp_path), api, ALL)
     assert target.secret("password", lambda: "letmein").reveal() == "letmein"
     target.remember("part mongodb", None)
     target.remember("a fact", "kept")
@@ -247,7 +248,7 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
     assert (
         by_name(api)["namespace"].seen == "env-new is not there; it will be made (by a Namespace)"
     )
-    target = ClusterTarget(Settings(state=tmp_path), api)
+    target = ClusterTarget(Settings(state=tmp_path), api, ALL)
     assert target.secret("password", lambda: "letmein").reveal() == "letmein"
     assert by_name(api)["namespace"].seen == "env-new"
     held = {
@@ -266,7 +267,7 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
 
     stranger = as_account("env-stranger", "workbench")
     stranger.namespace = "env-nowhere"
-    there = ClusterTarget(Settings(state=tmp_path), stranger)
+    there = ClusterTarget(Settings(state=tmp_path), stranger, ALL)
     assert there.status() == []
     with pytest.raises(CheckFailed) as failed:
         check_environment(there)

@@ -17,6 +17,7 @@ from workshop.core.errors import CheckFailed, PartFailed, PartTooSlow, SettingsE
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import LABELS, TAINT
 from workshop.targets.base import Machines
 from workshop.targets.cluster.api import Api
@@ -31,7 +32,7 @@ SETS = ("machine.openshift.io/v1beta1", "MachineSet")
 
 def target_of(kubeconfig: Path, namespace: str, state: Path) -> ClusterTarget:
     api = connect({"KUBECONFIG": str(kubeconfig), "WORKSHOP_NAMESPACE": namespace})
-    return ClusterTarget(Settings(state=state), api)
+    return ClusterTarget(Settings(state=state), api, ALL)
 
 
 @pytest.fixture(scope="module")

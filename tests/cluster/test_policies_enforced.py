@@ -20,6 +20,7 @@ from testcluster.place import Place
 from testcluster.policy_rules import ruleset
 from workshop.core.errors import PartFailed
 from workshop.core.progress import Stages
+from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.cluster.network import isolation, probes
 from workshop.targets.cluster.target import ClusterTarget
@@ -59,7 +60,7 @@ def disagreements(
     analyst: Path, given: list[dict[str, Any]], declared: network.Matrix
 ) -> list[str]:
     """The pairs on which cyclonus does not agree with what is declared."""
-    peers = {peer.name: peer for peer in network.PEERS}
+    peers = {peer.name: peer for peer in ALL.peers}
     ways, expected = [], []
     for one in declared:
         source, destination = peers[one.source], peers[one.destination]
@@ -74,7 +75,7 @@ def disagreements(
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_cyclonus_agrees_with_the_declaration_on_every_pair(analyst: Path, shape: Shape) -> None:
-    declared = network.declared(shape)
+    declared = ALL.declared(shape)
     assert len(declared) > 100
     assert disagreements(analyst, policies(shape), declared) == []
 
@@ -83,7 +84,7 @@ def test_cyclonus_notices_a_policy_that_opens_too_much(analyst: Path) -> None:
     given = copy.deepcopy(policies(Shape()))
     one = next(p for p in given if p["metadata"]["name"] == "workshop-mongodb")
     one["spec"]["ingress"][0]["from"].append({"namespaceSelector": {}})
-    declared = network.declared(Shape())
+    declared = ALL.declared(Shape())
     found = disagreements(analyst, given, declared)
     assert "another namespace to mongodb:27017" in found
     assert "llama-stack to mongodb:27017" not in found, "it is not let out"
@@ -211,9 +212,9 @@ def test_without_policies_every_way_is_open_and_the_table_says_that_this_is_not_
     monkeypatch.setattr(probes, "SETTLED", 3.0)
     tried = target.tried(stage=Stages("try"))
     assert set(seen(tried).values()) == {"open"}
-    assert {one.source for one in tried} == {peer.name for peer in network.PEERS}
+    assert {one.source for one in tried} == {peer.name for peer in ALL.peers}
     wrong = [one for one in tried if not one.agrees]
-    assert len(wrong) == len(tried) - len(network.PEERS), "all but DNS"
+    assert len(wrong) == len(tried) - len(ALL.peers), "all but DNS"
     assert "yes!" in repr(tried)
     assert left(node) == ""
 

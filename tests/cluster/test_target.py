@@ -19,6 +19,7 @@ from workshop.clients import http
 from workshop.core.errors import EndpointError, StepMissing
 from workshop.core.secret import Secret
 from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint
 from workshop.targets.cluster.login import connect
 from workshop.targets.cluster.manifests import llama_stack
@@ -69,7 +70,7 @@ def test_a_credential_is_made_anew_once_and_the_old_one_kept_until_it_is_retired
     old = target.renew(small.NAME, "mongodb password", lambda: "second")
     assert old == Secret("first")
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "target"}
-    other = ClusterTarget(target.settings, connect(env))
+    other = ClusterTarget(target.settings, connect(env), ALL)
     # As after an interruption: what was begun goes on, and no third is made.
     assert other.renew(small.NAME, "mongodb password", lambda: pytest.fail("twice")) == old
     assert other.secret("mongodb password", lambda: "never") == Secret("second")

@@ -11,6 +11,7 @@ from workshop.core.progress import stages
 from workshop.core.settings import Settings
 from workshop.operate.scale import mongodb as mongodb_scale
 from workshop.parts import mongodb
+from workshop.parts.catalog import ALL
 from workshop.setup import locate
 from workshop.targets.base import Endpoint, Scale
 from workshop.targets.local.target import LocalTarget
@@ -22,7 +23,7 @@ COUNTS = {"alerts": 64, "incidents": 42, "services": 12}
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalTarget, LocalTarget]]:
     """Two databases, the first with the sample data."""
     pair = [
-        LocalTarget(Settings(state=tmp_path_factory.mktemp(name) / "local"))
+        LocalTarget(Settings(state=tmp_path_factory.mktemp(name) / "local"), ALL)
         for name in ("one", "two")
     ]
     try:

@@ -23,6 +23,7 @@ from workshop.operate.watch.burst import Asked, Load, watch_questions
 from workshop.operate.watch.logs import Followed, Step
 from workshop.operate.watch.verify import verify_watching
 from workshop.parts import collector, prometheus
+from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import Told
 from workshop.setup import locate
 from workshop.targets.base import Endpoint
@@ -34,7 +35,7 @@ PUSH = Path(__file__).parent / "standin" / "push.py"
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[LocalTarget]:
     """A local target in a folder of its own; what it started is stopped."""
-    target = LocalTarget(Settings(state=tmp_path / "state"))
+    target = LocalTarget(Settings(state=tmp_path / "state"), ALL)
     yield target
     target.clean_up(data=True)
 

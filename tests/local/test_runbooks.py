@@ -11,6 +11,7 @@ from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
 from workshop.core.settings import Settings
 from workshop.parts import runbooks
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint
 from workshop.targets.local.target import LocalTarget
 
@@ -33,7 +34,7 @@ class Kit:
 
     def __init__(self, server: VectorStores, folder: Path, files: dict[str, str]) -> None:
         self.endpoint = Endpoint(server.url)
-        self.target = LocalTarget(Settings(state=folder / "state" / "local"))
+        self.target = LocalTarget(Settings(state=folder / "state" / "local"), ALL)
         self.folder = folder / "runbooks"
         self.folder.mkdir()
         for name, text in files.items():

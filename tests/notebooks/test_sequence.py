@@ -42,7 +42,7 @@ from workshop.evaluate.scoring import score_calls
 from workshop.operate.secure import credentials
 from workshop.operate.watch import dashboard, metrics
 from workshop.parts import embedder, llama_stack, mcp_server, mongodb, prometheus, runbooks
-from workshop.parts.catalog import PROCESSES
+from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.base import Endpoint
 from workshop.targets.local import programs
@@ -57,6 +57,7 @@ DEPLOY = {
     "mcp-server": workshop.deploy_mcp_server,
 }
 WITH_MILVUS = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
+PROCESSES = ALL.on("local")
 PARTS = tuple(part for part in PROCESSES if part != "collector")
 """The collector is Llama Stack's alone: OGX has a page of metrics of its own."""
 

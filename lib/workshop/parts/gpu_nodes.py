@@ -6,6 +6,7 @@ from workshop.core.checks import Checks
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.targets.base import Accelerator, Machines, Target
+from workshop.targets.spec import Spec
 
 PART = "gpu-nodes"
 
@@ -174,3 +175,6 @@ def _ready(target: Target) -> list[Accelerator]:
 def _described(found: list[Accelerator]) -> str:
     texts = [f"{one.node} offers {one.count} x {one.product or RESOURCE}" for one in found]
     return ", ".join(texts) or "no Ready node offers one"
+
+
+SPEC = Spec(name=PART, notebook="01_add_gpu_nodes", on=(), needs=())

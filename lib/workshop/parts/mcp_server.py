@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,12 +24,13 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError, StepMissing
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
-from workshop.core.wait import NotYet
+from workshop.core.wait import NotYet, answered
 from workshop.parts import llama_stack, model, mongodb
 from workshop.targets.base import Deployed, Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
 
 PART = "mcp-server"
-PORT = 3000
+PORT, MONITORING_PORT = 3000, 3001
 CREDENTIAL = "mcp secret"
 PATH = "/mcp"
 """Where the streamable HTTP transport answers."""
@@ -77,7 +79,7 @@ def part_of(target: Target, database: Endpoint) -> Part:
             "reader password": mongodb.reader_password(target),
         },
         needs={"mongodb": database},
-        extra_ports={"monitoring": 3001},
+        extra_ports={"monitoring": MONITORING_PORT},
         credential=CREDENTIAL,
     )
 
@@ -179,14 +181,13 @@ def calls(endpoint: Endpoint) -> tuple[int, int]:
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it is healthy, and does the protocol's first exchange."""
-    try:
+
+    def ask() -> object:
         if health(endpoint).get("status") != "ok":
             return NotYet("the monitoring port says it is not ready")
         return mcp.initialize(endpoint, PATH)
-    except EndpointError as error:
-        if error.kind == "unauthorized":
-            raise
-        return NotYet(error.state or error.what)
+
+    return answered(ask)
 
 
 def _collections(database: Endpoint) -> str:
@@ -413,3 +414,52 @@ def check_tools_fit(target: Target) -> None:
 def _blame_mcp_server(target: Target) -> None:
     """Raise the MCP server's own error if it is the reason: Llama Stack only says 500."""
     mcp.initialize(target.find(PART), PATH)
+
+
+def _speaks(target: Target) -> str:
+    """Ask what the checkpoint asks; gives the protocol revisions in which it was asked."""
+    verify_mcp_server(target)
+    newer = mcp.revision(target.find(PART), PATH)
+    return f"MCP {mcp.PROTOCOL} with the agent's server, {newer} with the kit"
+
+
+def _has_tools(target: Target) -> None:
+    if target.recall("model name"):
+        check_tools_fit(target)
+    verify_registration(target)
+
+
+def _ahead(
+    target: Target, _given: Mapping[str, Any], begun: Mapping[str, Endpoint]
+) -> Iterable[Part]:
+    """It starts without the database, and connects to it when it is asked."""
+    return [part_of(target, begun[mongodb.PART])] if mongodb.PART in begun else []
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="05_deploy_mcp_server",
+    port=PORT,
+    pods=({"app": "mongodb-mcp-server"},),
+    needs=(mongodb.PART, mongodb.REPLICAS, "network", "permissions"),
+    serves="data",
+    order=3,
+    page=Page(PART, PART, MONITORING_PORT, also="monitoring"),
+    credentials=(CREDENTIAL,),
+    # Llama Stack gets it from the agent, with each request.
+    callers=("the agent",),
+    if_refused="run 05_deploy_mcp_server and 06_register_mcp_server again",
+    part=deployed_part,
+    ready=ready,
+    refusal=lambda target: refusal(target.find(PART), None),
+    examine=_speaks,
+    ahead=_ahead,
+)
+
+TOOLS = Spec(
+    name="agent's tools",
+    notebook="06_register_mcp_server",
+    on=(),
+    needs=(PART, llama_stack.PART, model.PART),
+    examine=_has_tools,
+)

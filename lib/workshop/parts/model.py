@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from workshop.clients import http, openai
@@ -10,9 +12,10 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.core.wait import NotYet
-from workshop.parts import catalog
+from workshop.core.wait import answered
+from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Offer, Part, Target, is_yours
+from workshop.targets.spec import Page, Spec
 
 PART = "model"
 PORT = 8080
@@ -68,7 +71,7 @@ def serve_model(
             target.remember("model name", chosen)
             return deployed
         part = part_of(target, model)
-        catalog.keep_choices(target, PART, model=model)
+        choices.keep(target, PART, model=model)
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         target.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
         return deployed
@@ -76,7 +79,7 @@ def serve_model(
 
 def deployed_part(target: Target) -> Part:
     """What the model's server was deployed as last."""
-    return part_of(target, **catalog.choices_of(target, PART))
+    return part_of(target, **choices.of(target, PART))
 
 
 def part_of(target: Target, model: str = "") -> Part:
@@ -153,12 +156,7 @@ def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it lists its models."""
-    try:
-        return http.call(endpoint, "/v1/models", timeout=5)
-    except EndpointError as error:
-        if error.kind in ("refused", "busy", "timeout", "protocol"):
-            return NotYet(error.state or error.what)
-        raise
+    return answered(lambda: http.call(endpoint, "/v1/models", timeout=5))
 
 
 def address(url: str) -> str:
@@ -220,3 +218,33 @@ def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
     return EndpointError(
         what, where=error.where or endpoint.url, state=error.state, hint=hint
     ).of_kind(error.kind)
+
+
+def _ahead(
+    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
+) -> Iterable[Part]:
+    """It, unless the notebook is given an endpoint or finds one that is offered."""
+    wanted = str(given.get("MODEL", ""))
+    if not given.get("MODEL_URL") and (wanted or target.offered(PART) is None):
+        yield part_of(target, wanted)
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="02_serve_model",
+    port=PORT,
+    # The kit's own, and KServe's.
+    pods=({"app": "model-predictor"}, {"app": "isvc.model-predictor"}),
+    serves="answers",
+    order=2,
+    page=Page(PART, PART, PORT, token=True),
+    credentials=(CREDENTIAL,),
+    callers=("llama-stack",),
+    if_refused="run 02_serve_model again; for a model of your own, export MODEL_TOKEN before",
+    part=deployed_part,
+    ready=ready,
+    refusal=lambda target: openai.refusal(target.find(PART), model_name(target)),
+    secured=lambda target, checks: check_paths(target.find(PART), PART, checks),
+    examine=verify_model,
+    ahead=_ahead,
+)

@@ -14,6 +14,7 @@ from workshop.core.table import Table
 from workshop.operate.scale import mongodb as mongodb_scale
 from workshop.operate.scale.measure import COUNTED, Load, runs
 from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql, runbooks
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Part, Scale, Target
 
 
@@ -50,18 +51,16 @@ def scale_out(
     """
     outcomes: Table[Outcome] = Table()
     with stages("Scale") as stage:
-        wanted = [
-            (model.PART, model_replicas, 0, model.deployed_part, model.ready),
-            (llama_stack.PART, replicas, most, llama_stack.deployed_part, llama_stack.ready),
-            (mcp_server.PART, replicas, most, mcp_server.deployed_part, mcp_server.ready),
-            (mongodb.PART, replicas, 0, mongodb.deployed_part, mongodb.ready),
-        ]
-        for name, number, limit, part_of, ready in wanted:
-            if not runs(target, name):
-                outcomes.append(Outcome(name, 0, "it was not deployed"))
+        for spec in ALL:
+            if spec.part is None or spec.ready is None:
                 continue
-            scale = Scale(number, limit)
-            outcomes.append(_scaled(target, part_of(target), scale, ready, timeout, stage))
+            if not runs(target, spec.name):
+                outcomes.append(Outcome(spec.name, 0, "it was not deployed"))
+                continue
+            # Each replica of the model takes a GPU: an autoscaler would wait for nodes.
+            is_model = spec is model.SPEC
+            scale = Scale(model_replicas) if is_model else Scale(replicas, most)
+            outcomes.append(_scaled(target, spec.part(target), scale, spec.ready, timeout, stage))
     return outcomes
 
 

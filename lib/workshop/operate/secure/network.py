@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 
-from workshop.clients import openai
 from workshop.core.checks import Check, Checks
 from workshop.core.errors import StepMissing
 from workshop.core.progress import stages
 from workshop.operate.secure import routes
 from workshop.operate.secure.credentials import REFUSED, Rotation
-from workshop.parts import catalog, embedder, llama_stack, mcp_server, model, mongodb
+from workshop.parts import choices, llama_stack
+from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.base import Endpoint, Target, is_yours
-
-_REFUSALS: dict[str, Callable[[Target], str]] = {
-    model.PART: lambda target: openai.refusal(target.find(model.PART), model.model_name(target)),
-    mongodb.PART: lambda target: mongodb.refusal(mongodb.find(target)),
-    mcp_server.PART: lambda target: mcp_server.refusal(target.find(mcp_server.PART), None),
-}
 
 
 def declared_network(target: Target) -> network.Matrix:
@@ -32,7 +26,7 @@ def secure_network(target: Target) -> list[str]:
     Raises:
         StepMissing: No part was deployed.
     """
-    uri = catalog.choices_of(target, llama_stack.PART).get("milvus_uri")
+    uri = choices.of(target, llama_stack.PART).get("milvus_uri")
     with stages("Network") as stage:
         return target.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
 
@@ -66,17 +60,17 @@ def verify_network(
         expected = "open" if one.allowed else "refused"
         seen = one.seen if one.agrees or one.allowed else "open, and is not declared"
         checks.add(Check(one.name, one.agrees, expected, seen, 0.0))
-    for name, refusal in _REFUSALS.items():
-        if _is_kits(target, name):
-            checks.that(
-                f"{name} refuses who has no credential",
-                "refused",
-                lambda ask=refusal: ask(target),  # type: ignore[misc]
-                lambda seen: seen.startswith(("unauthorized", "refused")),
-            )
-    for name in (model.PART, embedder.NAME):
-        if _is_kits(target, name):
-            model.check_paths(target.find(name), name, checks)
+    for spec in ALL:
+        if (spec.refusal or spec.secured) and _is_kits(target, spec.name):
+            if spec.refusal:
+                checks.that(
+                    f"{spec.name} refuses who has no credential",
+                    "refused",
+                    functools.partial(spec.refusal, target),
+                    lambda seen: seen.startswith(("unauthorized", "refused")),
+                )
+            if spec.secured:
+                spec.secured(target, checks)
     routes.check(target.fronts(), checks)
     for row in rotation.rows if rotation else []:
         if not row.skipped:

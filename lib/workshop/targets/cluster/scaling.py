@@ -13,7 +13,6 @@ from typing import Any
 
 from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages
-from workshop.parts.catalog import notebook_of
 from workshop.targets.base import Part, Scale
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
@@ -90,7 +89,7 @@ def as_asked(plan: Plan, part: Part, api: Api, memory: Memory, stage: Stages) ->
     if scale == Scale():
         return plan
     refuse(part, plan, scale, api.where)
-    stage(f"{words(scale)}, as {notebook_of('postgresql')} has set it")
+    stage(f"{words(scale)}, as 10_scale_out has set it")
     return applied(plan, part.name, scale, replicas_now(plan, api))
 
 

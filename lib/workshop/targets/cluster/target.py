@@ -11,7 +11,6 @@ from workshop.core.secret import Secret, mask
 from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import wait_for
-from workshop.parts.catalog import ON_A_CLUSTER, part_named
 from workshop.targets.base import (
     Accelerator,
     Ailment,
@@ -47,6 +46,7 @@ from workshop.targets.cluster.network.isolation import Isolation
 from workshop.targets.cluster.rollout import Rollout, guarded
 from workshop.targets.cluster.store import Memory, read
 from workshop.targets.network import Matrix
+from workshop.targets.spec import Parts
 
 STATUS = "workshop status --target cluster"
 """The command that lists the parts."""
@@ -58,7 +58,8 @@ class ClusterTarget:
     Args:
         settings: Where reports go.
         api: The cluster.
-        recipes: What each part is, by part name; the kit's own when left out.
+        parts: All that there are; those that a cluster has are its own.
+        recipes: What a part is, by its name, in place of the kit's own.
     """
 
     name = "cluster"
@@ -67,18 +68,21 @@ class ClusterTarget:
         self,
         settings: Settings,
         api: Api,
+        parts: Parts,
         recipes: Mapping[str, manifests.Recipe] | None = None,
     ) -> None:
         self.settings = settings
         self.api = api
+        self.parts = parts
+        self._names = parts.on(self.name)
         self._recipes = recipes
         self.memory = Memory(api)
         self._watching = Watching(api)
-        self._known = Known(api, self._watching, self.memory)
+        self._known = Known(api, self._watching, self.memory, parts)
         self._reach = Reach(api, self.memory)
         self._machines = GpuMachines(api, self._watching)
         self._given = Given(self.memory, self._reach)
-        self._isolation = Isolation(api, self._watching)
+        self._isolation = Isolation(api, self._watching, parts)
 
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
@@ -237,7 +241,7 @@ class ClusterTarget:
         if not namespaces.is_visible(self.api):
             return rows
         facts = self._known.facts()
-        for name in ON_A_CLUSTER:
+        for name in self._names:
             given, kept = self._given.url(facts, name), read(facts, fact(name))
             if given is not None:
                 rows.append(PartStatus(name, "yours", given, "an endpoint of your own"))
@@ -247,16 +251,19 @@ class ClusterTarget:
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """The log of a part's pods, or of the newest to be followed, without secrets."""
-        kept = read(self._known.facts(), fact(part_named(name, STATUS, ON_A_CLUSTER)))
-        way = Way.read(kept) if kept else None
+        pods = self._known.containers(self.parts.named(name, self.name, STATUS))
         hidden = self.secrets()
-        ask = logs.follow if follow else logs.newest
-        for line in ask(self.api, self._watching, name, way, lines=lines):
+        found = (
+            self.api.logs(*pods[-1], lines=lines, follow=True)
+            if follow
+            else logs.newest(self.api, pods, lines=lines)
+        )
+        for line in found:
             yield mask(line, hidden)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Remove one part's objects, or those of all; volumes and credentials stay."""
-        names = [part_named(name, STATUS, ON_A_CLUSTER)] if name else ON_A_CLUSTER[::-1]
+        names = [self.parts.named(name, self.name, STATUS)] if name else self._names[::-1]
         stopped = []
         for part in names:
             self.memory.remember(fact(part), None)
@@ -268,7 +275,7 @@ class ClusterTarget:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
         try:
             self.memory.written = None
-            removed = Cleaning(self.api).everything(ON_A_CLUSTER[::-1], data=data, stage=stage)
+            removed = Cleaning(self.api).everything(self._names[::-1], data=data, stage=stage)
         finally:
             # Last, because the parts leave their nodes before these are drained; and whatever
             # happened, because they cost money.
@@ -286,7 +293,7 @@ class ClusterTarget:
     def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Policies: the declared ways are open, all others closed; see ``Target.isolate``."""
         facts = self._known.facts()
-        given = {n: g for n in ON_A_CLUSTER if (g := self._given.find(facts, n)) is not None}
+        given = {n: g for n in self._names if (g := self._given.find(facts, n)) is not None}
         return self._isolation.apply(self._known.ways(), {**yours, **given}, stage)
 
     def tried(self, *, stage: Stages) -> Matrix:

@@ -14,7 +14,6 @@ from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
 from workshop.core.table import Table
-from workshop.parts.catalog import PROCESSES, SCALED_OUT, notebook_of, part_named
 from workshop.targets.base import (
     Accelerator,
     Ailment,
@@ -33,6 +32,7 @@ from workshop.targets.local.programs import DATA
 from workshop.targets.local.starting import PortTaken, Start
 from workshop.targets.local.store import State
 from workshop.targets.network import Matrix
+from workshop.targets.spec import Parts
 
 
 class OneMachine:
@@ -87,22 +87,28 @@ class LocalTarget(OneMachine):
 
     Args:
         settings: Where the state is.
+        parts: All that there are; those that run here are its own.
         programs: How each part's software runs, by part name; the kit's own when left out.
 
     Raises:
         WorkshopError: The state is a copy of another folder's, or was moved while parts ran.
 
     Example:
-        >>> target = LocalTarget(Settings.from_env())  # doctest: +SKIP
+        >>> target = LocalTarget(Settings.from_env(), catalog.ALL)  # doctest: +SKIP
         >>> target.status()  # doctest: +SKIP
     """
 
     name = "local"
 
     def __init__(
-        self, settings: Settings, programs: Mapping[str, programs.Program] | None = None
+        self,
+        settings: Settings,
+        parts: Parts,
+        programs: Mapping[str, programs.Program] | None = None,
     ) -> None:
         self.settings = settings
+        self.parts = parts
+        self._names = parts.on(self.name)
         self._programs = programs
         self.state = State(settings.state)
         place.check(self.state.local)
@@ -112,13 +118,16 @@ class LocalTarget(OneMachine):
         """What this machine offers, all of it checked."""
         running = self._running()
         pids = [record.pid for record in running.values()]
-        return preflight.checks(self.settings.state, self._own_ports(), pids)
+        wanted = [
+            one.port for one in self.parts if self.name in one.on and one.serves != "watching"
+        ]
+        return preflight.checks(self.settings.state, wanted, self._own_ports(), pids)
 
     def skip_reason(self, part: str) -> str | None:
         """Machines, and what replicas share, are of a cluster; Prometheus is not everywhere."""
         if part == "gpu-nodes":
             return "the local target adds no machines: the model runs on this machine's CPU"
-        if part in SCALED_OUT:
+        if part not in self._names:
             return "one machine has no room for replicas"
         if part not in self._missing:
             # Asked once: finding out may take a download that fails.
@@ -139,7 +148,8 @@ class LocalTarget(OneMachine):
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         process = self._process(part.name)
-        start = Start(part, process, self._program(part), self._own_ports, stage)
+        notebook = self.parts.notebook(part.name)
+        start = Start(part, process, self._program(part), self._own_ports, stage, notebook)
         action = start.action()
         for attempt in range(ATTEMPTS):
             if action != "reused":
@@ -209,13 +219,13 @@ class LocalTarget(OneMachine):
                 where=str(process.log_path),
                 state=process.describe(),
                 log=process.log_tail(),
-                hint=f"run {notebook_of(name)} again: it goes on from there",
+                hint=f"run {self.parts.notebook(name)} again: it goes on from there",
             )
         if endpoint is None:
             raise StepMissing(
                 f"{name} was not deployed yet.",
                 where="this checkout's local target",
-                hint=f"run {notebook_of(name)} first",
+                hint=f"run {self.parts.notebook(name)} first",
             )
         if state not in ("running", "absent"):
             raise StepMissing(
@@ -223,7 +233,7 @@ class LocalTarget(OneMachine):
                 where=str(process.log_path),
                 state=process.describe(),
                 log=process.log_tail(),
-                hint=f"run {notebook_of(name)} again: it starts what has ended",
+                hint=f"run {self.parts.notebook(name)} again: it starts what has ended",
             )
         return endpoint
 
@@ -264,7 +274,7 @@ class LocalTarget(OneMachine):
     def status(self) -> Table[PartStatus]:
         """One line a part that was started or taken over."""
         rows: Table[PartStatus] = Table()
-        for name in PROCESSES:
+        for name in self._names:
             process, endpoint = self._process(name), self.state.endpoint(name)
             record = process.record()
             if record is None and endpoint is None:
@@ -280,12 +290,12 @@ class LocalTarget(OneMachine):
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """A part's log, without secrets."""
-        process = self._process(part_named(name, STATUS))
+        process = self._process(self.parts.named(name, self.name, STATUS))
         yield from process.follow(lines=lines) if follow else process.log_tail(lines)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Stop one part, or all of them, those first that depend on others."""
-        names = [part_named(name, STATUS)] if name else list(reversed(PROCESSES))
+        names = [self.parts.named(name, self.name, STATUS)] if name else self._names[::-1]
         stopped = []
         for part in names:
             process = self._process(part)
@@ -301,7 +311,7 @@ class LocalTarget(OneMachine):
     def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
         """Stop everything; remove logs and control files, and the data too when ``data``."""
         removed = [f"process {name}" for name in self.stop()]
-        for name in PROCESSES:
+        for name in self._names:
             # A user's own endpoint too: its token is kept with it.
             forgotten = self._forget(name)
             removed += empty_folder(self.state.folder(name), data=data)
@@ -319,7 +329,7 @@ class LocalTarget(OneMachine):
 
     def leftovers(self) -> list[str]:
         """Processes that still run, and control folders with more than kept data."""
-        return left_in_folders(map(self._process, PROCESSES))
+        return left_in_folders(map(self._process, self._names))
 
     def _forget(self, name: str) -> bool:
         # Parts can be stopped whatever has happened to the files; the next notebook names them.
@@ -333,7 +343,7 @@ class LocalTarget(OneMachine):
 
     def _running(self) -> dict[str, Record]:
         found = {}
-        for name in PROCESSES:
+        for name in self._names:
             process = self._process(name)
             record = process.record()
             if record and process.state() == "running":

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from workshop.core.errors import PartTooSlow
 from workshop.core.secret import Secret
-from workshop.parts.catalog import notebook_of
 from workshop.targets import network
 from workshop.targets.base import Ailment
 from workshop.targets.cluster import namespaces, permissions, preflight
@@ -60,7 +59,7 @@ class Ailments:
             return [Ailment("cluster", error.what, error.state, hint)]
         found = [*rights, *self._seen(self._machines), *self._seen(self._idle_gpus)]
         try:
-            workloads = Workloads(self._api, self._hidden()).read()
+            workloads = Workloads(self._api, self._hidden(), self._known.parts).read()
         except Forbidden as error:
             return found or [Ailment("permissions", error.what, error.state, error.hint)]
         found += self._seen(lambda: self._network(workloads))
@@ -113,7 +112,7 @@ class Ailments:
             zones = [z for z in machinesets.zones(workers) if z != machinesets.zone_of(machine)]
             refused = progress.refusal(machine, zones) if mine else None
             if refused:
-                hint = f"{refused.hint} ({notebook_of(GPU_NODES)})"
+                hint = f"{refused.hint} ({self._known.parts.notebook(GPU_NODES)})"
                 yield Ailment(GPU_NODES, refused.what, refused.state, hint)
 
     def _idle_gpus(self) -> Iterator[Ailment]:
@@ -173,18 +172,19 @@ class Ailments:
             "kubernetes.io/metadata.name": self._api.namespace
         }
         # By their labels, as policies see them: a part may have pods of more than one kind.
+        peers = self._known.parts.peers
         pods = {
             peer: pod
             for pod in workloads.pods
             if is_ready(pod)
             and PROBE not in _labels(pod)
-            and (peer := network_policies.part_of(_labels(pod)))
+            and (peer := network_policies.part_of(_labels(pod), peers))
         }
         closed = [
             (way, one)
             for way in self._isolation.declared(self._known.ways())
             if way.allowed and way.source in pods and way.destination in pods
-            if (one := network_policies.way(*_ends(pods, way), policies, space)) is not None
+            if (one := network_policies.way(*_ends(pods, way), policies, space, peers)) is not None
         ]
         said = [f"{way.name}: {one}" for way, one in closed]
         by = {name for _, one in closed for name in one.policies}
@@ -210,6 +210,7 @@ class Ailments:
             if part in there:
                 continue
             kind, state = "workload", "its Deployment was removed"
+            again = f"run {self._known.parts.notebook(part)} again"
             if part == llama_stack.NAME and kept and served and kept != served:
                 kind = f"{llama_stack.OPERATORS[kept].kind}"
                 state = f"the cluster knows {llama_stack.OPERATORS[served].kind} alone: the "
@@ -218,9 +219,9 @@ class Ailments:
                 part,
                 f"{part} was deployed, and its {kind} is gone.",
                 state,
-                f'run {notebook_of(part)} again, with SERVER = "auto"; then 08_secure_the_network'
+                f'{again}, with SERVER = "auto"; then 08_secure_the_network'
                 if kind != "workload"
-                else f"run {notebook_of(part)} again",
+                else again,
             )
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 import yaml
 
 from workshop.core.secret import Secret, mask
-from workshop.parts.catalog import ON_A_CLUSTER, notebook_of
 from workshop.targets.base import PATIENCE, Ailment
 from workshop.targets.cluster import objects, pod_status
 from workshop.targets.cluster.api import Api, Object
@@ -21,6 +20,7 @@ from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.manifests import ROUTE, llama_stack
 from workshop.targets.cluster.network import policies, routes
 from workshop.targets.cluster.pod_status import Seen, Trouble
+from workshop.targets.spec import Parts
 
 LOG = 12
 """Lines of a log that are read."""
@@ -59,10 +59,12 @@ class Workloads:
     Args:
         api: The cluster.
         hidden: Credentials, which no log that is shown may hold.
+        parts: All that there are.
     """
 
     api: Api
     hidden: Sequence[Secret]
+    parts: Parts
     pods: list[Object] = field(default_factory=list)
     all: list[Workload] = field(default_factory=list)
     resources: list[Object] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Workloads:
         events, leaving = api.list("v1", "Event"), pod_status.leaving(self.pods)
         for kind in ("Deployment", "StatefulSet"):
             for thing in api.list("apps/v1", kind):
-                part = _part(thing)
+                part = self._part(thing)
                 if not part:
                     continue
                 uid, labels = thing["metadata"]["uid"], thing["spec"]["selector"]["matchLabels"]
@@ -89,7 +91,7 @@ class Workloads:
                 pods = pod_status.current(self.pods, labels, "")
                 seen = Seen(pods, owned, claims, events, leaving)
                 self.all.append(Workload(part, thing, seen))
-        self.services = [one for one in api.list("v1", "Service") if _part(one)]
+        self.services = [one for one in api.list("v1", "Service") if self._part(one)]
         for api_version, kind in RESOURCES:
             self.resources += api.list(api_version, kind, objects.OURS)
         return self
@@ -132,7 +134,7 @@ class Workloads:
         waiting = Trouble(
             "is not ready",
             pod_status.describe(workload.seen),
-            f"it may still be starting: ask again in a minute; else {_again(workload.part)}",
+            f"it may still be starting: ask again in a minute; else {self._again(workload.part)}",
             name,
             container,
         )
@@ -148,20 +150,20 @@ class Workloads:
                         "waits for a volume that its other pod holds",
                         said,
                         'it is ReadWriteOnce: set the strategy of its Deployment to "Recreate", '
-                        f"or kubectl delete the old pod; then {_again(workload.part)}",
+                        f"or kubectl delete the old pod; then {self._again(workload.part)}",
                     )
         return None
 
     def _of_jobs(self) -> Iterator[Ailment]:
         for job in self.api.list("batch/v1", "Job", objects.OURS):
-            found, part = pod_status.failed_job(job), _part(job)
+            found, part = pod_status.failed_job(job), self._part(job)
             if found and part:
                 yield self._ailment(part, found, None)
 
     def _of_resources(self) -> Iterator[Ailment]:
         running = {workload.part for workload in self.all}
         for resource in self.resources:
-            part = _part(resource)
+            part = self._part(resource)
             found = pod_status.given_up(resource)
             if found:
                 yield self._ailment(part, found, None)
@@ -172,12 +174,12 @@ class Workloads:
                     f"The operator has not made anything of the {kind} {name}.",
                     pod_status.awaited(resource),
                     "kubectl get pods -A | grep operator: the operator must run, and watch this "
-                    f"namespace; then {_again(part)}",
+                    f"namespace; then {self._again(part)}",
                 )
 
     def _of_services(self) -> Iterator[Ailment]:
         for service in self.services:
-            part, selector = _part(service), service["spec"].get("selector") or {}
+            part, selector = self._part(service), service["spec"].get("selector") or {}
             mine = [pod for one in self.all if one.part == part for pod in one.seen.pods]
             if not selector or not mine:
                 continue
@@ -187,11 +189,11 @@ class Workloads:
                     part,
                     f"The Service {service['metadata']['name']} leads to no pod.",
                     f"it selects {_said(selector)}, and the part's pods have {_said(have)}",
-                    f"another operator's generation has other labels: {_again(part)}",
+                    f"another operator's generation has other labels: {self._again(part)}",
                 )
 
     def _of_routes(self) -> Iterator[Ailment]:
-        parts = {one["metadata"]["name"]: _part(one) for one in self.services}
+        parts = {one["metadata"]["name"]: self._part(one) for one in self.services}
         for route in self.api.list(*ROUTE):
             part, name = parts.get(route["spec"]["to"]["name"], ""), route["metadata"]["name"]
             if not part:
@@ -212,7 +214,7 @@ class Workloads:
                     f"The Route {name} ends an answer after {allowed:g} s.",
                     "a longer answer ends in 504 Gateway Timeout",
                     f"kubectl annotate route {name} --overwrite {routes.HAPROXY}=300s; or "
-                    f"{_again(part)}",
+                    f"{self._again(part)}",
                 )
 
     def _ailment(self, part: str, found: Trouble, because: tuple[str, ...] | None) -> Ailment:
@@ -225,9 +227,26 @@ class Workloads:
         return any(
             one["type"] == "Ready" and one["status"] == "True"
             for resource in self.resources
-            if resource["kind"] == "InferenceService" and _part(resource) == part
+            if resource["kind"] == "InferenceService" and self._part(resource) == part
             for one in (resource.get("status") or {}).get("conditions") or []
         )
+
+    def _part(self, thing: Object) -> str:
+        """The part that an object is of: by the kit's label, or by what operators' pods carry."""
+        names = self.parts.on("cluster")
+        named = str(_labels(thing).get(objects.COMPONENT, ""))
+        if named in names:
+            return named
+        spec = thing.get("spec") or {}
+        template = spec.get("template") or {}
+        carried = (template.get("metadata") or {}).get("labels") or spec.get("selector") or {}
+        if "matchLabels" in carried:
+            carried = carried["matchLabels"]
+        known = policies.part_of(carried, self.parts.peers)
+        return known if known in names else ""
+
+    def _again(self, part: str) -> str:
+        return f"run {self.parts.notebook(part)} again"
 
     def _log(self, found: Trouble) -> tuple[str, ...]:
         if not found.pod:
@@ -262,24 +281,6 @@ def _is_recent(moment: str) -> bool:
         return datetime.now(UTC) - datetime.fromisoformat(moment) < RECENT
     except (TypeError, ValueError):
         return False
-
-
-def _part(thing: Object) -> str:
-    """The part that an object is of: by the kit's label, or by what an operator's pods carry."""
-    named = str(_labels(thing).get(objects.COMPONENT, ""))
-    if named in ON_A_CLUSTER:
-        return named
-    spec = thing.get("spec") or {}
-    template = spec.get("template") or {}
-    carried = (template.get("metadata") or {}).get("labels") or spec.get("selector") or {}
-    if "matchLabels" in carried:
-        carried = carried["matchLabels"]
-    known = policies.part_of(carried)
-    return known if known in ON_A_CLUSTER else ""
-
-
-def _again(part: str) -> str:
-    return f"run {notebook_of(part)} again"
 
 
 def _said(labels: Object) -> str:

@@ -5,7 +5,7 @@ The kit's own namespace is closed both ways; what is open, ``workshop.targets.ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from workshop.core.errors import StepMissing
@@ -19,6 +19,7 @@ from workshop.targets.cluster.endpoints import Way
 from workshop.targets.cluster.informer import Watching
 from workshop.targets.cluster.manifests import ROUTE, is_openshift
 from workshop.targets.cluster.network.probes import End, Probing
+from workshop.targets.spec import Parts
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
 YOURS = "workshop-yours"
@@ -31,10 +32,12 @@ class Isolation:
     Args:
         api: The cluster.
         watching: What is in the namespace now.
+        known: All parts that there are.
     """
 
-    def __init__(self, api: Api, watching: Watching) -> None:
+    def __init__(self, api: Api, watching: Watching, known: Parts) -> None:
         self._api = api
+        self._parts = known
         self._watching = watching
 
     def apply(
@@ -75,13 +78,15 @@ class Isolation:
     def policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
         """The policies for these parts: those of ``manifests/network`` that fit."""
         wanted = built(self._shape(parts))
+        wanted += opening(self._parts.further_ways, self._parts.peers)
         if yours:
-            wanted.append(_yours(yours))
+            (asking,) = [peer for peer in self._parts.peers if peer.name == "llama-stack"]
+            wanted.append(_yours(yours, asking))
         return wanted
 
     def declared(self, parts: Mapping[str, Way]) -> network.Matrix:
         """The whole matrix, as it is declared for these parts."""
-        return network.declared(self._shape(parts))
+        return self._parts.declared(self._shape(parts))
 
     def tried(self, parts: Mapping[str, Way], stage: Stages) -> network.Matrix:
         """Try every way for real, from pods that carry the labels that policies select by.
@@ -90,7 +95,7 @@ class Isolation:
             PartFailed: A probe could not run; says why.
             PartTooSlow: A probe was not up in time.
         """
-        found = network.ways(self._shape(parts))
+        found = self._parts.ways(self._shape(parts))
         allowed = {(way.source, way.destination, way.port) for way in found}
         probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
         return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
@@ -123,7 +128,7 @@ class Isolation:
         """The labels by which the pods of each peer are selected: those of what really runs."""
         found: dict[str, Mapping[str, str]] = {}
         pods = self._watching.all("v1", "Pod")
-        for peer in network.PEERS:
+        for peer in self._parts.peers:
             if not peer.labels:
                 continue
             found[peer.name] = peer.labels[0]
@@ -137,7 +142,7 @@ class Isolation:
 
     def _others(self) -> list[str]:
         """Pods that no policy of the kit lets anywhere."""
-        known = [labels for peer in network.PEERS for labels in peer.labels]
+        known = [labels for peer in self._parts.peers for labels in peer.labels]
         names = []
         for pod in self._watching.all("v1", "Pod"):
             have = pod["metadata"].get("labels") or {}
@@ -166,7 +171,55 @@ def built(shape: network.Shape) -> list[Object]:
     ]
 
 
-def _yours(endpoints: Mapping[str, Endpoint]) -> Object:
+def opening(ways: Iterable[network.Way], peers: Iterable[network.Peer]) -> list[Object]:
+    """Policies for ways that ``manifests/network`` has none for: in at an end, out at a start."""
+    named = {peer.name: peer for peer in peers}
+    found = []
+    for way in ways:
+        source, end = named[way.source], named[way.destination]
+        ports = [{"protocol": "TCP", "port": way.port}]
+        name = f"workshop-{way.source}-to-{way.destination}-{way.port}"
+        found.append(
+            _policy(f"{name}-in", end, "Ingress", {"from": _peers(source), "ports": ports})
+        )
+        if source.labels:
+            found.append(
+                _policy(f"{name}-out", source, "Egress", {"to": _peers(end), "ports": ports})
+            )
+    return found
+
+
+def _peers(peer: network.Peer) -> list[Object]:
+    outside = [
+        {"namespaceSelector": {"matchLabels": dict(labels)}, "podSelector": {}}
+        for labels in peer.namespaces
+    ]
+    return [*([{"podSelector": _selector(peer)}] if peer.labels else []), *outside]
+
+
+def _selector(peer: network.Peer) -> Object:
+    """Selects the pods of every generation: all are told apart by the value of one label."""
+    ((key, _),) = peer.labels[0].items()
+    if peer == network.NOTEBOOK:
+        return {"matchExpressions": [{"key": key, "operator": "Exists"}]}
+    values = [labels[key] for labels in peer.labels]
+    return {"matchExpressions": [{"key": key, "operator": "In", "values": values}]}
+
+
+def _policy(name: str, chosen: network.Peer, direction: str, *rules: Object) -> Object:
+    return {
+        "apiVersion": POLICY[0],
+        "kind": POLICY[1],
+        "metadata": {"name": name, "labels": objects.labels(NETWORK)},
+        "spec": {
+            "podSelector": _selector(chosen),
+            "policyTypes": [direction],
+            direction.lower(): list(rules),
+        },
+    }
+
+
+def _yours(endpoints: Mapping[str, Endpoint], asking: network.Peer) -> Object:
     """Llama Stack may go to these endpoints: by namespace where that is known, else by port."""
     rules = []
     for endpoint in endpoints.values():
@@ -178,14 +231,4 @@ def _yours(endpoints: Mapping[str, Endpoint]) -> Object:
             name = {"kubernetes.io/metadata.name": parts[1]}
             rule = {"to": [{"namespaceSelector": {"matchLabels": name}, "podSelector": {}}]}
         rules.append(rule)
-    expressions = [{"key": "app", "operator": "In", "values": ["llama-stack", "ogx"]}]
-    return {
-        "apiVersion": POLICY[0],
-        "kind": POLICY[1],
-        "metadata": {"name": YOURS, "labels": objects.labels(NETWORK)},
-        "spec": {
-            "podSelector": {"matchExpressions": expressions},
-            "policyTypes": ["Egress"],
-            "egress": rules,
-        },
-    }
+    return _policy(YOURS, asking, "Egress", *rules)
