@@ -202,23 +202,8 @@ def _listed(endpoint: Endpoint) -> str:
         result = call("list-collections", arguments)
     if result.failed:
         raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
-    found = json_in(result.text)
+    found = mcp.json_in(result.text)
     return ", ".join(sorted(entry["name"] for entry in found["collections"]))
-
-
-def json_in(text: str) -> Any:
-    """The data in a tool's result.
-
-    MCP server 3.x wraps it in ``<untrusted-user-data-...>`` tags between two warnings, so that a
-    model does not follow instructions that stand in the data.
-
-    Raises:
-        ValueError: There is none.
-    """
-    for line in text.splitlines():
-        if line.startswith(("{", "[")):
-            return json.loads(line)
-    raise ValueError("no JSON in the tool's result")
 
 
 def refusal(endpoint: Endpoint, token: Secret | None) -> str:
