@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from workshop.core import files
 from workshop.core.errors import StepMissing, WorkshopError
 from workshop.core.secret import Secret
+from workshop.core.settings import Settings
 from workshop.targets.base import Endpoint
-from workshop.targets.local import files
 from workshop.targets.local.store import State
 
 pytestmark = pytest.mark.timeout(60)
@@ -162,7 +163,7 @@ def test_forgetting_an_endpoint_leaves_the_rest(state):
 
 def test_parts_have_their_folders_there(state):
     assert state.folder("model") == state.root / "local" / "model"
-    assert state.lock_path == state.root / "local" / "lock"
+    assert Settings(state.root).lock == state.root / "local" / "lock"
 
 
 SECRETS_HINT = (

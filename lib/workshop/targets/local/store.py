@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workshop.core import files
 from workshop.core.errors import StepMissing
+from workshop.core.lock import turn
 from workshop.core.secret import Secret
 from workshop.targets.base import Endpoint
-from workshop.targets.local import files, place
-from workshop.targets.local.lock import turn
+from workshop.targets.local import place
 
 _SECRETS_HINT = (
     "workshop stop, then move this file away: notebooks 02 to 05 make their credentials again"
@@ -37,7 +38,6 @@ class State:
         self.local = root / "local"
         self.secrets_path = self.local / "secrets.json"
         self.facts_path = self.local / "facts.json"
-        self.lock_path = self.local / "lock"
         self._turn_path = self.local / "state.lock"
 
     def folder(self, part: str) -> Path:
