@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
     def known() -> list[Secret]:
         own = [settings.model_token] if settings.model_token else []
-        return target.secrets() + own
+        return target.store.secrets() + own
 
     steps = assign(
         select(find(folder), wanted),

@@ -153,13 +153,13 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(
         timeout=10,
     )
     target = ClusterTarget(Settings(state=tmp_path), api, ALL)
-    assert target.secret("password", lambda: "letmein").reveal() == "letmein"
-    target.remember("part mongodb", None)
-    target.remember("a fact", "kept")
-    assert target.recall("a fact") == "kept"
+    assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
+    target.store.remember("part mongodb", None)
+    target.store.remember("a fact", "kept")
+    assert target.store.recall("a fact") == "kept"
     assert target.status() == []
-    assert target.skip_reason("gpu-nodes")
-    assert target.accelerators() == []
+    assert target.machines.skip_reason()
+    assert target.machines.accelerators() == []
     assert target.leftovers() == ["ConfigMap agent-workshop-kit"]
     assert target.stop() == []
     removed = target.clean_up(data=True)
@@ -249,7 +249,7 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
         by_name(api)["namespace"].seen == "env-new is not there; it will be made (by a Namespace)"
     )
     target = ClusterTarget(Settings(state=tmp_path), api, ALL)
-    assert target.secret("password", lambda: "letmein").reveal() == "letmein"
+    assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
     assert by_name(api)["namespace"].seen == "env-new"
     held = {
         "apiVersion": "v1",
@@ -273,7 +273,7 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
         check_environment(there)
     assert "kubectl create namespace env-nowhere" in failed.value.state
     with pytest.raises(Exception, match="There is no namespace env-nowhere that this user may use"):
-        there.secret("password", lambda: "letmein")
+        there.store.secret("password", lambda: "letmein")
 
 
 def test_on_openshift_the_namespace_is_asked_for_as_a_project(

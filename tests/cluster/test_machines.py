@@ -209,7 +209,7 @@ def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
     assert ours(api) == []
 
     scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
-    assert len(target.accelerators()) == 2
+    assert len(target.machines.accelerators()) == 2
     limits = api.get(*autoscalers, name, SPACE)
     assert limits
     assert (limits["spec"]["minReplicas"], limits["spec"]["maxReplicas"]) == (2, 4)
@@ -223,7 +223,7 @@ def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
     grown = {"apiVersion": SETS[0], "kind": SETS[1], "metadata": {"name": name, "namespace": SPACE}}
     api.merge(grown, {"spec": {"replicas": 3}})
     scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
-    assert len(target.accelerators()) == 3
+    assert len(target.machines.accelerators()) == 3
 
     scale_gpu_nodes(target, replicas=1, timeout=60)
     assert api.get(*autoscalers, name, SPACE) is None
@@ -293,10 +293,12 @@ def test_a_ready_node_is_not_enough(target: ClusterTarget, machine_api: Cloud) -
     with pytest.raises(CheckFailed, match="no Ready node offers one"):
         verify_gpu_nodes(target)
     machine_api.driverless = False
-    wait_for("the GPU", lambda: bool(target.accelerators()) or NotYet("not offered"), timeout=10)
+    wait_for(
+        "the GPU", lambda: bool(target.machines.accelerators()) or NotYet("not offered"), timeout=10
+    )
     wanted = Machines("g6.4xlarge", labels=LABELS, taint=TAINT)
     with pytest.raises(PartTooSlow) as slow, stages("GPU nodes") as stage:
-        target.add_machines(wanted, dry_run=False, timeout=3, stage=stage)
+        target.machines.add(wanted, dry_run=False, timeout=3, stage=stage)
     assert slow.value.state == "ClusterPolicy: notReady"
 
 
@@ -404,7 +406,7 @@ def test_only_what_is_missing_is_added(target: ClusterTarget, api: Api) -> None:
     try:
         cloud.offer_gpu(api, api.apply(bare))
         add_gpu_nodes(target, replicas=2, timeout=60)
-        assert len(target.accelerators()) == 2
+        assert len(target.machines.accelerators()) == 2
     finally:
         api.delete(bare)
 

@@ -210,7 +210,7 @@ def test_without_policies_every_way_is_open_and_the_table_says_that_this_is_not_
     target: ClusterTarget, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probes, "SETTLED", 3.0)
-    tried = target.tried(stage=Stages("try"))
+    tried = target.network.tried(stage=Stages("try"))
     assert set(seen(tried).values()) == {"open"}
     assert {one.source for one in tried} == {peer.name for peer in ALL.peers}
     wrong = [one for one in tried if not one.agrees]
@@ -222,7 +222,7 @@ def test_without_policies_every_way_is_open_and_the_table_says_that_this_is_not_
 def test_policies_close_the_namespace_both_ways_and_open_what_they_name(
     target: ClusterTarget, node: Node
 ) -> None:
-    names = target.isolate({}, stage=Stages("isolate"))
+    names = target.network.isolate({}, stage=Stages("isolate"))
     assert "workshop-default-deny" in names
     assert "workshop-router" not in names, "nothing has a Route here"
     # The small server listens on another port than a database, so one policy more opens it.
@@ -244,7 +244,7 @@ def test_policies_close_the_namespace_both_ways_and_open_what_they_name(
     patient = pytest.MonkeyPatch()
     patient.setattr(probes, "SETTLED", 12.0)
     try:
-        tried = seen(target.tried(stage=Stages("try")))
+        tried = seen(target.network.tried(stage=Stages("try")))
     finally:
         patient.undo()
     opened = {way for way, word in tried.items() if word == "open" and way[1] != "DNS"}
@@ -270,7 +270,7 @@ def test_a_probe_that_cannot_run_says_why_and_leaves_nothing(
     small.ensure(target)
     monkeypatch.setattr("workshop.targets.cluster.network.probes.IMAGE", "registry.test/nothing:1")
     with pytest.raises(PartFailed) as failed:
-        target.tried(stage=Stages("try"))
+        target.network.tried(stage=Stages("try"))
     assert "The probe workshop-end-notebook cannot pull its image." in str(failed.value)
     assert left(node) == ""
 

@@ -138,7 +138,7 @@ def test_the_state_is_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path / "mine"))
     target = connect()
     assert target.name == "local"
-    target.remember("fact", "value")
+    target.store.remember("fact", "value")
     assert (tmp_path / "mine" / "local" / "facts.json").exists()
 
 

@@ -83,7 +83,7 @@ def test_a_store_behind_many_newer_ones_is_found(
     for number in range(45):
         server.add(f"of somebody else {number}")
     if not remembered:
-        kit.target.remember(runbooks.FACT, None)
+        kit.target.store.remember(runbooks.FACT, None)
     assert kit.load() == store
     assert len(server.attached) == 25
     assert runbooks.store_id(kit.target) == store
@@ -107,7 +107,7 @@ def test_a_file_that_is_missing_in_a_loaded_store_is_added_and_nothing_deleted(
 def test_what_an_interrupted_run_left_is_removed(server: VectorStores, tmp_path: Path) -> None:
     kit = Kit(server, tmp_path, SHORT)
     half = kit.load()
-    kit.target.remember(runbooks.FACT, None)
+    kit.target.store.remember(runbooks.FACT, None)
     server.stores[half].files.pop()
     assert kit.load() != half
     assert server.deleted == [half]

@@ -36,9 +36,9 @@ def test_a_storage_that_is_not_known_is_named(target: LocalTarget) -> None:
 
 
 def test_credentials_of_a_replica_set_are_left_as_they_are(target: LocalTarget) -> None:
-    target.remember(mongodb.MOVED, mongodb.REPLICAS)
-    before = target.secret(mongodb.CREDENTIAL, lambda: "first")
+    target.store.remember(mongodb.MOVED, mongodb.REPLICAS)
+    before = target.store.secret(mongodb.CREDENTIAL, lambda: "first")
     told = credentials.rotate_credential(target, mongodb.PART)
     assert (told.old, told.callers) == ("", "")
     assert told.skipped.startswith("its documents are in the replica set")
-    assert target.secret(mongodb.CREDENTIAL, lambda: "never") == before
+    assert target.store.secret(mongodb.CREDENTIAL, lambda: "never") == before

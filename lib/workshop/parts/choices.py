@@ -10,12 +10,12 @@ from workshop.targets.base import Target
 
 def keep(target: Target, part: str, **chosen: str) -> None:
     """Keep the choices of a deploy verb."""
-    target.remember(_fact(part), json.dumps(chosen))
+    target.store.remember(_fact(part), json.dumps(chosen))
 
 
 def of(target: Target, part: str) -> dict[str, Any]:
     """The choices of the last deployment; empty when there was none."""
-    kept = target.recall(_fact(part))
+    kept = target.store.recall(_fact(part))
     return dict(json.loads(kept)) if kept else {}
 
 

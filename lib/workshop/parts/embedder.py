@@ -24,7 +24,7 @@ PART = Part(
 
 def part_of(target: Target) -> Part:
     """What the embedder must be."""
-    token = target.secret(PART.credential, lambda: secrets.token_urlsafe(32))
+    token = target.store.secret(PART.credential, lambda: secrets.token_urlsafe(32))
     return replace(PART, secrets={"token": token})
 
 

@@ -115,7 +115,7 @@ def deployed_part(target: Target) -> Part:
         kept.get("milvus_uri", ""),
         target.find(collector.PART) if server == "llama-stack" else None,
         target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
-        target.recall(KNOWN_STORE) or "",
+        target.store.recall(KNOWN_STORE) or "",
     )
 
 
@@ -163,7 +163,7 @@ def deploy_llama_stack(
     _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside, *others)
     with stages("Llama Stack") as stage:
         if asked == "auto" and server != next(iter(SERVERS)):
-            last = server == target.recall("server")
+            last = server == target.store.recall("server")
             why = "it was deployed last" if last else "this cluster's operator runs it"
             stage(f"the server is {server}: {why}")
         language_model = target.find(model.PART)
@@ -173,7 +173,7 @@ def deploy_llama_stack(
         if server == "llama-stack":
             pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
         database = target.find(postgresql.PART) if shared else None
-        known = (target.recall(KNOWN_STORE) or "") if shared else ""
+        known = (target.store.recall(KNOWN_STORE) or "") if shared else ""
         part = part_of(
             *(server, vector_store, language_model, vectors, size, milvus_uri, pushes_to, database),
             known,
@@ -182,7 +182,7 @@ def deploy_llama_stack(
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
-        target.remember("server", server)
+        target.store.remember("server", server)
         choices.keep(
             target,
             PART,
@@ -191,8 +191,8 @@ def deploy_llama_stack(
             milvus_uri=milvus_uri,
             storage=postgresql.PART if shared else INSIDE,
         )
-        target.remember(KNOWN_STORE, known or None)
-        first, *rest = target.replicas(PART)
+        target.store.remember(KNOWN_STORE, known or None)
+        first, *rest = target.scaling.replicas(PART)
         store = runbooks.load(
             # A file lies in the replica that took it, until it is in the vector store.
             first,
@@ -208,7 +208,7 @@ def deploy_llama_stack(
             # llama-stack 0.7.3, OpenAIVectorStoreMixin.
             stage("the other replicas do not know the new vector store: starting them again")
             part = replace(part, settings={**part.settings, "runbooks_in": store})
-            target.remember(KNOWN_STORE, store)
+            target.store.remember(KNOWN_STORE, store)
             deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         stage("the runbooks are loaded")
         return deployed
@@ -222,7 +222,7 @@ def verify_llama_stack(target: Target) -> Checks:
         StepMissing: It does not run.
     """
     endpoint = target.find(PART)
-    server = target.recall("server") or "llama-stack"
+    server = target.store.recall("server") or "llama-stack"
     wanted = model_id(target)
     hello = functools.partial(openai.complete, endpoint, wanted, "Say hello.", max_tokens=8)
     checks = Checks("Llama Stack")
@@ -265,8 +265,8 @@ def chosen(target: Target, server: str) -> str:
     """Which server ``auto`` means here; another name as it is."""
     if server != "auto":
         return server
-    last = target.recall("server")
-    return target.choose(PART, sorted(SERVERS, key=lambda name: name != last))
+    operated = target.operated.get(PART)
+    return operated or target.store.recall("server") or next(iter(SERVERS))
 
 
 def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others: str) -> None:

@@ -59,7 +59,7 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
 
 def deployed_part(target: Target) -> Part:
     """What the server must be, on the database that has the documents."""
-    return part_of(target, target.find(target.recall(mongodb.MOVED) or mongodb.PART))
+    return part_of(target, target.find(target.store.recall(mongodb.MOVED) or mongodb.PART))
 
 
 def part_of(target: Target, database: Endpoint) -> Part:
@@ -72,10 +72,10 @@ def part_of(target: Target, database: Endpoint) -> Part:
             "disabled_tools": DISABLED,
             "reader": mongodb.READER,
             # Then the driver finds the primary, wherever it is.
-            "replica_set": "rs0" if target.recall(mongodb.MOVED) else "",
+            "replica_set": "rs0" if target.store.recall(mongodb.MOVED) else "",
         },
         secrets={
-            "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
+            "token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
             "reader password": mongodb.reader_password(target),
         },
         needs={"mongodb": database},
@@ -266,7 +266,7 @@ def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> 
 
 def _keep_registration(target: Target, found: Registration) -> None:
     kept = [found.label, found.url, list(found.tools), found.connector]
-    target.remember(REGISTERED, json.dumps(kept))
+    target.store.remember(REGISTERED, json.dumps(kept))
 
 
 def _connectors(target: Target, url: str) -> list[str]:
@@ -309,7 +309,7 @@ def registered(target: Target) -> Registration:
     Raises:
         StepMissing: Nothing was.
     """
-    kept = target.recall(REGISTERED)
+    kept = target.store.recall(REGISTERED)
     if kept is None:
         raise StepMissing(
             "The MCP server was not registered yet.", hint="run 06_register_mcp_server first"
@@ -409,7 +409,7 @@ def _speaks(target: Target) -> str:
 
 
 def _has_tools(target: Target) -> None:
-    if target.recall("model name"):
+    if target.store.recall("model name"):
         check_tools_fit(target)
     verify_registration(target)
 

@@ -58,7 +58,7 @@ def serve_model(
         PartTooSlow: It was not ready in time.
     """
     with stages("Model") as stage:
-        offer = None if url or model else target.offered(PART)
+        offer = None if url or model else target.store.offered(PART)
         if url:
             mine = Settings.from_env()
             ca, token = mine.model_ca_file, mine.model_token
@@ -68,12 +68,12 @@ def serve_model(
             chosen = _choose(offer.endpoint, name or offer.name, min(timeout, openai.PATIENCE))
             stage(f"using {chosen}" + ("" if url else ", which is offered to this namespace"))
             deployed = target.adopt(PART, offer.endpoint)
-            target.remember("model name", chosen)
+            target.store.remember("model name", chosen)
             return deployed
         part = part_of(target, model)
         choices.keep(target, PART, model=model)
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
-        target.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
+        target.store.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
         return deployed
 
 
@@ -89,14 +89,14 @@ def part_of(target: Target, model: str = "") -> Part:
         PART,
         PORT,
         settings={"name": NAME, "context": CONTEXT, "max_tokens": MAX_TOKENS, **given},
-        secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
+        secrets={"token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
         credential=CREDENTIAL,
     )
 
 
 def model_name(target: Target) -> str:
     """The name under which the model answers."""
-    return target.recall("model name") or NAME
+    return target.store.recall("model name") or NAME
 
 
 def verify_model(target: Target) -> Checks:
@@ -225,7 +225,7 @@ def _ahead(
 ) -> Iterable[Part]:
     """It, unless the notebook is given an endpoint or finds one that is offered."""
     wanted = str(given.get("MODEL", ""))
-    if not given.get("MODEL_URL") and (wanted or target.offered(PART) is None):
+    if not given.get("MODEL_URL") and (wanted or target.store.offered(PART) is None):
         yield part_of(target, wanted)
 
 

@@ -66,7 +66,7 @@ def deploy_mongodb(
         PartTooSlow: It was not ready in time.
     """
     with stages("MongoDB") as stage:
-        if target.recall(MOVED):
+        if target.store.recall(MOVED):
             stage("the documents are in the replica set, as 10_scale_out has moved them")
             part = replicas_part(target)
             return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
@@ -81,7 +81,7 @@ def find(target: Target) -> Endpoint:
     Raises:
         StepMissing: It was not deployed, or it ended since.
     """
-    if target.recall(MOVED) is None:
+    if target.store.recall(MOVED) is None:
         return target.find(PART)
     return primary(target)
 
@@ -105,7 +105,7 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
             "storage_class": storage_class,
         },
         secrets={
-            "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
+            "password": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
             "reader password": reader_password(target),
             "monitor password": monitor_password(target),
         },
@@ -116,12 +116,12 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
 
 def reader_password(target: Target) -> Secret:
     """Of the user that may only read, where the database has roles."""
-    return target.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+    return target.store.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
 
 
 def monitor_password(target: Target) -> Secret:
     """Of the user that may only read the server's status, where the database has roles."""
-    return target.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+    return target.store.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
@@ -339,7 +339,7 @@ def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
 def replicas_part(target: Target) -> Part:
     """What the replica set must be: the single server's users, and a key of its own."""
     single = deployed_part(target)
-    key = target.secret("mongodb replica key", lambda: secrets.token_hex(256))
+    key = target.store.secret("mongodb replica key", lambda: secrets.token_hex(256))
     return Part(
         REPLICAS,
         PORT,
@@ -355,7 +355,7 @@ def primary(target: Target) -> Endpoint:
     Raises:
         EndpointError: No member says that it is.
     """
-    for member in target.replicas(REPLICAS):
+    for member in target.scaling.replicas(REPLICAS):
         with as_admin(member) as admin:
             if admin.command("hello").get("isWritablePrimary"):
                 return member
@@ -376,7 +376,7 @@ def rotate(
 ) -> Sequence[Callable[[], object]]:
     """Give the database its new passwords; gives what logs in with each of the old ones."""
     old_password, old_reader = old
-    new = target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
+    new = target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
     # Before it starts again: a database keeps passwords with its data, whatever it is started
     # with. One that does not run is told when it does.
     with suppress(StepMissing):

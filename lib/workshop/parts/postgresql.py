@@ -53,7 +53,9 @@ def deploy_postgresql(
                 "storage_size": storage_size,
                 "storage_class": storage_class,
             },
-            secrets={"password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))},
+            secrets={
+                "password": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
+            },
             credential=CREDENTIAL,
         )
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)

@@ -75,5 +75,5 @@ def ours(where: LocalTarget) -> Iterator[psutil.Process]:
             marker = process.environ().get(tree.MARKER, "")
         except (psutil.Error, OSError):
             continue
-        if marker.startswith(f"{where.state.root.resolve()}{os.sep}"):
+        if marker.startswith(f"{where.store.root.resolve()}{os.sep}"):
             yield process

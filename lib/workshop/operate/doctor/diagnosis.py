@@ -14,7 +14,7 @@ from workshop.core.progress import stages
 from workshop.operate.doctor.log_patterns import read_signs
 from workshop.parts import mcp_server
 from workshop.parts.catalog import ALL
-from workshop.targets.base import Ailment, Target
+from workshop.targets.base import Problem, Target
 from workshop.targets.spec import Spec
 
 UNDERNEATH = ("cluster", "permissions", "gpu-nodes", "network")
@@ -51,16 +51,16 @@ def examine(target: Target) -> list[Finding]:
     """
     with stages("Doctor") as stage:
         stage(f"looking at what the {target.name} target knows")
-        known = target.ailments()
+        known = target.problems()
         there = set() if any(one.part == "cluster" for one in known) else _deployed(target, known)
         found: list[Finding] = []
         for part in dict.fromkeys((*UNDERNEATH, *(one.name for one in ALL))):
             spec = ALL.get(part)
             broken = {finding.part for finding in found if not finding.ok}
             because = tuple(need for need in (spec.needs if spec else ()) if need in broken)
-            ailments = [one for one in known if one.part == part]
-            found += [_ailing(one, broken, because, target.name) for one in ailments]
-            if spec and spec.examine and part in there and not ailments:
+            problems = [one for one in known if one.part == part]
+            found += [_told(one, broken, because, target.name) for one in problems]
+            if spec and spec.examine and part in there and not problems:
                 stage(f"asking {part}")
                 found.append(_examined(target, spec, because))
         if mcp_server.PART in there and not culprits(found):
@@ -82,10 +82,11 @@ def _failing_calls(target: Target) -> list[Finding]:
     return [Finding("agent", False, seen + "was started", hint)]
 
 
-def _deployed(target: Target, known: Sequence[Ailment]) -> set[str]:
+def _deployed(target: Target, known: Sequence[Problem]) -> set[str]:
     try:
         there = {row.name for row in target.status()}
-        return there | ({mcp_server.TOOLS.name} if target.recall(mcp_server.REGISTERED) else set())
+        registered = target.store.recall(mcp_server.REGISTERED) is not None
+        return there | ({mcp_server.TOOLS.name} if registered else set())
     except WorkshopError:
         # A place that does not let itself be asked has said so.
         if not known:
@@ -93,19 +94,19 @@ def _deployed(target: Target, known: Sequence[Ailment]) -> set[str]:
         return set()
 
 
-def _ailing(
-    ailment: Ailment, broken: Collection[str], by_needs: tuple[str, ...], place: str
+def _told(
+    problem: Problem, broken: Collection[str], by_needs: tuple[str, ...], place: str
 ) -> Finding:
     # What the place saw, it saw whatever this user may do.
     because = tuple(one for one in by_needs if one != "permissions")
-    if ailment.because is not None:
-        because = tuple(one for one in ailment.because if one in broken)
+    if problem.because is not None:
+        because = tuple(one for one in problem.because if one in broken)
     # Of its log alone: what the place said of it, its hint explains.
-    reason, remedy = read_signs(ailment.log, place)
-    last = ailment.log[-1] if ailment.log and ailment.part not in UNDERNEATH else ""
-    seen = " ".join(filter(None, [reason and f"{reason}:", ailment.what, ailment.state, last]))
-    hint = f"{remedy}; then {ailment.hint}" if remedy else ailment.hint
-    return Finding(ailment.part, False, " ".join(seen.split()), hint, because)
+    reason, remedy = read_signs(problem.log, place)
+    last = problem.log[-1] if problem.log and problem.part not in UNDERNEATH else ""
+    seen = " ".join(filter(None, [reason and f"{reason}:", problem.what, problem.state, last]))
+    hint = f"{remedy}; then {problem.hint}" if remedy else problem.hint
+    return Finding(problem.part, False, " ".join(seen.split()), hint, because)
 
 
 def _examined(target: Target, spec: Spec, because: tuple[str, ...]) -> Finding:

@@ -72,13 +72,13 @@ def _scaled(
     timeout: float,
     stage: Stages,
 ) -> Outcome:
-    why = target.scale_reason(part)
+    why = target.scaling.reason(part)
     if why:
         stage(f"{part.name} stays as it is: {why}")
-        return Outcome(part.name, len(target.replicas(part.name)), why)
-    target.scale(part, scale, ready=ready, timeout=timeout, stage=stage)
+        return Outcome(part.name, len(target.scaling.replicas(part.name)), why)
+    target.scaling.scale(part, scale, ready=ready, timeout=timeout, stage=stage)
     limit = f"an autoscaler may add up to {scale.most}" if scale.most > scale.replicas else ""
-    return Outcome(part.name, len(target.replicas(part.name)), limit)
+    return Outcome(part.name, len(target.scaling.replicas(part.name)), limit)
 
 
 def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0) -> Table[Outcome]:
@@ -100,7 +100,7 @@ def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0
     reason = target.skip_reason(postgresql.PART) if wanted else "it was not asked for"
     if reason is None:
         postgresql.deploy_postgresql(target, timeout=timeout)
-        server = target.recall("server") or "auto"
+        server = target.store.recall("server") or "auto"
         llama_stack.deploy_llama_stack(
             target, server=server, storage=postgresql.PART, timeout=timeout
         )
@@ -134,7 +134,7 @@ def verify_scale_out(
             lambda one=one: _failures(one),  # type: ignore[misc]
         )
     store = runbooks.store_id(target)
-    for number, replica in enumerate(target.replicas(llama_stack.PART), 1):
+    for number, replica in enumerate(target.scaling.replicas(llama_stack.PART), 1):
         checks.that(
             f"replica {number} of Llama Stack finds the right runbook",
             "certificate-expired.md first",
@@ -153,7 +153,7 @@ def verify_scale_out(
 def _verify_database(checks: Checks, target: Target, kept: Sequence[mongodb_scale.Kept]) -> None:
     with mongodb.connected(mongodb.find(target)) as database:
         counted = database[COUNTED].count_documents({})
-    for number, replica in enumerate(target.replicas(mcp_server.PART), 1):
+    for number, replica in enumerate(target.scaling.replicas(mcp_server.PART), 1):
         checks.equal(
             f"replica {number} of the MCP server counts the {COUNTED}",
             counted,

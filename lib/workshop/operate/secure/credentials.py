@@ -116,16 +116,16 @@ def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> R
     with stages(f"Rotation of {part}") as stage:
         if is_yours(target, part):
             return Rotated(part, "", "", 0.0, "it is yours: change its credential there")
-        if part == mongodb.PART and target.recall(mongodb.MOVED):
+        if part == mongodb.PART and target.store.recall(mongodb.MOVED):
             moved = "its documents are in the replica set, whose credentials this does not change"
             return Rotated(part, "", "", 0.0, moved)
         try:
             target.find(part)
         except StepMissing as missing:
-            if not target.recall(_fact(part)):
+            if not target.store.recall(_fact(part)):
                 return Rotated(part, "", "", 0.0, missing.what)
-        target.remember(_fact(part), "begun")
-        old = [target.renew(part, credential, _new) for credential in spec.credentials]
+        target.store.remember(_fact(part), "begun")
+        old = [target.store.renew(part, credential, _new) for credential in spec.credentials]
         stage("made: a new " + " and a new ".join(spec.credentials))
         asks = (spec.rotate or functools.partial(_deployed, spec))(target, old, timeout, stage)
         for caller in filter(None, map(ALL.get, spec.callers)):
@@ -134,8 +134,8 @@ def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> R
         worst = next((one for one in said if not one.startswith(REFUSED)), said[0])
         if worst.startswith(REFUSED):
             for credential in spec.credentials:
-                target.retire(credential)
-            target.remember(_fact(part), None)
+                target.store.retire(credential)
+            target.store.remember(_fact(part), None)
         stage(f"the old credential: {worst}")
         return Rotated(part, ", ".join(spec.callers), worst, round(stage.seconds, 1))
 

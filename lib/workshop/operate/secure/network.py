@@ -17,7 +17,7 @@ from workshop.targets.base import Endpoint, Target, is_yours
 
 def declared_network(target: Target) -> network.Matrix:
     """Who may talk to whom, as it is declared: nothing is tried yet."""
-    return target.declared()
+    return target.network.declared()
 
 
 def secure_network(target: Target) -> list[str]:
@@ -28,7 +28,7 @@ def secure_network(target: Target) -> list[str]:
     """
     uri = choices.of(target, llama_stack.PART).get("milvus_uri")
     with stages("Network") as stage:
-        return target.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
+        return target.network.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
 
 
 def try_network(target: Target) -> network.Matrix:
@@ -39,7 +39,7 @@ def try_network(target: Target) -> network.Matrix:
         PartTooSlow: A probe was not up in time.
     """
     with stages("Network") as stage:
-        return target.tried(stage=stage)
+        return target.network.tried(stage=stage)
 
 
 def verify_network(
@@ -71,7 +71,7 @@ def verify_network(
                 )
             if spec.secured:
                 spec.secured(target, checks)
-    routes.check(target.fronts(), checks)
+    routes.check(target.network.routes(), checks)
     for row in rotation.rows if rotation else []:
         if not row.skipped:
             right = row.old.startswith(REFUSED)

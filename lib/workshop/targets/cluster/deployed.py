@@ -9,7 +9,7 @@ from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.endpoints import Way
 from workshop.targets.cluster.informer import Watching
 from workshop.targets.cluster.rollout import Rollout
-from workshop.targets.cluster.store import Memory, read
+from workshop.targets.cluster.store import Store, fact, read
 from workshop.targets.spec import Parts
 
 
@@ -19,21 +19,22 @@ class Known:
     Args:
         api: The cluster.
         watching: What is in the namespace now.
-        memory: What notebooks keep.
+        store: What notebooks keep.
         parts: All that there are.
     """
 
-    def __init__(self, api: Api, watching: Watching, memory: Memory, parts: Parts) -> None:
+    def __init__(self, api: Api, watching: Watching, store: Store, parts: Parts) -> None:
         self.parts = parts
         self.names = parts.on("cluster")
+        self.reach = store.reach
         self._api = api
         self._watching = watching
-        self._memory = memory
+        self._store = store
 
     def facts(self) -> Object | None:
         """The ConfigMap with what notebooks keep."""
         kept = self._watching.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
-        return self._memory.newer(kept[0] if kept else None)
+        return self._store.newer(kept[0] if kept else None)
 
     def ways(self) -> dict[str, Way]:
         """The ways to the parts that were deployed, those of others' left out."""
@@ -94,8 +95,3 @@ class Known:
         pods = pod_status.current(self._watching.all("v1", "Pod"), way.pods, "")
         events = self._watching.all("v1", "Event")
         return pod_status.describe(pod_status.Seen(pods, (), (), events))
-
-
-def fact(name: str) -> str:
-    """Under which name the way to a part is kept."""
-    return f"part {name}"

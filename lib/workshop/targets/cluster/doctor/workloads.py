@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import yaml
 
 from workshop.core.secret import Secret, mask
-from workshop.targets.base import PATIENCE, Ailment
+from workshop.targets.base import PATIENCE, Problem
 from workshop.targets.cluster import objects, pod_status
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.endpoints import admitted
@@ -96,7 +96,7 @@ class Workloads:
             self.resources += api.list(api_version, kind, objects.OURS)
         return self
 
-    def ailments(self) -> Iterator[Ailment]:
+    def problems(self) -> Iterator[Problem]:
         """Everything that is wrong, a part's own pods first."""
         for workload in self.all:
             found = self._of_pods(workload)
@@ -108,7 +108,7 @@ class Workloads:
         yield from of_replicas(self.api, self.all, self.services)
         yield from self._of_routes()
 
-    def _of_pods(self, workload: Workload) -> Ailment | None:
+    def _of_pods(self, workload: Workload) -> Problem | None:
         images = (*pod_status.IMAGE, pod_status.ONCE)
         found = (
             pod_status.find(workload.seen, images)
@@ -119,7 +119,7 @@ class Workloads:
             # A part that ends may do so for want of what it needs; the rest is its own fault.
             ended = "ends again" in found.what or "ended again" in found.what
             because = ("gpu-nodes",) if "GPU" in found.what else None if ended else ()
-            return self._ailment(workload.part, found, because)
+            return self._problem(workload.part, found, because)
         ready = [pod for pod in workload.seen.pods if pod_status.is_ready(pod)]
         if len(ready) >= workload.replicas:
             return None
@@ -138,7 +138,7 @@ class Workloads:
             name,
             container,
         )
-        return self._ailment(workload.part, waiting, None)
+        return self._problem(workload.part, waiting, None)
 
     def _held_volume(self, workload: Workload) -> Trouble | None:
         """A volume that a pod of another node holds: a rollout that waits for itself."""
@@ -154,22 +154,22 @@ class Workloads:
                     )
         return None
 
-    def _of_jobs(self) -> Iterator[Ailment]:
+    def _of_jobs(self) -> Iterator[Problem]:
         for job in self.api.list("batch/v1", "Job", objects.OURS):
             found, part = pod_status.failed_job(job), self._part(job)
             if found and part:
-                yield self._ailment(part, found, None)
+                yield self._problem(part, found, None)
 
-    def _of_resources(self) -> Iterator[Ailment]:
+    def _of_resources(self) -> Iterator[Problem]:
         running = {workload.part for workload in self.all}
         for resource in self.resources:
             part = self._part(resource)
             found = pod_status.given_up(resource)
             if found:
-                yield self._ailment(part, found, None)
+                yield self._problem(part, found, None)
             elif part not in running:
                 kind, name = resource["kind"], resource["metadata"]["name"]
-                yield Ailment(
+                yield Problem(
                     part,
                     f"The operator has not made anything of the {kind} {name}.",
                     pod_status.awaited(resource),
@@ -177,7 +177,7 @@ class Workloads:
                     f"namespace; then {self._again(part)}",
                 )
 
-    def _of_services(self) -> Iterator[Ailment]:
+    def _of_services(self) -> Iterator[Problem]:
         for service in self.services:
             part, selector = self._part(service), service["spec"].get("selector") or {}
             mine = [pod for one in self.all if one.part == part for pod in one.seen.pods]
@@ -185,14 +185,14 @@ class Workloads:
                 continue
             if not any(selector.items() <= _labels(pod).items() for pod in self.pods):
                 have = {key: _labels(mine[0]).get(key, "(none)") for key in selector}
-                yield Ailment(
+                yield Problem(
                     part,
                     f"The Service {service['metadata']['name']} leads to no pod.",
                     f"it selects {_said(selector)}, and the part's pods have {_said(have)}",
                     f"another operator's generation has other labels: {self._again(part)}",
                 )
 
-    def _of_routes(self) -> Iterator[Ailment]:
+    def _of_routes(self) -> Iterator[Problem]:
         parts = {one["metadata"]["name"]: self._part(one) for one in self.services}
         for route in self.api.list(*ROUTE):
             part, name = parts.get(route["spec"]["to"]["name"], ""), route["metadata"]["name"]
@@ -200,16 +200,16 @@ class Workloads:
                 continue
             refused = pod_status.refused_route(route)
             if refused:
-                yield self._ailment(part, refused, ())
+                yield self._problem(part, refused, ())
             elif not admitted(route):
-                yield Ailment(
+                yield Problem(
                     part,
                     f"No router has admitted the Route {name}.",
                     "its status is empty",
                     f"kubectl get ingresscontroller -A; kubectl describe route {name}",
                 )
             elif (allowed := routes.seconds(route)) < PATIENCE:
-                yield Ailment(
+                yield Problem(
                     part,
                     f"The Route {name} ends an answer after {allowed:g} s.",
                     "a longer answer ends in 504 Gateway Timeout",
@@ -217,11 +217,11 @@ class Workloads:
                     f"{self._again(part)}",
                 )
 
-    def _ailment(self, part: str, found: Trouble, because: tuple[str, ...] | None) -> Ailment:
+    def _problem(self, part: str, found: Trouble, because: tuple[str, ...] | None) -> Problem:
         state = found.state
         if because != ("gpu-nodes",) and self._is_called_ready(part):
             state += "; its InferenceService says Ready all the same"
-        return Ailment(part, f"{part} {found.what}.", state, found.hint, self._log(found), because)
+        return Problem(part, f"{part} {found.what}.", state, found.hint, self._log(found), because)
 
     def _is_called_ready(self, part: str) -> bool:
         return any(
@@ -300,14 +300,14 @@ STACK, TOOLS = "llama-stack", "mcp-server"
 
 def of_replicas(
     api: Api, workloads: Sequence[Workload], services: Sequence[Object]
-) -> Iterator[Ailment]:
+) -> Iterator[Problem]:
     """Several pods of a part whose vectors, tables, volume or sessions are in each by itself."""
     for workload in workloads:
         if workload.replicas < 2 or workload.thing["kind"] == "StatefulSet":
             continue
         kept = [*_lonely(workload), *(_inside(api) if workload.part == STACK else [])]
         if kept:
-            yield Ailment(
+            yield Problem(
                 workload.part,
                 f"{workload.part} has {workload.replicas} replicas, and can have one alone.",
                 "; ".join(kept),
@@ -315,7 +315,7 @@ def of_replicas(
                 "10_scale_out gives it storage that replicas share",
             )
         if workload.part == TOOLS and not _is_sticky(workload, services):
-            yield Ailment(
+            yield Problem(
                 TOOLS,
                 f"mcp-server has {workload.replicas} replicas, and its Service sends a client now "
                 "to one, now to another.",

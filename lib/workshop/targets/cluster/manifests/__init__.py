@@ -6,7 +6,7 @@ objects; it asks the cluster only which kinds it knows. Credentials go into Secr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from workshop.targets.base import Part, Scale
@@ -93,14 +93,6 @@ def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> P
         lacking = f"The cluster target has no recipe for {part.name}."
         recipe = module_of(part.name, __name__, lacking).plan
     return recipe(part, api)
-
-
-def choose(part: str, options: Sequence[str], api: Api) -> str:
-    """The program that this cluster's operator runs for a part, or the first of these."""
-    from workshop.targets.cluster.manifests import llama_stack
-
-    preferred = llama_stack.serves(api) if part == llama_stack.NAME else ""
-    return preferred if preferred in options else options[0]
 
 
 def is_openshift(api: Api) -> bool:

@@ -11,15 +11,17 @@ from urllib.parse import urlsplit
 from workshop.core.errors import StepMissing
 from workshop.core.progress import Stages
 from workshop.targets import network
-from workshop.targets.base import Endpoint
+from workshop.targets.base import Endpoint, Route
 from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster.adopted import Given
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
+from workshop.targets.cluster.deployed import Known
 from workshop.targets.cluster.endpoints import Way
 from workshop.targets.cluster.informer import Watching
 from workshop.targets.cluster.manifests import ROUTE, is_openshift
+from workshop.targets.cluster.network import routes
 from workshop.targets.cluster.network.probes import End, Probing
-from workshop.targets.spec import Parts
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
 YOURS = "workshop-yours"
@@ -27,41 +29,36 @@ YOURS = "workshop-yours"
 
 
 class Isolation:
-    """Works in the namespace of ``api``.
+    """Works in the namespace of ``api``; see ``base.Network``.
 
     Args:
         api: The cluster.
         watching: What is in the namespace now.
-        known: All parts that there are.
+        known: The parts that were deployed.
+        given: The endpoints that were adopted.
     """
 
-    def __init__(self, api: Api, watching: Watching, known: Parts) -> None:
+    def __init__(self, api: Api, watching: Watching, known: Known, given: Given) -> None:
         self._api = api
-        self._parts = known
         self._watching = watching
+        self._known = known
+        self._given = given
+        self._parts = known.parts
 
-    def apply(
-        self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint], stage: Stages
-    ) -> list[str]:
-        """Close the namespace, and open the ways that are declared.
+    def declared(self) -> network.Matrix:
+        """Who may talk to whom, on a cluster like this one."""
+        return self._parts.declared(self._shape(self._known.ways()))
 
-        Args:
-            parts: The ways to the kit's own parts that run.
-            yours: Endpoints of the user's own that Llama Stack asks, by part.
-            stage: Shows what is done.
-
-        Returns:
-            The names of the policies.
-
-        Raises:
-            StepMissing: No part was deployed.
-        """
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Close the namespace, and open the ways that are declared; gives the policies' names."""
+        parts, facts = self._known.ways(), self._known.facts()
+        adopted = {n: g for n in self._known.names if (g := self._given.find(facts, n)) is not None}
         if not parts:
             raise StepMissing(
                 "There is nothing to secure yet.", where=self._api.where, hint="run 02 to 07 first"
             )
         namespaces.ensure(self._api, stage)
-        wanted = self.policies(parts, yours)
+        wanted = self._policies(parts, {**yours, **adopted})
         others = self._others()
         if others:
             stage(f"not of the kit, and cut off from now on: {', '.join(others)}")
@@ -75,7 +72,24 @@ class Isolation:
         stage(f"applied {len(names)} policies")
         return names
 
-    def policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
+    def tried(self, *, stage: Stages) -> network.Matrix:
+        """Try every way for real, from pods that carry the labels that policies select by.
+
+        Raises:
+            PartFailed: A probe could not run; says why.
+            PartTooSlow: A probe was not up in time.
+        """
+        parts = self._known.ways()
+        found = self._parts.ways(self._shape(parts))
+        allowed = {(way.source, way.destination, way.port) for way in found}
+        probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
+        return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
+
+    def routes(self) -> list[Route]:
+        """The Routes and Ingresses of the parts."""
+        return routes.found(self._api, self._known.reach, self._known.ways())
+
+    def _policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
         """The policies for these parts: those of ``manifests/network`` that fit."""
         wanted = built(self._shape(parts))
         wanted += opening(self._parts.further_ways, self._parts.peers)
@@ -84,29 +98,13 @@ class Isolation:
             wanted.append(_yours(yours, asking))
         return wanted
 
-    def declared(self, parts: Mapping[str, Way]) -> network.Matrix:
-        """The whole matrix, as it is declared for these parts."""
-        return self._parts.declared(self._shape(parts))
-
-    def tried(self, parts: Mapping[str, Way], stage: Stages) -> network.Matrix:
-        """Try every way for real, from pods that carry the labels that policies select by.
-
-        Raises:
-            PartFailed: A probe could not run; says why.
-            PartTooSlow: A probe was not up in time.
-        """
-        found = self._parts.ways(self._shape(parts))
-        allowed = {(way.source, way.destination, way.port) for way in found}
-        probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
-        return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
-
     def _shape(self, parts: Mapping[str, Way]) -> network.Shape:
         model, stack = parts.get("model"), parts.get("llama-stack")
-        routes = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
+        routed = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
         return network.Shape(
             guarded=model is not None and model.port == network.GUARDED,
             routed=stack is not None and bool(stack.route or stack.ingress),
-            exposed=model is not None and model.service in routes,
+            exposed=model is not None and model.service in routed,
         )
 
     def _ends(self, parts: Mapping[str, Way]) -> list[End]:
