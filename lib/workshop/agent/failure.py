@@ -55,7 +55,7 @@ def ended(target: Target, has_database: bool) -> WorkshopError | None:
     for spec in ALL:
         try:
             if spec.serves in needed:
-                moved = target.recall(mongodb.MOVED) if spec is mongodb.SPEC else None
+                moved = target.store.recall(mongodb.MOVED) if spec is mongodb.SPEC else None
                 target.find(moved or spec.name)
         except StepMissing as missing:
             return missing

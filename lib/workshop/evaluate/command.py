@@ -88,7 +88,7 @@ class Run:
         self._own = [token] if token else []
         self._agent = create_agent(target)
         endpoint = target.find(llama_stack.PART)
-        name = target.recall("server") or "llama-stack"
+        name = target.store.recall("server") or "llama-stack"
         self._evaluation = Evaluation(
             model=model.model_name(target),
             server=f"{name} {stack_client.server_version(endpoint)}",
@@ -105,7 +105,7 @@ class Run:
         evaluation = self._evaluation
         if self._options.go_on:
             evaluation.outcomes = self._earlier()
-        folder = Folder(self._home, lambda: self._target.secrets() + self._own)
+        folder = Folder(self._home, lambda: self._target.store.secrets() + self._own)
         evaluation.started = folder.started
         done = {outcome.question for outcome in evaluation.outcomes}
         rest = [question for question in self._chosen if question.name not in done]
@@ -196,7 +196,7 @@ class Run:
 def _bring_up(target: Target, server: str) -> None:
     """Run this server, unless it runs; the runbooks are loaded into it."""
     running = {part.name for part in target.status() if part.state in ("running", "yours")}
-    if llama_stack.PART not in running or target.recall("server") != server:
+    if llama_stack.PART not in running or target.store.recall("server") != server:
         deploy_llama_stack(target, server=server)
 
 

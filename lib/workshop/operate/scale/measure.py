@@ -132,11 +132,13 @@ def _requests(target: Target) -> list[Asked]:
     body = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": TOKENS}
     through = {"model": llama_stack.model_id(target), **body}
     direct = {"model": model.model_name(target), **body}
-    replicas = len(target.replicas(llama_stack.PART))
+    replicas = len(target.scaling.replicas(llama_stack.PART))
     asked = [
         Asked(Request(HISTORY, "http", f"{chat}?limit=1"), [stack], replicas),
         Asked(Request(CHAT, "http", chat, through), [stack], replicas),
-        Asked(Request(MODEL, "http", chat, direct), [served], len(target.replicas(model.PART))),
+        Asked(
+            Request(MODEL, "http", chat, direct), [served], len(target.scaling.replicas(model.PART))
+        ),
     ]
     if not runs(target, mcp_server.PART):
         return asked
@@ -148,7 +150,7 @@ def _requests(target: Target) -> list[Asked]:
             "collection": COUNTED,
         },
     }
-    servers, database = target.replicas(mcp_server.PART), mongodb.find(target)
+    servers, database = target.scaling.replicas(mcp_server.PART), mongodb.find(target)
     return [
         *asked,
         Asked(Request(TOOL, "tool", mcp_server.PATH, tool), servers, len(servers)),

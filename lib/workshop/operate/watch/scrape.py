@@ -71,7 +71,7 @@ def watched(target: Target) -> list[tuple[Page, Endpoint, str]]:
     Raises:
         StepMissing: None runs.
     """
-    server = target.recall("server") or "llama-stack"
+    server = target.store.recall("server") or "llama-stack"
     found, missing = [], None
     for source in metrics.SOURCES:
         if source.server not in ("", server):
