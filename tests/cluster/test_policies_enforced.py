@@ -280,7 +280,8 @@ def test_an_endpoint_of_the_users_own_stays_reachable(target: ClusterTarget) -> 
 
     inside = Endpoint("http://model.shared.svc.cluster.local:8080")
     outside = Endpoint("https://model.example.com")
-    made = isolation._yours({"model": inside, "other": outside})
+    (asking,) = (peer for peer in ALL.peers if peer.name == "llama-stack")
+    made = isolation._yours({"model": inside, "other": outside}, asking)
     rules = made["spec"]["egress"]
     name = {"kubernetes.io/metadata.name": "shared"}
     assert rules[0]["to"][0]["namespaceSelector"]["matchLabels"] == name

@@ -1,35 +1,32 @@
-"""All parts, in dependency order. A new one is a module of its own here, and a line in ``ALL``.
+"""All parts, in dependency order.
 
-CONTRIBUTING.md says what else it takes: one module in each target, of the part's name.
+A new part is a module here, ``parts/<name>.py``, that ends with its ``SPEC``; one in each target,
+``targets/local/programs/<name>.py`` and ``targets/cluster/manifests/<name>.py``; and a line below.
 """
 
 from __future__ import annotations
 
-from workshop.parts import (
-    collector,
-    embedder,
-    gpu_nodes,
-    llama_stack,
-    mcp_server,
-    model,
-    mongodb,
-    postgresql,
-    prometheus,
+from importlib import import_module
+
+from workshop.targets.spec import Parts, Spec
+
+MODULES = (
+    "gpu_nodes",
+    "model",
+    "embedder",
+    "collector",
+    "postgresql",
+    "llama_stack",
+    "mongodb",
+    "mcp_server",
+    "prometheus",
 )
-from workshop.targets.spec import Parts
+"""Each after those that it needs. A database of two kinds, or a server and its registration, are a
+module with a ``Spec`` for each."""
 
 ALL = Parts(
-    (
-        gpu_nodes.SPEC,
-        model.SPEC,
-        embedder.SPEC,
-        collector.SPEC,
-        postgresql.SPEC,
-        llama_stack.SPEC,
-        mongodb.SPEC,
-        mongodb.REPLICA_SET,
-        mcp_server.SPEC,
-        mcp_server.TOOLS,
-        prometheus.SPEC,
-    )
+    spec
+    for module in MODULES
+    for spec in vars(import_module(f"{__package__}.{module}")).values()
+    if isinstance(spec, Spec)
 )

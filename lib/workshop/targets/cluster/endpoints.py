@@ -114,7 +114,8 @@ class Reach:
             }
         routed = self._routed(way)
         ca = self._ca(*way.ca) if way.ca else None
-        database = way.scheme in ("mongodb", "postgresql")
+        # A credential with a user is a password, else a token.
+        database = bool(way.user)
         return Endpoint(
             routed or url,
             token=None if database else credential,
