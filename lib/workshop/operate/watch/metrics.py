@@ -260,8 +260,11 @@ def named(key: str) -> Metric:
     return next(metric for metric in METRICS if metric.key == key)
 
 
-SOURCES = tuple(one.page for one in ALL if one.page)
-"""Every page of metrics. Of the agent's API there is one: Llama Stack pushes, OGX has a page."""
+_ORDER = {one.name: one.order or len(ALL) for one in ALL}
+
+SOURCES = tuple(sorted((one.page for one in ALL if one.page), key=lambda page: _ORDER[page.part]))
+"""Every page of metrics, as a question passes the parts. Of the agent's API there is one: Llama
+Stack pushes, OGX has a page."""
 
 PORTS: Mapping[str, int] = {one.exporter or one.at: one.port for one in SOURCES}
 """On a cluster, the port that monitoring must reach, by part; MongoDB's exporter has pods of its
