@@ -62,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        from workshop.setup.disk import FULL
-        from workshop.targets.local.files import not_written
+        from workshop.core.files import FULL, not_written
 
         if error.errno not in FULL:
             raise

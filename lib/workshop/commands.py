@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from workshop.connecting import connect
 from workshop.core.errors import WorkshopError
+from workshop.core.lock import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
-from workshop.parts.catalog import notebook_of
+from workshop.parts.catalog import ALL
 from workshop.report.report import ASKING
 from workshop.run.parameters import assign
 from workshop.run.runner import run as run_steps
 from workshop.run.sequence import Selection, Step, find, select
 from workshop.run.view import View
 from workshop.targets.base import PartStatus, Target
-from workshop.targets.local.lock import hold
-from workshop.targets.local.store import State
 
 if TYPE_CHECKING:
     from workshop.operate.doctor.diagnosis import Finding
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
     def known() -> list[Secret]:
         own = [settings.model_token] if settings.model_token else []
-        return target.secrets() + own
+        return target.store.secrets() + own
 
     steps = assign(
         select(find(folder), wanted),
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         without=options.without,
         secrets=known(),
     )
-    with hold(State(settings.state).lock_path, "workshop run"):
+    with hold(settings.lock, "workshop run"):
         report, interrupted = run_steps(
             steps,
             target=target.name,
@@ -113,7 +112,7 @@ def logs(options: argparse.Namespace) -> int:
 def stop(options: argparse.Namespace) -> int:
     """Stop one part, or all."""
     target = connect(options.target)
-    with hold(State(Settings.from_env().state).lock_path, "workshop stop"):
+    with hold(Settings.from_env().lock, "workshop stop"):
         stopped = target.stop(options.name)
     _write([f"stopped {name}" for name in stopped] or ["nothing was running"])
     return 0
@@ -185,7 +184,7 @@ def _trouble(target: Target, part: PartStatus) -> Sequence[str]:
     except WorkshopError as error:
         log = str(error).splitlines()
     lines += [f"    {line}" for line in log]
-    number = notebook_of(part.name)[:2]
+    number = ALL.notebook(part.name)[:2]
     lines.append(f"  Hint: workshop run --only {number} starts it again; workshop logs {part.name}")
     return lines
 

@@ -12,6 +12,7 @@ from workshop.core.settings import (
     make_paths_absolute,
     refuse_another_checkout,
 )
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Target
 
 
@@ -41,7 +42,7 @@ def connect(name: str = "local") -> Target:
         from workshop.targets.cluster.login import connect as log_in
         from workshop.targets.cluster.target import ClusterTarget
 
-        return ClusterTarget(Settings.from_env(), log_in())
+        return ClusterTarget(Settings.from_env(), log_in(), ALL)
     from workshop.targets.local.target import LocalTarget
 
-    return LocalTarget(Settings.from_env())
+    return LocalTarget(Settings.from_env(), ALL)

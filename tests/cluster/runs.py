@@ -87,7 +87,7 @@ class Run:
 
     def assert_no_credential_is_shown(self) -> None:
         """Not in what was printed or reported, nor in any object but a Secret, nor in a log."""
-        secrets = [secret.reveal() for secret in self.target.secrets()]
+        secrets = [secret.reveal() for secret in self.target.store.secrets()]
         assert len(set(secrets)) >= 4
         shown = self.output
         for path in (self.home / "runs").rglob("*"):

@@ -129,7 +129,7 @@ def assert_an_autoscaler_comes_and_goes(run: Run) -> None:
 
     def scaled(scale: Scale) -> list[str]:
         with stages("scale") as stage:
-            target.scale(part, scale, ready=mcp_server.ready, timeout=120, stage=stage)
+            target.scaling.scale(part, scale, ready=mcp_server.ready, timeout=120, stage=stage)
         names = ("-n", run.namespace, "get", "horizontalpodautoscalers", "-o", "name")
         return kubectl(run.node.kubeconfig, *names).stdout.split()
 

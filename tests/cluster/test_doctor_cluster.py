@@ -24,6 +24,7 @@ from testcluster.place import Place
 from workshop.cli import main
 from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Part
 from workshop.targets.cluster.deployed import fact
 from workshop.targets.cluster.endpoints import Way
@@ -55,7 +56,7 @@ class Sick:
 
     @property
     def target(self) -> ClusterTarget:
-        return ClusterTarget(Settings(), connect())
+        return ClusterTarget(Settings(), connect(), ALL)
 
     def put(self, *things: Object) -> None:
         apply(self.node.kubeconfig, *things, namespace=self.name)
@@ -77,7 +78,7 @@ class Sick:
         """Wait until the cluster itself knows of the trouble: a kubelet takes its seconds."""
 
         def known() -> object:
-            seen = " ".join(f"{one.what} {one.state}" for one in self.target.ailments())
+            seen = " ".join(f"{one.what} {one.state}" for one in self.target.problems())
             return True if words in seen else NotYet(seen)
 
         wait_for(f"the cluster to say {words!r}", known, timeout=90, every=0.5)
@@ -398,7 +399,7 @@ def test_a_part_that_runs_and_is_not_what_it_should_be(sick: Sick) -> None:
     sick.rolled_out(app)
     # As notebook 02 keeps it. What answers is the small server, which is no model.
     way = Way(app, {"app": app}, app, 8080, "http")
-    sick.target.remember(fact("model"), way.text())
+    sick.target.store.remember(fact("model"), way.text())
     shown, named = sick.doctor()
     assert f"model  running  http://{app}.{sick.name}.svc:8080" in shown
     ((blamed, hint),) = named
@@ -507,10 +508,10 @@ def test_an_operator_that_is_not_there(sick: Sick) -> None:
 def test_an_operator_that_was_replaced_by_its_successor(sick: Sick) -> None:
     with small.target(sick.node, sick.name) as target:
         small.ensure(target)
-        way = target.recall("part mongodb")
+        way = target.store.recall("part mongodb")
         target.stop()
-        target.remember("part llama-stack", way)
-        target.remember("server", "llama-stack")
+        target.store.remember("part llama-stack", way)
+        target.store.remember("server", "llama-stack")
     with kinds(sick.node, RENAMED):
         blamed, hint = sick.only("was deployed, and its")
     assert "llama-stack was deployed, and its LlamaStackDistribution is gone." in blamed

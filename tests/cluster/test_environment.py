@@ -19,6 +19,7 @@ from workshop.core.errors import CheckFailed
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
 from workshop.targets.cluster import namespaces, permissions
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.login import connect
@@ -78,7 +79,7 @@ def by_name(api: Api) -> dict[str, Check]:
 def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
     restricted_namespace(node.kubeconfig, "env-admin")
     api = admin(node, "env-admin")
-    passed = check_environment(ClusterTarget(Settings(state=tmp_path), api))
+    passed = check_environment(ClusterTarget(Settings(state=tmp_path), api, ALL))
     seen = {check.name: check.seen for check in passed}
     assert re.fullmatch(r"v1\.\d+\.\d+ at https://\S+", seen["API server"])
     assert seen["cluster"] == "plain Kubernetes; no operators of the kit; no node with a GPU"
@@ -151,14 +152,14 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(
         lambda: by_name(api)["permissions"].ok or NotYet("not yet"),
         timeout=10,
     )
-    target = ClusterTarget(Settings(state=tmp_path), api)
-    assert target.secret("password", lambda: "letmein").reveal() == "letmein"
-    target.remember("part mongodb", None)
-    target.remember("a fact", "kept")
-    assert target.recall("a fact") == "kept"
+    target = ClusterTarget(Settings(state=tmp_path), api, ALL)
+    assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
+    target.store.remember("part mongodb", None)
+    target.store.remember("a fact", "kept")
+    assert target.store.recall("a fact") == "kept"
     assert target.status() == []
-    assert target.skip_reason("gpu-nodes")
-    assert target.accelerators() == []
+    assert target.machines.skip_reason()
+    assert target.machines.accelerators() == []
     assert target.leftovers() == ["ConfigMap agent-workshop-kit"]
     assert target.stop() == []
     removed = target.clean_up(data=True)
@@ -247,8 +248,8 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
     assert (
         by_name(api)["namespace"].seen == "env-new is not there; it will be made (by a Namespace)"
     )
-    target = ClusterTarget(Settings(state=tmp_path), api)
-    assert target.secret("password", lambda: "letmein").reveal() == "letmein"
+    target = ClusterTarget(Settings(state=tmp_path), api, ALL)
+    assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
     assert by_name(api)["namespace"].seen == "env-new"
     held = {
         "apiVersion": "v1",
@@ -266,13 +267,13 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
 
     stranger = as_account("env-stranger", "workbench")
     stranger.namespace = "env-nowhere"
-    there = ClusterTarget(Settings(state=tmp_path), stranger)
+    there = ClusterTarget(Settings(state=tmp_path), stranger, ALL)
     assert there.status() == []
     with pytest.raises(CheckFailed) as failed:
         check_environment(there)
     assert "kubectl create namespace env-nowhere" in failed.value.state
     with pytest.raises(Exception, match="There is no namespace env-nowhere that this user may use"):
-        there.secret("password", lambda: "letmein")
+        there.store.secret("password", lambda: "letmein")
 
 
 def test_on_openshift_the_namespace_is_asked_for_as_a_project(

@@ -16,6 +16,7 @@ from testcluster.kubectl import apply, kubectl, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
 from workshop.core.errors import PartFailed, PartTooSlow, SettingsError, WorkshopError
+from workshop.parts.catalog import ALL
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.errors import Forbidden, Refused
 from workshop.targets.cluster.login import connect
@@ -391,7 +392,7 @@ def test_the_namespace_is_being_deleted(node: Node) -> None:
         from workshop.core.settings import Settings
         from workshop.targets.cluster.target import ClusterTarget
 
-        target = ClusterTarget(Settings(), api, {small.NAME: small.recipe()})
+        target = ClusterTarget(Settings(), api, ALL, {small.NAME: small.recipe()})
         with pytest.raises(Refused) as refused:
             small.ensure(target)
     finally:

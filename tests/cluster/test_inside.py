@@ -37,7 +37,7 @@ print(json.dumps({{
     "url": endpoint.url,
     "said": wait_for("the small server", said, timeout=60),
     "status": [row.state for row in target.status()],
-    "secret": repr(target.secret("a token", lambda: "inside-canary")),
+    "secret": repr(target.store.secret("a token", lambda: "inside-canary")),
 }}))
 """
 

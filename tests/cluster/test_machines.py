@@ -17,6 +17,7 @@ from workshop.core.errors import CheckFailed, PartFailed, PartTooSlow, SettingsE
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import LABELS, TAINT
 from workshop.targets.base import Machines
 from workshop.targets.cluster.api import Api
@@ -31,7 +32,7 @@ SETS = ("machine.openshift.io/v1beta1", "MachineSet")
 
 def target_of(kubeconfig: Path, namespace: str, state: Path) -> ClusterTarget:
     api = connect({"KUBECONFIG": str(kubeconfig), "WORKSHOP_NAMESPACE": namespace})
-    return ClusterTarget(Settings(state=state), api)
+    return ClusterTarget(Settings(state=state), api, ALL)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +209,7 @@ def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
     assert ours(api) == []
 
     scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
-    assert len(target.accelerators()) == 2
+    assert len(target.machines.accelerators()) == 2
     limits = api.get(*autoscalers, name, SPACE)
     assert limits
     assert (limits["spec"]["minReplicas"], limits["spec"]["maxReplicas"]) == (2, 4)
@@ -222,7 +223,7 @@ def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
     grown = {"apiVersion": SETS[0], "kind": SETS[1], "metadata": {"name": name, "namespace": SPACE}}
     api.merge(grown, {"spec": {"replicas": 3}})
     scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
-    assert len(target.accelerators()) == 3
+    assert len(target.machines.accelerators()) == 3
 
     scale_gpu_nodes(target, replicas=1, timeout=60)
     assert api.get(*autoscalers, name, SPACE) is None
@@ -292,10 +293,12 @@ def test_a_ready_node_is_not_enough(target: ClusterTarget, machine_api: Cloud) -
     with pytest.raises(CheckFailed, match="no Ready node offers one"):
         verify_gpu_nodes(target)
     machine_api.driverless = False
-    wait_for("the GPU", lambda: bool(target.accelerators()) or NotYet("not offered"), timeout=10)
+    wait_for(
+        "the GPU", lambda: bool(target.machines.accelerators()) or NotYet("not offered"), timeout=10
+    )
     wanted = Machines("g6.4xlarge", labels=LABELS, taint=TAINT)
     with pytest.raises(PartTooSlow) as slow, stages("GPU nodes") as stage:
-        target.add_machines(wanted, dry_run=False, timeout=3, stage=stage)
+        target.machines.add(wanted, dry_run=False, timeout=3, stage=stage)
     assert slow.value.state == "ClusterPolicy: notReady"
 
 
@@ -403,7 +406,7 @@ def test_only_what_is_missing_is_added(target: ClusterTarget, api: Api) -> None:
     try:
         cloud.offer_gpu(api, api.apply(bare))
         add_gpu_nodes(target, replicas=2, timeout=60)
-        assert len(target.accelerators()) == 2
+        assert len(target.machines.accelerators()) == 2
     finally:
         api.delete(bare)
 

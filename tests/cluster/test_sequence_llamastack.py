@@ -25,7 +25,7 @@ from workshop.core.errors import EndpointError
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.secure import routes
 from workshop.targets import network
-from workshop.targets.base import Endpoint, Front
+from workshop.targets.base import Endpoint, Route
 
 GENERATION = "llamastack"
 NAMESPACE = "attendee"
@@ -81,7 +81,7 @@ def test_its_route_answers_as_it_should(done: Run) -> None:
         assert door.tls.startswith("edge, signed by ")
         assert door.timeout == "300 s"
         checks = Checks("doors")
-        routes.check(done.target.fronts(), checks)
+        routes.check(done.target.network.routes(), checks)
         assert len(checks.raise_if_failed()) == 5
 
 
@@ -102,8 +102,8 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
     mine("rollout", "status", "deployment/model-predictor", "--timeout=300s", "--request-timeout=0")
     target = done.target
 
-    def routed() -> Front | NotYet:
-        fronts = [one for one in target.fronts() if one.name == "Route model"]
+    def routed() -> Route | NotYet:
+        fronts = [one for one in target.network.routes() if one.name == "Route model"]
         if not fronts:
             return NotYet("no Route yet")
         try:
@@ -117,7 +117,7 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
     assert (front.termination, front.serves_tls) == ("reencrypt", True)
     assert "workshop-model-router" in workshop.secure_network(target)
     assert network.Way("router", "model", 8443, "its Route") in network.ways(
-        target._isolation._shape(target._known.ways())
+        target.network._shape(target.known.ways())
     )
     with routes_resolved():
         door = routes.look(front)

@@ -84,16 +84,16 @@ def target(home: Path) -> Iterator[LocalTarget]:
     target = connected()
     yield target
     for part in ("model", "llama-stack"):
-        target.state.forget(part)
+        target.store.forget(part)
     for fact in (mcp_server.REGISTERED, runbooks.FACT, "model name", "server"):
-        target.remember(fact, None)
+        target.store.remember(fact, None)
     workshop.deploy_mongodb(target)
     workshop.load_sample_data(target)
     workshop.deploy_mcp_server(target)
 
 
 def process(target: LocalTarget, part: str) -> Process:
-    return Process(target.state.folder(part), part, secrets=target.state.secrets)
+    return Process(target.store.folder(part), part, secrets=target.store.secrets)
 
 
 def kill(target: LocalTarget, part: str) -> None:
@@ -151,11 +151,11 @@ def test_a_wrong_secret_of_the_mcp_server(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
     right = target.find("mcp-server")
-    target.state.save_endpoint(
+    target.store.save_endpoint(
         "mcp-server", Endpoint(right.url, token=Secret("not-the-secret"), also=right.also)
     )
     code, _, named = doctor(capsys)
-    target.state.save_endpoint("mcp-server", right)
+    target.store.save_endpoint("mcp-server", right)
     assert code == 1
     assert named[0].startswith("culprit: mcp-server: ")
     assert "The credential was refused." in named[0]
@@ -197,13 +197,13 @@ def with_mcp_server(
     """What the doctor names while the MCP server is said to be there."""
     right = target.find("mcp-server")
     also = {"monitoring": monitoring} if monitoring else right.also
-    target.state.save_endpoint(
+    target.store.save_endpoint(
         "mcp-server", Endpoint(url or right.url, token=right.token, also=also)
     )
     try:
         return doctor(capsys)[2]
     finally:
-        target.state.save_endpoint("mcp-server", right)
+        target.store.save_endpoint("mcp-server", right)
 
 
 def test_an_mcp_server_that_is_too_old_for_the_agent(
@@ -287,8 +287,8 @@ STACK = {
 
 def with_llama_stack(target: LocalTarget, server: OpenAIServer) -> None:
     target.adopt("llama-stack", Endpoint(server.url.removesuffix("/v1")))
-    target.remember(runbooks.FACT, "vs_1")
-    target.remember("model name", MODEL)
+    target.store.remember(runbooks.FACT, "vs_1")
+    target.store.remember("model name", MODEL)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_llama_stack_without_the_api_that_the_agent_asks(
     ):
         with_llama_stack(target, server)
         target.adopt("model", Endpoint(language_model.url.removesuffix("/v1")))
-        target.remember("model name", MODEL)
+        target.store.remember("model name", MODEL)
         workshop.register_mcp_server(target)
         _, shown, named = doctor(capsys)
     assert "  [ OK ] llama-stack\n" in shown
@@ -351,7 +351,7 @@ def test_tools_that_leave_the_model_no_room(
     ):
         with_llama_stack(target, server)
         target.adopt("model", Endpoint(language_model.url.removesuffix("/v1")))
-        target.remember("model name", MODEL)
+        target.store.remember("model name", MODEL)
         offered = [tool.name for tool in list_tools(target.find("mcp-server"), "/mcp")]
         workshop.register_mcp_server(target, tools=tuple(offered))
         _, _, named = doctor(capsys)
@@ -366,9 +366,9 @@ def test_the_database_refuses_the_password(
 ) -> None:
     right = target.find("mongodb")
     wrong = Endpoint(right.url, user=right.user, password=Secret("of-another-data-folder"))
-    target.state.save_endpoint("mongodb", wrong)
+    target.store.save_endpoint("mongodb", wrong)
     _, shown, named = doctor(capsys)
-    target.state.save_endpoint("mongodb", right)
+    target.store.save_endpoint("mongodb", right)
     assert named[0].startswith("culprit: mongodb: The database refused the user or password.")
     assert "move its data folder away" in named[1]
     assert "of-another-data-folder" not in shown
@@ -415,7 +415,7 @@ def test_the_models_own_troubles(
 ) -> None:
     with OpenAIServer(**({"models": (MODEL,)} | options)) as server:
         target.adopt("model", Endpoint(server.url.removesuffix("/v1")))
-        target.remember("model name", MODEL)
+        target.store.remember("model name", MODEL)
         code, _, named = doctor(capsys)
     assert code == 1
     assert named[0].startswith("culprit: model: ")
@@ -432,7 +432,7 @@ def test_a_certificate_that_nobody_knows(
         server = OpenAIServer(models=(MODEL,), certificate=certificate(tmp_path)[0])
         stack.enter_context(server)
         target.adopt("model", Endpoint(server.url.removesuffix("/v1")))
-        target.remember("model name", MODEL)
+        target.store.remember("model name", MODEL)
         _, _, named = doctor(capsys)
     assert "culprit: model: " in named[0]
     assert "The server's certificate was not verified." in named[0]
@@ -482,7 +482,7 @@ def test_an_agent_that_answers_without_the_data_though_every_part_is_well(
             prove(question, text, calls, database=database, runbooks=folder)
     step = StepReport("07_ask_the_agent")
     judge(step, {"cells": []}, str(refused.value))
-    run = Folder(runs, target.secrets)
+    run = Folder(runs, target.store.secrets)
     run.write_json("report.json", Report("local", run.started, [step]).as_dict())
     try:
         code, _, named = doctor(capsys)
@@ -499,7 +499,7 @@ def test_two_troubles_at_once_are_both_named(
 ) -> None:
     with OpenAIServer(models=(MODEL,), calls="prose") as server:
         target.adopt("model", Endpoint(server.url.removesuffix("/v1")))
-        target.remember("model name", MODEL)
+        target.store.remember("model name", MODEL)
         kill(target, "mcp-server")
         _, shown, named = doctor(capsys)
     blamed = [line.split(": ")[1] for line in named if line.startswith("culprit")]

@@ -10,7 +10,7 @@ from standin.openai_server import OpenAIServer, certificate
 from workshop.core.checks import Checks
 from workshop.core.errors import CheckFailed, EndpointError
 from workshop.operate.secure import routes
-from workshop.targets.base import Endpoint, Front
+from workshop.targets.base import Endpoint, Route
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -20,7 +20,7 @@ def front(tmp_path: Path):
     both, ca = certificate(tmp_path / "tls")
     with OpenAIServer(page=(200, "ok"), certificate=both) as server:
         endpoint = Endpoint(server.url.removesuffix("/v1"), ca_file=ca)
-        yield Front("Route llama-stack", endpoint, "edge", False, 300)
+        yield Route("Route llama-stack", endpoint, "edge", False, 300)
 
 
 def test_a_door_shows_who_signed_its_certificate_and_until_when(front):

@@ -18,6 +18,7 @@ from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.core.settings import CHECKOUT, DATA, Settings
 from workshop.parts import llama_stack
+from workshop.parts.catalog import ALL
 from workshop.setup import locate
 from workshop.targets.base import Endpoint
 from workshop.targets.cluster.manifests import llama_stack as recipe
@@ -230,7 +231,7 @@ def test_it_starts_again_with_an_embedder_of_another_dimension(
     server: str, tmp_path: Path, installed: None
 ) -> None:
     """It keeps what it knows of its models, and does not start when one is declared otherwise."""
-    target = LocalTarget(Settings(state=tmp_path / "local"))
+    target = LocalTarget(Settings(state=tmp_path / "local"), ALL)
     with OpenAIServer() as model, OpenAIServer(models=("embedder",)) as embedder:
         ends = [Endpoint(one.url.removesuffix("/v1")) for one in (model, embedder)]
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -12,8 +13,10 @@ import pytest
 from standin import tiny
 from workshop import add_gpu_nodes, check_environment, connect, verify_gpu_nodes
 from workshop.core.errors import CheckFailed, SettingsError
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Part
 from workshop.targets.local import limits, preflight
+from workshop.targets.spec import Parts
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -25,8 +28,12 @@ def where(tmp_path):
     target.stop()
 
 
+PORTS = (8080, 8081, 8321, 27017, 3000)
+"""The architecture's, of the parts that answer; those that watch take any."""
+
+
 def seen(state, ports=(), pids=()):
-    return {check.name: check for check in preflight.checks(state, dict(ports), pids)}
+    return {check.name: check for check in preflight.checks(state, PORTS, dict(ports), pids)}
 
 
 def test_every_requirement_has_a_line(tmp_path):
@@ -35,7 +42,7 @@ def test_every_requirement_has_a_line(tmp_path):
         *("Python", "memory", "cores", "disk", "state folder"),
         *("model-server", "chat-weights", "embedding-weights", "ogx", "tokenizer"),
         *("mongodb", "node", "mcp-server"),
-        *(f"port {port}" for port in (8080, 8081, 8321, 27017, 3000)),
+        *(f"port {port}" for port in PORTS),
     ]
     assert found["Python"].ok
     assert found["Python"].seen == ".".join(map(str, sys.version_info[:3]))
@@ -88,10 +95,17 @@ def test_a_state_folder_that_cannot_be_made(tmp_path, place):
     )
 
 
-def test_ports_say_who_holds_them(where, port, script, tmp_path, monkeypatch):
+def test_every_port_of_a_part_that_answers_is_looked_at(where):
+    assert [c.name for c in where.environment() if c.name.startswith("port ")] == [
+        f"port {port}" for port in PORTS
+    ]
+
+
+def test_ports_say_who_holds_them(where, port, script):
     tiny.ensure(where, Part("model", port))
     stranger = script("stealer.py", port + 1)
-    monkeypatch.setattr(preflight, "PORTS", {port: "", port + 1: "", port + 2: ""})
+    names = ("model", "embedder", "mongodb")
+    where.parts = Parts(replace(ALL.get(name), port=port + n) for n, name in enumerate(names))
     found = {check.name: check for check in where.environment()}
     assert found[f"port {port}"].seen == "held by this kit's model"
     assert found[f"port {port + 1}"].seen == (
@@ -124,7 +138,7 @@ def test_the_state_is_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("WORKSHOP_HOME", str(tmp_path / "mine"))
     target = connect()
     assert target.name == "local"
-    target.remember("fact", "value")
+    target.store.remember("fact", "value")
     assert (tmp_path / "mine" / "local" / "facts.json").exists()
 
 

@@ -29,7 +29,7 @@ from workshop.core.errors import (
 from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.core.wait import NotYet, wait_for
-from workshop.parts.catalog import PROCESSES
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Part
 from workshop.targets.local import ports
 from workshop.targets.local.process import Process
@@ -37,6 +37,7 @@ from workshop.targets.local.process import Process
 pytestmark = pytest.mark.timeout(60)
 
 CANARY = "canary-0f4b2d77a1"
+PROCESSES = ALL.on("local")
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_part_is_created_and_then_reused(where, port, capsys):
     assert first.endpoint.token == Secret(CANARY)
     assert tiny.environment_of(first.endpoint)["NAME"] == "a"
     pid = tiny.pid_of(where, "model")
-    second = tiny.ensure(tiny.target(where.state.root.parent), part)
+    second = tiny.ensure(tiny.target(where.store.root.parent), part)
     assert second.action == "reused"
     assert tiny.pid_of(where, "model") == pid
     assert repr(second) == f"model: reused in {second.seconds:.1f} s, http://127.0.0.1:{port}"
@@ -126,7 +127,7 @@ def test_two_notebooks_that_deploy_the_same_part_get_the_same_process(where, por
     part, found = Part("model", port), []
 
     def deploy():
-        target = tiny.target(where.state.root.parent)
+        target = tiny.target(where.store.root.parent)
         found.append((tiny.ensure(target, part).endpoint, tiny.pid_of(target, "model")))
 
     threads = [threading.Thread(target=deploy) for _ in range(2)]
@@ -142,7 +143,8 @@ def test_a_part_without_a_program_is_refused(where):
     with pytest.raises(SettingsError) as error:
         tiny.ensure(where, Part("coffee", 1))
     assert str(error.value) == (
-        f"The local target has no program for coffee.\n  Last state: it has: {', '.join(PROCESSES)}"
+        "The local target has no program for coffee.\n"
+        "  Last state: there is no module workshop.targets.local.programs.coffee"
     )
 
 
@@ -245,7 +247,7 @@ def test_after_three_thefts_it_gives_up(make, port, script):
     where = make(model=program)
     with pytest.raises(PartFailed) as error:
         tiny.ensure(where, Part("model", port))
-    log = where.state.folder("model") / "log"
+    log = where.store.folder("model") / "log"
     # Each is the next free one: some program may have one of those between.
     first, second, last = stolen
     assert first == port < second < last < port + 20
@@ -266,7 +268,7 @@ def test_a_part_that_crashes_fails_at_once_with_its_own_words(make, port):
     where = make(model=tiny.server("--crash", "weights are not a GGUF file", "--exit-code", "3"))
     with pytest.raises(PartFailed) as error:
         tiny.ensure(where, Part("model", port), timeout=1000)
-    log = where.state.folder("model") / "log"
+    log = where.store.folder("model") / "log"
     first, *_ = log.read_text().splitlines()
     assert str(error.value) == (
         "model ended while it started.\n"
@@ -297,7 +299,7 @@ def test_a_slow_part_is_left_running_and_the_next_try_waits_on(make, port, tmp_p
     where = make(model=tiny.server("--gate", str(gate)))
     with pytest.raises(PartTooSlow) as error:
         tiny.ensure(where, Part("model", port), timeout=1.5)
-    log = where.state.folder("model") / "log"
+    log = where.store.folder("model") / "log"
     assert str(error.value) == (
         "Waited 1.5 s for model to answer.\n"
         f"  Where: http://127.0.0.1:{port}, log {log}\n"
@@ -309,7 +311,7 @@ def test_a_slow_part_is_left_running_and_the_next_try_waits_on(make, port, tmp_p
     )
     waiting = f"waiting for model to answer: it does not listen on port {port} yet"
     assert waiting in capsys.readouterr().err
-    pid = where._process("model").record().pid
+    pid = where.process("model").record().pid
     with pytest.raises(StepMissing) as missing:
         where.find("model")
     assert str(missing.value) == (
@@ -329,7 +331,7 @@ def test_a_silent_part_is_too_slow_and_says_what_was_seen(make, port):
     where = make(mcp_server=tiny.server("--silent"))
     with pytest.raises(PartTooSlow) as error:
         tiny.ensure(where, Part("mcp-server", port), timeout=1.2)
-    log = where.state.folder("mcp-server") / "log"
+    log = where.store.folder("mcp-server") / "log"
     assert error.value.state == "No answer within 0.5 s."
     assert error.value.log[-1] == f"listening on 127.0.0.1:{port}"
     assert error.value.hint == (
@@ -352,7 +354,7 @@ def test_ctrl_c_while_it_waits_leaves_nothing_half_made(make, port, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     )
-    process = where._process("model")
+    process = where.process("model")
 
     def started():
         return process.state() == "running" or NotYet(process.describe())
@@ -441,7 +443,7 @@ def test_a_killed_part_is_named_with_the_notebook_that_starts_it(where, port):
     pid = tiny.pid_of(where, "llama-stack")
     os.kill(pid, signal.SIGKILL)
     gone(pid)
-    log = where.state.folder("llama-stack") / "log"
+    log = where.store.folder("llama-stack") / "log"
     with pytest.raises(StepMissing) as error:
         where.find("llama-stack")
     first, second = log.read_text().splitlines()
@@ -463,7 +465,7 @@ def test_a_stale_record_whose_pid_is_a_strangers_harms_nobody(where, port, scrip
     os.kill(pid, signal.SIGKILL)
     gone(pid)
     stranger = script("stubborn.py")
-    path = where.state.folder("mongodb") / "process.json"
+    path = where.store.folder("mongodb") / "process.json"
     record = json.loads(path.read_text())
     # Pids come round after minutes at the earliest, not within this test's second.
     record |= {"pid": stranger.pid, "exit_code": None, "create_time": record["create_time"] - 60}
@@ -503,7 +505,7 @@ def test_a_part_that_was_never_deployed_names_its_notebook(where, name, notebook
         "  Where: this checkout's local target\n"
         f"  Hint: run {notebook} first"
     )
-    assert not where.state.root.exists()
+    assert not where.store.root.exists()
 
 
 def test_the_last_notebook_run_first_names_the_one_to_run(where):
@@ -520,7 +522,7 @@ def test_the_last_notebook_run_first_names_the_one_to_run(where):
 
 
 def test_an_agent_whose_server_ended_names_the_notebook(where):
-    where.remember("runbooks' vector store", "vs_1")
+    where.store.remember("runbooks' vector store", "vs_1")
     with pytest.raises(StepMissing) as error:
         create_agent(where, use_mongodb=False)
     assert str(error.value) == (
@@ -533,12 +535,12 @@ def test_an_agent_whose_server_ended_names_the_notebook(where):
 def test_a_part_that_breaks_off_the_answer_before_it_is_over_is_named(where, port):
     for number, name in enumerate(("model", "embedder", "llama-stack")):
         tiny.ensure(where, Part(name, port + number, settings={"version": versions.LLAMA_STACK}))
-    where.remember("runbooks' vector store", "vs_1")
-    where.remember("model name", "small")
+    where.store.remember("runbooks' vector store", "vs_1")
+    where.store.remember("model name", "small")
     agent = create_agent(where, use_mongodb=False)
     with pytest.raises(EndpointError) as error:
         agent.ask("What should be done when a certificate has expired?", quiet=True)
-    log = where.state.folder("llama-stack") / "log"
+    log = where.store.folder("llama-stack") / "log"
     assert error.value.what == "The agent got no answer."
     assert error.value.where == str(log)
     assert error.value.state.startswith(
@@ -570,7 +572,7 @@ def test_an_endpoint_of_ones_own_takes_the_parts_place_and_gives_it_back(where, 
 def test_cleaning_up_forgets_an_endpoint_of_ones_own_and_its_token(where):
     where.adopt("model", Endpoint("https://model.example.com", token=Secret(CANARY)))
     where.clean_up(data=False)
-    assert CANARY not in where.state.secrets_path.read_text()
+    assert CANARY not in where.store.secrets_path.read_text()
     with pytest.raises(StepMissing):
         where.find("model")
 
@@ -585,10 +587,10 @@ def test_status_shows_each_part_and_stop_ends_one_or_all_of_them(where, port):
     assert [row.name for row in rows] == list(PROCESSES)
     assert [row.url for row in rows] == [one.endpoint.url for one in deployed.values()]
     assert {row.state for row in rows} == {"running"}
-    record = where._process("model").record()
+    record = where.process("model").record()
     assert rows[0].detail == (
         f"running (pid {record.pid}), started {record.started}, "
-        f"log {where.state.folder('model') / 'log'}"
+        f"log {where.store.folder('model') / 'log'}"
     )
 
     assert where.stop("model") == ["model"]
@@ -615,7 +617,7 @@ def test_an_unknown_part_is_refused_with_those_that_there_are(where):
 
 def test_logs_are_shown_without_secrets(make, port):
     where = make(model=tiny.server("--say-env", "TOKEN", "--noise", "20"))
-    where.secret("model token", lambda: CANARY)
+    where.store.secret("model token", lambda: CANARY)
     tiny.ensure(where, Part("model", port, secrets={"token": Secret(CANARY)}))
     assert list(where.logs("model", lines=2)) == [
         "my secret is ****",
@@ -631,8 +633,8 @@ def test_logs_are_shown_without_secrets(make, port):
 def test_cleaning_up_keeps_the_data_or_not(where, port):
     for name in ("model", "mongodb"):
         tiny.ensure(where, Part(name, port))
-    where.secret("mongodb password", lambda: "kept-with-the-data")
-    data = where.state.folder("mongodb") / "data" / "documents"
+    where.store.secret("mongodb password", lambda: "kept-with-the-data")
+    data = where.store.folder("mongodb") / "data" / "documents"
     data.parent.mkdir()
     data.write_text("42")
     assert "process model" in where.leftovers()
@@ -642,13 +644,13 @@ def test_cleaning_up_keeps_the_data_or_not(where, port):
     assert where.leftovers() == []
     assert list(tiny.ours(where)) == []
     assert data.read_text() == "42"
-    assert where.secret("mongodb password", lambda: "new") == Secret("kept-with-the-data")
-    assert [path.name for path in where.state.local.iterdir() if path.is_dir()] == ["mongodb"]
+    assert where.store.secret("mongodb password", lambda: "new") == Secret("kept-with-the-data")
+    assert [path.name for path in where.store.local.iterdir() if path.is_dir()] == ["mongodb"]
 
     assert where.clean_up(data=True) == ["mongodb/data", "facts.json", "secrets.json"]
     assert where.leftovers() == []
-    assert not where.state.folder("mongodb").exists()
-    assert not where.state.secrets_path.exists()
+    assert not where.store.folder("mongodb").exists()
+    assert not where.store.secrets_path.exists()
     assert where.clean_up(data=True) == []
 
 
@@ -656,7 +658,7 @@ def test_data_that_lies_on_another_disk_is_not_deleted_through_the_link(where, t
     elsewhere = tmp_path / "big-disk"
     elsewhere.mkdir()
     (elsewhere / "documents").write_text("42")
-    folder = where.state.folder("mongodb")
+    folder = where.store.folder("mongodb")
     folder.mkdir(parents=True)
     (folder / "data").symlink_to(elsewhere)
     assert where.clean_up(data=True) == ["mongodb/data"]
@@ -671,9 +673,9 @@ def test_what_is_left_is_named(where, port):
 def test_parts_can_be_stopped_though_the_state_is_damaged(where, port):
     tiny.ensure(where, Part("model", port))
     tiny.ensure(where, Part("mongodb", port))
-    where.state.facts_path.write_text("{")
-    where.state.secrets_path.write_text("[]")
-    (where.state.folder("model") / "process.json").write_text("")
+    where.store.facts_path.write_text("{")
+    where.store.secrets_path.write_text("[]")
+    (where.store.folder("model") / "process.json").write_text("")
     with pytest.raises(WorkshopError, match=r"^A file of this checkout's state is damaged"):
         where.find("mongodb")
     assert where.stop() == ["mongodb", "model"]
@@ -685,16 +687,16 @@ def test_parts_can_be_stopped_though_the_state_is_damaged(where, port):
 
 def test_no_credential_stands_where_it_can_be_read(where, port, capsys):
     deployed = chain(where, port)
-    where.secret("canary", lambda: f"{CANARY}-kept")
+    where.store.secret("canary", lambda: f"{CANARY}-kept")
     where.adopt("model", Endpoint("http://127.0.0.1:1", token=Secret(f"{CANARY}-yours")))
     chain(where, port)
     place = port + PROCESSES.index("mongodb")
     tiny.ensure(where, Part("mongodb", place, secrets={"password": Secret(f"{CANARY}-pw")}))
 
-    files = [path for path in where.state.root.rglob("*") if path.is_file()]
+    files = [path for path in where.store.root.rglob("*") if path.is_file()]
     with_canary = {path.name for path in files if CANARY in path.read_text()}
     assert with_canary == {"secrets.json"}
-    assert where.state.secrets_path.stat().st_mode & 0o777 == 0o600
+    assert where.store.secrets_path.stat().st_mode & 0o777 == 0o600
     processes = list(tiny.ours(where))
     assert len(processes) == len(PROCESSES)
     assert not any(CANARY in word for process in processes for word in process.cmdline())
@@ -703,7 +705,7 @@ def test_no_credential_stands_where_it_can_be_read(where, port, capsys):
         *(repr(one.endpoint) for one in deployed.values()),
         *(repr(row) for row in where.status()),
         *(line for name in PROCESSES for line in where.logs(name)),
-        repr([where._process(name).record() for name in PROCESSES]),
+        repr([where.process(name).record() for name in PROCESSES]),
         capsys.readouterr().err,
     ]
     assert CANARY not in "\n".join(shown)
@@ -714,7 +716,7 @@ def test_no_credential_stands_where_it_can_be_read(where, port, capsys):
 
 def test_an_error_shows_no_credential(make, port):
     where = make(model=tiny.server("--say-env", "TOKEN", "--crash", "cannot log in"))
-    where.secret("model token", lambda: CANARY)
+    where.store.secret("model token", lambda: CANARY)
     with pytest.raises(PartFailed) as error:
         tiny.ensure(where, Part("model", port, secrets={"token": Secret(CANARY)}))
     assert error.value.log[-2:] == ("my secret is ****", "cannot log in")
@@ -723,8 +725,8 @@ def test_an_error_shows_no_credential(make, port):
 
 def test_a_process_object_and_the_target_agree(where, port):
     tiny.ensure(where, Part("model", port))
-    assert Process(where.state.folder("model"), "model").state() == "running"
-    assert where.skip_reason("gpu-nodes") == (
+    assert Process(where.store.folder("model"), "model").state() == "running"
+    assert where.machines.skip_reason() == (
         "the local target adds no machines: the model runs on this machine's CPU"
     )
     assert where.skip_reason("model") is None

@@ -93,7 +93,7 @@ def test_an_open_endpoint_is_taken_with_its_only_model(where, model):
         ("calls a tool when asked", 'count_documents {"collection": "incidents"}'),
     ]
     assert all(check.ok for check in checks)
-    assert where.recall("model name") == "granite-8b"
+    assert where.store.recall("model name") == "granite-8b"
     assert ask_model(where, "How are you?") == "Hello!"
 
 
@@ -113,7 +113,7 @@ def test_the_token_comes_from_the_environment_and_shows_nowhere(where, model, mo
     assert {body["model"] for _, _, body in server.requests if body} == {"large"}
     shown += repr(checks) + repr(where.status()) + repr(where.find("model"))
     assert TOKEN not in shown + capsys.readouterr().err
-    holding = [path.name for path in where.state.root.rglob("*") if path.is_file()
+    holding = [path.name for path in where.store.root.rglob("*") if path.is_file()
                and TOKEN in path.read_text()]  # fmt: skip
     assert holding == ["secrets.json"]
 
@@ -154,7 +154,7 @@ def test_an_endpoint_that_cannot_be_used_leaves_the_local_model_alone(where, mod
     with pytest.raises(EndpointError):
         serve_model(where, url=model(page=(404, "")).url)
     assert where.find("model") == before
-    assert where.recall("model name") is None
+    assert where.store.recall("model name") is None
 
 
 # --- endpoints that do not -----------------------------------------------------------------------
@@ -528,7 +528,7 @@ def test_step_3_asks_a_model_that_thinks_for_more_too(where, model, capsys):
         "/v1/health": (200, {"status": "OK"}),
     }
     where.adopt("llama-stack", Endpoint(server.url.removesuffix("/v1")))
-    where.remember("model name", "granite")
+    where.store.remember("model name", "granite")
     with pytest.raises(WorkshopError):
         verify_llama_stack(where)
     assert "[ OK ] completes a chat: Hello!" in capsys.readouterr().err
@@ -648,8 +648,8 @@ def test_a_model_behind_a_proxy_with_tls_and_a_login(where, model, proxy, monkey
     assert all(check.ok for check in verify_model(where))
     assert set(proxy.asked) == {("CONNECT", "model.closed.test:8443")}
     # What a part might write of it into its log is masked.
-    assert Secret(TOKEN) in where.secrets()
-    assert not [path for path in where.state.root.rglob("*") if path.is_file()
+    assert Secret(TOKEN) in where.store.secrets()
+    assert not [path for path in where.store.root.rglob("*") if path.is_file()
                 and TOKEN in path.read_text()]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from workshop.core.progress import stages
 from workshop.core.settings import Settings
 from workshop.operate.scale import mongodb as mongodb_scale
 from workshop.parts import mongodb
+from workshop.parts.catalog import ALL
 from workshop.setup import locate
 from workshop.targets.base import Endpoint, Scale
 from workshop.targets.local.target import LocalTarget
@@ -22,7 +23,7 @@ COUNTS = {"alerts": 64, "incidents": 42, "services": 12}
 def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[LocalTarget, LocalTarget]]:
     """Two databases, the first with the sample data."""
     pair = [
-        LocalTarget(Settings(state=tmp_path_factory.mktemp(name) / "local"))
+        LocalTarget(Settings(state=tmp_path_factory.mktemp(name) / "local"), ALL)
         for name in ("one", "two")
     ]
     try:
@@ -90,9 +91,9 @@ def test_the_database_is_started_again_with_every_document(
     targets: tuple[LocalTarget, LocalTarget],
 ) -> None:
     target = targets[0]
-    before = target._process("mongodb").record()
+    before = target.process("mongodb").record()
     kept = workshop.resize_mongodb(target, memory="1Gi")
-    after = target._process("mongodb").record()
+    after = target.process("mongodb").record()
     assert before and after and before.pid != after.pid  # noqa: PT018
     assert before.ports == after.ports
     assert {one.collection: one.after for one in kept} == COUNTS
@@ -105,7 +106,7 @@ def test_two_replicas_are_refused_with_the_reason(
     target = targets[0]
     part = mongodb.deployed_part(target)
     with stages("test") as stage, pytest.raises(SettingsError) as refused:
-        target.scale(part, Scale(2), ready=mongodb.ready, timeout=10, stage=stage)
+        target.scaling.scale(part, Scale(2), ready=mongodb.ready, timeout=10, stage=stage)
     text = str(refused.value)
     assert text.startswith("mongodb has one replica here.")
     assert "one process a part: a second one would share the cores of this machine" in text

@@ -23,6 +23,7 @@ from workshop.operate.watch.burst import Asked, Load, measure_burst
 from workshop.operate.watch.logs import Followed, Step
 from workshop.operate.watch.verify import verify_monitoring
 from workshop.parts import collector, prometheus
+from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import Told
 from workshop.setup import locate
 from workshop.targets.base import Endpoint
@@ -34,7 +35,7 @@ PUSH = Path(__file__).parent / "standin" / "push.py"
 @pytest.fixture
 def target(tmp_path: Path) -> Iterator[LocalTarget]:
     """A local target in a folder of its own; what it started is stopped."""
-    target = LocalTarget(Settings(state=tmp_path / "state"))
+    target = LocalTarget(Settings(state=tmp_path / "state"), ALL)
     yield target
     target.clean_up(data=True)
 
@@ -73,7 +74,7 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
 
     assert_the_checkpoint_can_fail(target)
 
-    record = target._process("collector").record()
+    record = target.process("collector").record()
     assert record
     os.kill(record.pid, signal.SIGKILL)
     checks = Checks("test")
@@ -128,7 +129,7 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
     assert "the question q-1 stands in the logs" in fault(seen=replace(followed, lines=unmarked))
     silent = Table(line for line in lines if line.part != "model")
     assert "the model's log tells of it" in fault(seen=replace(followed, lines=silent))
-    canary = target.secret("canary", lambda: "canary-5e1d").reveal()
+    canary = target.store.secret("canary", lambda: "canary-5e1d").reveal()
     shown = Table([*lines, Step("model", "", f"Bearer {canary}")])
     assert "no credential stands in these lines: expected none, saw 1" in fault(
         seen=replace(followed, lines=shown)

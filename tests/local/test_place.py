@@ -26,7 +26,7 @@ pytestmark = pytest.mark.timeout(60)
 def first(tmp_path, port):
     """A folder ``a`` in which one part runs, with a credential and data."""
     where = tiny.target(tmp_path / "a")
-    where.secret("mongodb password", lambda: "kept-with-the-data")
+    where.store.secret("mongodb password", lambda: "kept-with-the-data")
     tiny.ensure(where, Part("mongodb", port))
     yield where
     ours = [p for p in psutil.process_iter() if (tree.mark_of(p) or "").startswith(f"{tmp_path}/")]
@@ -61,7 +61,7 @@ def test_a_copy_is_refused_by_every_command(first, tmp_path, monkeypatch, capsys
             f"rm -r {copy}/local\n",
         )
     assert tiny.pid_of(first, "mongodb")
-    assert first.state.secrets_path.exists()
+    assert first.store.secrets_path.exists()
 
 
 def test_the_hint_for_a_copy_works(first, tmp_path, port):
@@ -136,7 +136,7 @@ def test_a_copy_whose_original_is_gone_goes_on(first, tmp_path):
     ("text", "state"), [("{", "JSONDecodeError"), ('{"id": "1"}', "it lacks 'path'")]
 )
 def test_a_damaged_place_is_one_clear_error(first, tmp_path, text, state):
-    file = first.state.local / place.NAME
+    file = first.store.local / place.NAME
     file.write_text(text)
     said = refused(tmp_path / "a")
     assert said.startswith(
@@ -146,4 +146,4 @@ def test_a_damaged_place_is_one_clear_error(first, tmp_path, text, state):
 
 
 def test_git_ignores_the_state_wherever_it_is(first):
-    assert (first.state.local / ".gitignore").read_text() == "*\n"
+    assert (first.store.local / ".gitignore").read_text() == "*\n"

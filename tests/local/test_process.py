@@ -18,10 +18,11 @@ import nbformat
 import psutil
 import pytest
 from serving import SERVERS, command_for, gone, listening
+from workshop.core import files
 from workshop.core.errors import AlreadyRunning, PartFailed, WorkshopError
 from workshop.core.secret import Secret
 from workshop.core.wait import NotYet, wait_for
-from workshop.targets.local import files, ports, tree
+from workshop.targets.local import ports, tree
 from workshop.targets.local.process import Command, Process
 
 pytestmark = pytest.mark.timeout(60)

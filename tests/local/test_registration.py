@@ -22,7 +22,7 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalTarget:
     target = workshop.connect("local")
     assert isinstance(target, LocalTarget)
     target.adopt("mcp-server", MCP)
-    target.remember("model name", "small")
+    target.store.remember("model name", "small")
     return target
 
 
@@ -45,11 +45,13 @@ def test_the_mcp_server_is_a_connector_where_its_credential_is_handed_on(
         asked = server.asked[-1]
     assert {key: asked[key] for key in ("connector_id", "server_url") if key in asked} == by
     assert asked["authorization"] == "the-secret"
-    assert "the-secret" not in str(target.recall(mcp_server.REGISTERED))
+    assert "the-secret" not in str(target.store.recall(mcp_server.REGISTERED))
 
 
 def test_a_registration_of_before_is_read(target: LocalTarget) -> None:
-    target.remember(mcp_server.REGISTERED, '["mongodb", "http://127.0.0.1:3000/mcp", ["find"]]')
+    target.store.remember(
+        mcp_server.REGISTERED, '["mongodb", "http://127.0.0.1:3000/mcp", ["find"]]'
+    )
     assert mcp_server.registered(target).connector == ""
     assert mcp_server.tool(target)["server_url"] == MCP.url + "/mcp"
 
@@ -67,7 +69,7 @@ def test_a_registration_of_before_is_read(target: LocalTarget) -> None:
 def test_auto_means_ogx_unless_another_was_deployed(
     target: LocalTarget, last: str | None, asked: str, means: str
 ) -> None:
-    target.remember("server", last)
+    target.store.remember("server", last)
     assert llama_stack.chosen(target, asked) == means
 
 

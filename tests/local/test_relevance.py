@@ -14,6 +14,7 @@ from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
 from workshop.core.settings import Settings
 from workshop.parts import embedder
+from workshop.parts.catalog import ALL
 from workshop.parts.runbooks import CHUNKS
 from workshop.targets.base import Endpoint
 from workshop.targets.local.target import LocalTarget
@@ -27,7 +28,7 @@ ANSWERED = [(name, one) for name, asked in QUESTIONS["answered"].items() for one
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    target = LocalTarget(Settings(state=tmp_path_factory.mktemp("embedder") / "local"))
+    target = LocalTarget(Settings(state=tmp_path_factory.mktemp("embedder") / "local"), ALL)
     yield embedder.deploy(target, 60, Stages("test"))
     target.stop(embedder.NAME)
 

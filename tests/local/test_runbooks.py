@@ -11,6 +11,7 @@ from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
 from workshop.core.settings import Settings
 from workshop.parts import runbooks
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint
 from workshop.targets.local.target import LocalTarget
 
@@ -33,7 +34,7 @@ class Kit:
 
     def __init__(self, server: VectorStores, folder: Path, files: dict[str, str]) -> None:
         self.endpoint = Endpoint(server.url)
-        self.target = LocalTarget(Settings(state=folder / "state" / "local"))
+        self.target = LocalTarget(Settings(state=folder / "state" / "local"), ALL)
         self.folder = folder / "runbooks"
         self.folder.mkdir()
         for name, text in files.items():
@@ -82,7 +83,7 @@ def test_a_store_behind_many_newer_ones_is_found(
     for number in range(45):
         server.add(f"of somebody else {number}")
     if not remembered:
-        kit.target.remember(runbooks.FACT, None)
+        kit.target.store.remember(runbooks.FACT, None)
     assert kit.load() == store
     assert len(server.attached) == 25
     assert runbooks.store_id(kit.target) == store
@@ -106,7 +107,7 @@ def test_a_file_that_is_missing_in_a_loaded_store_is_added_and_nothing_deleted(
 def test_what_an_interrupted_run_left_is_removed(server: VectorStores, tmp_path: Path) -> None:
     kit = Kit(server, tmp_path, SHORT)
     half = kit.load()
-    kit.target.remember(runbooks.FACT, None)
+    kit.target.store.remember(runbooks.FACT, None)
     server.stores[half].files.pop()
     assert kit.load() != half
     assert server.deleted == [half]

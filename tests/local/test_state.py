@@ -9,23 +9,24 @@ import sys
 from pathlib import Path
 
 import pytest
+from workshop.core import files
 from workshop.core.errors import StepMissing, WorkshopError
 from workshop.core.secret import Secret
+from workshop.core.settings import Settings
 from workshop.targets.base import Endpoint
-from workshop.targets.local import files
-from workshop.targets.local.store import State
+from workshop.targets.local.store import Store
 
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(tmp_path / ".workshop")
+def state(tmp_path: Path) -> Store:
+    return Store(tmp_path / ".workshop")
 
 
-def again(state: State) -> State:
+def again(state: Store) -> Store:
     """As the next notebook sees it."""
-    return State(state.root)
+    return Store(state.root)
 
 
 def test_nothing_is_written_by_looking(state):
@@ -59,21 +60,21 @@ def test_an_empty_secret_is_not_kept(state):
 
 def test_a_credential_is_made_anew_once_and_the_old_one_kept_until_it_is_retired(state):
     state.secret("model token", lambda: "first")
-    old = state.renew("model token", lambda: "second")
+    old = state.renew("model", "model token", lambda: "second")
     assert old == Secret("first")
     # As after an interruption: what was begun goes on, and no third is made.
-    assert again(state).renew("model token", lambda: pytest.fail("made twice")) == old
+    assert again(state).renew("model", "model token", lambda: pytest.fail("made twice")) == old
     assert again(state).secret("model token", lambda: "never") == Secret("second")
     assert set(again(state).secrets()) == {Secret("first"), Secret("second")}
     state.retire("model token")
     assert again(state).secrets() == [Secret("second")]
     state.retire("model token")
-    assert state.renew("model token", lambda: "third") == Secret("second")
+    assert state.renew("model", "model token", lambda: "third") == Secret("second")
 
 
 def test_what_was_never_made_is_not_made_anew(state):
     with pytest.raises(StepMissing) as missing:
-        state.renew("model token", lambda: "first")
+        state.renew("model", "model token", lambda: "first")
     assert str(missing.value) == "There is no model token yet.\n  Hint: run 02 to 05 first"
     assert state.secrets() == []
 
@@ -82,9 +83,9 @@ def test_two_processes_agree_on_a_secret(state):
     ask = """
 import sys, secrets
 from pathlib import Path
-from workshop.targets.local.store import State
+from workshop.targets.local.store import Store
 sys.stdin.readline()
-state = State(Path(sys.argv[1]))
+state = Store(Path(sys.argv[1]))
 for number in range(20):
     sys.stdout.write(state.secret(f"s{number}", secrets.token_urlsafe).reveal() + " ")
     state.remember(f"fact of {sys.argv[2]} {number}", "x")
@@ -162,7 +163,7 @@ def test_forgetting_an_endpoint_leaves_the_rest(state):
 
 def test_parts_have_their_folders_there(state):
     assert state.folder("model") == state.root / "local" / "model"
-    assert state.lock_path == state.root / "local" / "lock"
+    assert Settings(state.root).lock == state.root / "local" / "lock"
 
 
 SECRETS_HINT = (
@@ -236,7 +237,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(state):
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
     (tmp_path / ".workshop").write_text("a file")
     with pytest.raises(WorkshopError) as error:
-        State(tmp_path / ".workshop").remember("server", "ogx")
+        Store(tmp_path / ".workshop").remember("server", "ogx")
     assert str(error.value) == (
         "This checkout's state could not be written.\n"
         f"  Where: {tmp_path}/.workshop/local\n"

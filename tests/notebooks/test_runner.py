@@ -21,7 +21,7 @@ from workshop.core.checks import MIME as CHECKS
 from workshop.core.wait import NotYet, wait_for
 from workshop.report.render import page, quick
 from workshop.run.sequence import Step
-from workshop.targets.local.store import State
+from workshop.targets.local.store import Store
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -306,7 +306,7 @@ def test_a_relative_home_is_one_folder_for_the_command_and_its_notebooks(
     notebooks = write("01_keep", keep, GOOD)
     assert run(notebooks) == 0
     assert statuses(tmp_path / ".state") == {"01": "passed"}
-    kept = State(tmp_path / ".state").recall("kubeconfig")
+    kept = Store(tmp_path / ".state").recall("kubeconfig")
     assert kept == f"{tmp_path}/mine.yaml:/theirs.yaml"
     assert [path.name for path in notebooks.iterdir()] == ["01_keep.ipynb"]
 
@@ -488,15 +488,15 @@ def test_two_runs_at_once(home, write, child, capsys):
 
 def test_no_credential_is_in_any_file_of_a_run(home, write, capsys, monkeypatch):
     canary, token = "canary-2f7d/&\"+x'y", "user-token-91a4"
-    State(home).secret("mongodb/password", lambda: canary)
+    Store(home).secret("mongodb/password", lambda: canary)
     monkeypatch.setenv("MODEL_TOKEN", token)
     folder = write(
         "02_leaks",
         "import os\nfrom html import escape\nfrom pathlib import Path",
-        "from workshop.targets.local.store import State",
-        'known = State(Path(os.environ["WORKSHOP_HOME"])).secret("mongodb/password", str).reveal()',
+        "from workshop.targets.local.store import Store",
+        'known = Store(Path(os.environ["WORKSHOP_HOME"])).secret("mongodb/password", str).reveal()',
         'late = "-".join(["late", known[:6]])\n'
-        'State(Path(os.environ["WORKSHOP_HOME"])).secret("made now", lambda: late)',
+        'Store(Path(os.environ["WORKSHOP_HOME"])).secret("made now", lambda: late)',
         'token = os.environ["MODEL_TOKEN"]\nprint(known, token, late, {known: [known]})',
         "from IPython.display import HTML\nHTML(escape(known))",
         'with stages("Part") as stage:\n    stage(f"using {token}")',

@@ -42,7 +42,7 @@ from workshop.evaluate.scoring import score_calls
 from workshop.operate.secure import credentials
 from workshop.operate.watch import dashboard, metrics
 from workshop.parts import embedder, llama_stack, mcp_server, mongodb, prometheus, runbooks
-from workshop.parts.catalog import PROCESSES
+from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.base import Endpoint
 from workshop.targets.local import programs
@@ -57,6 +57,7 @@ DEPLOY = {
     "mcp-server": workshop.deploy_mcp_server,
 }
 WITH_MILVUS = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
+PROCESSES = ALL.on("local")
 PARTS = tuple(part for part in PROCESSES if part != "collector")
 """The collector is Llama Stack's alone: OGX has a page of metrics of its own."""
 
@@ -134,7 +135,7 @@ def test_the_run_says_how_to_reach_and_to_stop_the_services(chain: Chain) -> Non
 
 
 def test_no_credential_is_written_or_shown_anywhere(chain: Chain) -> None:
-    secrets = [secret.reveal() for secret in chain.target.state.secrets()]
+    secrets = [secret.reveal() for secret in chain.target.store.secrets()]
     assert len(set(secrets)) >= 4
     kept = chain.home / "local" / "secrets.json"
     # Prometheus takes a token from a file alone.
@@ -429,13 +430,13 @@ def test_a_wrong_mcp_secret_is_told_apart_from_a_broken_server(chain: Chain) -> 
     right = target.find("mcp-server")
     wrong = Endpoint(right.url, token=Secret("not-the-secret"), also=right.also)
     try:
-        target.state.save_endpoint("mcp-server", wrong)
+        target.store.save_endpoint("mcp-server", wrong)
         with pytest.raises(CheckFailed) as failed:
             workshop.verify_registration(target)
         with pytest.raises(EndpointError) as refused:
             chain.agent().ask("How many incidents are open?")
     finally:
-        target.state.save_endpoint("mcp-server", right)
+        target.store.save_endpoint("mcp-server", right)
     assert "The credential was refused." in str(failed.value)
     assert "HTTP 403" in str(failed.value)
     assert "The MCP server: The credential was refused. HTTP 403" in str(refused.value)
@@ -456,22 +457,22 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
 ) -> None:
     target = chain.target
     before = target.find("mongodb")
-    old = target.renew(
+    old = target.store.renew(
         "mongodb", mongodb.CREDENTIAL, lambda: "made-before-" + reached.replace(" ", "-")
     )
-    new = target.secret(mongodb.CREDENTIAL, lambda: "never")
+    new = target.store.secret(mongodb.CREDENTIAL, lambda: "never")
     assert old == before.password
     if reached == "database told":
         mongodb.change_password(before, old, new)
     if reached == "database ended":
-        target.remember("rotating mongodb", "begun")
+        target.store.remember("rotating mongodb", "begun")
         kill(chain, "mongodb")
     done = credentials.rotate_credential(target, "mongodb")
     assert done.old.startswith("refused: ")
     assert (done.callers, done.skipped) == ("mcp-server", "")
     # No third one was made, and the old one is forgotten.
     assert target.find("mongodb").password == new
-    assert old not in target.secrets()
+    assert old not in target.store.secrets()
     assert workshop.verify_mongodb(target)
     assert workshop.verify_mcp_server(target)
 
@@ -540,10 +541,10 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     record = process(chain, "llama-stack").record()
     assert record
     # As it was, but started while there is no model: its list of models stays empty.
-    model, vectors = target.state.endpoint("model"), target.state.endpoint("embedder")
+    model, vectors = target.store.endpoint("model"), target.store.endpoint("embedder")
     assert model
     assert vectors
-    collector = target.state.endpoint("collector")
+    collector = target.store.endpoint("collector")
     # With Milvus: the runbooks must be loaded again anyway, and the next test wants them there.
     size = embedder.dimension(vectors)
     part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, pushes_to=collector)

@@ -11,6 +11,7 @@ import pytest
 from workshop.core.errors import SetupError
 from workshop.core.progress import Stages
 from workshop.core.settings import Settings
+from workshop.parts.catalog import ALL
 from workshop.parts.mongodb import deploy_mongodb, load_sample_data
 from workshop.setup import locate
 from workshop.targets.base import Deployed, Endpoint, Part
@@ -37,7 +38,7 @@ def elsewhere() -> Callable[[Path], LocalTarget]:
         locate("mongodb")
     except SetupError as error:
         pytest.skip(f"{error.what} {error.hint}")
-    return lambda folder: Elsewhere(Settings(state=folder / "state"))
+    return lambda folder: Elsewhere(Settings(state=folder / "state"), ALL)
 
 
 @pytest.fixture(scope="session")

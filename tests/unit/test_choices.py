@@ -8,22 +8,23 @@ import pytest
 from workshop.core.errors import SettingsError
 from workshop.core.settings import Settings
 from workshop.operate.secure import credentials
-from workshop.parts import catalog, llama_stack, model, mongodb
+from workshop.parts import choices, llama_stack, model, mongodb
+from workshop.parts.catalog import ALL
 from workshop.targets.local.target import LocalTarget
 
 
 @pytest.fixture
 def target(tmp_path: Path) -> LocalTarget:
-    return LocalTarget(Settings(state=tmp_path / "state"))
+    return LocalTarget(Settings(state=tmp_path / "state"), ALL)
 
 
 def test_a_part_is_deployed_again_as_it_was_chosen(target: LocalTarget) -> None:
     assert mongodb.deployed_part(target).settings["storage_size"] == mongodb.STORAGE
-    catalog.keep_choices(target, mongodb.PART, storage_size="5Gi", storage_class="fast")
+    choices.keep(target, mongodb.PART, storage_size="5Gi", storage_class="fast")
     settings = mongodb.deployed_part(target).settings
     assert (settings["storage_size"], settings["storage_class"]) == ("5Gi", "fast")
     assert "model" not in model.deployed_part(target).settings
-    catalog.keep_choices(target, model.PART, model="Qwen/Qwen3-14B-AWQ")
+    choices.keep(target, model.PART, model="Qwen/Qwen3-14B-AWQ")
     assert model.deployed_part(target).settings["model"] == "Qwen/Qwen3-14B-AWQ"
 
 
@@ -35,9 +36,9 @@ def test_a_storage_that_is_not_known_is_named(target: LocalTarget) -> None:
 
 
 def test_credentials_of_a_replica_set_are_left_as_they_are(target: LocalTarget) -> None:
-    target.remember(mongodb.MOVED, mongodb.REPLICAS)
-    before = target.secret(mongodb.CREDENTIAL, lambda: "first")
+    target.store.remember(mongodb.MOVED, mongodb.REPLICAS)
+    before = target.store.secret(mongodb.CREDENTIAL, lambda: "first")
     told = credentials.rotate_credential(target, mongodb.PART)
     assert (told.old, told.callers) == ("", "")
     assert told.skipped.startswith("its documents are in the replica set")
-    assert target.secret(mongodb.CREDENTIAL, lambda: "never") == before
+    assert target.store.secret(mongodb.CREDENTIAL, lambda: "never") == before

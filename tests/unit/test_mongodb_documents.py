@@ -140,7 +140,7 @@ def test_a_killed_database_comes_back_with_its_data(elsewhere, tmp_path):
         load_sample_data(target)
         with connected(first.endpoint) as reading:
             reading.incidents.insert_one({"_id": "MINE-1"})
-        os.kill(target._process("mongodb").record().pid, signal.SIGKILL)
+        os.kill(target.process("mongodb").record().pid, signal.SIGKILL)
         again = deploy_mongodb(target, timeout=60)
         assert (again.action, again.endpoint) == ("restarted", first.endpoint)
         assert loaded(target) == {
@@ -157,7 +157,7 @@ def test_data_that_was_made_with_another_password(elsewhere, tmp_path):
     try:
         deploy_mongodb(target, timeout=60)
         target.stop()
-        target.state.secrets_path.unlink()
+        target.store.secrets_path.unlink()
         with pytest.raises(EndpointError, match=r"^The database refused the user or password\."):
             deploy_mongodb(target, timeout=60)
     finally:

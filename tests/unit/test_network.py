@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.network import Matrix, Shape, Tried
 
@@ -28,11 +29,11 @@ def test_a_way_is_open_or_it_is_not(allowed: bool, seen: str, agrees: bool) -> N
 
 
 def test_every_pair_of_peers_and_ports_is_declared_once() -> None:
-    matrix = network.declared(Shape(guarded=True, routed=True))
+    matrix = ALL.declared(Shape(guarded=True, routed=True))
     names = [one.name for one in matrix]
     assert len(names) == len(set(names))
-    assert {one.source for one in matrix} == {peer.name for peer in network.PEERS}
-    assert sum(one.allowed for one in matrix) == len(network.ways(Shape(guarded=True, routed=True)))
+    assert {one.source for one in matrix} == {peer.name for peer in ALL.peers}
+    assert sum(one.allowed for one in matrix) == len(ALL.ways(Shape(guarded=True, routed=True)))
     assert all(one.agrees for one in matrix)
 
 

@@ -41,6 +41,7 @@ def plan(needs: dict[str, Endpoint] = NEEDS, **ports: int) -> Plan:
     wanted = PORTS | {name.replace("_", "-"): port for name, port in ports.items()}
     settings: dict[str, str | int] = {"interval": 2, "monitor": "workshop-monitor"}
     settings |= {f"port of {name}": port for name, port in wanted.items()}
+    settings |= {f"path of {name}": "/metrics" for name in wanted}
     part = Part("prometheus", 9090, settings=settings, secrets=secrets, needs=needs)
     return prometheus.plan(part, Kindless())  # type: ignore[arg-type]
 
@@ -74,6 +75,23 @@ def test_ogx_has_a_page_of_its_own() -> None:
     ogx = NEEDS | {"llama-stack": at(f"llama-stack-service.ns.{SERVICE}:8321")}
     job = jobs(plan(ogx, llama_stack=9464))["llama-stack"]
     assert job["static_configs"][0]["targets"] == [f"llama-stack-service.ns.{SERVICE}:9464"]
+
+
+def test_a_part_that_the_manifest_does_not_name_is_read_by_its_service() -> None:
+    needs = NEEDS | {
+        "cache": at(f"cache.ns.{SERVICE}:11211", "memcached", token=Secret("canary-cache")),
+        "front": at(f"front.ns.{SERVICE}:8000"),
+    }
+    made = plan(needs, cache=9150, front=0)
+    cache, front = jobs(made)["cache"], jobs(made)["front"]
+    assert cache["static_configs"] == [
+        {"targets": [f"cache.ns.{SERVICE}:9150"], "labels": {"part": "cache"}}
+    ]
+    assert (cache["scheme"], cache["metrics_path"]) == ("http", "/metrics")
+    assert front["static_configs"][0]["targets"] == [f"front.ns.{SERVICE}:8000"]
+    assert cache["authorization"] == {"credentials_file": "/run/secrets/prometheus/cache"}
+    assert found(made, "Secret")["stringData"]["cache"] == "canary-cache"
+    assert "authorization" not in front
 
 
 def test_credentials_are_in_the_secret_alone() -> None:

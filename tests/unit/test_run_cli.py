@@ -14,7 +14,7 @@ from workshop.cli import main
 from workshop.core.secret import Secret
 from workshop.targets.base import Endpoint
 from workshop.targets.local.process import Command, Process
-from workshop.targets.local.store import State
+from workshop.targets.local.store import Store
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -31,7 +31,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def mongodb(home):
     """A part that has written two lines, and runs until it is stopped."""
-    state = State(home)
+    state = Store(home)
     process = Process(state.folder("mongodb"), "mongodb", secrets=state.secrets)
     program = "import threading; print('up\\n--', flush=True); threading.Event().wait()"
     argv = (sys.executable, "-c", program)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from workshop.parts.catalog import ALL
 from workshop.targets.cluster import pod_status
 from workshop.targets.cluster.network import policies as network_policies
 from workshop.targets.cluster.network import routes
@@ -33,7 +34,7 @@ DENY = policy("Egress")
 
 
 def is_open(*policies: dict[str, Any], port: int = 8080) -> bool:
-    return network_policies.way(STACK, MODEL, port, policies, SPACE) is None
+    return network_policies.way(STACK, MODEL, port, policies, SPACE, ALL.peers) is None
 
 
 def test_without_a_policy_all_is_open() -> None:
@@ -90,7 +91,7 @@ def test_a_peer_is_a_block_or_pods_of_namespaces(peer: dict[str, Any], opens: bo
 
 def test_it_names_who_closes_and_who_would_have_opened() -> None:
     found = network_policies.way(
-        STACK, MODEL, 8080, [DENY, policy("Egress", TO_MODEL, app="ogx")], SPACE
+        STACK, MODEL, 8080, [DENY, policy("Egress", TO_MODEL, app="ogx")], SPACE, ALL.peers
     )
     assert str(found) == (
         "egress closed by egress-; egress-ogx selects app=ogx, and the pod has app=llama-stack"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import html
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from workshop.clients import mcp
+
 MIME = "application/vnd.workshop.answer+json"
 """How the runner finds an answer in an executed notebook."""
 
-WRAPPED = re.compile(r"<(untrusted-user-data-[\w-]+)>\n(.*?)\n</\1>", re.DOTALL)
 SHOWN = 600
 """Characters of a tool's result in the table: the whole would hide the answer."""
 
@@ -126,11 +126,7 @@ class NotAsked:
 
 def readable(result: str) -> str:
     """A tool's result without the two warnings that MCP server 3.x puts around data."""
-    data = WRAPPED.search(result)
-    if data is None:
-        return result
-    head = result[: data.start()].partition("The following section contains")[0].strip()
-    return "\n".join(filter(None, [head, data.group(2).strip()]))
+    return "\n".join(filter(None, mcp.unwrap(result)))
 
 
 def _short(text: str, limit: int) -> str:

@@ -17,7 +17,7 @@ from workshop.clients import mcp
 from workshop.core.errors import EndpointError, PartTooSlow, StepMissing, WorkshopError
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts import llama_stack, mcp_server, mongodb, runbooks
-from workshop.parts.catalog import PROCESSES, WATCHERS
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Target
 
 LATE = 2.0
@@ -51,12 +51,12 @@ def of(target: Target, has_database: bool, *, late: float = 0.0) -> WorkshopErro
 
 def ended(target: Target, has_database: bool) -> WorkshopError | None:
     """The part that does not run any more, of those that an answer needs."""
-    unused = () if has_database else (mongodb.PART, mcp_server.PART)
-    for part in PROCESSES:
+    needed = ("answers", "data") if has_database else ("answers",)
+    for spec in ALL:
         try:
-            if part not in unused and part not in WATCHERS:
-                moved = target.recall(mongodb.MOVED) if part == mongodb.PART else None
-                target.find(moved or part)
+            if spec.serves in needed:
+                moved = target.store.recall(mongodb.MOVED) if spec is mongodb.SPEC else None
+                target.find(moved or spec.name)
         except StepMissing as missing:
             return missing
     return None

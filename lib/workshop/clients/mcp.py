@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -39,6 +38,36 @@ class Result:
 
     text: str
     failed: bool
+
+
+WRAPPED = re.compile(r"<(untrusted-user-data-[\w-]+)>\n(.*?)\n</\1>", re.DOTALL)
+WARNING = "The following section contains"
+"""How MCP server 3.x begins to say that what comes is data."""
+
+
+def unwrap(text: str) -> tuple[str, str]:
+    """A tool's own words, and the data that it gave, or "".
+
+    MCP server 3.x wraps data in ``<untrusted-user-data-...>`` tags between two warnings, so that a
+    model does not follow instructions that stand in the data.
+    """
+    found = WRAPPED.search(text)
+    if found is None:
+        return text, ""
+    return text[: found.start()].partition(WARNING)[0].strip(), found.group(2).strip()
+
+
+def json_in(text: str) -> Any:
+    """The data in a tool's result.
+
+    Raises:
+        ValueError: There is none.
+    """
+    said, data = unwrap(text)
+    for line in (data or said).splitlines():
+        if line.startswith(("{", "[")):
+            return json.loads(line)
+    raise ValueError("no JSON in the tool's result")
 
 
 _HELLO = {
@@ -197,6 +226,8 @@ def _message(text: str, url: str) -> dict[str, Any]:
 
 
 def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitable[T]]) -> T:
+    import asyncio  # so that what only names a tool's result waits for no event loop
+
     async def run() -> T:
         import httpx2
         import mcp

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from workshop.core.errors import PartTooSlow
+from workshop.core.errors import EndpointError, PartTooSlow
 from workshop.core.progress import Stages
 
 
@@ -15,6 +15,20 @@ class NotYet:
     """A probe's answer when what it looks for is not there yet, and what it saw instead."""
 
     state: str
+
+
+def answered[T](ask: Callable[[], T]) -> T | NotYet:
+    """What a part answers, or ``NotYet`` while it does not: the probe of most parts.
+
+    Raises:
+        EndpointError: It refuses the credential, which waiting does not change.
+    """
+    try:
+        return ask()
+    except EndpointError as error:
+        if error.kind == "unauthorized":
+            raise
+        return NotYet(error.state or error.what)
 
 
 def wait_for[T](

@@ -13,8 +13,9 @@ from workshop import create_agent, deploy_llama_stack
 from workshop.agent.agent import Agent
 from workshop.clients import llama_stack as stack_client
 from workshop.connecting import connect
-from workshop.core import progress
+from workshop.core import files, progress
 from workshop.core.errors import SettingsError, WorkshopError
+from workshop.core.lock import hold
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
 from workshop.core.settings import DATA, Settings
@@ -26,9 +27,6 @@ from workshop.evaluate.results import Evaluation
 from workshop.parts import llama_stack, mcp_server, model, mongodb
 from workshop.report.report import Folder
 from workshop.targets.base import Target
-from workshop.targets.local import files
-from workshop.targets.local.lock import hold
-from workshop.targets.local.store import State
 
 FOLDER = "evaluations"
 INTERRUPTED = 130
@@ -47,7 +45,7 @@ def evaluate(options: argparse.Namespace) -> int:
         catalogue.questions, kind=options.only, half=options.half, limit=options.limit
     )
     target = connect(options.target)
-    with hold(State(settings.state).lock_path, "workshop evaluate"):
+    with hold(settings.lock, "workshop evaluate"):
         code = 0
         for server in options.server or [""]:
             run = Run(target, server, chosen, catalogue, options, home, settings.model_token)
@@ -90,7 +88,7 @@ class Run:
         self._own = [token] if token else []
         self._agent = create_agent(target)
         endpoint = target.find(llama_stack.PART)
-        name = target.recall("server") or "llama-stack"
+        name = target.store.recall("server") or "llama-stack"
         self._evaluation = Evaluation(
             model=model.model_name(target),
             server=f"{name} {stack_client.server_version(endpoint)}",
@@ -107,7 +105,7 @@ class Run:
         evaluation = self._evaluation
         if self._options.go_on:
             evaluation.outcomes = self._earlier()
-        folder = Folder(self._home, lambda: self._target.secrets() + self._own)
+        folder = Folder(self._home, lambda: self._target.store.secrets() + self._own)
         evaluation.started = folder.started
         done = {outcome.question for outcome in evaluation.outcomes}
         rest = [question for question in self._chosen if question.name not in done]
@@ -198,7 +196,7 @@ class Run:
 def _bring_up(target: Target, server: str) -> None:
     """Run this server, unless it runs; the runbooks are loaded into it."""
     running = {part.name for part in target.status() if part.state in ("running", "yours")}
-    if llama_stack.PART not in running or target.recall("server") != server:
+    if llama_stack.PART not in running or target.store.recall("server") != server:
         deploy_llama_stack(target, server=server)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from workshop.parts import collector, embedder, llama_stack, mcp_server, model, mongodb
-from workshop.targets.base import Part, Target
+from workshop.parts.catalog import ALL
+from workshop.targets.base import Endpoint, Target
 
 
 def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -23,23 +23,13 @@ def begin(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[s
     Returns:
         The names of the parts that were begun; none where parts do not come up side by side.
     """
-    parts: list[Part] = []
-    serve, store = parameters.get("02"), parameters.get("04")
-    if serve is not None and not serve.get("MODEL_URL"):
-        wanted = str(serve.get("MODEL", ""))
-        if wanted or target.offered(model.PART) is None:
-            parts.append(model.part_of(target, wanted))
-    if "03" in parameters:
-        parts.append(embedder.part_of(target))
-        server = llama_stack.chosen(target, str(parameters["03"].get("SERVER", "auto")))
-        if server == "llama-stack":
-            parts.append(collector.part_of())
-    if store is not None:
-        size = str(store.get("STORAGE_SIZE", mongodb.STORAGE))
-        parts.append(mongodb.part_of(target, size, str(store.get("STORAGE_CLASS", ""))))
-    begun = {part.name: target.begin(part) for part in parts}
-    database = begun.get(mongodb.PART)
-    if database is not None and "05" in parameters:
-        # It starts without the database, and connects to it when it is asked.
-        begun[mcp_server.PART] = target.begin(mcp_server.part_of(target, database))
-    return [name for name, endpoint in begun.items() if endpoint is not None]
+    begun: dict[str, Endpoint] = {}
+    for spec in ALL:
+        given = parameters.get(spec.notebook[:2])
+        if spec.ahead is None or given is None:
+            continue
+        for part in spec.ahead(target, given, begun):
+            endpoint = target.begin(part)
+            if endpoint is not None:
+                begun[part.name] = endpoint
+    return list(begun)

@@ -8,10 +8,10 @@ of its own and needs no collector.
 from __future__ import annotations
 
 from workshop.clients import http
-from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
-from workshop.core.wait import NotYet
+from workshop.core.wait import answered
 from workshop.targets.base import Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
 
 PART = "collector"
 PORT = 4318
@@ -30,11 +30,19 @@ def deploy(target: Target, *, timeout: float, stage: Stages) -> Endpoint:
         PartFailed: It ended while it started.
         PartTooSlow: It was not ready in time.
     """
-    return target.ensure(part_of(), ready=_ready, timeout=timeout, stage=stage).endpoint
+    return target.ensure(part_of(), ready=ready, timeout=timeout, stage=stage).endpoint
 
 
-def _ready(endpoint: Endpoint) -> object:
-    try:
-        return http.call(endpoint, "/health", timeout=5)
-    except EndpointError as error:
-        return NotYet(error.state or error.what)
+def ready(endpoint: Endpoint) -> object:
+    """Whether it says that it is healthy."""
+    return answered(lambda: http.call(endpoint, "/health", timeout=5))
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="03_deploy_llama_stack",
+    port=PORT,
+    serves="watching",
+    page=Page("llama-stack", PART, PORT, server="llama-stack"),
+    ready=ready,
+)

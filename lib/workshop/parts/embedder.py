@@ -8,8 +8,10 @@ from dataclasses import replace
 from workshop.clients import http, openai
 from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
-from workshop.core.wait import NotYet
+from workshop.core.wait import answered
+from workshop.parts import model
 from workshop.targets.base import Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
 
 NAME = "embedder"
 PART = Part(
@@ -22,7 +24,7 @@ PART = Part(
 
 def part_of(target: Target) -> Part:
     """What the embedder must be."""
-    token = target.secret(PART.credential, lambda: secrets.token_urlsafe(32))
+    token = target.store.secret(PART.credential, lambda: secrets.token_urlsafe(32))
     return replace(PART, secrets={"token": token})
 
 
@@ -33,12 +35,7 @@ def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it lists its models."""
-    try:
-        return http.call(endpoint, "/v1/models", timeout=5)
-    except EndpointError as error:
-        if error.kind == "unauthorized":
-            raise
-        return NotYet(error.state or error.what)
+    return answered(lambda: http.call(endpoint, "/v1/models", timeout=5))
 
 
 def dimension(embedder: Endpoint) -> int:
@@ -55,3 +52,15 @@ def dimension(embedder: Endpoint) -> int:
         raise EndpointError(
             "The embedder gave no vector.", where=embedder.url, hint="workshop logs embedder"
         ) from error
+
+
+SPEC = Spec(
+    name=NAME,
+    notebook="03_deploy_llama_stack",
+    port=PART.port,
+    serves="answers",
+    page=Page(NAME, NAME, PART.port, token=True),
+    ready=ready,
+    secured=lambda target, checks: model.check_paths(target.find(NAME), NAME, checks),
+    examine=lambda target: dimension(target.find(NAME)),
+)

@@ -6,6 +6,7 @@ from workshop.core.checks import Checks
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.targets.base import Accelerator, Machines, Target
+from workshop.targets.spec import Spec
 
 PART = "gpu-nodes"
 
@@ -69,12 +70,12 @@ def add_gpu_nodes(
             told = f"nothing to add: {_described(offered)}"
             stage(told)
             return Told(told)
-        reason = target.skip_reason(PART)
+        reason = target.machines.skip_reason()
         if reason is not None:
             stage(f"skipped: {reason}")
             return Told(reason)
         wanted = Machines(machine_type, zone, replicas, LABELS, TAINT)
-        done = target.add_machines(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
+        done = target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
         if not dry_run:
             stage(done)
         return Told(done)
@@ -107,12 +108,14 @@ def scale_gpu_nodes(
         PartTooSlow: They did not all offer a GPU in time.
     """
     with stages("GPU nodes") as stage:
-        left_out = "left as they are: 0 asked for" if replicas < 1 else target.skip_reason(PART)
+        left_out = (
+            "left as they are: 0 asked for" if replicas < 1 else target.machines.skip_reason()
+        )
         if left_out is not None:
             stage(f"skipped: {left_out}")
             return Told(left_out)
         wanted = Machines(machine_type, zone, replicas, LABELS, TAINT, most)
-        done = target.add_machines(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
+        done = target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
         return Told(done)
 
 
@@ -129,9 +132,9 @@ def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     Raises:
         CheckFailed: No node offers one, or it lacks the label or the taint.
     """
-    reason = target.skip_reason(PART)
+    reason = target.machines.skip_reason()
     left_out = reason or ("a dry run: nothing was made" if dry_run else None)
-    if left_out and not target.accelerators():
+    if left_out and not target.machines.accelerators():
         return Checks.skip("GPU nodes", left_out)
     checks = Checks("GPU nodes")
     found = (
@@ -168,9 +171,12 @@ def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
 
 
 def _ready(target: Target) -> list[Accelerator]:
-    return [found for found in target.accelerators() if found.ready]
+    return [found for found in target.machines.accelerators() if found.ready]
 
 
 def _described(found: list[Accelerator]) -> str:
     texts = [f"{one.node} offers {one.count} x {one.product or RESOURCE}" for one in found]
     return ", ".join(texts) or "no Ready node offers one"
+
+
+SPEC = Spec(name=PART, notebook="01_add_gpu_nodes", on=(), needs=())

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from workshop.clients import http, openai
 from workshop.clients import llama_stack as stack_client
 from workshop.core import versions
 from workshop.core.checks import Checks
-from workshop.core.errors import EndpointError, SettingsError
+from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
-from workshop.core.wait import NotYet, wait_for
-from workshop.parts import catalog, collector, embedder, model, postgresql, runbooks
+from workshop.core.wait import NotYet, answered, wait_for
+from workshop.parts import choices, collector, embedder, model, postgresql, runbooks
 from workshop.targets.base import Deployed, Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
 
 PART = "llama-stack"
 PORT = 8321
@@ -101,7 +104,7 @@ def deployed_part(target: Target) -> Part:
         StepMissing: It was not, or a part that it needs does not run.
     """
     target.find(PART)
-    kept = catalog.choices_of(target, PART)
+    kept = choices.of(target, PART)
     server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
     return part_of(
         server,
@@ -112,7 +115,7 @@ def deployed_part(target: Target) -> Part:
         kept.get("milvus_uri", ""),
         target.find(collector.PART) if server == "llama-stack" else None,
         target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
-        target.recall(KNOWN_STORE) or "",
+        target.store.recall(KNOWN_STORE) or "",
     )
 
 
@@ -149,7 +152,7 @@ def deploy_llama_stack(
     asked, server = server, chosen(target, server)
     _refuse_unknown("SERVER", server, tuple(SERVERS))
     if storage == "auto":
-        storage = catalog.choices_of(target, PART).get("storage", INSIDE)
+        storage = choices.of(target, PART).get("storage", INSIDE)
     _refuse_unknown("STORAGE", storage, (INSIDE, postgresql.PART))
     shared = storage == postgresql.PART
     inside = ("milvus",) if milvus_uri else (SHARED,) if shared else VECTOR_STORES[server]
@@ -160,7 +163,7 @@ def deploy_llama_stack(
     _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside, *others)
     with stages("Llama Stack") as stage:
         if asked == "auto" and server != next(iter(SERVERS)):
-            last = server == target.recall("server")
+            last = server == target.store.recall("server")
             why = "it was deployed last" if last else "this cluster's operator runs it"
             stage(f"the server is {server}: {why}")
         language_model = target.find(model.PART)
@@ -170,7 +173,7 @@ def deploy_llama_stack(
         if server == "llama-stack":
             pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
         database = target.find(postgresql.PART) if shared else None
-        known = (target.recall(KNOWN_STORE) or "") if shared else ""
+        known = (target.store.recall(KNOWN_STORE) or "") if shared else ""
         part = part_of(
             *(server, vector_store, language_model, vectors, size, milvus_uri, pushes_to, database),
             known,
@@ -179,8 +182,8 @@ def deploy_llama_stack(
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
-        target.remember("server", server)
-        catalog.keep_choices(
+        target.store.remember("server", server)
+        choices.keep(
             target,
             PART,
             server=server,
@@ -188,8 +191,8 @@ def deploy_llama_stack(
             milvus_uri=milvus_uri,
             storage=postgresql.PART if shared else INSIDE,
         )
-        target.remember(KNOWN_STORE, known or None)
-        first, *rest = target.replicas(PART)
+        target.store.remember(KNOWN_STORE, known or None)
+        first, *rest = target.scaling.replicas(PART)
         store = runbooks.load(
             # A file lies in the replica that took it, until it is in the vector store.
             first,
@@ -205,7 +208,7 @@ def deploy_llama_stack(
             # llama-stack 0.7.3, OpenAIVectorStoreMixin.
             stage("the other replicas do not know the new vector store: starting them again")
             part = replace(part, settings={**part.settings, "runbooks_in": store})
-            target.remember(KNOWN_STORE, store)
+            target.store.remember(KNOWN_STORE, store)
             deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         stage("the runbooks are loaded")
         return deployed
@@ -219,7 +222,7 @@ def verify_llama_stack(target: Target) -> Checks:
         StepMissing: It does not run.
     """
     endpoint = target.find(PART)
-    server = target.recall("server") or "llama-stack"
+    server = target.store.recall("server") or "llama-stack"
     wanted = model_id(target)
     hello = functools.partial(openai.complete, endpoint, wanted, "Say hello.", max_tokens=8)
     checks = Checks("Llama Stack")
@@ -272,8 +275,8 @@ def chosen(target: Target, server: str) -> str:
     """Which server ``auto`` means here; another name as it is."""
     if server != "auto":
         return server
-    last = target.recall("server")
-    return target.choose(PART, sorted(SERVERS, key=lambda name: name != last))
+    operated = target.operated.get(PART)
+    return operated or target.store.recall("server") or next(iter(SERVERS))
 
 
 def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others: str) -> None:
@@ -288,12 +291,7 @@ def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others:
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it says that it is healthy."""
-    try:
-        return http.call(endpoint, "/v1/health", timeout=5)
-    except EndpointError as error:
-        if error.kind == "unauthorized":
-            raise
-        return NotYet(error.state or error.what)
+    return answered(lambda: http.call(endpoint, "/v1/health", timeout=5))
 
 
 def _models(endpoint: Endpoint) -> list[str]:
@@ -330,3 +328,35 @@ def _with_model(
         hint="run 02_serve_model, then 03_deploy_llama_stack again",
     )
     return deployed
+
+
+def _redeploy(target: Target, timeout: float) -> Deployed:
+    # The whole notebook: a server that starts again may have to be given the runbooks again.
+    return deploy_llama_stack(target, timeout=timeout, **choices.of(target, PART))
+
+
+def _ahead(
+    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
+) -> Iterable[Part]:
+    """What it needs besides the model; itself it comes up quickly, and would not find the model."""
+    yield embedder.part_of(target)
+    if chosen(target, str(given.get("SERVER", "auto"))) == "llama-stack":
+        yield collector.part_of()
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="03_deploy_llama_stack",
+    port=PORT,
+    # Of Llama Stack's operator, and of OGX's.
+    pods=({"app": "llama-stack"}, {"app": "ogx"}),
+    needs=(model.PART, embedder.NAME, postgresql.PART, "network", "permissions"),
+    serves="answers",
+    order=1,
+    page=Page(PART, PART, METRICS_PORT, also="metrics", server="ogx"),
+    part=deployed_part,
+    ready=ready,
+    redeploy=_redeploy,
+    examine=verify_llama_stack,
+    ahead=_ahead,
+)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,12 +24,13 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError, StepMissing
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
-from workshop.core.wait import NotYet
+from workshop.core.wait import NotYet, answered
 from workshop.parts import llama_stack, model, mongodb
 from workshop.targets.base import Deployed, Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
 
 PART = "mcp-server"
-PORT = 3000
+PORT, MONITORING_PORT = 3000, 3001
 CREDENTIAL = "mcp secret"
 PATH = "/mcp"
 """Where the streamable HTTP transport answers."""
@@ -57,7 +59,7 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
 
 def deployed_part(target: Target) -> Part:
     """What the server must be, on the database that has the documents."""
-    return part_of(target, target.find(target.recall(mongodb.MOVED) or mongodb.PART))
+    return part_of(target, target.find(target.store.recall(mongodb.MOVED) or mongodb.PART))
 
 
 def part_of(target: Target, database: Endpoint) -> Part:
@@ -70,14 +72,14 @@ def part_of(target: Target, database: Endpoint) -> Part:
             "disabled_tools": DISABLED,
             "reader": mongodb.READER,
             # Then the driver finds the primary, wherever it is.
-            "replica_set": "rs0" if target.recall(mongodb.MOVED) else "",
+            "replica_set": "rs0" if target.store.recall(mongodb.MOVED) else "",
         },
         secrets={
-            "token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
+            "token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
             "reader password": mongodb.reader_password(target),
         },
         needs={"mongodb": database},
-        extra_ports={"monitoring": 3001},
+        extra_ports={"monitoring": MONITORING_PORT},
         credential=CREDENTIAL,
     )
 
@@ -199,14 +201,13 @@ def calls(endpoint: Endpoint) -> tuple[int, int]:
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it is healthy, and does the protocol's first exchange."""
-    try:
+
+    def ask() -> object:
         if health(endpoint).get("status") != "ok":
             return NotYet("the monitoring port says it is not ready")
         return mcp.initialize(endpoint, PATH)
-    except EndpointError as error:
-        if error.kind == "unauthorized":
-            raise
-        return NotYet(error.state or error.what)
+
+    return answered(ask)
 
 
 def _collections(database: Endpoint) -> str:
@@ -221,23 +222,8 @@ def _listed(endpoint: Endpoint) -> str:
         result = call("list-collections", arguments)
     if result.failed:
         raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
-    found = json_in(result.text)
+    found = mcp.json_in(result.text)
     return ", ".join(sorted(entry["name"] for entry in found["collections"]))
-
-
-def json_in(text: str) -> Any:
-    """The data in a tool's result.
-
-    MCP server 3.x wraps it in ``<untrusted-user-data-...>`` tags between two warnings, so that a
-    model does not follow instructions that stand in the data.
-
-    Raises:
-        ValueError: There is none.
-    """
-    for line in text.splitlines():
-        if line.startswith(("{", "[")):
-            return json.loads(line)
-    raise ValueError("no JSON in the tool's result")
 
 
 def refusal(endpoint: Endpoint, token: Secret | None) -> str:
@@ -300,7 +286,7 @@ def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> 
 
 def _keep_registration(target: Target, found: Registration) -> None:
     kept = [found.label, found.url, list(found.tools), found.connector]
-    target.remember(REGISTERED, json.dumps(kept))
+    target.store.remember(REGISTERED, json.dumps(kept))
 
 
 def _connectors(target: Target, url: str) -> list[str]:
@@ -343,7 +329,7 @@ def registered(target: Target) -> Registration:
     Raises:
         StepMissing: Nothing was.
     """
-    kept = target.recall(REGISTERED)
+    kept = target.store.recall(REGISTERED)
     if kept is None:
         raise StepMissing(
             "The MCP server was not registered yet.", hint="run 06_register_mcp_server first"
@@ -433,3 +419,52 @@ def check_tools_fit(target: Target) -> None:
 def _blame_mcp_server(target: Target) -> None:
     """Raise the MCP server's own error if it is the reason: Llama Stack only says 500."""
     mcp.initialize(target.find(PART), PATH)
+
+
+def _speaks(target: Target) -> str:
+    """Ask what the checkpoint asks; gives the protocol revisions in which it was asked."""
+    verify_mcp_server(target)
+    newer = mcp.revision(target.find(PART), PATH)
+    return f"MCP {mcp.PROTOCOL} with the agent's server, {newer} with the kit"
+
+
+def _has_tools(target: Target) -> None:
+    if target.store.recall("model name"):
+        check_tools_fit(target)
+    verify_registration(target)
+
+
+def _ahead(
+    target: Target, _given: Mapping[str, Any], begun: Mapping[str, Endpoint]
+) -> Iterable[Part]:
+    """It starts without the database, and connects to it when it is asked."""
+    return [part_of(target, begun[mongodb.PART])] if mongodb.PART in begun else []
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="05_deploy_mcp_server",
+    port=PORT,
+    pods=({"app": "mongodb-mcp-server"},),
+    needs=(mongodb.PART, mongodb.REPLICAS, "network", "permissions"),
+    serves="data",
+    order=3,
+    page=Page(PART, PART, MONITORING_PORT, also="monitoring"),
+    credentials=(CREDENTIAL,),
+    # Llama Stack gets it from the agent, with each request.
+    callers=("the agent",),
+    if_refused="run 05_deploy_mcp_server and 06_register_mcp_server again",
+    part=deployed_part,
+    ready=ready,
+    refusal=lambda target: refusal(target.find(PART), None),
+    examine=_speaks,
+    ahead=_ahead,
+)
+
+TOOLS = Spec(
+    name="agent's tools",
+    notebook="06_register_mcp_server",
+    on=(),
+    needs=(PART, llama_stack.PART, model.PART),
+    examine=_has_tools,
+)

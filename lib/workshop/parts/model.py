@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from workshop.clients import http, openai
@@ -10,9 +12,10 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.core.wait import NotYet
-from workshop.parts import catalog
+from workshop.core.wait import answered
+from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Offer, Part, Target, is_yours
+from workshop.targets.spec import Page, Spec
 
 PART = "model"
 PORT = 8080
@@ -55,7 +58,7 @@ def serve_model(
         PartTooSlow: It was not ready in time.
     """
     with stages("Model") as stage:
-        offer = None if url or model else target.offered(PART)
+        offer = None if url or model else target.store.offered(PART)
         if url:
             mine = Settings.from_env()
             ca, token = mine.model_ca_file, mine.model_token
@@ -65,18 +68,18 @@ def serve_model(
             chosen = _choose(offer.endpoint, name or offer.name, min(timeout, openai.PATIENCE))
             stage(f"using {chosen}" + ("" if url else ", which is offered to this namespace"))
             deployed = target.adopt(PART, offer.endpoint)
-            target.remember("model name", chosen)
+            target.store.remember("model name", chosen)
             return deployed
         part = part_of(target, model)
-        catalog.keep_choices(target, PART, model=model)
+        choices.keep(target, PART, model=model)
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
-        target.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
+        target.store.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
         return deployed
 
 
 def deployed_part(target: Target) -> Part:
     """What the model's server was deployed as last."""
-    return part_of(target, **catalog.choices_of(target, PART))
+    return part_of(target, **choices.of(target, PART))
 
 
 def part_of(target: Target, model: str = "") -> Part:
@@ -86,14 +89,14 @@ def part_of(target: Target, model: str = "") -> Part:
         PART,
         PORT,
         settings={"name": NAME, "context": CONTEXT, "max_tokens": MAX_TOKENS, **given},
-        secrets={"token": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
+        secrets={"token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
         credential=CREDENTIAL,
     )
 
 
 def model_name(target: Target) -> str:
     """The name under which the model answers."""
-    return target.recall("model name") or NAME
+    return target.store.recall("model name") or NAME
 
 
 def verify_model(target: Target) -> Checks:
@@ -164,12 +167,7 @@ def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it lists its models."""
-    try:
-        return http.call(endpoint, "/v1/models", timeout=5)
-    except EndpointError as error:
-        if error.kind in ("refused", "busy", "timeout", "protocol"):
-            return NotYet(error.state or error.what)
-        raise
+    return answered(lambda: http.call(endpoint, "/v1/models", timeout=5))
 
 
 def address(url: str) -> str:
@@ -231,3 +229,33 @@ def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
     return EndpointError(
         what, where=error.where or endpoint.url, state=error.state, hint=hint
     ).of_kind(error.kind)
+
+
+def _ahead(
+    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
+) -> Iterable[Part]:
+    """It, unless the notebook is given an endpoint or finds one that is offered."""
+    wanted = str(given.get("MODEL", ""))
+    if not given.get("MODEL_URL") and (wanted or target.store.offered(PART) is None):
+        yield part_of(target, wanted)
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="02_serve_model",
+    port=PORT,
+    # The kit's own, and KServe's.
+    pods=({"app": "model-predictor"}, {"app": "isvc.model-predictor"}),
+    serves="answers",
+    order=2,
+    page=Page(PART, PART, PORT, token=True),
+    credentials=(CREDENTIAL,),
+    callers=("llama-stack",),
+    if_refused="run 02_serve_model again; for a model of your own, export MODEL_TOKEN before",
+    part=deployed_part,
+    ready=ready,
+    refusal=lambda target: openai.refusal(target.find(PART), model_name(target)),
+    secured=lambda target, checks: check_paths(target.find(PART), PART, checks),
+    examine=verify_model,
+    ahead=_ahead,
+)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from workshop.core.checks import Checks
-from workshop.core.errors import EndpointError, SettingsError
-from workshop.core.progress import stages
+from workshop.core.errors import EndpointError, SettingsError, StepMissing, WorkshopError
+from workshop.core.progress import Stages, stages
 from workshop.core.secret import Secret
 from workshop.core.settings import DATA
 from workshop.core.table import Table
 from workshop.core.wait import NotYet
-from workshop.parts import catalog
+from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
 
 PART = "mongodb"
 PORT = 27017
@@ -64,12 +66,12 @@ def deploy_mongodb(
         PartTooSlow: It was not ready in time.
     """
     with stages("MongoDB") as stage:
-        if target.recall(MOVED):
+        if target.store.recall(MOVED):
             stage("the documents are in the replica set, as 10_scale_out has moved them")
             part = replicas_part(target)
             return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         part = part_of(target, storage_size, storage_class)
-        catalog.keep_choices(target, PART, storage_size=storage_size, storage_class=storage_class)
+        choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
@@ -79,15 +81,14 @@ def find(target: Target) -> Endpoint:
     Raises:
         StepMissing: It was not deployed, or it ended since.
     """
-    if target.recall(MOVED) is None:
+    if target.store.recall(MOVED) is None:
         return target.find(PART)
-
     return primary(target)
 
 
 def deployed_part(target: Target) -> Part:
     """What the database was deployed as last."""
-    return part_of(target, **catalog.choices_of(target, PART))
+    return part_of(target, **choices.of(target, PART))
 
 
 def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
@@ -104,7 +105,7 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
             "storage_class": storage_class,
         },
         secrets={
-            "password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
+            "password": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
             "reader password": reader_password(target),
             "monitor password": monitor_password(target),
         },
@@ -115,12 +116,12 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
 
 def reader_password(target: Target) -> Secret:
     """Of the user that may only read, where the database has roles."""
-    return target.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+    return target.store.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
 
 
 def monitor_password(target: Target) -> Secret:
     """Of the user that may only read the server's status, where the database has roles."""
-    return target.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+    return target.store.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
@@ -354,7 +355,7 @@ def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
 def replicas_part(target: Target) -> Part:
     """What the replica set must be: the single server's users, and a key of its own."""
     single = deployed_part(target)
-    key = target.secret("mongodb replica key", lambda: secrets.token_hex(256))
+    key = target.store.secret("mongodb replica key", lambda: secrets.token_hex(256))
     return Part(
         REPLICAS,
         PORT,
@@ -370,7 +371,7 @@ def primary(target: Target) -> Endpoint:
     Raises:
         EndpointError: No member says that it is.
     """
-    for member in target.replicas(REPLICAS):
+    for member in target.scaling.replicas(REPLICAS):
         with as_admin(member) as admin:
             if admin.command("hello").get("isWritablePrimary"):
                 return member
@@ -384,3 +385,89 @@ def as_admin(endpoint: Endpoint) -> Iterator[Any]:
     """Its database ``admin``, as pymongo reads it."""
     with connected(endpoint) as database:
         yield database.client.admin
+
+
+def rotate(
+    target: Target, old: Sequence[Secret], timeout: float, stage: Stages
+) -> Sequence[Callable[[], object]]:
+    """Give the database its new passwords; gives what logs in with each of the old ones."""
+    old_password, old_reader = old
+    new = target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
+    # Before it starts again: a database keeps passwords with its data, whatever it is started
+    # with. One that does not run is told when it does.
+    with suppress(StepMissing):
+        change_password(target.find(PART), old_password, new)
+        stage("the database has its new password")
+    told = functools.partial(ready, before=old_password)
+    part = deployed_part(target)
+    endpoint = target.ensure(part, ready=told, timeout=timeout, stage=stage).endpoint
+    reader = replace(endpoint, user=READER, password=old_reader)
+    return [
+        functools.partial(_log_in, replace(endpoint, password=old_password)),
+        functools.partial(_log_in, reader),
+    ]
+
+
+def _log_in(endpoint: Endpoint) -> None:
+    with connected(endpoint) as database:
+        database.list_collection_names()
+
+
+def check_data(target: Target) -> None:
+    """Look for every document of the kit. The checkpoint of notebook 04 would put them back.
+
+    Raises:
+        WorkshopError: Some are missing, or were edited.
+        StepMissing: The database does not run.
+    """
+    lacking = []
+    with connected(find(target)) as database:
+        for name, key in IDS.items():
+            documents = read_documents(DATA / f"{name}.json", key)
+            there = {d["_id"]: d for d in database[name].find()}
+            missing = [d["_id"] for d in documents if d["_id"] not in there]
+            edited = [d["_id"] for d in documents if there.get(d["_id"], d) != d]
+            lacking += [f"{len(missing)} of {len(documents)} {name} are missing"] * bool(missing)
+            lacking += [f"edited {name}: {', '.join(edited[:5])}"] * bool(edited)
+    if lacking:
+        raise WorkshopError(
+            "The sample data is not as it was loaded.",
+            state="; ".join(lacking),
+            hint="run 04_deploy_mongodb again: it loads what is missing, and restores the rest",
+        )
+
+
+def _ahead(
+    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
+) -> Iterable[Part]:
+    size = str(given.get("STORAGE_SIZE", STORAGE))
+    return [part_of(target, size, str(given.get("STORAGE_CLASS", "")))]
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="04_deploy_mongodb",
+    port=PORT,
+    beside=("mongodb-users", "mongodb-exporter"),
+    serves="data",
+    order=4,
+    # On one machine FerretDB's own page; on a cluster that of Percona's mongodb_exporter.
+    page=Page(PART, PART, 9216, "/debug/metrics", also="metrics", exporter="mongodb-exporter"),
+    credentials=(CREDENTIAL, READER_CREDENTIAL),
+    callers=("mcp-server",),
+    part=deployed_part,
+    ready=ready,
+    rotate=rotate,
+    refusal=lambda target: refusal(find(target)),
+    examine=check_data,
+    ahead=_ahead,
+)
+
+REPLICA_SET = Spec(
+    name=REPLICAS,
+    notebook="10_scale_out",
+    on=("cluster",),
+    port=PORT,
+    beside=("mongodb-replicas-initiate",),
+    ready=ready,
+)

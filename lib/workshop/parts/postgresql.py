@@ -9,8 +9,9 @@ import struct
 from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError
 from workshop.core.progress import stages
-from workshop.core.wait import NotYet
+from workshop.core.wait import answered
 from workshop.targets.base import Deployed, Endpoint, Part, Target
+from workshop.targets.spec import Spec
 
 PART = "postgresql"
 PORT = 5432
@@ -52,7 +53,9 @@ def deploy_postgresql(
                 "storage_size": storage_size,
                 "storage_class": storage_class,
             },
-            secrets={"password": target.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))},
+            secrets={
+                "password": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
+            },
             credential=CREDENTIAL,
         )
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
@@ -60,10 +63,7 @@ def deploy_postgresql(
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it answers; its pod is ready only when its user can log in."""
-    try:
-        return asks(endpoint)
-    except EndpointError as error:
-        return NotYet(error.state)
+    return answered(lambda: asks(endpoint))
 
 
 def check(checks: Checks, target: Target) -> None:
@@ -100,3 +100,6 @@ def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:
         ).of_kind("protocol")
     number = struct.unpack("!i", answer[5:9])[0]
     return ASKS.get(number, f"asks for authentication {number}")
+
+
+SPEC = Spec(name=PART, notebook="10_scale_out", on=("cluster",), port=PORT, ready=ready)

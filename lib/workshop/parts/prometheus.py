@@ -9,10 +9,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from workshop.clients import http
-from workshop.core.errors import EndpointError
 from workshop.core.table import Table
-from workshop.core.wait import NotYet
+from workshop.core.wait import answered
 from workshop.targets.base import Endpoint
+from workshop.targets.spec import Spec
 
 PART = "prometheus"
 PORT = 9090
@@ -167,12 +167,7 @@ def alerts(endpoint: Endpoint) -> Table[Alert]:
 
 def ready(endpoint: Endpoint) -> object:
     """Whether it answers queries: the reply, or ``NotYet``."""
-    try:
-        return http.call(endpoint, "/-/ready", timeout=5)
-    except EndpointError as error:
-        if error.kind == "unauthorized":
-            raise
-        return NotYet(error.state or error.what)
+    return answered(lambda: http.call(endpoint, "/-/ready", timeout=5))
 
 
 def _ask(endpoint: Endpoint, what: str, asked: dict[str, str]) -> Any:
@@ -183,3 +178,6 @@ def _ask(endpoint: Endpoint, what: str, asked: dict[str, str]) -> Any:
 def _number(text: str) -> float | None:
     # A division by nothing gives NaN; a quantile beyond the last bucket +Inf.
     return None if text in ("NaN", "+Inf", "-Inf") else float(text)
+
+
+SPEC = Spec(name=PART, notebook="09_watch_the_system", port=PORT, serves="watching", ready=ready)

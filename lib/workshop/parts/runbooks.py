@@ -75,7 +75,7 @@ def load(
     wanted = {file.stem + UPLOADED: file for file in files}
     client = llama_stack.client(endpoint)
     try:
-        store = _find(client, name, set(wanted), target.recall(FACT))
+        store = _find(client, name, set(wanted), target.store.recall(FACT))
         if store and provider == FORGETFUL and _finds_nothing(client, store, embedder):
             stage("the server has lost the runbooks: loading them again")
             client.vector_stores.delete(vector_store_id=store)
@@ -89,7 +89,7 @@ def load(
             _add(client, store, missing, timeout, stage)
     except llama_stack.api_error(client) as error:
         raise llama_stack.explained(error, endpoint, "The runbooks could not be loaded.") from error
-    target.remember(FACT, store)
+    target.store.remember(FACT, store)
     return store
 
 
@@ -99,7 +99,7 @@ def store_id(target: Target) -> str:
     Raises:
         StepMissing: The runbooks were not loaded.
     """
-    store = target.recall(FACT)
+    store = target.store.recall(FACT)
     if store is None:
         raise StepMissing(
             "The runbooks were not loaded yet.", hint="run 03_deploy_llama_stack first"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 import stat
@@ -12,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from workshop.core.errors import SetupError
+from workshop.core.files import FULL as FULL
+from workshop.core.files import amount as amount
 
 MB = 1_000_000
-FULL = (errno.ENOSPC, errno.EDQUOT)
 SAID_BY_PROGRAMS = ("no space left on device", "disk quota exceeded", "enospc")
 
 
@@ -82,16 +82,6 @@ def copy_writable(
     shutil.copytree(source, target, symlinks=True, copy_function=copy)
     for folder, _folders, _files in os.walk(target):
         Path(folder).chmod(stat.S_IRWXU)
-
-
-def amount(size: int) -> str:
-    """A number of bytes for people.
-
-    Example:
-        >>> amount(1_117_320_768), amount(2_500_000)
-        ('1.1 GB', '2.5 MB')
-    """
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / MB:.1f} MB"
 
 
 def _existing(folder: Path) -> Path:

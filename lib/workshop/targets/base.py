@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,7 +15,7 @@ from workshop.targets.network import Matrix
 
 
 @dataclass(frozen=True)
-class Ailment:
+class Problem:
     """One thing that is wrong.
 
     Args:
@@ -129,7 +129,7 @@ class Part:
         secrets: Credentials by name; the target hands them over unseen by ``ps`` and logs.
         needs: The endpoints of the parts that this one talks to, by part name.
         extra_ports: Further ports by name, such as ``{"monitoring": 3001}``.
-        credential: The name under which ``Target.secret`` keeps what its callers must send: a
+        credential: The name under which ``Store.secret`` keeps what its callers must send: a
             token, or the database's password. "": it asks for none.
     """
 
@@ -197,11 +197,11 @@ class Scale:
 
 
 PATIENCE = 60.0
-"""Seconds that a way in must leave an answer: an agent's takes some."""
+"""Seconds that a Route must leave an answer: an agent's takes some."""
 
 
 @dataclass(frozen=True)
-class Front:
+class Route:
     """A way in from outside, as it is configured.
 
     Args:
@@ -221,108 +221,14 @@ class Front:
     ours: bool = True
 
 
-class Target(Protocol):
-    """The place where parts run. Implemented by ``local`` and by ``cluster``."""
-
-    name: str
-
-    def environment(self) -> list[Check]:
-        """What this place offers: one check a requirement, all of them, with remedies."""
-
-    def ailments(self) -> list[Ailment]:
-        """What this place knows to be wrong, without asking a part; what others rest on first."""
-
-    def skip_reason(self, part: str) -> str | None:
-        """Why this part is not deployed here, or None when it is."""
-
-    def choose(self, part: str, options: Sequence[str]) -> str:
-        """Which of these programs this place runs for a part; the first when any would do."""
-
-    def ensure(
-        self,
-        part: Part,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
-        """Make the part run with these settings, and return once ``ready`` gave a value.
-
-        ``ready`` asks the part for real: it returns ``wait.NotYet`` until it is satisfied.
-        Running it twice reuses what runs; changed settings are applied.
-
-        Raises:
-            PartFailed: The part ended while it was awaited, with the last lines of its log.
-            PartTooSlow: It was not ready within ``timeout`` seconds.
-        """
-
-    def scale_reason(self, part: Part) -> str | None:
-        """Why there cannot be more than one replica of this part here, or None when there can."""
-
-    def scale(
-        self,
-        part: Part,
-        scale: Scale,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
-        """Make this much of a part run. Every later ``ensure`` keeps to it, and says so.
-
-        Raises:
-            SettingsError: There cannot be more than one here, with the reason.
-            PartFailed: A replica ended while it was awaited.
-            PartTooSlow: Not all were ready within ``timeout`` seconds.
-        """
-
-    def replicas(self, name: str) -> list[Endpoint]:
-        """How to reach each replica of a part by itself; those that take requests now.
-
-        Raises:
-            StepMissing: It was not deployed, or none of it runs.
-        """
-
-    def begin(self, part: Part) -> Endpoint | None:
-        """Begin to bring a part up, and do not wait; gives how others will reach it.
-
-        None where parts come up one by one.
-        """
-
-    def accelerators(self) -> list[Accelerator]:
-        """The nodes that offer a GPU; none where there are none, or this user may not see them."""
-
-    def add_machines(
-        self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages
-    ) -> str:
-        """Add machines, and return once each is a node that offers its GPU; gives what was done.
-
-        Running it twice reuses. A dry run changes nothing, and gives what would be made.
-
-        Raises:
-            SettingsError: Such machines cannot be added here, or there is no such zone.
-            PartFailed: The cloud refused a machine, with its own words.
-            PartTooSlow: They did not all offer a GPU within ``timeout`` seconds.
-        """
-
-    def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
-        """Take an endpoint that somebody else runs as this part."""
-
-    def offered(self, name: str) -> Offer | None:
-        """What whoever prepared this place runs in place of this part, or None."""
-
-    def find(self, name: str) -> Endpoint:
-        """How to reach a part that an earlier notebook deployed, from where this code runs.
-
-        Raises:
-            StepMissing: It was not deployed, or it ended since, naming the notebook to run.
-        """
-
-    def secrets(self) -> list[Secret]:
-        """Every credential that is kept here, so that it can be masked."""
+class Store(Protocol):
+    """What notebooks keep for each other in this place: credentials, and plain facts."""
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once and kept where only this user can read it."""
+
+    def secrets(self) -> list[Secret]:
+        """Every credential that is kept here, so that it can be masked."""
 
     def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in the place of one, and give the old one.
@@ -347,6 +253,65 @@ class Target(Protocol):
     def recall(self, name: str) -> str | None:
         """A fact that an earlier notebook kept, or None."""
 
+    def offered(self, part: str) -> Offer | None:
+        """What whoever prepared this place runs in place of this part, or None."""
+
+
+class Scaling(Protocol):
+    """How much of a part runs."""
+
+    def reason(self, part: Part) -> str | None:
+        """Why there cannot be more than one replica of this part here, or None when there can."""
+
+    def scale(
+        self,
+        part: Part,
+        scale: Scale,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make this much of a part run. Every later ``Target.ensure`` keeps to it, and says so.
+
+        Raises:
+            SettingsError: There cannot be more than one here, with the reason.
+            PartFailed: A replica ended while it was awaited.
+            PartTooSlow: Not all were ready within ``timeout`` seconds.
+        """
+
+    def replicas(self, name: str) -> list[Endpoint]:
+        """How to reach each replica of a part by itself; those that take requests now.
+
+        Raises:
+            StepMissing: It was not deployed, or none of it runs.
+        """
+
+
+class MachinePool(Protocol):
+    """The machines with GPUs."""
+
+    def skip_reason(self) -> str | None:
+        """Why this user cannot add machines here, or None when they can."""
+
+    def accelerators(self) -> list[Accelerator]:
+        """The nodes that offer a GPU; none where there are none, or this user may not see them."""
+
+    def add(self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages) -> str:
+        """Add machines, and return once each is a node that offers its GPU; gives what was done.
+
+        Running it twice reuses. A dry run changes nothing, and gives what would be made.
+
+        Raises:
+            SettingsError: Such machines cannot be added here, or there is no such zone.
+            PartFailed: The cloud refused a machine, with its own words.
+            PartTooSlow: They did not all offer a GPU within ``timeout`` seconds.
+        """
+
+
+class Network(Protocol):
+    """Who may talk to whom."""
+
     def declared(self) -> Matrix:
         """Who may talk to whom here, as it is declared."""
 
@@ -363,8 +328,77 @@ class Target(Protocol):
     def tried(self, *, stage: Stages) -> Matrix:
         """Every way between those who are here, tried for real; whatever that took is removed."""
 
-    def fronts(self) -> list[Front]:
+    def routes(self) -> list[Route]:
         """The ways in from outside; none where there are none."""
+
+
+class Target(Protocol):
+    """The place where parts run. Implemented by ``local`` and by ``cluster``."""
+
+    name: str
+
+    @property
+    def store(self) -> Store:
+        """What notebooks keep for each other."""
+
+    @property
+    def scaling(self) -> Scaling:
+        """How much of a part runs."""
+
+    @property
+    def machines(self) -> MachinePool:
+        """The machines with GPUs."""
+
+    @property
+    def network(self) -> Network:
+        """Who may talk to whom."""
+
+    @property
+    def operated(self) -> Mapping[str, str]:
+        """By part, the program that an operator of this place runs for it, where there is one."""
+
+    def environment(self) -> list[Check]:
+        """What this place offers: one check a requirement, all of them, with remedies."""
+
+    def problems(self) -> list[Problem]:
+        """What this place knows to be wrong, without asking a part; what others rest on first."""
+
+    def skip_reason(self, part: str) -> str | None:
+        """Why this part is not deployed here, or None when it is."""
+
+    def begin(self, part: Part) -> Endpoint | None:
+        """Begin to bring a part up, and do not wait; gives how others will reach it.
+
+        None where parts come up one by one.
+        """
+
+    def ensure(
+        self,
+        part: Part,
+        *,
+        ready: Callable[[Endpoint], object],
+        timeout: float,
+        stage: Stages,
+    ) -> Deployed:
+        """Make the part run with these settings, and return once ``ready`` gave a value.
+
+        ``ready`` asks the part for real: it returns ``wait.NotYet`` until it is satisfied.
+        Running it twice reuses what runs; changed settings are applied.
+
+        Raises:
+            PartFailed: The part ended while it was awaited, with the last lines of its log.
+            PartTooSlow: It was not ready within ``timeout`` seconds.
+        """
+
+    def find(self, name: str) -> Endpoint:
+        """How to reach a part that an earlier notebook deployed, from where this code runs.
+
+        Raises:
+            StepMissing: It was not deployed, or it ended since, naming the notebook to run.
+        """
+
+    def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
+        """Take an endpoint that somebody else runs as this part."""
 
     def status(self) -> list[PartStatus]:
         """What runs here, in the order of the sequence."""

@@ -32,18 +32,6 @@ class Peer:
     namespaces: tuple[Mapping[str, str], ...] = ()
 
 
-LLAMA_STACK = Peer("llama-stack", ({"app": "llama-stack"}, {"app": "ogx"}))
-MODEL = Peer("model", ({"app": "model-predictor"}, {"app": "isvc.model-predictor"}))
-EMBEDDER = Peer("embedder", ({"app": "embedder"},))
-MONGODB = Peer("mongodb", ({"app": "mongodb"},))
-USERS = Peer("mongodb-users", ({"app": "mongodb-users"},))
-REPLICAS = Peer("mongodb-replicas", ({"app": "mongodb-replicas"},))
-INITIATE = Peer("mongodb-replicas-initiate", ({"app": "mongodb-replicas-initiate"},))
-POSTGRESQL = Peer("postgresql", ({"app": "postgresql"},))
-MCP_SERVER = Peer("mcp-server", ({"app": "mongodb-mcp-server"},))
-COLLECTOR = Peer("collector", ({"app": "collector"},))
-PROMETHEUS = Peer("prometheus", ({"app": "prometheus"},))
-EXPORTER = Peer("mongodb-exporter", ({"app": "mongodb-exporter"},))
 NOTEBOOK = Peer("notebook", ({"notebook-name": "workshop"},))
 STRANGER = Peer("stranger", ({"app": "stranger"},))
 ELSEWHERE = Peer("another namespace", namespaces=({},))
@@ -57,13 +45,13 @@ ROUTER = Peer(
 )
 MONITORING = Peer("monitoring", namespaces=({"network.openshift.io/policy-group": "monitoring"},))
 
-PEERS = (
-    *(LLAMA_STACK, MODEL, EMBEDDER, POSTGRESQL, MONGODB, USERS, REPLICAS, INITIATE, MCP_SERVER),
-    *(COLLECTOR, PROMETHEUS, EXPORTER, NOTEBOOK, STRANGER, ELSEWHERE, ROUTER, MONITORING),
-)
-"""All who are tried. Labels of the router's and the monitoring's namespaces: OpenShift's
-documentation of network policies; the third of the router's is for routers in the host's network.
-The model's second: KServe's. The notebook's: the notebook controller's, whatever its value."""
+OTHERS = (NOTEBOOK, STRANGER, ELSEWHERE, ROUTER, MONITORING)
+"""Who is tried besides the parts. Labels of the router's and the monitoring's namespaces:
+OpenShift's documentation of network policies; the third of the router's is for routers in the
+host's network. The notebook's: the notebook controller's, whatever its value."""
+
+OUTSIDE = {peer.name for peer in OTHERS if peer.namespaces}
+"""Those of them in other namespaces."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +80,10 @@ class Shape:
 
 
 def ways(shape: Shape) -> tuple[Way, ...]:
-    """All ways that are allowed between peers."""
+    """The ways that are allowed between the kit's own parts, and from and to others.
+
+    A part that stands nowhere in this table has those of every part: see ``spec.Parts.ways``.
+    """
     model = GUARDED if shape.guarded else PLAIN
     found = [
         Way("llama-stack", "model", model, "each answer"),
@@ -216,22 +207,20 @@ class Matrix(list[Tried]):
 
 def is_ours(source: str, destination: str) -> bool:
     """Whether a policy of the kit's could say anything: what two others do outside is not ours."""
-    outside = {peer.name for peer in PEERS if peer.namespaces}
-    return not {source, destination} <= outside
+    return not {source, destination} <= OUTSIDE
 
 
-def declared(shape: Shape) -> Matrix:
-    """The whole matrix as it is declared: what would be seen if all of it were so."""
-    found = ways(shape)
+def declared(found: Sequence[Way], peers: Sequence[Peer]) -> Matrix:
+    """The whole matrix as these ways declare it: what would be seen if all of it were so."""
     allowed = {(way.source, way.destination, way.port) for way in found}
     ends = list(dict.fromkeys((way.destination, way.port) for way in found))
     ends += [("notebook", PLAYED), ("stranger", PLAYED), (ELSEWHERE.name, PLAYED)]
-    order = [peer.name for peer in PEERS]
+    order = [peer.name for peer in peers]
     ends.sort(key=lambda end: (order.index(end[0]), end[1]))
     return Matrix(
         [
             Tried(peer.name, *end, yes := (peer.name, *end) in allowed, "open" if yes else "-")
-            for peer in PEERS
+            for peer in peers
             for end in ends
             if is_ours(peer.name, end[0])
         ]

@@ -29,6 +29,7 @@ from workshop.core import progress
 from workshop.core.settings import Settings
 from workshop.operate import prestart
 from workshop.parts import embedder, llama_stack, mcp_server, model, mongodb
+from workshop.parts.catalog import ALL
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.login import connect
 from workshop.targets.cluster.target import ClusterTarget
@@ -100,7 +101,7 @@ def namespace(node: Node, name: str) -> Iterator[str]:
 def library(node: Node, where: str) -> None:
     """As the notebooks do it, without what they prove and load."""
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": where}
-    target = ClusterTarget(Settings(), connect(env))
+    target = ClusterTarget(Settings(), connect(env), ALL)
     progress.use(progress.Silent())
     prestart.begin(target, {"02": {}, "03": {}, "04": {}, "05": {}})
     served = model.serve_model(target)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workshop.core import lock
 from workshop.setup.context import cache_folder
-from workshop.targets.local import lock
 
 from testcluster.pins import DEBIAN, KSERVE, PROGRAMS, STAGING, Program
 

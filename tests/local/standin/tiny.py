@@ -14,7 +14,7 @@ from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
 from workshop.core.settings import Settings
 from workshop.core.wait import NotYet
-from workshop.parts.catalog import PROCESSES
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Deployed, Endpoint, Part
 from workshop.targets.local import tree
 from workshop.targets.local.process import Command
@@ -39,9 +39,9 @@ def server(*flags: str) -> Program:
 
 def target(tmp_path: Path, **programs: Program) -> LocalTarget:
     """A local target whose parts are tiny servers, but for those that are given."""
-    tiny = dict.fromkeys(PROCESSES, server())
+    tiny = dict.fromkeys(ALL.on("local"), server())
     given = {name.replace("_", "-"): program for name, program in programs.items()}
-    return LocalTarget(Settings(state=tmp_path / "state"), tiny | given)
+    return LocalTarget(Settings(state=tmp_path / "state"), ALL, tiny | given)
 
 
 def ready(endpoint: Endpoint) -> object:
@@ -75,5 +75,5 @@ def ours(where: LocalTarget) -> Iterator[psutil.Process]:
             marker = process.environ().get(tree.MARKER, "")
         except (psutil.Error, OSError):
             continue
-        if marker.startswith(f"{where.state.root.resolve()}{os.sep}"):
+        if marker.startswith(f"{where.store.root.resolve()}{os.sep}"):
             yield process

@@ -11,7 +11,8 @@ from typing import Any
 from workshop.agent.answer import ToolCall
 from workshop.agent.proof.given import Given
 from workshop.agent.proof.values import plain
-from workshop.parts import mcp_server, mongodb
+from workshop.clients import mcp
+from workshop.parts import mongodb
 
 FILE_SEARCH = "file_search"
 COUNT = re.compile(r"Found (\d+) documents")
@@ -61,7 +62,7 @@ def result(call: ToolCall) -> Any:
     from bson import json_util
 
     try:
-        data = json_util.loads(json.dumps(mcp_server.json_in(call.result)))
+        data = json_util.loads(json.dumps(mcp.json_in(call.result)))
     except ValueError:
         # A reading without a match has no data section.
         nothing = call.name in ("find", "aggregate") and "resulted in 0" in call.result

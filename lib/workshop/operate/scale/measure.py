@@ -137,11 +137,12 @@ def _requests(target: Target) -> list[Request]:
     body = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": TOKENS}
     through = {"model": llama_stack.model_id(target), **body}
     direct = {"model": model.model_name(target), **body}
-    replicas = len(target.replicas(llama_stack.PART))
+    replicas = len(target.scaling.replicas(llama_stack.PART))
+    served_by = len(target.scaling.replicas(model.PART))
     requests = [
         Request(HISTORY, "http", f"{chat}?limit=1", None, [stack], replicas),
         Request(CHAT, "http", chat, through, [stack], replicas),
-        Request(MODEL, "http", chat, direct, [served], len(target.replicas(model.PART))),
+        Request(MODEL, "http", chat, direct, [served], served_by),
     ]
     if not runs(target, mcp_server.PART):
         return requests
@@ -153,7 +154,7 @@ def _requests(target: Target) -> list[Request]:
             "collection": COUNTED,
         },
     }
-    servers, database = target.replicas(mcp_server.PART), mongodb.find(target)
+    servers, database = target.scaling.replicas(mcp_server.PART), mongodb.find(target)
     return [
         *requests,
         Request(TOOL, "tool", mcp_server.PATH, tool, servers, len(servers)),

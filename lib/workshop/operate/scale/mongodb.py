@@ -56,7 +56,7 @@ def resize_mongodb(
             return Table()
         before = fingerprints(target.find(mongodb.PART))
         part, scale = mongodb.deployed_part(target), Scale(cpu=cpu, memory=memory)
-        target.scale(part, scale, ready=mongodb.ready, timeout=timeout, stage=stage)
+        target.scaling.scale(part, scale, ready=mongodb.ready, timeout=timeout, stage=stage)
         return compared(before, fingerprints(target.find(mongodb.PART)))
 
 
@@ -153,7 +153,7 @@ def migrate_mongodb(
                 state="; ".join(f"{o.collection}: {o.before}, there {o.after}" for o in lost),
                 hint="was something written in the meantime? run this cell again",
             )
-        target.remember(mongodb.MOVED, mongodb.REPLICAS)
+        target.store.remember(mongodb.MOVED, mongodb.REPLICAS)
         mcp_server.deploy_mcp_server(target)
         if remove_old:
             target.stop(mongodb.PART)

@@ -14,6 +14,7 @@ from workshop.core.table import Table
 from workshop.operate.scale import mongodb as mongodb_scale
 from workshop.operate.scale.measure import COUNTED, Load, runs
 from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql, runbooks
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Part, Scale, Target
 
 
@@ -50,18 +51,16 @@ def scale_out(
     """
     outcomes: Table[Outcome] = Table()
     with stages("Scale") as stage:
-        wanted = [
-            (model.PART, model_replicas, 0, model.deployed_part, model.ready),
-            (llama_stack.PART, replicas, most, llama_stack.deployed_part, llama_stack.ready),
-            (mcp_server.PART, replicas, most, mcp_server.deployed_part, mcp_server.ready),
-            (mongodb.PART, replicas, 0, mongodb.deployed_part, mongodb.ready),
-        ]
-        for name, number, limit, part_of, ready in wanted:
-            if not runs(target, name):
-                outcomes.append(Outcome(name, 0, "it was not deployed"))
+        for spec in ALL:
+            if spec.part is None or spec.ready is None:
                 continue
-            scale = Scale(number, limit)
-            outcomes.append(_scaled(target, part_of(target), scale, ready, timeout, stage))
+            if not runs(target, spec.name):
+                outcomes.append(Outcome(spec.name, 0, "it was not deployed"))
+                continue
+            # Each replica of the model takes a GPU: an autoscaler would wait for nodes.
+            is_model = spec is model.SPEC
+            scale = Scale(model_replicas) if is_model else Scale(replicas, most)
+            outcomes.append(_scaled(target, spec.part(target), scale, spec.ready, timeout, stage))
     return outcomes
 
 
@@ -73,13 +72,13 @@ def _scaled(
     timeout: float,
     stage: Stages,
 ) -> Outcome:
-    why = target.scale_reason(part)
+    why = target.scaling.reason(part)
     if why:
         stage(f"{part.name} stays as it is: {why}")
-        return Outcome(part.name, len(target.replicas(part.name)), why)
-    target.scale(part, scale, ready=ready, timeout=timeout, stage=stage)
+        return Outcome(part.name, len(target.scaling.replicas(part.name)), why)
+    target.scaling.scale(part, scale, ready=ready, timeout=timeout, stage=stage)
     limit = f"an autoscaler may add up to {scale.most}" if scale.most > scale.replicas else ""
-    return Outcome(part.name, len(target.replicas(part.name)), limit)
+    return Outcome(part.name, len(target.scaling.replicas(part.name)), limit)
 
 
 def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0) -> Table[Outcome]:
@@ -101,7 +100,7 @@ def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0
     reason = target.skip_reason(postgresql.PART) if wanted else "it was not asked for"
     if reason is None:
         postgresql.deploy_postgresql(target, timeout=timeout)
-        server = target.recall("server") or "auto"
+        server = target.store.recall("server") or "auto"
         llama_stack.deploy_llama_stack(
             target, server=server, storage=postgresql.PART, timeout=timeout
         )
@@ -135,7 +134,7 @@ def verify_scale_out(
             lambda one=one: _failures(one),  # type: ignore[misc]
         )
     store = runbooks.store_id(target)
-    for number, replica in enumerate(target.replicas(llama_stack.PART), 1):
+    for number, replica in enumerate(target.scaling.replicas(llama_stack.PART), 1):
         checks.that(
             f"replica {number} of Llama Stack finds the right runbook",
             "certificate-expired.md first",
@@ -154,7 +153,7 @@ def verify_scale_out(
 def _verify_database(checks: Checks, target: Target, kept: Sequence[mongodb_scale.Kept]) -> None:
     with mongodb.connected(mongodb.find(target)) as database:
         counted = database[COUNTED].count_documents({})
-    for number, replica in enumerate(target.replicas(mcp_server.PART), 1):
+    for number, replica in enumerate(target.scaling.replicas(mcp_server.PART), 1):
         checks.equal(
             f"replica {number} of the MCP server counts the {COUNTED}",
             counted,

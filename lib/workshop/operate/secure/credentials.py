@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from workshop.agent import questions
 from workshop.agent.agent import create_agent
 from workshop.agent.answer import Answer, NotAsked
-from workshop.clients import http, mcp
 from workshop.core.errors import EndpointError, PartTooSlow, SettingsError, StepMissing
 from workshop.core.progress import Stages, stages
 from workshop.core.secret import Secret
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
-from workshop.parts import catalog, llama_stack, mcp_server, model, mongodb
+from workshop.parts import mongodb
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Target, is_yours
+from workshop.targets.spec import Spec
 
 REFUSED = "refused"
-CREDENTIALS = {
-    model.PART: (model.CREDENTIAL,),
-    mongodb.PART: (mongodb.CREDENTIAL, mongodb.READER_CREDENTIAL),
-    mcp_server.PART: (mcp_server.CREDENTIAL,),
-}
-"""What is made anew with each part."""
 
 PATIENCE = 180.0
 """Seconds until the old credential must be refused: OpenShift AI's proxy believes a token that it
@@ -78,7 +72,7 @@ def rotate_credentials(
 
     Args:
         target: Where.
-        parts: Names, divided by commas: ``model``, ``mongodb``, ``mcp-server``.
+        parts: Names, divided by commas: of those that have a credential, such as ``mcp-server``.
         use_mongodb: False: the agent is asked about the runbooks.
         timeout: Seconds for each part to be ready again.
 
@@ -104,7 +98,7 @@ def rotate_credentials(
 
 
 def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> Rotated:
-    """Make the credential of a part anew: of ``model``, ``mongodb`` or ``mcp-server``.
+    """Make the credential of a part anew, such as that of ``mcp-server``.
 
     Run again after an interruption, it finishes what was begun.
 
@@ -118,80 +112,52 @@ def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> R
         PartFailed: A part ended with its new credential.
         PartTooSlow: A part was not ready in time.
     """
-    rotate = _known(part)
+    spec = _known(part)
     with stages(f"Rotation of {part}") as stage:
         if is_yours(target, part):
             return Rotated(part, "", "", 0.0, "it is yours: change its credential there")
-        if part == mongodb.PART and target.recall(mongodb.MOVED):
+        if part == mongodb.PART and target.store.recall(mongodb.MOVED):
             moved = "its documents are in the replica set, whose credentials this does not change"
             return Rotated(part, "", "", 0.0, moved)
         try:
             target.find(part)
         except StepMissing as missing:
-            if not target.recall(_fact(part)):
+            if not target.store.recall(_fact(part)):
                 return Rotated(part, "", "", 0.0, missing.what)
-        target.remember(_fact(part), "begun")
-        old, callers = rotate(target, timeout, stage)
-        if old.startswith(REFUSED):
-            for credential in CREDENTIALS[part]:
-                target.retire(credential)
-            target.remember(_fact(part), None)
-        stage(f"the old credential: {old}")
-        return Rotated(part, callers, old, round(stage.seconds, 1))
+        target.store.remember(_fact(part), "begun")
+        old = [target.store.renew(part, credential, _new) for credential in spec.credentials]
+        stage("made: a new " + " and a new ".join(spec.credentials))
+        asks = (spec.rotate or functools.partial(_deployed, spec))(target, old, timeout, stage)
+        for caller in filter(None, map(ALL.get, spec.callers)):
+            _redeploy(target, caller, timeout, stage)
+        said = [_refused(ask, stage) for ask in asks]
+        worst = next((one for one in said if not one.startswith(REFUSED)), said[0])
+        if worst.startswith(REFUSED):
+            for credential in spec.credentials:
+                target.store.retire(credential)
+            target.store.remember(_fact(part), None)
+        stage(f"the old credential: {worst}")
+        return Rotated(part, ", ".join(spec.callers), worst, round(stage.seconds, 1))
 
 
-def _mcp_server(target: Target, timeout: float, stage: Stages) -> tuple[str, str]:
-    (old,) = _renewed(target, mcp_server.PART, stage)
-    deployed = mcp_server.deploy_mcp_server(target, timeout=timeout)
-    # Llama Stack gets it from the agent, with each request.
-    stranger = replace(deployed.endpoint, token=old)
-    return _refused(lambda: mcp.initialize(stranger, mcp_server.PATH), stage), "the agent"
+def _deployed(
+    spec: Spec, target: Target, old: Sequence[Secret], timeout: float, stage: Stages
+) -> Sequence[Callable[[], object]]:
+    """Deploy a part with its new credential; gives the question with the old one."""
+    endpoint = _redeploy(target, spec, timeout, stage)
+    stranger = replace(endpoint, token=old[0])
+    if endpoint.password:
+        stranger = replace(endpoint, password=old[0])
+    return [functools.partial(spec.ready, stranger)] if spec.ready else []
 
 
-def _mongodb(target: Target, timeout: float, stage: Stages) -> tuple[str, str]:
-    old, old_reader = _renewed(target, mongodb.PART, stage)
-    new = target.secret(mongodb.CREDENTIAL, _new)
-    # Before it starts again: a database keeps passwords with its data, whatever it is started
-    # with. One that does not run is told when it does.
-    with suppress(StepMissing):
-        mongodb.change_password(target.find(mongodb.PART), old, new)
-        stage("the database has its new password")
-    part, ready = mongodb.deployed_part(target), functools.partial(mongodb.ready, before=old)
-    endpoint = target.ensure(part, ready=ready, timeout=timeout, stage=stage).endpoint
-    mcp_server.deploy_mcp_server(target, timeout=timeout)
-    strangers = [
-        replace(endpoint, password=old),
-        replace(endpoint, user=mongodb.READER, password=old_reader),
-    ]
-    said = [_refused(lambda one=one: _log_in(one), stage) for one in strangers]  # type: ignore[misc]
-    worst = next((one for one in said if not one.startswith(REFUSED)), said[0])
-    return worst, mcp_server.PART
-
-
-def _model(target: Target, timeout: float, stage: Stages) -> tuple[str, str]:
-    (old,) = _renewed(target, model.PART, stage)
-    part = model.deployed_part(target)
-    deployed = target.ensure(part, ready=model.ready, timeout=timeout, stage=stage)
-    # The whole notebook: a server that starts again may have to be given the runbooks again.
-    kept = catalog.choices_of(target, llama_stack.PART)
-    llama_stack.deploy_llama_stack(target, timeout=timeout, **kept)
-    stranger = replace(deployed.endpoint, token=old)
-    said = _refused(lambda: http.call(stranger, "/v1/models", timeout=10), stage)
-    return said, llama_stack.PART
-
-
-_ROTATE: dict[str, Callable[[Target, float, Stages], tuple[str, str]]] = {
-    model.PART: _model,
-    mongodb.PART: _mongodb,
-    mcp_server.PART: _mcp_server,
-}
-
-
-def _renewed(target: Target, part: str, stage: Stages) -> list[Secret]:
-    """The old credentials of a part, with new ones in their place."""
-    old = [target.renew(part, credential, _new) for credential in CREDENTIALS[part]]
-    stage("made: a new " + " and a new ".join(CREDENTIALS[part]))
-    return old
+def _redeploy(target: Target, spec: Spec, timeout: float, stage: Stages) -> Endpoint:
+    """Deploy a part as it was deployed last, with the credentials that are kept now."""
+    if spec.redeploy:
+        spec.redeploy(target, timeout)
+    elif spec.part and spec.ready:
+        target.ensure(spec.part(target), ready=spec.ready, timeout=timeout, stage=stage)
+    return target.find(spec.name)
 
 
 def _new() -> str:
@@ -203,13 +169,13 @@ def _refused(ask: Callable[[], object], stage: Stages) -> str:
 
     def refused() -> str | NotYet:
         try:
-            ask()
+            seen = ask()
         except EndpointError as error:
             if error.kind == "unauthorized":
                 said = error.state.partition(", full error")[0].partition(":")[0]
                 return f"{REFUSED}: {said or error.what}"
             return NotYet(error.state or error.what)
-        return NotYet("it is still taken")
+        return seen if isinstance(seen, NotYet) else NotYet("it is still taken")
 
     try:
         return wait_for(
@@ -219,17 +185,13 @@ def _refused(ask: Callable[[], object], stage: Stages) -> str:
         return f"let in: {slow.state}"
 
 
-def _log_in(endpoint: Endpoint) -> None:
-    with mongodb.connected(endpoint) as database:
-        database.list_collection_names()
-
-
-def _known(part: str) -> Callable[[Target, float, Stages], tuple[str, str]]:
-    if part in _ROTATE:
-        return _ROTATE[part]
+def _known(part: str) -> Spec:
+    spec = ALL.get(part)
+    if spec and spec.credentials:
+        return spec
     raise SettingsError(
         f"{part!r} has no credential that can be rotated.",
-        state="these have: " + ", ".join(_ROTATE),
+        state="these have: " + ", ".join(one.name for one in ALL if one.credentials),
         hint="ROTATE in 08_secure_the_network takes these names, divided by commas",
     )
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 
-from workshop.clients import openai
 from workshop.core.checks import Check, Checks
 from workshop.core.errors import StepMissing
 from workshop.core.progress import stages
 from workshop.operate.secure import routes
 from workshop.operate.secure.credentials import REFUSED, Rotation
-from workshop.parts import catalog, embedder, llama_stack, mcp_server, model, mongodb
+from workshop.parts import choices, llama_stack
+from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.base import Endpoint, Target, is_yours
-
-_REFUSALS: dict[str, Callable[[Target], str]] = {
-    model.PART: lambda target: openai.refusal(target.find(model.PART), model.model_name(target)),
-    mongodb.PART: lambda target: mongodb.refusal(mongodb.find(target)),
-    mcp_server.PART: lambda target: mcp_server.refusal(target.find(mcp_server.PART), None),
-}
 
 
 def declared_network(target: Target) -> network.Matrix:
     """Show who may talk to whom, as it is declared; nothing is tried yet."""
-    return target.declared()
+    return target.network.declared()
 
 
 def secure_network(target: Target) -> list[str]:
@@ -32,9 +26,9 @@ def secure_network(target: Target) -> list[str]:
     Raises:
         StepMissing: No part was deployed.
     """
-    uri = catalog.choices_of(target, llama_stack.PART).get("milvus_uri")
+    uri = choices.of(target, llama_stack.PART).get("milvus_uri")
     with stages("Network") as stage:
-        return target.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
+        return target.network.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
 
 
 def probe_network(target: Target) -> network.Matrix:
@@ -45,7 +39,7 @@ def probe_network(target: Target) -> network.Matrix:
         PartTooSlow: A probe was not up in time.
     """
     with stages("Network") as stage:
-        return target.tried(stage=stage)
+        return target.network.tried(stage=stage)
 
 
 def verify_network(
@@ -66,18 +60,18 @@ def verify_network(
         expected = "open" if one.allowed else "refused"
         seen = one.seen if one.agrees or one.allowed else "open, and is not declared"
         checks.add(Check(one.name, one.agrees, expected, seen, 0.0))
-    for name, refusal in _REFUSALS.items():
-        if _is_kits(target, name):
-            checks.that(
-                f"{name} refuses who has no credential",
-                "refused",
-                lambda ask=refusal: ask(target),  # type: ignore[misc]
-                lambda seen: seen.startswith(("unauthorized", "refused")),
-            )
-    for name in (model.PART, embedder.NAME):
-        if _is_kits(target, name):
-            model.check_paths(target.find(name), name, checks)
-    routes.check(target.fronts(), checks)
+    for spec in ALL:
+        if (spec.refusal or spec.secured) and _is_kits(target, spec.name):
+            if spec.refusal:
+                checks.that(
+                    f"{spec.name} refuses who has no credential",
+                    "refused",
+                    functools.partial(spec.refusal, target),
+                    lambda seen: seen.startswith(("unauthorized", "refused")),
+                )
+            if spec.secured:
+                spec.secured(target, checks)
+    routes.check(target.network.routes(), checks)
     for row in rotation.rows if rotation else []:
         if not row.skipped:
             right = row.old.startswith(REFUSED)

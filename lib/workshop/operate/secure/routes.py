@@ -14,7 +14,7 @@ from workshop.clients import http
 from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError
 from workshop.core.table import Table
-from workshop.targets.base import PATIENCE, Endpoint, Front, Target
+from workshop.targets.base import PATIENCE, Endpoint, Route, Target
 
 LEFT = 7
 """Days for which a certificate must still be good."""
@@ -49,45 +49,45 @@ def list_routes(target: Target) -> Table[Door]:
     Raises:
         EndpointError: One does not answer, or its certificate is not good.
     """
-    return Table(look(front) for front in target.fronts())
+    return Table(look(route) for route in target.network.routes())
 
 
-def check(fronts: Iterable[Front], checks: Checks) -> None:
+def check(found: Iterable[Route], checks: Checks) -> None:
     """Add what must be so of every way in: TLS ends in the right place, and none is plain."""
-    for front in fronts:
-        wanted = "reencrypt" if front.serves_tls else "edge"
-        checks.equal(f"{front.name} ends TLS", wanted, lambda one=front: one.termination)  # type: ignore[misc]
+    for route in found:
+        wanted = "reencrypt" if route.serves_tls else "edge"
+        checks.equal(f"{route.name} ends TLS", wanted, lambda one=route: one.termination)  # type: ignore[misc]
         checks.that(
-            f"{front.name} waits for an agent's answer",
+            f"{route.name} waits for an agent's answer",
             f"{PATIENCE:g} s or more",
-            lambda one=front: one.timeout,  # type: ignore[misc]
+            lambda one=route: one.timeout,  # type: ignore[misc]
             lambda seen: seen >= PATIENCE,
             show=lambda seen: f"{seen:g} s",
             hint="annotate it: haproxy.router.openshift.io/timeout: 300s",
         )
-        if not is_known(front.endpoint):
+        if not is_known(route.endpoint):
             continue
         checks.that(
-            f"{front.name} has a certificate that is verified, and lasts",
+            f"{route.name} has a certificate that is verified, and lasts",
             f"{LEFT} days or more",
-            lambda one=front: _left(certificate(one.endpoint)),  # type: ignore[misc]
+            lambda one=route: _left(certificate(one.endpoint)),  # type: ignore[misc]
             lambda seen: seen >= LEFT,
             show=lambda seen: f"{seen} days",
             hint="renew the router's certificate",
         )
         checks.that(
-            f"{front.name} redirects plain HTTP",
+            f"{route.name} redirects plain HTTP",
             "to https://",
-            lambda one=front: plain(one.endpoint),  # type: ignore[misc]
+            lambda one=route: plain(one.endpoint),  # type: ignore[misc]
             lambda seen: " to https://" in seen,
             hint="insecureEdgeTerminationPolicy: Redirect",
         )
-        if not front.ours:
+        if not route.ours:
             continue  # an operator would take the annotation away again
         checks.that(
-            f"{front.name} tells browsers to ask for HTTPS alone",
+            f"{route.name} tells browsers to ask for HTTPS alone",
             "max-age=...",
-            lambda one=front: strict(one) or "nothing",  # type: ignore[misc]
+            lambda one=route: strict(one) or "nothing",  # type: ignore[misc]
             lambda seen: seen.startswith("max-age="),
             hint="annotate it: haproxy.router.openshift.io/hsts_header: max-age=31536000",
         )
@@ -128,40 +128,40 @@ def plain(endpoint: Endpoint) -> str:
     return f"HTTP {reply.status}, an answer in the clear"
 
 
-def strict(front: Front) -> str:
+def strict(route: Route) -> str:
     """What browsers are told: the header Strict-Transport-Security, or "".
 
     Raises:
         EndpointError: It does not answer.
     """
     # Who speaks TLS itself is the proxy before the model, which wants a token first.
-    wanted = 401 if front.serves_tls else None
-    headers = http.call(front.endpoint, "/v1/health", timeout=10, expect=wanted).headers
+    wanted = 401 if route.serves_tls else None
+    headers = http.call(route.endpoint, "/v1/health", timeout=10, expect=wanted).headers
     return str(headers.get("strict-transport-security", ""))
 
 
-def look(front: Front) -> Door:
+def look(route: Route) -> Door:
     """Ask one of them.
 
     Raises:
         EndpointError: It does not answer, or its certificate is not good.
     """
-    endpoint, host = front.endpoint, urlsplit(front.endpoint.url).hostname
-    limit = f"{front.timeout:g} s"
+    endpoint, host = route.endpoint, urlsplit(route.endpoint.url).hostname
+    limit = f"{route.timeout:g} s"
     if not is_known(endpoint):
         unknown = f"not asked: {host} is not known on this machine"
-        return Door(front.name, endpoint.url, front.termination, "", unknown, "", limit)
+        return Door(route.name, endpoint.url, route.termination, "", unknown, "", limit)
     found = certificate(endpoint)
     issuer = {key: value for pair in found.get("issuer", ()) for key, value in pair}
     signed = issuer.get("commonName") or issuer.get("organizationName", "?")
     last = datetime.fromtimestamp(ssl.cert_time_to_seconds(found["notAfter"]), UTC)
     return Door(
-        front.name,
+        route.name,
         endpoint.url,
-        f"{front.termination}, signed by {signed}",
+        f"{route.termination}, signed by {signed}",
         f"{last:%Y-%m-%d}, in {_left(found)} days",
         plain(endpoint),
-        strict(front),
+        strict(route),
         limit,
     )
 

@@ -283,7 +283,7 @@ def _series(
 def _why_not(target: Target, metric: Metric, servers: Collection[str]) -> str:
     """Why a metric may be missing here, or "" when it must not be."""
     if metric.part == "gpu-nodes":
-        offered = target.accelerators()
+        offered = target.machines.accelerators()
         return "no page of DCGM is read" if offered else "no node here offers a GPU"
     for server, reason in metric.lacks.items():
         if server in servers:

@@ -14,8 +14,8 @@ from workshop.core.errors import AnswerNotGrounded, SettingsError, StepMissing
 from workshop.core.progress import stages
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
-from workshop.parts import llama_stack, mcp_server, model, mongodb
-from workshop.parts.catalog import PROCESSES
+from workshop.parts import llama_stack
+from workshop.parts.catalog import ALL
 from workshop.targets.base import Target
 
 DEEP = 4000
@@ -104,7 +104,7 @@ def tail_logs(
         )
     oldest = datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None
     found: Table[LogLine] = Table()
-    for part in PROCESSES:
+    for part in ALL.on(target.name):
         read = list(stamped(whole(log(target, part))))
         chosen = [
             LogLine(part, when.strftime("%H:%M:%S") if when else "", _short(line))
@@ -187,7 +187,7 @@ def _at_most(read: Sequence[tuple[datetime | None, str]]) -> list[datetime | Non
     return bounds[::-1]
 
 
-ORDER = (llama_stack.PART, model.PART, mcp_server.PART, mongodb.PART)
+ORDER = tuple(one.name for one in sorted(ALL, key=lambda one: one.order) if one.order)
 """The parts that a question passes."""
 
 

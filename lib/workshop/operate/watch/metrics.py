@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from workshop.parts import collector, embedder, gpu_nodes, llama_stack, mcp_server, model, mongodb
+from workshop.parts import gpu_nodes, llama_stack, mcp_server, model, mongodb
+from workshop.parts.catalog import ALL
 
 WINDOW = "$window"
 
@@ -249,39 +250,9 @@ as in xllamacpp 2026.10; NVIDIA's dcgm-exporter.
 """
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where Prometheus reads a part's metrics.
+_ORDER = {one.name: one.order or len(ALL) for one in ALL}
 
-    Args:
-        part: The part, which the label ``part`` of every sample names.
-        at: The part whose process answers: Llama Stack's metrics are the collector's page.
-        port: On a cluster, of the pods; locally the part's own, which may differ.
-        path: On it.
-        also: The name in ``Endpoint.also``; "" for the part's main address.
-        token: Whether the part's token must be sent.
-        exporter: Whether a program beside the part has the page, where the part has none itself.
-    """
+SOURCES = tuple(sorted((one.page for one in ALL if one.page), key=lambda page: _ORDER[page.part]))
+"""Every page of metrics, as a question passes the parts. Of the agent's API there is one: Llama
+Stack pushes, OGX has a page."""
 
-    part: str
-    at: str
-    port: int
-    path: str = "/metrics"
-    also: str = ""
-    token: bool = False
-    exporter: bool = False
-
-
-PUSHED = Source(llama_stack.PART, collector.PART, collector.PORT)
-OGX = Source(llama_stack.PART, llama_stack.PART, llama_stack.METRICS_PORT, also="metrics")
-
-SOURCES = (
-    PUSHED,
-    OGX,
-    Source(model.PART, model.PART, model.PORT, token=True),
-    Source("embedder", "embedder", embedder.PART.port, token=True),
-    Source(mcp_server.PART, mcp_server.PART, 3001, also="monitoring"),
-    # Percona's mongodb_exporter, beside MongoDB; locally FerretDB's own page.
-    Source(mongodb.PART, mongodb.PART, 9216, "/debug/metrics", also="metrics", exporter=True),
-)
-"""Every page of metrics. Of the first two there is one: Llama Stack pushes, OGX has a page."""

@@ -13,10 +13,10 @@ from workshop.core.secret import Secret
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.watch import metrics
-from workshop.operate.watch.metrics import Source
 from workshop.parts import mongodb, prometheus
 from workshop.parts.gpu_nodes import Told
 from workshop.targets.base import Deployed, Endpoint, Part, Target
+from workshop.targets.spec import Page
 
 INTERVAL = 2
 """Seconds between two readings of a page. Production takes 15 to 60; a notebook shall not wait."""
@@ -65,16 +65,16 @@ def part_of(target: Target, stage: Stages) -> Part:
     return Part(prometheus.PART, prometheus.PORT, settings=settings, secrets=secrets, needs=needs)
 
 
-def watched(target: Target) -> list[tuple[Source, Endpoint, str]]:
+def watched(target: Target) -> list[tuple[Page, Endpoint, str]]:
     """The parts that run, each with its endpoint, and why its page is not read or "".
 
     Raises:
         StepMissing: None runs.
     """
-    other = metrics.PUSHED if target.recall("server") == "ogx" else metrics.OGX
+    server = target.store.recall("server") or "llama-stack"
     found, missing = [], None
     for source in metrics.SOURCES:
-        if source is other:
+        if source.server not in ("", server):
             continue
         try:
             endpoint = target.find(source.at)
@@ -87,7 +87,7 @@ def watched(target: Target) -> list[tuple[Source, Endpoint, str]]:
     return found
 
 
-def _why_not(endpoint: Endpoint, source: Source) -> str:
+def _why_not(endpoint: Endpoint, source: Page) -> str:
     """Why there is no page to read, or ""; asks those that may have none."""
     if source.also and source.also not in endpoint.also:
         # Then a program beside it has the page, or nobody.
@@ -100,7 +100,7 @@ def _why_not(endpoint: Endpoint, source: Source) -> str:
     return ""
 
 
-def page(endpoint: Endpoint, source: Source) -> Endpoint:
+def page(endpoint: Endpoint, source: Page) -> Endpoint:
     """How a part's page is reached from here."""
     url = endpoint.also.get(source.also, endpoint.url)
     token = endpoint.token if source.token else None

@@ -86,7 +86,7 @@ def _check_followed(target: Target, checks: Checks, followed: Followed) -> None:
         lambda: sum(one.part == model.PART for one in followed.lines),
         show=lambda seen: f"{seen} lines",
     )
-    secrets = [secret.reveal() for secret in target.secrets()]
+    secrets = [secret.reveal() for secret in target.store.secrets()]
     checks.that(
         "no credential stands in these lines",
         "none",

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from workshop.targets.base import Endpoint
 from workshop.targets.cluster.api import Object
-from workshop.targets.cluster.endpoints import Reach
-from workshop.targets.cluster.store import Memory, read
+from workshop.targets.cluster.store import Store, read
 
 
 class Given:
     """Keeps them beside what else notebooks keep for each other."""
 
-    def __init__(self, memory: Memory, reach: Reach) -> None:
-        self._memory = memory
-        self._reach = reach
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     def keep(self, name: str, endpoint: Endpoint) -> None:
         """Keep one in place of this part."""
-        self._memory.given(_fact(name), endpoint.token)
+        self._store.given(_fact(name), endpoint.token)
         ca = endpoint.ca_file.read_text(encoding="utf-8") if endpoint.ca_file else None
-        self._memory.remember(_fact(name) + " ca", ca)
-        self._memory.remember(_fact(name), endpoint.url)
+        self._store.remember(_fact(name) + " ca", ca)
+        self._store.remember(_fact(name), endpoint.url)
 
     def forget(self, name: str) -> None:
         """The kit's own part takes its place."""
-        self._memory.given(_fact(name), None)
+        self._store.given(_fact(name), None)
         for fact in (_fact(name), _fact(name) + " ca"):
-            self._memory.remember(fact, None)
+            self._store.remember(fact, None)
 
     def url(self, facts: Object | None, name: str) -> str | None:
         """The address of what is given in place of this part, or None."""
@@ -37,8 +35,8 @@ class Given:
         given = self.url(facts, name)
         if given is None:
             return None
-        token, ca = self._memory.kept(_fact(name)), read(facts, _fact(name) + " ca")
-        ca_file = self._reach.ca_file(name, ca) if ca else None
+        token, ca = self._store.kept(_fact(name)), read(facts, _fact(name) + " ca")
+        ca_file = self._store.reach.ca_file(name, ca) if ca else None
         return Endpoint(given, token, ca_file=ca_file, adopted=True)
 
 

@@ -18,14 +18,11 @@ from pathlib import Path
 
 from workshop.core.errors import PartFailed
 from workshop.core.secret import Secret
-from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Endpoint, Part
-from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.manifests import Plan
 from workshop.targets.cluster.portforward import Forward
-from workshop.targets.cluster.store import Memory, before
 
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
 """Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
@@ -82,11 +79,16 @@ class Way:
 
 
 class Reach:
-    """Makes endpoints, and keeps the forwarded ports of this process."""
+    """Makes endpoints, and keeps the forwarded ports of this process.
 
-    def __init__(self, api: Api, memory: Memory) -> None:
+    Args:
+        api: The cluster.
+        kept: Gives the credential of this name, where the kit keeps it.
+    """
+
+    def __init__(self, api: Api, kept: Callable[[str], Secret | None]) -> None:
         self._api = api
-        self._memory = memory
+        self._kept = kept
         self._forwards: dict[tuple[str, int], Forward] = {}
         self._tokens: dict[tuple[str, str], Secret] = {}
         self._ports: dict[str, int] = {}
@@ -112,7 +114,8 @@ class Reach:
             }
         routed = self._routed(way)
         ca = self._ca(*way.ca) if way.ca else None
-        database = way.scheme in ("mongodb", "postgresql")
+        # A credential with a user is a password, else a token.
+        database = bool(way.user)
         return Endpoint(
             routed or url,
             token=None if database else credential,
@@ -170,7 +173,7 @@ class Reach:
 
     def _credential(self, way: Way) -> Secret | None:
         if way.token is None:
-            return self._memory.kept(way.credential) if way.credential else None
+            return self._kept(way.credential) if way.credential else None
         return self.token(way.token)
 
     def forget_token(self, where: tuple[str, str]) -> None:
@@ -276,47 +279,3 @@ def admitted(route: Object | None) -> str:
             if condition["type"] == "Admitted" and condition["status"] == "True":
                 return str(ingress["host"])
     return ""
-
-
-TOKEN_MADE = 30.0
-"""Seconds for the cluster to make a token."""
-
-
-def renew_token(
-    api: Api, memory: Memory, reach: Reach, part: str, where: tuple[str, str], credential: str
-) -> Secret:
-    """Have the token in this Secret made anew; gives the old one, kept until it is retired.
-
-    The cluster believes a token for as long as its Secret is there: one that is deleted and made
-    again holds another.
-
-    Args:
-        api: The cluster.
-        memory: Keeps the old one.
-        reach: Is told to read the new one.
-        part: Whose manifests have the Secret.
-        where: The Secret's name and key.
-        credential: The name under which the old one is kept.
-
-    Raises:
-        PartFailed: There is no token to begin with.
-        PartTooSlow: The cluster made no other.
-    """
-    name, key = where
-    old = memory.kept(before(credential))
-    if old is None:
-        old = reach.token(where)
-        memory.given(before(credential), old)
-    reach.forget_token(where)
-    empty = objects.one(objects.build(objects.MANIFESTS / part / "base"), "Secret", name)
-    if api.get("v1", "Secret", name) is not None and reach.token(where) == old:
-        api.delete(empty)
-    api.apply(empty)
-
-    def made() -> object:
-        data = (api.get("v1", "Secret", name) or {}).get("data") or {}
-        return bool(data.get(key)) or NotYet(f"the Secret {name} has no {key} yet")
-
-    wait_for("the cluster to make a token", made, timeout=TOKEN_MADE, every=0.2, where=api.where)
-    reach.forget_token(where)
-    return old

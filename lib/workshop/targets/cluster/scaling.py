@@ -13,12 +13,11 @@ from typing import Any
 
 from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages
-from workshop.parts.catalog import notebook_of
 from workshop.targets.base import Part, Scale
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.manifests import Plan
-from workshop.targets.cluster.store import Memory
+from workshop.targets.cluster.store import Store
 
 SCALED = "scaled"
 """The folder beside a part's manifests with its autoscaler and its disruption budget."""
@@ -80,17 +79,17 @@ def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
         raise SettingsError(f"{part.name} needs a replica at least.", state=str(scale.replicas))
 
 
-def as_asked(plan: Plan, part: Part, api: Api, memory: Memory, stage: Stages) -> Plan:
+def as_asked(plan: Plan, part: Part, api: Api, store: Store, stage: Stages) -> Plan:
     """The plan for as much of a part as was asked for last.
 
     Raises:
         SettingsError: It cannot have that any more, with the reason.
     """
-    scale = read(memory.recall(fact(part.name)))
+    scale = read(store.recall(fact(part.name)))
     if scale == Scale():
         return plan
     refuse(part, plan, scale, api.where)
-    stage(f"{words(scale)}, as {notebook_of('postgresql')} has set it")
+    stage(f"{words(scale)}, as 10_scale_out has set it")
     return applied(plan, part.name, scale, replicas_now(plan, api))
 
 

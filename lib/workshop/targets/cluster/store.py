@@ -13,19 +13,29 @@ from typing import Any
 
 from workshop.core.errors import PartFailed, StepMissing
 from workshop.core.secret import Secret
-from workshop.targets.cluster import objects
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.base import Offer
+from workshop.targets.cluster import namespaces, objects, offered_model
 from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.endpoints import Reach, Way
 from workshop.targets.cluster.errors import Refused
+
+TOKEN_MADE = 30.0
+"""Seconds for the cluster to make a token."""
 
 ATTEMPTS = 5
 """How often a credential is looked for again when somebody else has just written one."""
 
 
-class Memory:
-    """Reads and writes them."""
+class Store:
+    """Reads and writes them, and has the tokens that the cluster makes made anew.
+
+    ``reach`` makes endpoints with the credentials that are kept here.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self.reach = Reach(api, self.kept)
         self._secrets: dict[str, str] = {}
         self.written: Object | None = None
 
@@ -35,6 +45,7 @@ class Memory:
         Raises:
             Refused: This user may not read or write the namespace's Secrets.
         """
+        namespaces.ensure(self._api, None)
         key = _key(name)
         for _ in range(ATTEMPTS):
             kept = self._read("Secret")
@@ -49,12 +60,21 @@ class Memory:
                     raise
         raise self._contended("Secret")
 
-    def renew(self, name: str, make: Callable[[], str]) -> Secret:
+    def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in this one's place; gives the old one, kept until ``retire``.
 
         Raises:
             StepMissing: There is none of this name.
+            PartFailed: The cluster has made no token for the part.
+            PartTooSlow: The cluster made no other.
         """
+        kept = self.recall(fact(part))
+        token = Way.read(kept).token if kept else None
+        if token is None:
+            return self._renew_own(credential, make)
+        return self._renew_token(part, token, credential)
+
+    def _renew_own(self, name: str, make: Callable[[], str]) -> Secret:
         for _ in range(ATTEMPTS):
             kept = self._read("Secret")
             self._secrets = _decoded(kept) if kept else {}
@@ -81,9 +101,40 @@ class Memory:
             return Secret(old)
         raise self._contended("Secret")
 
-    def retire(self, name: str) -> None:
+    def _renew_token(self, part: str, where: tuple[str, str], credential: str) -> Secret:
+        """Have the token in this Secret and key made anew.
+
+        The cluster believes a token for as long as its Secret is there: one that is deleted and
+        made again holds another.
+        """
+        api, (name, key) = self._api, where
+        old = self.kept(before(credential))
+        if old is None:
+            old = self.reach.token(where)
+            self.given(before(credential), old)
+        self.reach.forget_token(where)
+        empty = objects.one(objects.build(objects.MANIFESTS / part / "base"), "Secret", name)
+        if api.get("v1", "Secret", name) is not None and self.reach.token(where) == old:
+            api.delete(empty)
+        api.apply(empty)
+
+        def made() -> object:
+            data = (api.get("v1", "Secret", name) or {}).get("data") or {}
+            return bool(data.get(key)) or NotYet(f"the Secret {name} has no {key} yet")
+
+        wait_for(
+            "the cluster to make a token", made, timeout=TOKEN_MADE, every=0.2, where=api.where
+        )
+        self.reach.forget_token(where)
+        return old
+
+    def retire(self, credential: str) -> None:
         """Forget the old one."""
-        self.given(before(name), None)
+        self.given(before(credential), None)
+
+    def offered(self, part: str) -> Offer | None:
+        """The model that ``workshop room`` has put into this namespace."""
+        return offered_model.read(self._api, self.reach) if part == "model" else None
 
     def given(self, name: str, value: Secret | None) -> None:
         """Keep a credential that the user gave; None forgets it."""
@@ -154,6 +205,11 @@ class Memory:
         version = {"resourceVersion": kept["metadata"]["resourceVersion"]}
         only = {"metadata": version} if kind == "Secret" else {}
         return self._api.merge(thing, only | {"data": change})
+
+
+def fact(part: str) -> str:
+    """Under which name the way to a part is kept."""
+    return f"part {part}"
 
 
 def before(name: str) -> str:

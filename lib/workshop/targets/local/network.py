@@ -4,15 +4,47 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psutil
 
+from workshop.core.progress import Stages
 from workshop.targets import network
+from workshop.targets.base import Endpoint, Route
 from workshop.targets.local import ports as local_ports
 from workshop.targets.local.process import Record
 
 HERE, ELSEWHERE = "this machine", "another machine"
+
+
+class Loopback:
+    """Parts listen on loopback alone, and no other machine reaches that.
+
+    Args:
+        running: Gives the parts that run, with their ports.
+    """
+
+    def __init__(self, running: Callable[[], Mapping[str, Record]]) -> None:
+        self._running = running
+
+    def declared(self) -> network.Matrix:
+        """This machine may, another may not."""
+        return declared(self._running())
+
+    def isolate(self, _yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Nothing is applied."""
+        stage("loopback is the border here: there is nothing to apply")
+        return []
+
+    def tried(self, *, stage: Stages) -> network.Matrix:
+        """Every port of every part, from here and as another machine would."""
+        running = self._running()
+        stage(f"trying the ports of {len(running)} parts")
+        return tried(running)
+
+    def routes(self) -> list[Route]:
+        """None: nothing is reached from outside."""
+        return []
 
 
 def declared(running: Mapping[str, Record]) -> network.Matrix:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import psutil
 
+from workshop.core import files
 from workshop.core.errors import WorkshopError
-from workshop.targets.local import files, tree
+from workshop.targets.local import tree
 
 NAME = "place.json"
 

@@ -29,14 +29,19 @@ COMPONENTS = (
     *("model-server", "chat-weights", "embedding-weights", "ogx", "tokenizer"),
     *("mongodb", "node", "mcp-server"),
 )
-PORTS = {8080: "model", 8081: "embedder", 8321: "llama-stack", 27017: "mongodb", 3000: "mcp-server"}
 
 
-def checks(state: Path, own_ports: Mapping[int, str], own_pids: Collection[int]) -> list[Check]:
+def checks(
+    state: Path,
+    wanted_ports: Collection[int],
+    own_ports: Mapping[int, str],
+    own_pids: Collection[int],
+) -> list[Check]:
     """Every requirement, so that all lacks show at once, each with what mends it.
 
     Args:
         state: The folder that must be writable.
+        wanted_ports: Those that the architecture gives to parts.
         own_ports: Ports that this checkout's parts hold, with the part's name.
         own_pids: The processes of this checkout's parts.
     """
@@ -53,7 +58,7 @@ def checks(state: Path, own_ports: Mapping[int, str], own_pids: Collection[int])
     ]
     found += [
         _check(f"port {port}", "free, or another is taken", lambda p=port: _port(p, own_ports))  # type: ignore[misc]
-        for port in PORTS
+        for port in wanted_ports
     ]
     return found
 

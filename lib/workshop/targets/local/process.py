@@ -20,10 +20,11 @@ from typing import BinaryIO, Literal
 
 import psutil
 
+from workshop.core import files
 from workshop.core.errors import AlreadyRunning, PartFailed, WorkshopError
+from workshop.core.lock import turn
 from workshop.core.secret import Secret, mask
-from workshop.targets.local import files, log, place, tree
-from workshop.targets.local.lock import turn
+from workshop.targets.local import log, place, tree
 
 INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),

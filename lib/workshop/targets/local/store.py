@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workshop.core import files, proxies
 from workshop.core.errors import StepMissing
+from workshop.core.lock import turn
 from workshop.core.secret import Secret
-from workshop.targets.base import Endpoint
-from workshop.targets.local import files, place
-from workshop.targets.local.lock import turn
+from workshop.targets.base import Endpoint, Offer
+from workshop.targets.local import place
 
 _SECRETS_HINT = (
     "workshop stop, then move this file away: notebooks 02 to 05 make their credentials again"
@@ -18,7 +19,7 @@ _SECRETS_HINT = (
 _FACTS_HINT = "move this file away, and run the notebooks again from 02 on: what runs is reused"
 
 
-class State:
+class Store:
     """The state of one checkout, in its ``.workshop`` folder.
 
     Two processes may use it at once: each change is made under a lock, and each file is replaced
@@ -28,7 +29,7 @@ class State:
         root: The ``.workshop`` folder; made at the first change.
 
     Example:
-        >>> State(Path("/nowhere")).recall("vector store") is None
+        >>> Store(Path("/nowhere")).recall("vector store") is None
         True
     """
 
@@ -37,7 +38,6 @@ class State:
         self.local = root / "local"
         self.secrets_path = self.local / "secrets.json"
         self.facts_path = self.local / "facts.json"
-        self.lock_path = self.local / "lock"
         self._turn_path = self.local / "state.lock"
 
     def folder(self, part: str) -> Path:
@@ -60,26 +60,27 @@ class State:
             self._write(self.secrets_path, known | {name: made.reveal()})
             return made
 
-    def renew(self, name: str, make: Callable[[], str]) -> Secret:
+    def renew(self, _part: str, credential: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in this one's place; gives the old one, kept until ``retire``.
 
         Raises:
             StepMissing: There is none of this name.
         """
+        old = _before(credential)
         with turn(self._turn_path):
             known = self._read_secrets()
-            if name not in known:
-                raise StepMissing(f"There is no {name} yet.", hint="run 02 to 05 first")
-            if _before(name) not in known:
-                known |= {_before(name): known[name], name: make()}
+            if credential not in known:
+                raise StepMissing(f"There is no {credential} yet.", hint="run 02 to 05 first")
+            if old not in known:
+                known |= {old: known[credential], credential: make()}
                 self._write(self.secrets_path, known)
-            return Secret(known[_before(name)])
+            return Secret(known[old])
 
-    def retire(self, name: str) -> None:
+    def retire(self, credential: str) -> None:
         """Forget the old one."""
         with turn(self._turn_path):
             known = self._read_secrets()
-            if known.pop(_before(name), None) is not None:
+            if known.pop(_before(credential), None) is not None:
                 self._write(self.secrets_path, known)
 
     def set_secret(self, name: str, secret: Secret) -> None:
@@ -88,8 +89,8 @@ class State:
             self._write(self.secrets_path, self._read_secrets() | {name: secret.reveal()})
 
     def secrets(self) -> list[Secret]:
-        """All credentials that are kept, to be masked in whatever is shown."""
-        return [Secret(value) for value in self._read_secrets().values()]
+        """All credentials that are kept, or that the environment's proxies are given: to mask."""
+        return [*map(Secret, self._read_secrets().values()), *proxies.secrets()]
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact; None forgets it."""
@@ -103,6 +104,10 @@ class State:
     def recall(self, name: str) -> str | None:
         """A fact that was kept, or None."""
         return self._read_facts()[0].get(name)
+
+    def offered(self, _part: str) -> Offer | None:
+        """Nothing: nobody prepares this machine for others."""
+        return None
 
     def save_endpoint(self, name: str, endpoint: Endpoint) -> None:
         """Keep how to reach a part; its credentials go where credentials are."""

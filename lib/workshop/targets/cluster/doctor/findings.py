@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from workshop.core.errors import PartTooSlow
 from workshop.core.secret import Secret
-from workshop.parts.catalog import notebook_of
 from workshop.targets import network
-from workshop.targets.base import Ailment
+from workshop.targets.base import Problem
 from workshop.targets.cluster import namespaces, permissions, preflight
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.deployed import Known
@@ -22,7 +21,7 @@ from workshop.targets.cluster.network import policies as network_policies
 from workshop.targets.cluster.network.isolation import POLICY, Isolation
 from workshop.targets.cluster.objects import COMPONENT
 from workshop.targets.cluster.pod_status import PROBE, is_ready
-from workshop.targets.cluster.store import Memory
+from workshop.targets.cluster.store import Store
 
 PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 """Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
@@ -33,23 +32,23 @@ SHOWN = 6
 GPU_NODES, NETWORK = "gpu-nodes", "network"
 
 
-class Ailments:
+class Problems:
     """Works in the namespace of ``api``, and changes nothing.
 
     Args:
         api: The cluster.
-        memory: What notebooks keep for each other.
+        store: What notebooks keep for each other.
         known: The ways to the parts that were deployed.
         isolation: Which ways are declared on a cluster like this one.
     """
 
-    def __init__(self, api: Api, memory: Memory, known: Known, isolation: Isolation) -> None:
+    def __init__(self, api: Api, store: Store, known: Known, isolation: Isolation) -> None:
         self._api = api
-        self._memory = memory
+        self._store = store
         self._known = known
         self._isolation = isolation
 
-    def found(self) -> list[Ailment]:
+    def found(self) -> list[Problem]:
         """Everything, what others rest on first; what this user may not see is left out."""
         try:
             rights = self._rights()
@@ -57,20 +56,20 @@ class Ailments:
                 return rights
         except (Refused, Unreachable, PartTooSlow) as error:
             hint = error.hint or "kubectl get namespaces: is the cluster up, and reached from here?"
-            return [Ailment("cluster", error.what, error.state, hint)]
+            return [Problem("cluster", error.what, error.state, hint)]
         found = [*rights, *self._seen(self._machines), *self._seen(self._idle_gpus)]
         try:
-            workloads = Workloads(self._api, self._hidden()).read()
+            workloads = Workloads(self._api, self._hidden(), self._known.parts).read()
         except Forbidden as error:
-            return found or [Ailment("permissions", error.what, error.state, error.hint)]
+            return found or [Problem("permissions", error.what, error.state, error.hint)]
         found += self._seen(lambda: self._network(workloads))
         found += self._seen(lambda: self._no_room(workloads))
         # A part that is kept from its only fitting node is told once.
         told = {one.part for one in found}
-        found += [one for one in self._seen(workloads.ailments) if one.part not in told]
+        found += [one for one in self._seen(workloads.problems) if one.part not in told]
         return found + self._seen(lambda: self._gone(workloads))
 
-    def _seen(self, look: Callable[[], Iterable[Ailment]]) -> list[Ailment]:
+    def _seen(self, look: Callable[[], Iterable[Problem]]) -> list[Problem]:
         try:
             return list(look())
         except Forbidden:
@@ -79,11 +78,11 @@ class Ailments:
 
     def _hidden(self) -> list[Secret]:
         try:
-            return self._memory.secrets()
+            return self._store.secrets()
         except Forbidden:
             return []
 
-    def _rights(self) -> list[Ailment]:
+    def _rights(self) -> list[Problem]:
         lacks = preflight.missing_rights(self._api)
         if not lacks:
             return []
@@ -91,7 +90,7 @@ class Ailments:
         bound = permissions.binding(name, space, lacks)[-1]
         text = permissions.explained(name, space, lacks, openshift=is_openshift(self._api))
         return [
-            Ailment(
+            Problem(
                 "permissions",
                 f"{name} may not do all that the notebooks need.",
                 permissions.short(lacks),
@@ -100,7 +99,7 @@ class Ailments:
             )
         ]
 
-    def _machines(self) -> Iterator[Ailment]:
+    def _machines(self) -> Iterator[Problem]:
         """Machines that the cloud does not give."""
         space = machinesets.NAMESPACE
         sets = self._api.list(*MACHINE_SET, namespace=space) if self._api.kind(*MACHINE_SET) else []
@@ -113,10 +112,10 @@ class Ailments:
             zones = [z for z in machinesets.zones(workers) if z != machinesets.zone_of(machine)]
             refused = progress.refusal(machine, zones) if mine else None
             if refused:
-                hint = f"{refused.hint} ({notebook_of(GPU_NODES)})"
-                yield Ailment(GPU_NODES, refused.what, refused.state, hint)
+                hint = f"{refused.hint} ({self._known.parts.notebook(GPU_NODES)})"
+                yield Problem(GPU_NODES, refused.what, refused.state, hint)
 
-    def _idle_gpus(self) -> Iterator[Ailment]:
+    def _idle_gpus(self) -> Iterator[Problem]:
         """Nodes that do not offer their GPU."""
         for node in self._api.list(*nodes.NODE):
             has = any(_labels(node).get(label) == "true" for label in PRESENT)
@@ -125,7 +124,7 @@ class Ailments:
                     str((one.get("status") or {}).get("state") or "no state yet")
                     for one in self._api.list(*GPU_POLICY)
                 ]
-                yield Ailment(
+                yield Problem(
                     GPU_NODES,
                     f"The node {node['metadata']['name']} is Ready, and offers no {nodes.GPU}.",
                     f"ClusterPolicy: {', '.join(states) or 'none'}",
@@ -133,7 +132,7 @@ class Ailments:
                     "then: oc get pods -n nvidia-gpu-operator",
                 )
 
-    def _no_room(self, workloads: Workloads) -> Iterator[Ailment]:
+    def _no_room(self, workloads: Workloads) -> Iterator[Problem]:
         """A pod that waits for a GPU beside a node that offers one, and is tainted against it."""
         waiting = [
             (workload.part, pod)
@@ -150,7 +149,7 @@ class Ailments:
                 if taints:
                     name = node["metadata"]["name"]
                     key, _, effect = taints[0].partition(":")
-                    yield Ailment(
+                    yield Problem(
                         part,
                         f"{part} waits for a GPU, and does not tolerate the taint of {name}.",
                         f"taint {', '.join(taints)}; it tolerates {nodes.tolerated(pod)}",
@@ -160,7 +159,7 @@ class Ailments:
                     )
                     break
 
-    def _network(self, workloads: Workloads) -> Iterator[Ailment]:
+    def _network(self, workloads: Workloads) -> Iterator[Problem]:
         """Declared ways between parts that are here, which policies shut."""
         policies = self._api.list(*POLICY)
         if not policies:
@@ -173,18 +172,19 @@ class Ailments:
             "kubernetes.io/metadata.name": self._api.namespace
         }
         # By their labels, as policies see them: a part may have pods of more than one kind.
+        peers = self._known.parts.peers
         pods = {
             peer: pod
             for pod in workloads.pods
             if is_ready(pod)
             and PROBE not in _labels(pod)
-            and (peer := network_policies.part_of(_labels(pod)))
+            and (peer := network_policies.part_of(_labels(pod), peers))
         }
         closed = [
             (way, one)
-            for way in self._isolation.declared(self._known.ways())
+            for way in self._isolation.declared()
             if way.allowed and way.source in pods and way.destination in pods
-            if (one := network_policies.way(*_ends(pods, way), policies, space)) is not None
+            if (one := network_policies.way(*_ends(pods, way), policies, space, peers)) is not None
         ]
         said = [f"{way.name}: {one}" for way, one in closed]
         by = {name for _, one in closed for name in one.policies}
@@ -193,7 +193,7 @@ class Ailments:
                 said.append(f"{part} to DNS: egress closed by {', '.join(blind)}")
                 by |= set(blind)
         if said:
-            yield Ailment(
+            yield Problem(
                 NETWORK,
                 f"{len(said)} of the ways that parts need are shut by NetworkPolicies.",
                 "; ".join(said[:SHOWN]),
@@ -201,26 +201,27 @@ class Ailments:
                 f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(by))}",
             )
 
-    def _gone(self, workloads: Workloads) -> Iterator[Ailment]:
+    def _gone(self, workloads: Workloads) -> Iterator[Problem]:
         """Parts that were deployed, and that nothing runs any more."""
         there = {workload.part for workload in workloads.all}
         there |= {str(_labels(one).get(COMPONENT)) for one in workloads.resources}
-        served, kept = llama_stack.serves(self._api), self._memory.recall("server")
+        served, kept = llama_stack.serves(self._api), self._store.recall("server")
         for part in self._known.ways():
             if part in there:
                 continue
             kind, state = "workload", "its Deployment was removed"
+            again = f"run {self._known.parts.notebook(part)} again"
             if part == llama_stack.NAME and kept and served and kept != served:
                 kind = f"{llama_stack.OPERATORS[kept].kind}"
                 state = f"the cluster knows {llama_stack.OPERATORS[served].kind} alone: the "
                 state += "operator was replaced, and does not take the old kind over"
-            yield Ailment(
+            yield Problem(
                 part,
                 f"{part} was deployed, and its {kind} is gone.",
                 state,
-                f'run {notebook_of(part)} again, with SERVER = "auto"; then 08_secure_the_network'
+                f'{again}, with SERVER = "auto"; then 08_secure_the_network'
                 if kind != "workload"
-                else f"run {notebook_of(part)} again",
+                else again,
             )
 
 

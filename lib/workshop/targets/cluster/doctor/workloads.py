@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 import yaml
 
 from workshop.core.secret import Secret, mask
-from workshop.parts.catalog import ON_A_CLUSTER, notebook_of
-from workshop.targets.base import PATIENCE, Ailment
+from workshop.targets.base import PATIENCE, Problem
 from workshop.targets.cluster import objects, pod_status
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.endpoints import admitted
@@ -21,6 +20,7 @@ from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.manifests import ROUTE, llama_stack
 from workshop.targets.cluster.network import policies, routes
 from workshop.targets.cluster.pod_status import Seen, Trouble
+from workshop.targets.spec import Parts
 
 LOG = 12
 """Lines of a log that are read."""
@@ -59,10 +59,12 @@ class Workloads:
     Args:
         api: The cluster.
         hidden: Credentials, which no log that is shown may hold.
+        parts: All that there are.
     """
 
     api: Api
     hidden: Sequence[Secret]
+    parts: Parts
     pods: list[Object] = field(default_factory=list)
     all: list[Workload] = field(default_factory=list)
     resources: list[Object] = field(default_factory=list)
@@ -81,7 +83,7 @@ class Workloads:
         events, leaving = api.list("v1", "Event"), pod_status.leaving(self.pods)
         for kind in ("Deployment", "StatefulSet"):
             for thing in api.list("apps/v1", kind):
-                part = _part(thing)
+                part = self._part(thing)
                 if not part:
                     continue
                 uid, labels = thing["metadata"]["uid"], thing["spec"]["selector"]["matchLabels"]
@@ -89,12 +91,12 @@ class Workloads:
                 pods = pod_status.current(self.pods, labels, "")
                 seen = Seen(pods, owned, claims, events, leaving)
                 self.all.append(Workload(part, thing, seen))
-        self.services = [one for one in api.list("v1", "Service") if _part(one)]
+        self.services = [one for one in api.list("v1", "Service") if self._part(one)]
         for api_version, kind in RESOURCES:
             self.resources += api.list(api_version, kind, objects.OURS)
         return self
 
-    def ailments(self) -> Iterator[Ailment]:
+    def problems(self) -> Iterator[Problem]:
         """Everything that is wrong, a part's own pods first."""
         for workload in self.all:
             found = self._of_pods(workload)
@@ -106,7 +108,7 @@ class Workloads:
         yield from of_replicas(self.api, self.all, self.services)
         yield from self._of_routes()
 
-    def _of_pods(self, workload: Workload) -> Ailment | None:
+    def _of_pods(self, workload: Workload) -> Problem | None:
         images = (*pod_status.IMAGE, pod_status.ONCE)
         found = (
             pod_status.find(workload.seen, images)
@@ -117,7 +119,7 @@ class Workloads:
             # A part that ends may do so for want of what it needs; the rest is its own fault.
             ended = "ends again" in found.what or "ended again" in found.what
             because = ("gpu-nodes",) if "GPU" in found.what else None if ended else ()
-            return self._ailment(workload.part, found, because)
+            return self._problem(workload.part, found, because)
         ready = [pod for pod in workload.seen.pods if pod_status.is_ready(pod)]
         if len(ready) >= workload.replicas:
             return None
@@ -132,11 +134,11 @@ class Workloads:
         waiting = Trouble(
             "is not ready",
             pod_status.describe(workload.seen),
-            f"it may still be starting: ask again in a minute; else {_again(workload.part)}",
+            f"it may still be starting: ask again in a minute; else {self._again(workload.part)}",
             name,
             container,
         )
-        return self._ailment(workload.part, waiting, None)
+        return self._problem(workload.part, waiting, None)
 
     def _held_volume(self, workload: Workload) -> Trouble | None:
         """A volume that a pod of another node holds: a rollout that waits for itself."""
@@ -148,86 +150,103 @@ class Workloads:
                         "waits for a volume that its other pod holds",
                         said,
                         'it is ReadWriteOnce: set the strategy of its Deployment to "Recreate", '
-                        f"or kubectl delete the old pod; then {_again(workload.part)}",
+                        f"or kubectl delete the old pod; then {self._again(workload.part)}",
                     )
         return None
 
-    def _of_jobs(self) -> Iterator[Ailment]:
+    def _of_jobs(self) -> Iterator[Problem]:
         for job in self.api.list("batch/v1", "Job", objects.OURS):
-            found, part = pod_status.failed_job(job), _part(job)
+            found, part = pod_status.failed_job(job), self._part(job)
             if found and part:
-                yield self._ailment(part, found, None)
+                yield self._problem(part, found, None)
 
-    def _of_resources(self) -> Iterator[Ailment]:
+    def _of_resources(self) -> Iterator[Problem]:
         running = {workload.part for workload in self.all}
         for resource in self.resources:
-            part = _part(resource)
+            part = self._part(resource)
             found = pod_status.given_up(resource)
             if found:
-                yield self._ailment(part, found, None)
+                yield self._problem(part, found, None)
             elif part not in running:
                 kind, name = resource["kind"], resource["metadata"]["name"]
-                yield Ailment(
+                yield Problem(
                     part,
                     f"The operator has not made anything of the {kind} {name}.",
                     pod_status.awaited(resource),
                     "kubectl get pods -A | grep operator: the operator must run, and watch this "
-                    f"namespace; then {_again(part)}",
+                    f"namespace; then {self._again(part)}",
                 )
 
-    def _of_services(self) -> Iterator[Ailment]:
+    def _of_services(self) -> Iterator[Problem]:
         for service in self.services:
-            part, selector = _part(service), service["spec"].get("selector") or {}
+            part, selector = self._part(service), service["spec"].get("selector") or {}
             mine = [pod for one in self.all if one.part == part for pod in one.seen.pods]
             if not selector or not mine:
                 continue
             if not any(selector.items() <= _labels(pod).items() for pod in self.pods):
                 have = {key: _labels(mine[0]).get(key, "(none)") for key in selector}
-                yield Ailment(
+                yield Problem(
                     part,
                     f"The Service {service['metadata']['name']} leads to no pod.",
                     f"it selects {_said(selector)}, and the part's pods have {_said(have)}",
-                    f"another operator's generation has other labels: {_again(part)}",
+                    f"another operator's generation has other labels: {self._again(part)}",
                 )
 
-    def _of_routes(self) -> Iterator[Ailment]:
-        parts = {one["metadata"]["name"]: _part(one) for one in self.services}
+    def _of_routes(self) -> Iterator[Problem]:
+        parts = {one["metadata"]["name"]: self._part(one) for one in self.services}
         for route in self.api.list(*ROUTE):
             part, name = parts.get(route["spec"]["to"]["name"], ""), route["metadata"]["name"]
             if not part:
                 continue
             refused = pod_status.refused_route(route)
             if refused:
-                yield self._ailment(part, refused, ())
+                yield self._problem(part, refused, ())
             elif not admitted(route):
-                yield Ailment(
+                yield Problem(
                     part,
                     f"No router has admitted the Route {name}.",
                     "its status is empty",
                     f"kubectl get ingresscontroller -A; kubectl describe route {name}",
                 )
             elif (allowed := routes.seconds(route)) < PATIENCE:
-                yield Ailment(
+                yield Problem(
                     part,
                     f"The Route {name} ends an answer after {allowed:g} s.",
                     "a longer answer ends in 504 Gateway Timeout",
                     f"kubectl annotate route {name} --overwrite {routes.HAPROXY}=300s; or "
-                    f"{_again(part)}",
+                    f"{self._again(part)}",
                 )
 
-    def _ailment(self, part: str, found: Trouble, because: tuple[str, ...] | None) -> Ailment:
+    def _problem(self, part: str, found: Trouble, because: tuple[str, ...] | None) -> Problem:
         state = found.state
         if because != ("gpu-nodes",) and self._is_called_ready(part):
             state += "; its InferenceService says Ready all the same"
-        return Ailment(part, f"{part} {found.what}.", state, found.hint, self._log(found), because)
+        return Problem(part, f"{part} {found.what}.", state, found.hint, self._log(found), because)
 
     def _is_called_ready(self, part: str) -> bool:
         return any(
             one["type"] == "Ready" and one["status"] == "True"
             for resource in self.resources
-            if resource["kind"] == "InferenceService" and _part(resource) == part
+            if resource["kind"] == "InferenceService" and self._part(resource) == part
             for one in (resource.get("status") or {}).get("conditions") or []
         )
+
+    def _part(self, thing: Object) -> str:
+        """The part that an object is of: by the kit's label, or by what operators' pods carry."""
+        names = self.parts.on("cluster")
+        named = str(_labels(thing).get(objects.COMPONENT, ""))
+        if named in names:
+            return named
+        spec = thing.get("spec") or {}
+        template = spec.get("template") or {}
+        carried = (template.get("metadata") or {}).get("labels") or spec.get("selector") or {}
+        if "matchLabels" in carried:
+            carried = carried["matchLabels"]
+        known = policies.part_of(carried, self.parts.peers)
+        return known if known in names else ""
+
+    def _again(self, part: str) -> str:
+        return f"run {self.parts.notebook(part)} again"
 
     def _log(self, found: Trouble) -> tuple[str, ...]:
         if not found.pod:
@@ -264,24 +283,6 @@ def _is_recent(moment: str) -> bool:
         return False
 
 
-def _part(thing: Object) -> str:
-    """The part that an object is of: by the kit's label, or by what an operator's pods carry."""
-    named = str(_labels(thing).get(objects.COMPONENT, ""))
-    if named in ON_A_CLUSTER:
-        return named
-    spec = thing.get("spec") or {}
-    template = spec.get("template") or {}
-    carried = (template.get("metadata") or {}).get("labels") or spec.get("selector") or {}
-    if "matchLabels" in carried:
-        carried = carried["matchLabels"]
-    known = policies.part_of(carried)
-    return known if known in ON_A_CLUSTER else ""
-
-
-def _again(part: str) -> str:
-    return f"run {notebook_of(part)} again"
-
-
 def _said(labels: Object) -> str:
     return ", ".join(f"{key}={value}" for key, value in labels.items())
 
@@ -299,14 +300,14 @@ STACK, TOOLS = "llama-stack", "mcp-server"
 
 def of_replicas(
     api: Api, workloads: Sequence[Workload], services: Sequence[Object]
-) -> Iterator[Ailment]:
+) -> Iterator[Problem]:
     """Several pods of a part whose vectors, tables, volume or sessions are in each by itself."""
     for workload in workloads:
         if workload.replicas < 2 or workload.thing["kind"] == "StatefulSet":
             continue
         kept = [*_lonely(workload), *(_inside(api) if workload.part == STACK else [])]
         if kept:
-            yield Ailment(
+            yield Problem(
                 workload.part,
                 f"{workload.part} has {workload.replicas} replicas, and can have one alone.",
                 "; ".join(kept),
@@ -314,7 +315,7 @@ def of_replicas(
                 "10_scale_out gives it storage that replicas share",
             )
         if workload.part == TOOLS and not _is_sticky(workload, services):
-            yield Ailment(
+            yield Problem(
                 TOOLS,
                 f"mcp-server has {workload.replicas} replicas, and its Service sends a client now "
                 "to one, now to another.",

@@ -53,7 +53,7 @@ class GpuMachines:
             return []
 
     def add(self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages) -> str:
-        """Make the MachineSet, and wait for its nodes; see ``Target.add_machines``."""
+        """Make the MachineSet, and wait for its nodes; see ``base.MachinePool.add``."""
         ends = time.monotonic() + timeout
         machine_set, others = self._plan(wanted)
         name, zone = machine_set["metadata"]["name"], machinesets.zone_of(machine_set)

@@ -1,17 +1,17 @@
 """What each part is on a cluster: which manifests, filled with what, and how it is reached.
 
-One module a part. A recipe turns a part's settings, secrets and needs into objects; it asks the
-cluster only which kinds it knows. Credentials go into Secrets and nowhere else.
+One module a part, of the part's name. A recipe turns a part's settings, secrets and needs into
+objects; it asks the cluster only which kinds it knows. Credentials go into Secrets, nowhere else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from workshop.core.errors import SettingsError
 from workshop.targets.base import Part, Scale
 from workshop.targets.cluster.api import Api, Object
+from workshop.targets.spec import module_of
 
 ONE = Scale()
 """What a part begins with."""
@@ -77,54 +77,22 @@ Recipe = Callable[[Part, Api], Plan]
 """Takes a part and the cluster; says what to apply."""
 
 
-def known() -> dict[str, Recipe]:
-    """The recipe of each part, by the part's name."""
-    # They import this module.
-    from workshop.targets.cluster.manifests import (
-        collector,
-        llama_stack,
-        mcp_server,
-        model,
-        mongodb,
-        postgresql,
-        prometheus,
-        vllm,
-    )
-
-    return {
-        "model": model.plan,
-        "embedder": vllm.embedder_plan,
-        "collector": collector.plan,
-        "llama-stack": llama_stack.plan,
-        "mongodb": mongodb.plan,
-        "mcp-server": mcp_server.plan,
-        "prometheus": prometheus.plan,
-        "postgresql": postgresql.plan,
-        "mongodb-replicas": mongodb.replicas_plan,
-    }
-
-
 def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> Plan:
-    """What this part is on this cluster, by the recipes that the kit knows, or by these.
+    """What this part is on this cluster: by ``plan`` of the module of its name.
+
+    Args:
+        part: The part.
+        api: The cluster.
+        recipes: Others than the kit's, by part name.
 
     Raises:
-        SettingsError: No recipe is known for the part, or its settings do not fit the cluster.
+        SettingsError: There is no recipe for the part, or its settings do not fit the cluster.
     """
-    recipes = known() if recipes is None else recipes
-    if part.name not in recipes:
-        raise SettingsError(
-            f"The cluster target has no recipe for {part.name}.",
-            state="it has: " + ", ".join(recipes),
-        )
-    return recipes[part.name](part, api)
-
-
-def choose(part: str, options: Sequence[str], api: Api) -> str:
-    """The program that this cluster's operator runs for a part, or the first of these."""
-    from workshop.targets.cluster.manifests import llama_stack
-
-    preferred = llama_stack.serves(api) if part == llama_stack.NAME else ""
-    return preferred if preferred in options else options[0]
+    recipe: Recipe | None = (recipes or {}).get(part.name)
+    if recipe is None:
+        lacking = f"The cluster target has no recipe for {part.name}."
+        recipe = module_of(part.name, __name__, lacking).plan
+    return recipe(part, api)
 
 
 def is_openshift(api: Api) -> bool:

@@ -30,7 +30,9 @@ def plan(part: Part, api: Api) -> Plan:
     config = yaml.safe_load(content["prometheus.yml"])
     secrets: dict[str, str] = {}
     jobs = []
-    for job in config["scrape_configs"]:
+    known = [job["job_name"] for job in config["scrape_configs"]]
+    further = [_job(name, part) for name in part.needs if name not in known]
+    for job in config["scrape_configs"] + further:
         name = job["job_name"]
         if name in part.needs:
             _fill(job, part.needs[name], int(part.settings[f"port of {name}"]), content)
@@ -53,6 +55,20 @@ def plan(part: Part, api: Api) -> Plan:
     for one in (one for one in built if one["kind"] == "Deployment"):
         objects.mark(one, digest)
     return Plan(built, digest, deployment=NAME, pods={"app": NAME}, service=NAME, port=part.port)
+
+
+def _job(name: str, part: Part) -> dict[str, Any]:
+    """How the page of a part is read that ``prometheus.yml`` does not name."""
+    address, port = urlsplit(part.needs[name].peer_url), int(part.settings[f"port of {name}"])
+    return {
+        "job_name": name,
+        "scheme": "http" if port else address.scheme,
+        "metrics_path": str(part.settings[f"path of {name}"]),
+        "authorization": {"credentials_file": f"/run/secrets/prometheus/{name}"},
+        "static_configs": [
+            {"targets": [f"{address.hostname}:{port or address.port}"], "labels": {"part": name}}
+        ],
+    }
 
 
 def _fill(job: dict[str, Any], endpoint: Endpoint, port: int, content: Object) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from workshop.core.errors import SettingsError
 from workshop.targets.base import Part
 from workshop.targets.cluster import objects
-from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.manifests import Plan, overlay
+from workshop.targets.cluster.api import Object
+from workshop.targets.cluster.manifests import Plan
 
 TEMPLATES = "/vllm-workspace/examples"
 """The folder of chat templates in vLLM's image for GPUs; Red Hat's has /opt/app-root/template."""
@@ -92,12 +92,3 @@ def deployed(built: list[Object], part: Part, name: str) -> Plan:
     digest = objects.digest(built)
     objects.mark(objects.one(built, "Deployment"), digest)
     return Plan(built, digest, deployment=name, pods={"app": name}, service=name, port=part.port)
-
-
-EMBEDDER = "embedder"
-
-
-def embedder_plan(part: Part, api: Api) -> Plan:
-    """``manifests/embedder`` with its token."""
-    built = objects.build(objects.MANIFESTS / part.name / overlay(api))
-    return deployed(built, part, EMBEDDER)

@@ -5,19 +5,22 @@ The kit's own namespace is closed both ways; what is open, ``workshop.targets.ne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from workshop.core.errors import StepMissing
 from workshop.core.progress import Stages
 from workshop.targets import network
-from workshop.targets.base import Endpoint
+from workshop.targets.base import Endpoint, Route
 from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster.adopted import Given
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
+from workshop.targets.cluster.deployed import Known
 from workshop.targets.cluster.endpoints import Way
 from workshop.targets.cluster.informer import Watching
 from workshop.targets.cluster.manifests import ROUTE, is_openshift
+from workshop.targets.cluster.network import routes
 from workshop.targets.cluster.network.probes import End, Probing
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
@@ -26,39 +29,36 @@ YOURS = "workshop-yours"
 
 
 class Isolation:
-    """Works in the namespace of ``api``.
+    """Works in the namespace of ``api``; see ``base.Network``.
 
     Args:
         api: The cluster.
         watching: What is in the namespace now.
+        known: The parts that were deployed.
+        given: The endpoints that were adopted.
     """
 
-    def __init__(self, api: Api, watching: Watching) -> None:
+    def __init__(self, api: Api, watching: Watching, known: Known, given: Given) -> None:
         self._api = api
         self._watching = watching
+        self._known = known
+        self._given = given
+        self._parts = known.parts
 
-    def apply(
-        self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint], stage: Stages
-    ) -> list[str]:
-        """Close the namespace, and open the ways that are declared.
+    def declared(self) -> network.Matrix:
+        """Who may talk to whom, on a cluster like this one."""
+        return self._parts.declared(self._shape(self._known.ways()))
 
-        Args:
-            parts: The ways to the kit's own parts that run.
-            yours: Endpoints of the user's own that Llama Stack asks, by part.
-            stage: Shows what is done.
-
-        Returns:
-            The names of the policies.
-
-        Raises:
-            StepMissing: No part was deployed.
-        """
+    def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Close the namespace, and open the ways that are declared; gives the policies' names."""
+        parts, facts = self._known.ways(), self._known.facts()
+        adopted = {n: g for n in self._known.names if (g := self._given.find(facts, n)) is not None}
         if not parts:
             raise StepMissing(
                 "There is nothing to secure yet.", where=self._api.where, hint="run 02 to 07 first"
             )
         namespaces.ensure(self._api, stage)
-        wanted = self.policies(parts, yours)
+        wanted = self._policies(parts, {**yours, **adopted})
         others = self._others()
         if others:
             stage(f"not of the kit, and cut off from now on: {', '.join(others)}")
@@ -72,36 +72,39 @@ class Isolation:
         stage(f"applied {len(names)} policies")
         return names
 
-    def policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
-        """The policies for these parts: those of ``manifests/network`` that fit."""
-        wanted = built(self._shape(parts))
-        if yours:
-            wanted.append(_yours(yours))
-        return wanted
-
-    def declared(self, parts: Mapping[str, Way]) -> network.Matrix:
-        """The whole matrix, as it is declared for these parts."""
-        return network.declared(self._shape(parts))
-
-    def tried(self, parts: Mapping[str, Way], stage: Stages) -> network.Matrix:
+    def tried(self, *, stage: Stages) -> network.Matrix:
         """Try every way for real, from pods that carry the labels that policies select by.
 
         Raises:
             PartFailed: A probe could not run; says why.
             PartTooSlow: A probe was not up in time.
         """
-        found = network.ways(self._shape(parts))
+        parts = self._known.ways()
+        found = self._parts.ways(self._shape(parts))
         allowed = {(way.source, way.destination, way.port) for way in found}
         probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
         return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
 
+    def routes(self) -> list[Route]:
+        """The Routes and Ingresses of the parts."""
+        return routes.found(self._api, self._known.reach, self._known.ways())
+
+    def _policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
+        """The policies for these parts: those of ``manifests/network`` that fit."""
+        wanted = built(self._shape(parts))
+        wanted += opening(self._parts.further_ways, self._parts.peers)
+        if yours:
+            (asking,) = [peer for peer in self._parts.peers if peer.name == "llama-stack"]
+            wanted.append(_yours(yours, asking))
+        return wanted
+
     def _shape(self, parts: Mapping[str, Way]) -> network.Shape:
         model, stack = parts.get("model"), parts.get("llama-stack")
-        routes = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
+        routed = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
         return network.Shape(
             guarded=model is not None and model.port == network.GUARDED,
             routed=stack is not None and bool(stack.route or stack.ingress),
-            exposed=model is not None and model.service in routes,
+            exposed=model is not None and model.service in routed,
         )
 
     def _ends(self, parts: Mapping[str, Way]) -> list[End]:
@@ -123,7 +126,7 @@ class Isolation:
         """The labels by which the pods of each peer are selected: those of what really runs."""
         found: dict[str, Mapping[str, str]] = {}
         pods = self._watching.all("v1", "Pod")
-        for peer in network.PEERS:
+        for peer in self._parts.peers:
             if not peer.labels:
                 continue
             found[peer.name] = peer.labels[0]
@@ -137,7 +140,7 @@ class Isolation:
 
     def _others(self) -> list[str]:
         """Pods that no policy of the kit lets anywhere."""
-        known = [labels for peer in network.PEERS for labels in peer.labels]
+        known = [labels for peer in self._parts.peers for labels in peer.labels]
         names = []
         for pod in self._watching.all("v1", "Pod"):
             have = pod["metadata"].get("labels") or {}
@@ -166,7 +169,55 @@ def built(shape: network.Shape) -> list[Object]:
     ]
 
 
-def _yours(endpoints: Mapping[str, Endpoint]) -> Object:
+def opening(ways: Iterable[network.Way], peers: Iterable[network.Peer]) -> list[Object]:
+    """Policies for ways that ``manifests/network`` has none for: in at an end, out at a start."""
+    named = {peer.name: peer for peer in peers}
+    found = []
+    for way in ways:
+        source, end = named[way.source], named[way.destination]
+        ports = [{"protocol": "TCP", "port": way.port}]
+        name = f"workshop-{way.source}-to-{way.destination}-{way.port}"
+        found.append(
+            _policy(f"{name}-in", end, "Ingress", {"from": _peers(source), "ports": ports})
+        )
+        if source.labels:
+            found.append(
+                _policy(f"{name}-out", source, "Egress", {"to": _peers(end), "ports": ports})
+            )
+    return found
+
+
+def _peers(peer: network.Peer) -> list[Object]:
+    outside = [
+        {"namespaceSelector": {"matchLabels": dict(labels)}, "podSelector": {}}
+        for labels in peer.namespaces
+    ]
+    return [*([{"podSelector": _selector(peer)}] if peer.labels else []), *outside]
+
+
+def _selector(peer: network.Peer) -> Object:
+    """Selects the pods of every generation: all are told apart by the value of one label."""
+    ((key, _),) = peer.labels[0].items()
+    if peer == network.NOTEBOOK:
+        return {"matchExpressions": [{"key": key, "operator": "Exists"}]}
+    values = [labels[key] for labels in peer.labels]
+    return {"matchExpressions": [{"key": key, "operator": "In", "values": values}]}
+
+
+def _policy(name: str, chosen: network.Peer, direction: str, *rules: Object) -> Object:
+    return {
+        "apiVersion": POLICY[0],
+        "kind": POLICY[1],
+        "metadata": {"name": name, "labels": objects.labels(NETWORK)},
+        "spec": {
+            "podSelector": _selector(chosen),
+            "policyTypes": [direction],
+            direction.lower(): list(rules),
+        },
+    }
+
+
+def _yours(endpoints: Mapping[str, Endpoint], asking: network.Peer) -> Object:
     """Llama Stack may go to these endpoints: by namespace where that is known, else by port."""
     rules = []
     for endpoint in endpoints.values():
@@ -178,14 +229,4 @@ def _yours(endpoints: Mapping[str, Endpoint]) -> Object:
             name = {"kubernetes.io/metadata.name": parts[1]}
             rule = {"to": [{"namespaceSelector": {"matchLabels": name}, "podSelector": {}}]}
         rules.append(rule)
-    expressions = [{"key": "app", "operator": "In", "values": ["llama-stack", "ogx"]}]
-    return {
-        "apiVersion": POLICY[0],
-        "kind": POLICY[1],
-        "metadata": {"name": YOURS, "labels": objects.labels(NETWORK)},
-        "spec": {
-            "podSelector": {"matchExpressions": expressions},
-            "policyTypes": ["Egress"],
-            "egress": rules,
-        },
-    }
+    return _policy(YOURS, asking, "Egress", *rules)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workshop.targets.cluster.api import Object
-from workshop.targets.network import PEERS
+from workshop.targets.network import Peer
 
 Labels = Mapping[str, str]
 
@@ -34,7 +34,12 @@ class Shut:
 
 
 def way(
-    source: Object, destination: Object, port: int, policies: Sequence[Object], namespace: Labels
+    source: Object,
+    destination: Object,
+    port: int,
+    policies: Sequence[Object],
+    namespace: Labels,
+    peers: Sequence[Peer],
 ) -> Shut | None:
     """What shuts the way from one pod to another on a port, or None when it is open.
 
@@ -44,6 +49,7 @@ def way(
         port: The destination's own.
         policies: All of the namespace.
         namespace: The namespace's labels.
+        peers: Whose labels, of each generation, are known.
     """
     for direction, chosen, peer in (
         ("Egress", source, destination),
@@ -54,7 +60,7 @@ def way(
             _allows(one, direction, peer, destination, port, namespace) for one in closing
         ):
             names = tuple(sorted(str(one["metadata"]["name"]) for one in closing))
-            return Shut(direction, names, _idle(policies, chosen, direction))
+            return Shut(direction, names, _idle(policies, chosen, direction, peers))
     return None
 
 
@@ -88,21 +94,24 @@ def matches(selector: Object | None, labels: Labels) -> bool:
     return True
 
 
-def part_of(labels: Labels) -> str:
+def part_of(labels: Labels, peers: Sequence[Peer]) -> str:
     """The part whose labels, of any generation, a pod has; or ""."""
-    for peer in PEERS:
+    for peer in peers:
         if any(one.items() <= labels.items() for one in peer.labels):
             return peer.name
     return ""
 
 
-def _idle(policies: Sequence[Object], pod: Object, direction: str) -> tuple[str, ...]:
+def _idle(
+    policies: Sequence[Object], pod: Object, direction: str, peers: Sequence[Peer]
+) -> tuple[str, ...]:
     """Policies for the same part in another generation's labels: they select nobody."""
     mine = _labels(pod)
+    part = part_of(mine, peers)
     found = []
     for one in policies:
         wanted = ((one["spec"].get("podSelector") or {}).get("matchLabels")) or {}
-        if wanted and part_of(wanted) == part_of(mine) and not _selects(one, pod, direction):
+        if wanted and part_of(wanted, peers) == part and not _selects(one, pod, direction):
             said = ", ".join(f"{key}={value}" for key, value in wanted.items())
             have = ", ".join(f"{key}={mine.get(key, '(none)')}" for key in wanted)
             found.append(f"{one['metadata']['name']} selects {said}, and the pod has {have}")

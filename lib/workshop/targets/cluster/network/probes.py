@@ -194,7 +194,7 @@ class Probing:
 
     def _outside(self, stage: Stages) -> tuple[list[Probe], str]:
         """Probes in namespaces of their own, where this user may make some."""
-        peers = [peer for peer in network.PEERS if peer.namespaces]
+        peers = [peer for peer in network.OTHERS if peer.namespaces]
         if namespaces.way_to_make(self._api) != "Namespace":
             names = ", ".join(peer.name for peer in peers)
             remark = f"not tried, for this user may not make a namespace: {names}"

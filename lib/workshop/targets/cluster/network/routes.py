@@ -1,11 +1,11 @@
-"""The ways in from outside: the Routes that lead to a part's Service, and the kit's Ingress."""
+"""What leads in from outside: the Routes that lead to a part's Service, and the kit's Ingress."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from workshop.targets.base import Endpoint, Front
+from workshop.targets.base import Endpoint, Route
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.endpoints import Reach, Way, admitted, served
@@ -21,20 +21,20 @@ UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """HAProxy's, in seconds; without one it means milliseconds. nginx's annotation has bare seconds."""
 
 
-def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
+def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Route]:
     """Those that a router or a controller serves.
 
     A Route that OpenShift AI has made for an exposed model is among them.
     """
     services = {way.service: way for way in parts.values()}
-    fronts = []
+    routes = []
     for route in api.list(*ROUTE):
         way, host = services.get(route["spec"]["to"]["name"]), admitted(route)
         if way is None or not host:
             continue
         tls = route["spec"].get("tls") or {}
-        fronts.append(
-            Front(
+        routes.append(
+            Route(
                 f"Route {route['metadata']['name']}",
                 Endpoint(f"https://{host}", ca_file=reach.router_ca()),
                 str(tls.get("termination", "")),
@@ -47,8 +47,8 @@ def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
         ingress = api.get("networking.k8s.io/v1", "Ingress", way.ingress) if way.ingress else None
         if ingress is None or not served(ingress):
             continue
-        fronts.append(
-            Front(
+        routes.append(
+            Route(
                 f"Ingress {way.ingress}",
                 Endpoint(f"https://{served(ingress)}"),
                 "edge" if ingress["spec"].get("tls") else "",
@@ -56,7 +56,7 @@ def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
                 seconds(ingress),
             )
         )
-    return fronts
+    return routes
 
 
 def seconds(found: Object) -> float:

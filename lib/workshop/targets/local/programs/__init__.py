@@ -1,4 +1,4 @@
-"""How each part's software runs as a process: one module a program.
+"""How each part's software runs as a process: one module a part, of the part's name.
 
 A program turns a part's settings, secrets and needs into a command line and an environment, and
 writes the configuration files that the program reads. Files hold no secret, but for the tokens that
@@ -10,41 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from workshop.core.errors import SettingsError, SetupError
+from workshop.core import files
+from workshop.core.errors import SetupError
 from workshop.core.progress import stages
 from workshop.setup import ensure, locate
 from workshop.targets.base import Part
-from workshop.targets.local import files
 from workshop.targets.local.process import Command
+from workshop.targets.spec import module_of
 
 DATA = "data"
 """The folder, inside a control folder, of what outlives a clean-up that keeps the data."""
 
 Program = Callable[[Part, Mapping[str, int], Path], Command]
 """Takes a part, its ports by name and its control folder; says how to run it."""
-
-
-def known() -> dict[str, Program]:
-    """The program of each part, by the part's name."""
-    # They import this module.
-    from workshop.targets.local.programs import (
-        collector,
-        llama_stack,
-        llamacpp,
-        mcp_server,
-        mongodb,
-        prometheus,
-    )
-
-    return {
-        "model": llamacpp.command,
-        "embedder": llamacpp.command,
-        "collector": collector.command,
-        "llama-stack": llama_stack.command,
-        "mongodb": mongodb.command,
-        "mcp-server": mcp_server.command,
-        "prometheus": prometheus.command,
-    }
 
 
 def installed(name: str) -> Path:
@@ -80,27 +58,25 @@ def command(
     folder: Path,
     programs: Mapping[str, Program] | None = None,
 ) -> Command:
-    """How to run this part here.
+    """How to run this part here: by ``command`` of the module of its name.
 
     Args:
         part: The part.
         ports: Its ports by name.
         folder: Its control folder; made when it is missing.
-        programs: By part name; those that the kit knows when left out.
+        programs: Others than the kit's, by part name.
 
     Raises:
         SetupError: Its software is not installed.
-        SettingsError: No program is known for the part.
+        SettingsError: There is no program for the part.
         WorkshopError: Its configuration cannot be written.
     """
-    programs = known() if programs is None else programs
-    if part.name not in programs:
-        raise SettingsError(
-            f"The local target has no program for {part.name}.",
-            state="it has: " + ", ".join(programs),
-        )
+    program: Program | None = (programs or {}).get(part.name)
+    if program is None:
+        lacking = f"The local target has no program for {part.name}."
+        program = module_of(part.name, __name__, lacking).command
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return programs[part.name](part, ports, folder)
+        return program(part, ports, folder)
     except OSError as error:
         raise files.not_written(folder, error) from error

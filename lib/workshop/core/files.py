@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from workshop.core.errors import WorkshopError
-from workshop.setup.disk import FULL, amount
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""How the system says that a disk is full, or this user's share of it."""
 
 STATE = "This checkout's state"
 """What these files are, for errors."""
@@ -109,3 +112,13 @@ def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
         state=state,
         hint="make room on that disk, or set WORKSHOP_HOME to a folder that you can write to",
     )
+
+
+def amount(size: int) -> str:
+    """A number of bytes for people.
+
+    Example:
+        >>> amount(1_117_320_768), amount(2_500_000)
+        ('1.1 GB', '2.5 MB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

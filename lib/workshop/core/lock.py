@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+from workshop.core import files
 from workshop.core.errors import AlreadyRunning, WorkshopError
-from workshop.targets.local import files
 
 
 @contextmanager
