@@ -72,7 +72,7 @@ def refuse_another_checkout() -> None:
 
 
 def _is_checkout(folder: Path) -> bool:
-    return (folder / "lib" / "workshop" / "settings.py").is_file()
+    return (folder / "lib" / "workshop" / "__init__.py").is_file()
 
 
 @dataclass(frozen=True)
