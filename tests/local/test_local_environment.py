@@ -13,7 +13,7 @@ from standin import tiny
 from workshop import add_gpu_nodes, check_environment, connect, verify_gpu_nodes
 from workshop.core.errors import CheckFailed, SettingsError
 from workshop.targets.base import Part
-from workshop.targets.local import limits, preflight
+from workshop.targets.local import preflight
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -74,7 +74,7 @@ def test_memory_that_our_own_parts_hold_is_not_missing():
     free = psutil.virtual_memory().available
     ok, shown = preflight._memory([os.getpid()] * 50)
     assert ok
-    most = limits.memory().limit or 2**60
+    most = preflight.memory_left().limit or 2**60
     assert float(shown.split()[0]) > min(free + 25 * held, 0.9 * most) / 2**30
 
 
@@ -200,8 +200,8 @@ def test_version_2_and_every_group_above_count(tmp_path):
             "sys/fs/cgroup/pod/app/cpu.max": "25000 100000",
         },
     )
-    assert limits.memory(root) == limits.Memory(2**30 + 2**29, 2**31)
-    assert limits.cores(root) == 0.25
+    assert preflight.memory_left(root) == preflight.Memory(2**30 + 2**29, 2**31)
+    assert preflight.cores_allowed(root) == 0.25
 
 
 def test_a_container_that_sees_its_group_by_the_machines_name(tmp_path):
@@ -219,8 +219,8 @@ def test_a_container_that_sees_its_group_by_the_machines_name(tmp_path):
             "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
         },
     )
-    assert limits.memory(root) == limits.Memory(0, 2**20)
-    assert limits.cores(root) == 0.1
+    assert preflight.memory_left(root) == preflight.Memory(0, 2**20)
+    assert preflight.cores_allowed(root) == 0.1
 
 
 @pytest.mark.parametrize(
@@ -238,5 +238,5 @@ def test_a_container_that_sees_its_group_by_the_machines_name(tmp_path):
 )
 def test_without_a_limit_the_machines_own_counts(tmp_path, files):
     root = tree(tmp_path, files)
-    assert limits.memory(root).limit is None
-    assert limits.cores(root) == len(os.sched_getaffinity(0))
+    assert preflight.memory_left(root).limit is None
+    assert preflight.cores_allowed(root) == len(os.sched_getaffinity(0))

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from workshop.core import files
 from workshop.core.errors import StepMissing, WorkshopError
 from workshop.core.secret import Secret
 from workshop.targets.base import Endpoint
-from workshop.targets.local import files
 from workshop.targets.local.store import State
 
 pytestmark = pytest.mark.timeout(60)
@@ -108,12 +108,6 @@ for number in range(20):
     assert len(facts) == 60
 
 
-def test_a_secret_of_the_user_s_own_replaces_the_one_before(state):
-    state.secret("model token", lambda: "first")
-    state.set_secret("model token", Secret("own"))
-    assert again(state).secret("model token", str) == Secret("own")
-
-
 def test_facts_are_kept_and_forgotten(state):
     state.remember("vector store", "vs_1")
     state.remember("server", "ogx")
@@ -162,7 +156,6 @@ def test_forgetting_an_endpoint_leaves_the_rest(state):
 
 def test_parts_have_their_folders_there(state):
     assert state.folder("model") == state.root / "local" / "model"
-    assert state.lock_path == state.root / "local" / "lock"
 
 
 SECRETS_HINT = (

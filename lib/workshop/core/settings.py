@@ -93,6 +93,11 @@ class Settings:
     model_ca_file: Path | None = None
     milvus_token: Secret | None = None
 
+    @property
+    def lock_path(self) -> Path:
+        """The lock of whoever runs notebooks, stops parts or asks many questions here."""
+        return self.state / "local" / "lock"
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """Read ``WORKSHOP_HOME``, ``MODEL_TOKEN``, ``MODEL_CA_FILE`` and ``MILVUS_TOKEN``.

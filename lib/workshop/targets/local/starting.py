@@ -15,10 +15,10 @@ from typing import Literal
 from workshop.core import wait
 from workshop.core.errors import AlreadyRunning, PartFailed
 from workshop.core.progress import Stages
-from workshop.parts.catalog import notebook_of
 from workshop.targets.base import Endpoint, Part
 from workshop.targets.local import ports
 from workshop.targets.local.process import Command, Process
+from workshop.targets.local.store import settle
 
 Action = Literal["created", "reused", "changed", "restarted"]
 
@@ -39,6 +39,7 @@ class Start:
         program: Says how it runs on these ports.
         taken: The ports that other parts hold, listening or not.
         stage: Shows progress.
+        notebook: The one that deploys it, for hints.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Start:
         program: Callable[[Mapping[str, int]], Command],
         taken: Callable[[], Collection[int]],
         stage: Stages,
+        notebook: str,
     ) -> None:
         self.part = part
+        self._notebook = notebook
         self.process = process
         self._program = program
         self._taken = taken
@@ -80,6 +83,7 @@ class Start:
             PartTooSlow: What ran did not end.
             SetupError: The program is not installed.
         """
+        settle(self.process.folder.parent)
         # Not otherwise: another notebook may have started it a moment ago.
         if action == "changed":
             self.process.stop()
@@ -123,7 +127,7 @@ class Start:
                 return wait.NotYet(f"it does not listen on port {port} yet")
             return ready(endpoint)
 
-        again = f"run {notebook_of(name)} again to wait on"
+        again = f"run {self._notebook} again to wait on"
         wait.wait_for(
             f"{name} to answer",
             probe,
@@ -148,7 +152,7 @@ class Start:
             where=str(self.process.log_path),
             state=self.process.describe(),
             log=log,
-            hint=f"mend what the log says, then run {notebook_of(self.part.name)} again",
+            hint=f"mend what the log says, then run {self._notebook} again",
         )
 
     def _port_taken(self, port: int) -> PortTaken:
@@ -157,7 +161,7 @@ class Start:
             where=str(self.process.log_path),
             state=f"port {port} is held by {ports.holder(port)}",
             log=self.process.log_tail(),
-            hint=f"end that program, then run {notebook_of(self.part.name)} again",
+            hint=f"end that program, then run {self._notebook} again",
         )
 
 

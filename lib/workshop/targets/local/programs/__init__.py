@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from workshop.core import files
 from workshop.core.errors import SettingsError, SetupError
 from workshop.core.progress import stages
 from workshop.setup import ensure, locate
 from workshop.targets.base import Part
-from workshop.targets.local import files
 from workshop.targets.local.process import Command
 
 DATA = "data"

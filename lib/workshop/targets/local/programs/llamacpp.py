@@ -9,7 +9,7 @@ from pathlib import Path
 
 from workshop.setup import locate
 from workshop.targets.base import Part
-from workshop.targets.local import limits
+from workshop.targets.local import preflight
 from workshop.targets.local.process import Command, exported
 
 SCRIPT = Path(__file__).with_name("serve_gguf.py")
@@ -26,7 +26,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         f"--port={ports['main']}",
         f"--name={part.settings['name']}",
         f"--context={part.settings['context']}",
-        f"--threads={math.ceil(limits.cores())}",
+        f"--threads={math.ceil(preflight.cores_allowed())}",
     ]
     token = part.secrets["token"]
     env = {"SERVER_TOKEN": token.reveal(), **exported("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}

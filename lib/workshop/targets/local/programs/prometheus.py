@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from workshop.core import files
 from workshop.core.settings import CHECKOUT
 from workshop.targets.base import Endpoint, Part
-from workshop.targets.local import files
 from workshop.targets.local.process import Command
 from workshop.targets.local.programs import DATA, installed
 
