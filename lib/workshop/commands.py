@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from workshop.connecting import connect
 from workshop.core.errors import WorkshopError
+from workshop.core.files import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
 from workshop.parts.catalog import notebook_of
@@ -23,8 +24,6 @@ from workshop.run.runner import run as run_steps
 from workshop.run.sequence import Selection, Step, find, select
 from workshop.run.view import View
 from workshop.targets.base import PartStatus, Target
-from workshop.targets.local.lock import hold
-from workshop.targets.local.store import State
 
 if TYPE_CHECKING:
     from workshop.operate.doctor.diagnosis import Finding
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         without=options.without,
         secrets=known(),
     )
-    with hold(State(settings.state).lock_path, "workshop run"):
+    with hold(settings.lock_path, "workshop run"):
         outcome = run_steps(
             steps,
             target=target.name,
@@ -113,7 +112,7 @@ def logs(options: argparse.Namespace) -> int:
 def stop(options: argparse.Namespace) -> int:
     """Stop one part, or all."""
     target = connect(options.target)
-    with hold(State(Settings.from_env().state).lock_path, "workshop stop"):
+    with hold(Settings.from_env().lock_path, "workshop stop"):
         stopped = target.stop(options.name)
     _write([f"stopped {name}" for name in stopped] or ["nothing was running"])
     return 0

@@ -13,7 +13,7 @@ from workshop import create_agent, deploy_llama_stack
 from workshop.agent.agent import Agent
 from workshop.clients import llama_stack as stack_client
 from workshop.connecting import connect
-from workshop.core import progress
+from workshop.core import files, progress
 from workshop.core.errors import SettingsError, WorkshopError
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
@@ -26,9 +26,6 @@ from workshop.evaluate.results import Evaluation
 from workshop.parts import llama_stack, mcp_server, model, mongodb
 from workshop.report.report import Folder
 from workshop.targets.base import Target
-from workshop.targets.local import files
-from workshop.targets.local.lock import hold
-from workshop.targets.local.store import State
 
 FOLDER = "evaluations"
 INTERRUPTED = 130
@@ -47,7 +44,7 @@ def evaluate(options: argparse.Namespace) -> int:
         catalogue.questions, kind=options.only, half=options.half, limit=options.limit
     )
     target = connect(options.target)
-    with hold(State(settings.state).lock_path, "workshop evaluate"):
+    with files.hold(settings.lock_path, "workshop evaluate"):
         code = 0
         for server in options.server or [""]:
             run = Run(target, server, chosen, catalogue, options, home, settings.model_token)

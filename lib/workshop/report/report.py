@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workshop.agent.answer import MIME as ANSWER
+from workshop.core import files
 from workshop.core.checks import MIME as CHECKS
 from workshop.core.plots import MIME as PLOT
 from workshop.core.secret import Secret, mask
-from workshop.targets.local import files
 
 SCHEMA = 1
 

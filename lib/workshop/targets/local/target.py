@@ -27,7 +27,7 @@ from workshop.targets.base import (
     PartStatus,
     Scale,
 )
-from workshop.targets.local import network, place, preflight, programs
+from workshop.targets.local import network, preflight, programs, store
 from workshop.targets.local.process import Command, Process, Record
 from workshop.targets.local.programs import DATA
 from workshop.targets.local.starting import PortTaken, Start
@@ -105,7 +105,7 @@ class LocalTarget(OneMachine):
         self.settings = settings
         self._programs = programs
         self.state = State(settings.state)
-        place.check(self.state.local)
+        store.check(self.state.local)
         self._missing: dict[str, str | None] = {}
 
     def environment(self) -> list[Check]:
@@ -139,7 +139,8 @@ class LocalTarget(OneMachine):
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         process = self._process(part.name)
-        start = Start(part, process, self._program(part), self._own_ports, stage)
+        notebook = notebook_of(part.name)
+        start = Start(part, process, self._program(part), self._own_ports, stage, notebook)
         action = start.action()
         for attempt in range(ATTEMPTS):
             if action != "reused":
@@ -314,7 +315,7 @@ class LocalTarget(OneMachine):
                 if path.exists():
                     path.unlink()
                     removed.append(path.name)
-            (self.state.local / place.NAME).unlink(missing_ok=True)
+            (self.state.local / store.PLACE).unlink(missing_ok=True)
         return removed
 
     def leftovers(self) -> list[str]:
