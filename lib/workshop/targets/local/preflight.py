@@ -191,30 +191,19 @@ def cores_allowed(root: Path = _ROOT) -> float:
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
-    """The folders of this process's control group and of those above it.
+    """The folders of this process's control group and of those above it, where they are in sight.
 
     psutil knows the machine alone. A container's limits are those of its group and of each group
     above it, in version 1 or 2, or partly in both: see cgroups(7), and the kernel's documents
-    cgroup-v1/memory, cgroup-v1/cpusets, scheduler/sched-bwc and cgroup-v2.
+    cgroup-v1/memory, cgroup-v1/cpusets, scheduler/sched-bwc and cgroup-v2. A container may see its
+    group by the machine's name, and mounted as the top all the same.
     """
-    own: dict[str, str] = {}
     for line in _lines(root / "proc/self/cgroup"):
-        _, names, path = line.split(":", 2)
-        own |= dict.fromkeys(names.split(","), path)
-    for line in _lines(root / "proc/self/mountinfo"):
-        mount, _, kind = line.partition(" - ")
-        system, _, options = [*kind.split(" ", 2), "", ""][:3]
-        name = {"cgroup2": "", "cgroup": controller}.get(system)
-        if name is None or name not in own or (name and name not in options.split(",")):
-            continue
-        above, place = mount.split(" ")[3:5]
-        top = root / place.lstrip("/")
-        # A container may see its group by the machine's name, and mounted as the top all the same.
-        below = own[name].removeprefix(above if above != "/" else "").strip("/")
-        group = top / below
-        if ".." in group.parts or not group.is_dir():
-            group = top
-        yield from (each for each in (group, *group.parents) if each.is_relative_to(top))
+        _, controllers, path = line.split(":", 2)
+        if not controllers or controller in controllers.split(","):
+            top = root / "sys/fs/cgroup" / controllers
+            group = top / path.strip("/")
+            yield from (each for each in (group, *group.parents) if each.is_relative_to(top))
 
 
 def _number(file: Path, name: str = "") -> int | None:

@@ -260,7 +260,22 @@ class Process:
     def _launch(self, command: Command, fingerprint: str) -> None:
         pid = self._spawn(command)
         try:
-            self._write(_record_of(pid, command, fingerprint))
+            created = psutil.Process(pid).create_time()
+        except psutil.Error:
+            # It has ended already, and some systems forget a zombie's start time.
+            created = time.time()
+        record = Record(
+            pid=pid,
+            create_time=created,
+            argv=list(command.argv),
+            env=sorted(command.env),
+            cwd=str(command.cwd),
+            ports=dict(command.ports),
+            fingerprint=fingerprint,
+            started=datetime.fromtimestamp(created).astimezone().isoformat(timespec="seconds"),
+        )
+        try:
+            self._write(record)
         except BaseException:
             self.stop(grace=0)
             raise
@@ -325,24 +340,6 @@ def _refuse_secrets(command: Command) -> None:
                 raise ValueError(
                     f"argument {number} of the command line holds a secret: hand it over in env"
                 )
-
-
-def _record_of(pid: int, command: Command, fingerprint: str) -> Record:
-    try:
-        created = psutil.Process(pid).create_time()
-    except psutil.Error:
-        # It has ended already, and some systems forget a zombie's start time.
-        created = time.time()
-    return Record(
-        pid=pid,
-        create_time=created,
-        argv=list(command.argv),
-        env=sorted(command.env),
-        cwd=str(command.cwd),
-        ports=dict(command.ports),
-        fingerprint=fingerprint,
-        started=datetime.fromtimestamp(created).astimezone().isoformat(timespec="seconds"),
-    )
 
 
 # Those that this process started, and whose exit code was not asked for yet: until then an ended
@@ -420,24 +417,21 @@ def _end(find: Callable[[], list[psutil.Process]], grace: float) -> set[psutil.P
     Raises:
         PartTooSlow: One is there even after SIGKILL.
     """
-    found = find()
-    _signal(found, signal.SIGTERM)
-    with suppress(PartTooSlow):
-        _wait(found, grace)
-    ended = {*found}
-    # With what was started between the look and the signal, or by one that took its time to end.
-    while left := [process for process in {*ended, *find()} if not is_over(process)]:
-        ended |= {*left}
-        _signal(left, signal.SIGKILL)
-        _wait(left, AFTER_KILL)
+    ended: set[psutil.Process] = set()
+    number, seconds = signal.SIGTERM, grace
+    while left := [one for one in dict.fromkeys((*find(), *ended)) if not is_over(one)]:
+        ended.update(left)
+        for process in left:
+            # psutil compares the start time first: a pid that was given to another is left alone.
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        try:
+            _wait(left, seconds)
+        except PartTooSlow:
+            if number == signal.SIGKILL:
+                raise
+        number, seconds = signal.SIGKILL, AFTER_KILL
     return ended
-
-
-def _signal(processes: Iterable[psutil.Process], number: signal.Signals) -> None:
-    for process in processes:
-        # psutil compares the start time first: a pid that was given to another is left alone.
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
 
 
 def _wait(processes: Iterable[psutil.Process], timeout: float) -> None:
