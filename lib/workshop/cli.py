@@ -84,7 +84,7 @@ def _chosen(arguments: Sequence[str]) -> Callable[[], int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="workshop",
-        description="Runs the notebooks that bring up the agent, and minds what they started.",
+        description="Runs the notebooks that bring up the agent, and manages what they started.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -127,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     _evaluate_options(command("evaluate", function, what, EVALUATE_NOTES))
     what = "prepare namespaces for the attendees of a workshop, and check them"
     _room_options(command("room", "workshop.room.command:room", what, ROOM_NOTES, target=False))
-    what = "list every image that a deployment on a cluster pulls: a part and an image a line"
+    what = "list every image that a deployment on a cluster pulls, one per line with its part"
     command("images", "workshop.cli:images", what, IMAGES_NOTES, target=False)
     # Answered before the parser is asked; named here for the help.
     commands.add_parser("setup", help="install what is missing: workshop setup --help")
@@ -137,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run_options(run: argparse.ArgumentParser) -> None:
     add = run.add_argument
-    add("--from", dest="first", default="", metavar="STEP", help="begin at this step")
+    add("--from", dest="first", default="", metavar="STEP", help="start at this step")
     add("--to", dest="last", default="", metavar="STEP", help="end after this step")
     add("--only", default="", metavar="STEP", help="run this step alone")
     what = "leave an optional part out: mongodb skips 04, 05 and 06"

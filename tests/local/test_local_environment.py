@@ -52,7 +52,7 @@ def test_all_that_is_not_installed_is_listed_with_one_remedy(where, tmp_path, mo
     for name in preflight.COMPONENTS:
         assert f"{name}: expected installed, saw " in error.value.state
     assert error.value.state.count("make setup") == len(preflight.COMPONENTS)
-    assert error.value.hint == "read the table above, mend it, and run this notebook again"
+    assert error.value.hint == "fix what the table above shows, then run this notebook again"
 
 
 def test_too_little_memory_or_disk_says_what_to_do(tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ def test_a_copy_is_refused_by_every_command(first, tmp_path, monkeypatch, capsys
             "This folder's state is a copy of another folder's.\n"
             f"  Where: {copy}\n"
             f"  Last state: its parts, data and passwords are those of {tmp_path}/a/state\n"
-            "  Hint: go on in that folder, or begin anew in this one: "
+            "  Hint: go on in that folder, or start over in this one: "
             f"rm -r {copy}/local\n",
         )
     assert tiny.pid_of(first, "mongodb")
@@ -93,7 +93,7 @@ def test_a_folder_that_was_moved_while_its_parts_ran(first, tmp_path, port):
         "This folder was moved while its parts ran.\n"
         f"  Where: {tmp_path}/b/state\n"
         f"  Last state: mongodb (pid {pid}): started in {tmp_path}/a/state, "
-        "where their files are no more\n"
+        "where their files no longer are\n"
         f"  Hint: end them: kill {pid}; then run this again. Data is kept"
     )
     # Nor does a new folder at the old path take them for its own.

@@ -103,7 +103,7 @@ class Checks:
             raise CheckFailed(
                 f"{self.subject}: {len(failed)} of {len(self._checks)} checks failed.",
                 state=seen,
-                hint=self._hint or "read the table above, mend it, and run this notebook again",
+                hint=self._hint or "fix what the table above shows, then run this notebook again",
             )
         return self
 

@@ -21,7 +21,7 @@ class WorkshopError(Exception):
         where: The part and place: a URL, a log file, a cell of a notebook.
         state: The last state that was seen before giving up.
         log: The last lines of the part's log, oldest first.
-        hint: The command or notebook that mends it.
+        hint: The command or notebook that fixes it.
 
     Example:
         >>> print(WorkshopError("MongoDB did not start.", hint="workshop logs mongodb"))

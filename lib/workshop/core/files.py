@@ -138,7 +138,7 @@ def hold(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: Another process holds it: says which, and since when.
-        WorkshopError: The file system knows no locks.
+        WorkshopError: The file system does not support locks.
     """
     with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as handle:
         since = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -158,7 +158,7 @@ def turn(path: Path) -> AbstractContextManager[object]:
     """Wait for the lock and hold it: for the moment that it takes to change a file.
 
     Raises:
-        WorkshopError: The file system knows no locks.
+        WorkshopError: The file system does not support locks.
     """
     return _locked(path, fcntl.LOCK_EX)
 
@@ -185,7 +185,7 @@ def _lock(path: Path, handle: int, how: int) -> None:
         raise _held(path, handle) from None
     except OSError as error:
         raise WorkshopError(
-            "The file system of this checkout knows no locks.",
+            "The file system of this checkout does not support locks.",
             where=str(path),
             state=error.strerror or str(error),
             hint="set WORKSHOP_HOME to a folder on a disk of this machine",

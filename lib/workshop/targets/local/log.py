@@ -1,4 +1,4 @@
-"""A part's log file: begun anew at each start, read from its end, followed as it grows."""
+"""A part's log file: started afresh with each process, read from its end, followed as it grows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 def begin(path: Path, argv: Sequence[str]) -> BinaryIO:
-    """Keep the last log as ``<name>.1``, and begin a new one that says what is started, and when.
+    """Keep the last log as ``<name>.1``, and start a new one that says what is started, and when.
 
     Args:
         path: The log file; its folder exists.
@@ -47,7 +47,7 @@ def tail(path: Path, lines: int) -> list[str]:
 def follow(path: Path, lines: int) -> Iterator[str]:
     """The last lines, then each further one when it is complete, until interrupted.
 
-    A log that is not there yet is awaited; one that is begun anew is read on from its beginning.
+    A log that is not there yet is waited for; one that replaces it is read from its beginning.
     """
     stream: BinaryIO | None = None
     rest = b""
@@ -55,7 +55,7 @@ def follow(path: Path, lines: int) -> Iterator[str]:
     def read() -> list[bytes] | NotYet:
         nonlocal stream, rest
         # Asked before reading: what is written to the old file after that is never lost, because
-        # a log is begun anew only when its writer has ended.
+        # a log is replaced only when its writer has ended.
         renewed = _is_another(path, stream)
         *whole, rest = (rest + stream.read() if stream else rest).split(b"\n")
         if renewed and not whole:

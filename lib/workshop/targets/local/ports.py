@@ -77,11 +77,11 @@ def free_port(wanted: int, taken: Collection[int] = ()) -> int:
     """The wanted port, or the next one that nobody listens on.
 
     Args:
-        wanted: The port to begin with.
+        wanted: The first port to try.
         taken: Ports to leave out although nobody listens on them yet.
 
     Raises:
-        WorkshopError: None of the ``REACH`` ports from ``wanted`` on can be had.
+        WorkshopError: None of the ``REACH`` ports from ``wanted`` on is free.
     """
     last = min(wanted + REACH - 1, 65535)
     for port in range(wanted, last + 1):

@@ -34,7 +34,7 @@ PORTS = {8080: "model", 8081: "embedder", 8321: "llama-stack", 27017: "mongodb",
 
 
 def checks(state: Path, own_ports: Mapping[int, str], own_pids: Collection[int]) -> list[Check]:
-    """Every requirement, so that all lacks show at once, each with what mends it.
+    """Every requirement, so that all that is missing shows at once, each with its remedy.
 
     Args:
         state: The folder that must be writable.
@@ -177,7 +177,7 @@ def memory_left(root: Path = _ROOT) -> Memory:
 
 
 def cores_allowed(root: Path = _ROOT) -> float:
-    """How many processor cores this process may use; a container may have half a one."""
+    """How many processor cores this process may use; a container may have half of one."""
     found = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
     found = found or float(os.cpu_count() or 1)
     for group in _groups("cpu", root):

@@ -226,7 +226,7 @@ def check(local: Path) -> None:
             "This folder's state is a copy of another folder's.",
             where=str(local.parent),
             state=f"its parts, data and passwords are those of {before.parent}",
-            hint=f"go on in that folder, or begin anew in this one: rm -r {local}",
+            hint=f"go on in that folder, or start over in this one: rm -r {local}",
         )
     left = _running_of(before)
     if place:
@@ -244,7 +244,7 @@ def check(local: Path) -> None:
         raise WorkshopError(
             "This folder was moved while its parts ran.",
             where=str(local.parent),
-            state=f"{shown}: started in {before.parent}, where their files are no more",
+            state=f"{shown}: started in {before.parent}, where their files no longer are",
             hint=f"{end}. Data is kept",
         )
 
