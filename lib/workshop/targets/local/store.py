@@ -157,7 +157,7 @@ class State:
             writes: list[tuple[Path, Any, Any]]
             writes = [(self.secrets_path, before[0], known), (self.facts_path, before[1], content)]
             # An endpoint without its token would look like an open one: it comes last, goes first.
-            for path, old, new in writes if len(known) >= len(before[0]) else reversed(writes):
+            for path, old, new in writes if len(known) >= len(before[0]) else writes[::-1]:
                 if new != old:
                     settle(self.local)
                     files.write_json(path, new)

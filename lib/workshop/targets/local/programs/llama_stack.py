@@ -106,19 +106,13 @@ def _config(part: Part, ports: Mapping[str, int]) -> dict[str, Any]:
         del providers["tool_runtime"]
     # Beside FAISS, whichever is chosen: the server may know a store that it has kept there.
     uri = part.settings.get("milvus_uri")
-    away, inside = (
-        {"uri": uri, "token": "${env.MILVUS_TOKEN:=}"},
-        {"db_path": "${env.DATA}/milvus.db"},
-    )
-    milvus = {
-        "provider_id": "milvus",
-        "provider_type": "remote::milvus" if uri else "inline::milvus",
-        "config": {
-            **(away if uri else inside),
-            "persistence": {"namespace": "vector_io::milvus", "backend": "kv_default"},
-        },
-    }
-    providers["vector_io"].insert(0, milvus)
+    milvus: dict[str, Any] = {"db_path": "${env.DATA}/milvus.db"}
+    if uri:
+        milvus = {"uri": uri, "token": "${env.MILVUS_TOKEN:=}"}
+    milvus["persistence"] = {"namespace": "vector_io::milvus", "backend": "kv_default"}
+    kind = "remote::milvus" if uri else "inline::milvus"
+    provider = {"provider_id": "milvus", "provider_type": kind, "config": milvus}
+    providers["vector_io"].insert(0, provider)
     config["vector_stores"]["default_provider_id"] = part.settings["vector_store"]
     config["server"] = {"host": "127.0.0.1", "port": ports["main"]}
     return config
