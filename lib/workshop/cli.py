@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 
 from workshop.core.errors import WorkshopError
 from workshop.core.settings import make_paths_absolute, refuse_another_checkout
@@ -75,18 +76,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _chosen(arguments: Sequence[str]) -> Callable[[], int]:
     if arguments[:1] == ["setup"]:
         # Set-up has a command line of its own, which also works before the kit is installed.
-        from workshop.setup.__main__ import main as setup
-
-        return lambda: setup(arguments[1:])
+        return lambda: resolve_name("workshop.setup.__main__:main")(arguments[1:])
     options = _parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
-    return lambda: command(options)
+    return lambda: resolve_name(options.command)(options)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="workshop",
-        description="Runs the notebooks that bring up the agent, and minds what they started.",
+        description="Runs the notebooks that bring up the agent, and manages what they started.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -98,112 +96,74 @@ def _parser() -> argparse.ArgumentParser:
         help="where parts run: local or cluster (default: WORKSHOP_TARGET, or else local)",
     )
 
-    def command(name: str, what: str, do: Callable[[argparse.Namespace], int], **more: str):  # type: ignore[no-untyped-def]
+    def command(
+        name: str, function: str, what: str, notes: str = "", *, target: bool = True
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name,
-            parents=[where],
+            parents=[where] if target else [],
             help=what,
             description=what[0].upper() + what[1:] + ".",
+            epilog=notes,
             formatter_class=argparse.RawDescriptionHelpFormatter,
-            **more,  # type: ignore[arg-type]
         )
-        sub.set_defaults(command=do)
+        # By name, "module:function": what a command needs is imported when it is chosen.
+        sub.set_defaults(command=function)
         return sub
 
-    run = command(
-        "run",
-        "execute the notebooks, and write a report",
-        _run,
-        epilog=RUN_NOTES,
-    )
-    run.add_argument("--from", dest="first", default="", metavar="STEP", help="begin at this step")
-    run.add_argument("--to", dest="last", default="", metavar="STEP", help="end after this step")
-    run.add_argument("--only", default="", metavar="STEP", help="run this step alone")
-    run.add_argument(
-        "--without",
-        action="append",
-        default=[],
-        metavar="PART",
-        help="leave an optional part out: mongodb skips 04, 05 and 06",
-    )
-    run.add_argument(
-        "-p",
-        dest="parameters",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a notebook parameter, in every notebook that has it; may be repeated",
-    )
-    run.add_argument(
-        "--clean-up",
-        action="store_true",
-        help="run 99 in the end, whatever happened: it removes what the run made",
-    )
-    run.add_argument("--notebooks", default="", metavar="DIR", help="run the notebooks of DIR")
-    command("status", "show what runs, and how to reach it", _status)
-    logs = command("logs", "show the log of one part", _logs)
-    logs.add_argument("name", metavar="NAME", help="a part, as `workshop status` names it")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on until Ctrl-C")
-    logs.add_argument(
-        "-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)"
-    )
-    stop = command("stop", "stop one part, or all of them", _stop)
+    what = "execute the notebooks, and write a report"
+    _run_options(command("run", "workshop.commands:run", what, RUN_NOTES))
+    command("status", "workshop.commands:status", "show what runs, and how to reach it")
+    logs = command("logs", "workshop.commands:logs", "show the log of one part").add_argument
+    logs("name", metavar="NAME", help="a part, as `workshop status` names it")
+    logs("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    logs("-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)")
+    stop = command("stop", "workshop.commands:stop", "stop one part, or all of them")
     stop.add_argument("name", nargs="?", metavar="NAME", help="a part; all of them without it")
-    command("doctor", "check this machine and every part, with remedies", _doctor)
-    _evaluate_options(
-        command(
-            "evaluate",
-            "ask the agent many questions, and score its tool calls and answers",
-            _evaluate,
-            epilog=EVALUATE_NOTES,
-        )
-    )
-    _room_options(
-        commands.add_parser(
-            "room",
-            help="prepare namespaces for the attendees of a workshop, and check them",
-            description="Prepare namespaces for the attendees of a workshop, and check them.",
-            epilog=ROOM_NOTES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-    )
-    listed = commands.add_parser(
-        "images",
-        help="list the images that a cluster pulls, by part",
-        description="List every image that a deployment on a cluster pulls: a part and an image "
-        "a line. For a mirror: workshop images | awk '{print $2}' | sort -u",
-    )
-    listed.set_defaults(command=_images)
+    what = "check this machine and every part, with remedies"
+    command("doctor", "workshop.commands:doctor", what)
+    what = "ask the agent many questions, and score its tool calls and answers"
+    function = "workshop.evaluate.command:evaluate"
+    _evaluate_options(command("evaluate", function, what, EVALUATE_NOTES))
+    what = "prepare namespaces for the attendees of a workshop, and check them"
+    _room_options(command("room", "workshop.room.command:room", what, ROOM_NOTES, target=False))
+    what = "list every image that a deployment on a cluster pulls, one per line with its part"
+    command("images", "workshop.cli:images", what, IMAGES_NOTES, target=False)
     # Answered before the parser is asked; named here for the help.
     commands.add_parser("setup", help="install what is missing: workshop setup --help")
-    version = commands.add_parser("version", help="print the version")
-    version.set_defaults(command=_version)
+    command("version", "workshop.cli:version", "print the version", target=False)
     return parser
+
+
+def _run_options(run: argparse.ArgumentParser) -> None:
+    add = run.add_argument
+    add("--from", dest="first", default="", metavar="STEP", help="start at this step")
+    add("--to", dest="last", default="", metavar="STEP", help="end after this step")
+    add("--only", default="", metavar="STEP", help="run this step alone")
+    what = "leave an optional part out: mongodb skips 04, 05 and 06"
+    add("--without", action="append", default=[], metavar="PART", help=what)
+    what = "set a notebook parameter, in every notebook that has it; may be repeated"
+    add("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help=what)
+    what = "run 99 in the end, whatever happened: it removes what the run made"
+    add("--clean-up", action="store_true", help=what)
+    add("--notebooks", default="", metavar="DIR", help="run the notebooks of DIR")
 
 
 def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     from workshop.evaluate import HALVES, KINDS
 
     add = evaluate.add_argument
-    add(
-        "--server",
-        action="append",
-        choices=("ogx", "llama-stack"),
-        help="bring this server up if it does not run; may be repeated (default: what runs)",
-    )
+    what = "bring this server up if it does not run; may be repeated (default: what runs)"
+    add("--server", action="append", choices=("ogx", "llama-stack"), help=what)
     add("--only", default="", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
     add("--half", default="", choices=HALVES, help="of the questions (default: both)")
     add("--limit", type=_positive, default=0, metavar="N", help="ask N, of each kind in turn")
-    add("--timeout", type=_positive, default=120, metavar="S", help="seconds a question")
+    add("--timeout", type=_positive, default=120, metavar="S", help="seconds per question")
     add("--label", default="", metavar="TEXT", help="a word of yours, shown in the tables")
     add("--continue", action="store_true", dest="go_on", help="go on with the last one")
     add("--at-least", type=float, metavar="PERCENT", help="exit with 1 when the score is lower")
-    add(
-        "--compare",
-        nargs="*",
-        metavar="FOLDER",
-        help="ask nothing: a table of these evaluations, or of the newest of each kind",
-    )
+    what = "ask nothing: a table of these evaluations, or of the newest of each kind"
+    add("--compare", nargs="*", metavar="FOLDER", help=what)
 
 
 def _positive(text: str) -> int:
@@ -214,27 +174,22 @@ def _positive(text: str) -> int:
 
 
 def _room_options(room: argparse.ArgumentParser) -> None:
-    room.set_defaults(command=_room)
-    what = room.add_mutually_exclusive_group(required=True)
-    what.add_argument(
-        "--attendees", type=int, metavar="N", help="prepare PREFIX-1 to PREFIX-N; safe to repeat"
-    )
-    what.add_argument(
-        "--remove", action="store_true", help="remove the room: all that carries its label"
-    )
-    room.add_argument("--prefix", default="attendee", help="of the namespaces (default: attendee)")
-    room.add_argument("--user-prefix", default="user", help="of the users (default: user)")
-    room.add_argument(
-        "--model-url", default="", metavar="URL", help="a model endpoint that all attendees share"
-    )
-    room.add_argument(
-        "--model-name", default="", metavar="NAME", help="the model's name, if it has several"
-    )
-    room.add_argument("--no-model", action="store_true", help="take a shared model away again")
-    room.add_argument(
-        "--remove-extra", action="store_true", help="remove the room's namespaces above N"
-    )
-    room.add_argument("--yes", action="store_true", help="remove without being asked")
+    either = room.add_mutually_exclusive_group(required=True)
+    what = "prepare PREFIX-1 to PREFIX-N; safe to repeat"
+    either.add_argument("--attendees", type=int, metavar="N", help=what)
+    what = "remove the room: all that carries its label"
+    either.add_argument("--remove", action="store_true", help=what)
+    add = room.add_argument
+    add("--prefix", default="attendee", help="of the namespaces (default: attendee)")
+    add("--user-prefix", default="user", help="of the users (default: user)")
+    what = "a model endpoint that all attendees share"
+    add("--model-url", default="", metavar="URL", help=what)
+    what = "the model's name, if it has several"
+    add("--model-name", default="", metavar="NAME", help=what)
+    add("--no-model", action="store_true", help="take a shared model away again")
+    what = "remove the room's namespaces above N"
+    add("--remove-extra", action="store_true", help=what)
+    add("--yes", action="store_true", help="remove without being asked")
 
 
 EVALUATE_NOTES = """\
@@ -259,49 +214,13 @@ Services stay up after the run, also when it fails.
 """
 
 
-def _run(options: argparse.Namespace) -> int:
-    from workshop.commands import run
-
-    return run(options)
-
-
-def _status(options: argparse.Namespace) -> int:
-    from workshop.commands import status
-
-    return status(options)
+IMAGES_NOTES = """\
+For a mirror: workshop images | awk '{print $2}' | sort -u
+"""
 
 
-def _logs(options: argparse.Namespace) -> int:
-    from workshop.commands import logs
-
-    return logs(options)
-
-
-def _stop(options: argparse.Namespace) -> int:
-    from workshop.commands import stop
-
-    return stop(options)
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from workshop.commands import doctor
-
-    return doctor(options)
-
-
-def _evaluate(options: argparse.Namespace) -> int:
-    from workshop.evaluate.command import evaluate
-
-    return evaluate(options)
-
-
-def _room(options: argparse.Namespace) -> int:
-    from workshop.room.command import room
-
-    return room(options)
-
-
-def _images(_options: argparse.Namespace) -> int:
+def images(_options: argparse.Namespace) -> int:
+    """List what a cluster pulls."""
     from workshop.targets.cluster.images import images
 
     for one in images():
@@ -314,7 +233,8 @@ def _images(_options: argparse.Namespace) -> int:
     return 0
 
 
-def _version(_options: argparse.Namespace) -> int:
+def version(_options: argparse.Namespace) -> int:
+    """Print the version."""
     from importlib.metadata import version
 
     sys.stdout.write(f"agent-workshop-kit {version('agent-workshop-kit')}\n")

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from workshop.connecting import connect
 from workshop.core.errors import WorkshopError
-from workshop.core.lock import hold
+from workshop.core.files import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
+from workshop.core.table import as_text
 from workshop.parts.catalog import ALL
 from workshop.report.report import ASKING
 from workshop.run.parameters import assign
@@ -191,13 +192,7 @@ def _trouble(target: Target, part: PartStatus) -> Sequence[str]:
 
 def _table(rows: Iterable[PartStatus]) -> list[str]:
     cells = [(row.name, row.state, row.url, row.detail) for row in rows]
-    widths = [max((len(cell[column]) for cell in cells), default=0) for column in range(3)]
-    return [
-        "  ".join(
-            [*(text.ljust(width) for text, width in zip(cell, widths, strict=False)), cell[3]]
-        )
-        for cell in cells
-    ]
+    return as_text(cells).splitlines()
 
 
 def _write(lines: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -93,23 +94,20 @@ def test_a_found_runbook_reaches_the_model_without_ids_that_change(
     assert len(first) < len(RUNBOOK) + 120, first
 
 
-def test_the_cluster_is_given_the_same_configuration(tmp_path: Path) -> None:
-    """Two files say it, because ``oc apply -k`` takes the manifest's as it is."""
-    here = written("llama-stack", tmp_path)
-    path = CHECKOUT / "manifests" / "llama-stack" / "base" / "config.yaml"
-    there = yaml.safe_load(path.read_text("utf-8").replace("${env.EMBEDDING_DIMENSION}", "384"))
-    assert there["apis"] == here["apis"]
-    assert there["vector_stores"] == here["vector_stores"]
-    assert there["storage"]["stores"] == here["storage"]["stores"]
-    for api, providers in here["providers"].items():
-        kinds = [one["provider_type"] for one in there["providers"][api]]
-        # Milvus is put in by the recipe, when it is chosen.
-        wanted = [p["provider_type"] for p in providers if p["provider_id"] != "milvus"]
-        assert kinds == wanted, api
-    assert there["providers"]["responses"] == here["providers"]["responses"]
-    assert there["registered_resources"] == here["registered_resources"]
-    named = [one["provider_id"] for one in there["providers"]["inference"]]
-    assert named == [one["provider_id"] for one in here["providers"]["inference"]]
+@pytest.mark.parametrize("server", PACKAGES)
+def test_every_variable_of_the_configuration_is_handed_over(
+    server: str, tmp_path: Path, installed: None
+) -> None:
+    """The configuration is the manifest's: there, the Deployment sets them."""
+    model = Endpoint("https://model.closed.test", ca_file=tmp_path / "ca.pem", adopted=True)
+    part = llama_stack.part_of(server, "faiss", model, Endpoint("http://127.0.0.1:8081"), 384)
+    command = programs.command(part, {"main": 18321}, tmp_path)
+    text = (tmp_path / "config.yaml").read_text("utf-8")
+    wanted = {name for name, default in re.findall(r"\$\{env\.(\w+)(:=)?", text) if not default}
+    assert wanted <= set(command.env)
+    assert command.env["MODEL_URL"] == "https://model.closed.test/v1"
+    assert command.env["MODEL_TLS_VERIFY"] == str(tmp_path / "ca.pem")
+    assert json.loads(text)["server"] == {"host": "127.0.0.1", "port": 18321}
 
 
 @pytest.mark.parametrize(("version", "has"), [("1.5.0", True), ("2.0.0", False)])

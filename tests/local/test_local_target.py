@@ -252,7 +252,7 @@ def test_after_three_thefts_it_gives_up(make, port, script):
     first, second, last = stolen
     assert first == port < second < last < port + 20
     assert str(error.value).startswith(
-        "model did not get its port: another program was quicker each time.\n"
+        "model did not get its port: each time another program took it first.\n"
         f"  Where: {log}\n"
         f"  Last state: port {last} is held by {ports.holder(last)}\n"
         "  Last log lines:\n"
@@ -277,7 +277,7 @@ def test_a_part_that_crashes_fails_at_once_with_its_own_words(make, port):
         "  Last log lines:\n"
         f"    {first}\n"
         "    weights are not a GGUF file\n"
-        "  Hint: mend what the log says, then run 02_serve_model again"
+        "  Hint: fix what the log says, then run 02_serve_model again"
     )
     with pytest.raises(StepMissing, match=r"^model was not deployed yet\.\n"):
         where.find("model")
@@ -306,7 +306,7 @@ def test_a_slow_part_is_left_running_and_the_next_try_waits_on(make, port, tmp_p
         f"  Last state: it does not listen on port {port} yet\n"
         "  Last log lines:\n"
         f"    {log.read_text().strip()}\n"
-        "  Hint: run 02_serve_model again to wait on, or begin anew: workshop stop model, then the "
+        "  Hint: run 02_serve_model again to wait on, or start over: workshop stop model, then the "
         "notebook"
     )
     waiting = f"waiting for model to answer: it does not listen on port {port} yet"
@@ -335,7 +335,7 @@ def test_a_silent_part_is_too_slow_and_says_what_was_seen(make, port):
     assert error.value.state == "No answer within 0.5 s."
     assert error.value.log[-1] == f"listening on 127.0.0.1:{port}"
     assert error.value.hint == (
-        "run 05_deploy_mcp_server again to wait on, or begin anew: workshop stop mcp-server, "
+        "run 05_deploy_mcp_server again to wait on, or start over: workshop stop mcp-server, "
         "then the notebook"
     )
     assert error.value.where == f"http://127.0.0.1:{port}, log {log}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from workshop.core.errors import AlreadyRunning
-from workshop.core.lock import hold, turn
+from workshop.core.files import hold, turn
 from workshop.targets.local.process import Process
 
 pytestmark = pytest.mark.timeout(60)

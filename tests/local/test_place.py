@@ -15,8 +15,8 @@ from workshop.cli import main
 from workshop.core.errors import StepMissing, WorkshopError
 from workshop.core.secret import Secret
 from workshop.targets.base import Part
-from workshop.targets.local import place, tree
-from workshop.targets.local.process import Process
+from workshop.targets.local.process import Process, mark_of
+from workshop.targets.local.store import PLACE
 from workshop.targets.local.target import LocalTarget
 
 pytestmark = pytest.mark.timeout(60)
@@ -29,7 +29,7 @@ def first(tmp_path, port):
     where.store.secret("mongodb password", lambda: "kept-with-the-data")
     tiny.ensure(where, Part("mongodb", port))
     yield where
-    ours = [p for p in psutil.process_iter() if (tree.mark_of(p) or "").startswith(f"{tmp_path}/")]
+    ours = [p for p in psutil.process_iter() if (mark_of(p) or "").startswith(f"{tmp_path}/")]
     for process in ours:
         process.kill()
     psutil.wait_procs(ours, timeout=10)
@@ -57,7 +57,7 @@ def test_a_copy_is_refused_by_every_command(first, tmp_path, monkeypatch, capsys
             "This folder's state is a copy of another folder's.\n"
             f"  Where: {copy}\n"
             f"  Last state: its parts, data and passwords are those of {tmp_path}/a/state\n"
-            "  Hint: go on in that folder, or begin anew in this one: "
+            "  Hint: go on in that folder, or start over in this one: "
             f"rm -r {copy}/local\n",
         )
     assert tiny.pid_of(first, "mongodb")
@@ -77,7 +77,7 @@ def test_the_hint_for_a_copy_works(first, tmp_path, port):
 def test_a_record_that_was_copied_signals_nothing(first, tmp_path):
     """Also without what tells a copy, as an earlier version left it."""
     copy = copied(first, tmp_path)
-    (copy / "local" / place.NAME).unlink()
+    (copy / "local" / PLACE).unlink()
     process = Process(copy / "local" / "mongodb", "mongodb")
     assert process.state() == "stranger"
     second = tiny.target(tmp_path / "b")
@@ -93,7 +93,7 @@ def test_a_folder_that_was_moved_while_its_parts_ran(first, tmp_path, port):
         "This folder was moved while its parts ran.\n"
         f"  Where: {tmp_path}/b/state\n"
         f"  Last state: mongodb (pid {pid}): started in {tmp_path}/a/state, "
-        "where their files are no more\n"
+        "where their files no longer are\n"
         f"  Hint: end them: kill {pid}; then run this again. Data is kept"
     )
     # Nor does a new folder at the old path take them for its own.
@@ -136,7 +136,7 @@ def test_a_copy_whose_original_is_gone_goes_on(first, tmp_path):
     ("text", "state"), [("{", "JSONDecodeError"), ('{"id": "1"}', "it lacks 'path'")]
 )
 def test_a_damaged_place_is_one_clear_error(first, tmp_path, text, state):
-    file = first.store.local / place.NAME
+    file = first.store.local / PLACE
     file.write_text(text)
     said = refused(tmp_path / "a")
     assert said.startswith(

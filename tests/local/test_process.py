@@ -22,8 +22,8 @@ from workshop.core import files
 from workshop.core.errors import AlreadyRunning, PartFailed, WorkshopError
 from workshop.core.secret import Secret
 from workshop.core.wait import NotYet, wait_for
-from workshop.targets.local import ports, tree
-from workshop.targets.local.process import Command, Process
+from workshop.targets.local import ports
+from workshop.targets.local.process import Command, Process, family, is_over
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -158,7 +158,7 @@ def test_a_disk_that_is_full_leaves_no_process(tmp_path):
         "  Hint: make room on that disk, or set WORKSHOP_HOME to a folder that you can write to"
     )
     assert process.state() == "absent"
-    assert tree.family([], str(process.folder)) == []
+    assert family(process.folder) == []
     assert sorted(path.name for path in process.folder.iterdir()) == ["log", "turn"]
 
 
@@ -227,7 +227,7 @@ else:
     running = f"running (pid {process.record().pid})"
     assert process.describe() == running
     assert answers == [running, running, "started"]
-    assert len(tree.family([], str(process.folder))) == 1
+    assert len(family(process.folder)) == 1
     assert process.stop() is True
 
 
@@ -467,11 +467,11 @@ def test_it_runs_until_its_last_thread_has_ended(server, port):
     running = server("--first-thread-ends", "--port", str(port))
     one = psutil.Process(running.get()["pid"])
     wait_for("it", lambda: one.status() == psutil.STATUS_ZOMBIE or NotYet("alive"), timeout=10)
-    assert not tree.is_over(one)
+    assert not is_over(one)
     assert running.process.state() == "running"
     assert not ports.is_free(port)
     running.process.stop(grace=5)
-    assert tree.is_over(one)
+    assert is_over(one)
     assert ports.is_free(port)
 
 
@@ -483,7 +483,7 @@ def test_children_that_outlived_a_killed_server_are_ended(server, tmp_path, away
     os.kill(process.record().pid, signal.SIGKILL)
     gone(process.record().pid)
     assert process.state() == "ended"
-    assert not tree.is_over(psutil.Process(child))
+    assert not is_over(psutil.Process(child))
     assert again(process).stop(grace=0.1) is True
     gone(child)
 
@@ -502,8 +502,7 @@ def test_a_start_ends_what_an_earlier_server_left(server, tmp_path, port):
 def test_leaves_come_first(server, tmp_path):
     process = server("--child", str(tmp_path / "pid")).process
     wait_for_line(process, "stubborn child is up")
-    family = tree.family([], str(process.folder))
-    assert [member.pid for member in family] == [
+    assert [member.pid for member in family(process.folder)] == [
         int((tmp_path / "pid").read_text()),
         process.record().pid,
     ]

@@ -109,12 +109,6 @@ for number in range(20):
     assert len(facts) == 60
 
 
-def test_a_secret_of_the_user_s_own_replaces_the_one_before(state):
-    state.secret("model token", lambda: "first")
-    state.set_secret("model token", Secret("own"))
-    assert again(state).secret("model token", str) == Secret("own")
-
-
 def test_facts_are_kept_and_forgotten(state):
     state.remember("vector store", "vs_1")
     state.remember("server", "ogx")

@@ -75,7 +75,7 @@ def test_without_a_hint_the_table_is_the_hint():
     checks.equal("incidents", 40, lambda: 41)
     with pytest.raises(CheckFailed) as error:
         checks.raise_if_failed()
-    assert error.value.hint == "read the table above, mend it, and run this notebook again"
+    assert error.value.hint == "fix what the table above shows, then run this notebook again"
 
 
 def test_an_error_of_the_part_is_a_failed_check_and_the_others_still_run():

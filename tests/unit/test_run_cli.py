@@ -8,9 +8,10 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
-from workshop.cli import main
+from workshop.cli import _parser, main
 from workshop.core.secret import Secret
 from workshop.targets.base import Endpoint
 from workshop.targets.local.process import Command, Process
@@ -85,6 +86,17 @@ def test_a_wrong_call_is_a_usage_error(arguments):
     shown = workshop(*arguments)
     assert shown.returncode == 2
     assert shown.stderr.startswith("usage: workshop")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("run", "status", "logs model", "stop", "doctor", "evaluate", "room --remove"),
+        *("images", "version"),
+    ],
+)
+def test_every_command_names_a_function_that_is_there(words):
+    assert callable(resolve_name(_parser().parse_args(words.split()).command))
 
 
 def test_an_error_of_the_kit_has_no_traceback(home, tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 
 from workshop.core import progress
 from workshop.core.errors import CheckFailed, WorkshopError
+from workshop.core.table import as_html
 
 MIME = "application/vnd.workshop.checks+json"
 """How the runner finds a checkpoint's result in an executed notebook; JupyterLab shows the HTML."""
@@ -103,7 +104,7 @@ class Checks:
             raise CheckFailed(
                 f"{self.subject}: {len(failed)} of {len(self._checks)} checks failed.",
                 state=seen,
-                hint=self._hint or "read the table above, mend it, and run this notebook again",
+                hint=self._hint or "fix what the table above shows, then run this notebook again",
             )
         return self
 
@@ -139,17 +140,12 @@ class Checks:
         title = html.escape(self.subject)
         if self.skipped:
             return f"<p><b>{title}</b>: skipped: {html.escape(self.skipped)}</p>"
-        rows = "".join(
-            f"<tr><td>{'&#10003;' if c.ok else '&#10007;'}</td>"
-            + "".join(
-                f"<td style='text-align:left;white-space:pre-wrap'>{html.escape(text)}</td>"
-                for text in (c.name, c.expected, c.seen, f"{c.seconds:.1f} s")
-            )
-            + "</tr>"
+        rows = [("", "check", "expected", "seen", "time")]
+        rows += [
+            ("\u2713" if c.ok else "\u2717", c.name, c.expected, c.seen, f"{c.seconds:.1f} s")
             for c in self._checks
-        )
-        head = "<tr><th></th><th>check</th><th>expected</th><th>seen</th><th>time</th></tr>"
-        return f"<b>{title}</b><table>{head}{rows}</table>"
+        ]
+        return f"<b>{title}</b>{as_html(rows)}"
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
         return {MIME: self.as_dict(), "text/html": self._repr_html_(), "text/plain": repr(self)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 LOG_LINES = 12
 """How many of the last log lines an error shows: enough for a traceback's end, still one screen."""
@@ -19,7 +21,7 @@ class WorkshopError(Exception):
         where: The part and place: a URL, a log file, a cell of a notebook.
         state: The last state that was seen before giving up.
         log: The last lines of the part's log, oldest first.
-        hint: The command or notebook that mends it.
+        hint: The command or notebook that fixes it.
 
     Example:
         >>> print(WorkshopError("MongoDB did not start.", hint="workshop logs mongodb"))
@@ -58,8 +60,9 @@ class WorkshopError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the fields when the error crosses a process, as papermill's does."""
-        fields = (type(self), self.what, self.where, self.state, self.log, self.hint)
-        return (_rebuild, fields, self.__dict__)
+        fields: dict[str, Any] = {"where": self.where, "state": self.state}
+        fields |= {"log": self.log, "hint": self.hint}
+        return (partial(type(self), self.what, **fields), (), self.__dict__)
 
     def _render_traceback_(self) -> list[str]:
         """Show a notebook the message alone: IPython asks this method before its own traceback."""
@@ -68,12 +71,6 @@ class WorkshopError(Exception):
 
 def _short(line: str) -> str:
     return line if len(line) <= LOG_WIDTH else line[: LOG_WIDTH - 1] + "…"
-
-
-def _rebuild(
-    kind: type[WorkshopError], what: str, where: str, state: str, log: tuple[str, ...], hint: str
-) -> WorkshopError:
-    return kind(what, where=where, state=state, log=log, hint=hint)
 
 
 class SettingsError(WorkshopError):

@@ -1,23 +1,26 @@
-"""Small JSON files that are whole or absent, and that only this user can read."""
+"""The files of a checkout's state: private, whole or absent, and changed by one at a time."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from workshop.core.errors import WorkshopError
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""How the system says that a disk is full, or this user's share of it."""
+from workshop.core.errors import AlreadyRunning, WorkshopError
 
 STATE = "This checkout's state"
 """What these files are, for errors."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says when a disk, or the user's share of it, is full."""
 
 
 def private_folder(folder: Path) -> Path:
@@ -52,22 +55,21 @@ def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True
     Raises:
         WorkshopError: It cannot be written; the old content is then still there.
     """
-    temporary = ""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+        temporary.touch(mode=0o600)
+        with temporary.open("w", encoding="utf-8") as stream:
             stream.write(text)
             stream.flush()
             if sync:
                 # Without it, a power cut can leave an empty file under the final name.
                 os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise not_written(path, error, what) from error
-        raise
+        temporary.replace(path)
+    except OSError as error:
+        raise not_written(path, error, what) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def read_json(path: Path, *, hint: str) -> dict[str, Any] | None:
@@ -103,8 +105,7 @@ def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
     """The error for a file or folder of ours that cannot be written."""
     state = error.strerror or str(error)
     if error.errno in FULL:
-        place = next(place for place in (path, *path.parents) if place.exists())
-        disk = shutil.disk_usage(place)
+        disk = shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists()))
         state += f": {amount(disk.free)} of {amount(disk.total)} is free"
     return WorkshopError(
         f"{what} could not be written.",
@@ -122,3 +123,81 @@ def amount(size: int) -> str:
         ('1.1 GB', '2.5 MB')
     """
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+@contextmanager
+def hold(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock while the block runs, so that there is one run at a time.
+
+    The operating system frees it when the holder ends in whatever way; a part that the holder
+    starts does not inherit it.
+
+    Args:
+        path: The lock file. It stays there: removing it would let two in.
+        what: What the holder does, such as ``workshop run``, for the one who comes second.
+
+    Raises:
+        AlreadyRunning: Another process holds it: says which, and since when.
+        WorkshopError: The file system does not support locks.
+    """
+    with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as handle:
+        since = datetime.now().astimezone().isoformat(timespec="seconds")
+        note = {"pid": os.getpid(), "what": what, "since": since}
+        # One that was killed has left its own note behind.
+        os.ftruncate(handle, 0)
+        # On a full disk it is held without a note: what runs there can still be stopped.
+        with suppress(OSError):
+            os.pwrite(handle, json.dumps(note).encode(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(handle, 0)
+
+
+def turn(path: Path) -> AbstractContextManager[object]:
+    """Wait for the lock and hold it: for the moment that it takes to change a file.
+
+    Raises:
+        WorkshopError: The file system does not support locks.
+    """
+    return _locked(path, fcntl.LOCK_EX)
+
+
+@contextmanager
+def _locked(path: Path, how: int) -> Iterator[int]:
+    private_folder(path.parent)
+    try:
+        # No program inherits it: a server that the holder starts would keep the lock as it runs.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise not_written(path, error) from error
+    try:
+        _lock(path, handle, how)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _lock(path: Path, handle: int, how: int) -> None:
+    try:
+        fcntl.flock(handle, how)
+    except (BlockingIOError, PermissionError):
+        raise _held(path, handle) from None
+    except OSError as error:
+        raise WorkshopError(
+            "The file system of this checkout does not support locks.",
+            where=str(path),
+            state=error.strerror or str(error),
+            hint="set WORKSHOP_HOME to a folder on a disk of this machine",
+        ) from error
+
+
+def _held(path: Path, handle: int) -> AlreadyRunning:
+    state, hint = "", "wait for it"
+    # Without a note, it has locked the file a moment ago, and not yet written who it is.
+    with suppress(ValueError, KeyError, TypeError):
+        note = json.loads(os.pread(handle, 4096, 0))
+        pid = int(note["pid"])
+        state = f"{note['what']} (pid {pid}), since {note['since']}"
+        hint = f"wait for it, or stop it: kill {pid}"
+    return AlreadyRunning("Another run holds this folder.", where=str(path), state=state, hint=hint)

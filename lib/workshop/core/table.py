@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -30,24 +30,27 @@ class Table[T](list[T]):
             yield [str(values[name]) for name in names]
 
     def __repr__(self) -> str:
-        rows = list(self._rows())
-        if not rows:
-            return "(nothing)"
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        )
+        return as_text(list(self._rows())) or "(nothing)"
 
     def _repr_html_(self) -> str:
         rows = list(self._rows())
-        if not rows:
-            return "<p>(nothing)</p>"
-        style = "style='text-align:left'"
-        body = "".join(
-            "<tr>"
-            + "".join(f"<{tag} {style}>{html.escape(cell)}</{tag}>" for cell in row)
-            + "</tr>"
-            for tag, row in zip(["th", *["td"] * len(rows)], rows, strict=False)
-        )
-        return f"<table>{body}</table>"
+        return as_html(rows) if rows else "<p>(nothing)</p>"
+
+
+def as_text(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines, with each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def as_html(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as a table with the first row for its head; what a cell holds is escaped."""
+    style = "style='text-align:left;white-space:pre-wrap'"
+    body = "".join(
+        "<tr>" + "".join(f"<{tag} {style}>{html.escape(cell)}</{tag}>" for cell in row) + "</tr>"
+        for tag, row in zip(["th", *["td"] * len(rows)], rows, strict=False)
+    )
+    return f"<table>{body}</table>"

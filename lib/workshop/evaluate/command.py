@@ -15,7 +15,6 @@ from workshop.clients import llama_stack as stack_client
 from workshop.connecting import connect
 from workshop.core import files, progress
 from workshop.core.errors import SettingsError, WorkshopError
-from workshop.core.lock import hold
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
 from workshop.core.settings import DATA, Settings
@@ -45,7 +44,7 @@ def evaluate(options: argparse.Namespace) -> int:
         catalogue.questions, kind=options.only, half=options.half, limit=options.limit
     )
     target = connect(options.target)
-    with hold(settings.lock, "workshop evaluate"):
+    with files.hold(settings.lock, "workshop evaluate"):
         code = 0
         for server in options.server or [""]:
             run = Run(target, server, chosen, catalogue, options, home, settings.model_token)

@@ -10,6 +10,8 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from workshop.core.table import as_text
+
 GUARDED, PLAIN = 8443, 8080
 """The model's port behind OpenShift AI's proxy, which asks for the token, and vLLM's own."""
 
@@ -184,12 +186,8 @@ class Matrix(list[Tried]):
     def __repr__(self) -> str:
         table = [["", *map(_at, self._columns())]]
         table += [[who, *map(_word, row)] for who, row in self._rows()]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in table
-        ]
-        return "\n".join([*lines, *([self.remark] if self.remark else [])])
+        remark = [self.remark] if self.remark else []
+        return "\n".join([as_text(table), *remark])
 
     def _repr_html_(self) -> str:
         head = "".join(

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import psutil
-from workshop.targets.local.tree import MARKER
+from workshop.targets.local.process import MARKER
 
 from testcluster.place import HOST, NAMESPACE, SLOT
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from workshop.core import lock
+from workshop.core import files
 from workshop.setup.context import cache_folder
 
 from testcluster.pins import DEBIAN, KSERVE, PROGRAMS, STAGING, Program
@@ -50,7 +50,7 @@ def folder() -> Path:
 def making() -> Iterator[None]:
     """Nobody else makes anything in the cache meanwhile: nodes side by side want the same."""
     folder().mkdir(parents=True, exist_ok=True)
-    with lock.turn(folder() / "making"):
+    with files.turn(folder() / "making"):
         yield
 
 

@@ -7,7 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
-from workshop.core.lock import hold
+from workshop.core.files import hold
 from workshop.targets.local.process import Command, Process
 
 lock, what, *folder = sys.argv[1:]

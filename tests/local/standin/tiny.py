@@ -16,8 +16,7 @@ from workshop.core.settings import Settings
 from workshop.core.wait import NotYet
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Deployed, Endpoint, Part
-from workshop.targets.local import tree
-from workshop.targets.local.process import Command
+from workshop.targets.local.process import MARKER, Command
 from workshop.targets.local.programs import Program
 from workshop.targets.local.target import LocalTarget
 
@@ -72,7 +71,7 @@ def ours(where: LocalTarget) -> Iterator[psutil.Process]:
     """All processes of this target's parts."""
     for process in psutil.process_iter():
         try:
-            marker = process.environ().get(tree.MARKER, "")
+            marker = process.environ().get(MARKER, "")
         except (psutil.Error, OSError):
             continue
         if marker.startswith(f"{where.store.root.resolve()}{os.sep}"):

@@ -255,4 +255,3 @@ _ORDER = {one.name: one.order or len(ALL) for one in ALL}
 SOURCES = tuple(sorted((one.page for one in ALL if one.page), key=lambda page: _ORDER[page.part]))
 """Every page of metrics, as a question passes the parts. Of the agent's API there is one: Llama
 Stack pushes, OGX has a page."""
-

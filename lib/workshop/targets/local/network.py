@@ -68,7 +68,7 @@ def tried(running: Mapping[str, Record]) -> network.Matrix:
     addresses = _own_addresses()
     found = []
     for name, record in running.items():
-        sockets = local_ports.sockets(record.pid)
+        sockets = local_ports.sockets(record.pid) or set()
         ports = {port for _, port in sockets} | set(record.ports.values())
         for port in sorted(ports):
             wide = any(at == port and not _is_loopback(ip) for ip, at in sockets)
@@ -98,18 +98,15 @@ def _own_addresses() -> list[str]:
 
 
 def _connect(ip: str, port: int) -> str:
-    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
-    with socket.socket(family) as client:
-        client.settimeout(2)
-        try:
-            client.connect((ip, port))
-        except TimeoutError:
-            return "timeout"
-        except ConnectionRefusedError:
-            return "refused"
-        except OSError as error:
-            return error.strerror or type(error).__name__
-        return "open"
+    try:
+        with socket.create_connection((ip, port), timeout=2):
+            return "open"
+    except TimeoutError:
+        return "timeout"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def _is_loopback(ip: str) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import functools
-import os
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -15,37 +16,38 @@ from workshop.core.errors import WorkshopError
 
 LOOPBACK = "127.0.0.1"
 
+REACH = 200
+"""How many ports are tried: a free one is near, or something is wrong with the machine."""
+
+
+def sockets(pid: int) -> set[tuple[str, int]] | None:
+    """Address and port of every TCP socket on which this process, or one that it started, listens.
+
+    None where the system does not let this user see who listens.
+    """
+    if not _can_tell():
+        return None
+    found: set[tuple[str, int]] = set()
+    try:
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                own = _listening(one.net_connections("tcp"))
+                found |= {(at.laddr.ip, at.laddr.port) for at in own}
+    except psutil.NoSuchProcess:
+        return set()
+    except psutil.AccessDenied:
+        return None
+    return found
+
 
 def listens(pid: int, port: int) -> bool:
     """Whether this process, or one that it started, listens on the port.
 
     True as well where the system does not let this user see who listens.
     """
-    if not _can_tell():
-        return True
-    try:
-        process = psutil.Process(pid)
-        # Its children only when need be: to find them, all processes of the machine are looked at.
-        return _listens(process, port) or any(
-            _listens(child, port) for child in process.children(recursive=True)
-        )
-    except psutil.NoSuchProcess:
-        return False
-
-
-def sockets(pid: int) -> set[tuple[str, int]]:
-    """Address and port of every TCP socket on which this process, or one that it started, listens.
-
-    None where the system does not let this user see who listens.
-    """
-    if not _can_tell():
-        return set()
-    try:
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return {found for one in family for found in _listening(one)}
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return set()
+    found = sockets(pid)
+    return found is None or any(at == port for _, at in found)
 
 
 def accepts(port: int) -> bool:
@@ -58,48 +60,28 @@ def accepts(port: int) -> bool:
         return bool(client.getsockname() != client.getpeername())
 
 
-def _listens(process: psutil.Process, port: int) -> bool:
-    try:
-        return any(at == port for _, at in _listening(process))
-    except psutil.AccessDenied:
-        return True
-
-
-def _listening(process: psutil.Process) -> list[tuple[str, int]]:
-    try:
-        found = process.net_connections(kind="tcp")
-    except psutil.NoSuchProcess:
-        return []
-    return [
-        (one.laddr.ip, one.laddr.port)
-        for one in found
-        if one.status == psutil.CONN_LISTEN and one.laddr
-    ]
+def _listening(connections: Iterable[Any]) -> Iterator[Any]:
+    return (one for one in connections if one.status == psutil.CONN_LISTEN and one.laddr)
 
 
 @functools.cache
 def _can_tell() -> bool:
     """Whether this system shows a process's sockets: some sandboxes do not."""
-    with socket.create_server((LOOPBACK, 0)) as server:
-        try:
-            return _listens(psutil.Process(os.getpid()), server.getsockname()[1])
-        except (OSError, psutil.Error):
-            return False
-
-
-REACH = 200
-"""How many ports are tried: a free one is near, or something is wrong with the machine."""
+    with socket.create_server((LOOPBACK, 0)) as server, suppress(OSError, psutil.Error):
+        own = _listening(psutil.Process().net_connections("tcp"))
+        return any(one.laddr.port == server.getsockname()[1] for one in own)
+    return False
 
 
 def free_port(wanted: int, taken: Collection[int] = ()) -> int:
     """The wanted port, or the next one that nobody listens on.
 
     Args:
-        wanted: The port to begin with.
+        wanted: The first port to try.
         taken: Ports to leave out although nobody listens on them yet.
 
     Raises:
-        WorkshopError: None of the ``REACH`` ports from ``wanted`` on can be had.
+        WorkshopError: None of the ``REACH`` ports from ``wanted`` on is free.
     """
     last = min(wanted + REACH - 1, 65535)
     for port in range(wanted, last + 1):
@@ -149,20 +131,14 @@ def holder(port: int) -> str:
     return "nobody" if is_free(port) else "another user's program"
 
 
-def _listeners() -> list[tuple[int | None, int]]:
+def _listeners() -> Iterator[tuple[int | None, int]]:
     """Process and port of each listening TCP socket that this user may see."""
-    found: list[tuple[int | None, int]] = []
     try:
-        for whole in psutil.net_connections(kind="tcp"):
-            if whole.status == psutil.CONN_LISTEN and whole.laddr:
-                found.append((whole.pid, whole.laddr.port))
+        found = psutil.net_connections("tcp")
+        yield from ((one.pid, one.laddr.port) for one in _listening(found))
     except psutil.AccessDenied:
         # macOS shows the whole list to root alone; a user sees what is their own.
         for process in psutil.process_iter():
-            try:
-                for own in process.net_connections(kind="tcp"):
-                    if own.status == psutil.CONN_LISTEN and own.laddr:
-                        found.append((process.pid, own.laddr.port))
-            except psutil.Error:
-                continue
-    return found
+            with suppress(psutil.Error):
+                own = process.net_connections("tcp")
+                yield from ((process.pid, one.laddr.port) for one in _listening(own))

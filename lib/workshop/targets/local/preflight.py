@@ -6,8 +6,9 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -16,7 +17,7 @@ from workshop.core import versions
 from workshop.core.checks import Check
 from workshop.core.errors import SetupError
 from workshop.setup import locate
-from workshop.targets.local import limits, ports
+from workshop.targets.local import ports
 
 GIB = 2**30
 MEMORY = 4 * GIB
@@ -37,7 +38,7 @@ def checks(
     own_ports: Mapping[int, str],
     own_pids: Collection[int],
 ) -> list[Check]:
-    """Every requirement, so that all lacks show at once, each with what mends it.
+    """Every requirement, so that all that is missing shows at once, each with its remedy.
 
     Args:
         state: The folder that must be writable.
@@ -77,7 +78,7 @@ def _python() -> tuple[bool, str]:
 
 def _memory(own_pids: Collection[int]) -> tuple[bool, str]:
     # What our own parts hold already is not missing.
-    memory = limits.memory()
+    memory = memory_left()
     free = memory.free + sum(map(_held, own_pids))
     if memory.limit is None:
         return _enough(free, MEMORY, "", "end other programs")
@@ -86,7 +87,7 @@ def _memory(own_pids: Collection[int]) -> tuple[bool, str]:
 
 
 def _cores() -> tuple[bool, str]:
-    cores = limits.cores()
+    cores = cores_allowed()
     seen = f"{cores:.3g}"
     return (True, seen) if cores >= CORES else (False, f"{seen}: give the container more")
 
@@ -138,3 +139,89 @@ def _port(port: int, own: Mapping[int, str]) -> tuple[bool, str]:
     if ports.is_free(port):
         return True, "free"
     return True, f"taken by {ports.holder(port)}: the next free one will be used"
+
+
+# --- what this process may use, of the machine or of its container, whichever is less ------------
+
+_ROOT = Path("/")
+_MEMORY_FILES = (
+    ("memory.max", "memory.current", ("inactive_file", "active_file")),
+    (
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        ("total_inactive_file", "total_active_file"),
+    ),
+)
+"""Of version 2 and 1: the limit, what is used, and what of that goes when memory is short."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that may still be used; ``limit`` is the container's when that leaves the least."""
+
+    free: int
+    limit: int | None = None
+
+
+def memory_left(root: Path = _ROOT) -> Memory:
+    """How much memory this process and what it starts may still use.
+
+    Args:
+        root: Where ``proc`` and ``sys`` are.
+    """
+    found = Memory(psutil.virtual_memory().available)
+    for group in _groups("memory", root):
+        for limit_name, used_name, spared in _MEMORY_FILES:
+            limit, used = _number(group / limit_name), _number(group / used_name)
+            if limit is None or used is None:
+                continue
+            cached = sum(_number(group / "memory.stat", name) or 0 for name in spared)
+            free = max(0, limit - max(0, used - cached))
+            found = min(found, Memory(free, limit), key=lambda each: each.free)
+    return found
+
+
+def cores_allowed(root: Path = _ROOT) -> float:
+    """How many processor cores this process may use; a container may have half of one."""
+    found = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
+    found = found or float(os.cpu_count() or 1)
+    for group in _groups("cpu", root):
+        quota, period = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
+        match " ".join(_lines(group / "cpu.max")).split():
+            case [most, of] if most.isdigit():
+                quota, period = int(most), int(of)
+        if quota and period and quota > 0:
+            found = min(found, quota / period)
+    return found
+
+
+def _groups(controller: str, root: Path) -> Iterator[Path]:
+    """The folders of this process's control group and of those above it, where they are in sight.
+
+    psutil knows the machine alone. A container's limits are those of its group and of each group
+    above it, in version 1 or 2, or partly in both: see cgroups(7), and the kernel's documents
+    cgroup-v1/memory, cgroup-v1/cpusets, scheduler/sched-bwc and cgroup-v2. A container may see its
+    group by the machine's name, and mounted as the top all the same.
+    """
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if not controllers or controller in controllers.split(","):
+            top = root / "sys/fs/cgroup" / controllers
+            group = top / path.strip("/")
+            yield from (each for each in (group, *group.parents) if each.is_relative_to(top))
+
+
+def _number(file: Path, name: str = "") -> int | None:
+    """The number in a file, or on the line of this name; None without it, or without a limit."""
+    for line in _lines(file):
+        words = line.split()
+        if (not name or words[0] == name) and words[-1].lstrip("-").isdigit():
+            return int(words[-1])
+    return None
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []

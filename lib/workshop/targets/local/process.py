@@ -9,22 +9,22 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import psutil
 
 from workshop.core import files
-from workshop.core.errors import AlreadyRunning, PartFailed, WorkshopError
-from workshop.core.lock import turn
+from workshop.core.errors import AlreadyRunning, PartFailed, PartTooSlow, WorkshopError
 from workshop.core.secret import Secret, mask
-from workshop.targets.local import log, place, tree
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.local import log
 
 INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE"),
@@ -32,6 +32,27 @@ INHERITED = (
 )
 """What every part sees of this environment, and does not depend on. The rest stays out: it differs
 from shell to shell, and a part must not depend on, or log, what somebody happens to have exported.
+"""
+
+MARKER = "WORKSHOP_PART"
+"""In the environment of a part's process, and so of all that it starts: its control folder.
+
+It finds those whose parent has ended, and those that began a session of their own. One that does
+both and also clears its environment is not found; no software of the kit does that.
+"""
+
+AFTER_KILL = 5.0
+"""Seconds for the kernel to take away a killed process; more only when the disk hangs."""
+
+CLOCK_TOLERANCE = 2.0
+"""Seconds by which a start time may differ between two readings of the same process: systems
+derive it from the boot time, which moves with the clock."""
+
+Status = Literal["running", "ended", "stranger", "absent"]
+"""What ``process.json`` and the machine say together.
+
+``ended``: it was started and is gone. ``stranger``: it is gone, and its pid was given to another
+program. ``absent``: it was never started, or it was stopped.
 """
 
 
@@ -65,37 +86,6 @@ def exported(*names: str) -> dict[str, str]:
     One on which a part depends goes into the ``env`` of its command: a change then restarts it.
     """
     return {name: os.environ[name] for name in names if name in os.environ}
-
-
-def refuse_secrets(command: Command) -> None:
-    """Make sure that the command line, which everybody can read, holds none of its secrets.
-
-    Raises:
-        ValueError: It does; the text names the argument by its place, not by its content.
-    """
-    for number, argument in enumerate(command.argv):
-        for secret in command.secrets:
-            value = secret.reveal()
-            # A short one, such as a user's own "test", may stand in a path by chance.
-            pieces = {argument, argument.partition("=")[2]}
-            if value in pieces or (len(value) >= 8 and value in argument):
-                raise ValueError(
-                    f"argument {number} of the command line holds a secret: hand it over in env"
-                )
-
-
-__all__ = ["Command", "Process", "Record", "Status"]
-
-Status = Literal["running", "ended", "stranger", "absent"]
-"""What ``process.json`` and the machine say together.
-
-``ended``: it was started and is gone. ``stranger``: it is gone, and its pid was given to another
-program. ``absent``: it was never started, or it was stopped.
-"""
-
-CLOCK_TOLERANCE = 2.0
-"""Seconds by which a start time may differ between two readings of the same process: systems
-derive it from the boot time, which moves with the clock."""
 
 
 @dataclass(frozen=True)
@@ -156,32 +146,21 @@ class Process:
             PartFailed: The program is not there or cannot be run.
             WorkshopError: The control folder cannot be written, or is damaged.
         """
-        refuse_secrets(command)
-        place.settle(self.folder.parent)
+        _refuse_secrets(command)
         # Two notebooks may be run at once: the second one then finds what the first has started.
-        with turn(self.folder / "turn"):
-            self._start(command, fingerprint)
-
-    def _start(self, command: Command, fingerprint: str) -> None:
-        if self.state() == "running":
-            raise AlreadyRunning(
-                f"{self.name} runs already.",
-                where=str(self.folder),
-                state=self.describe(),
-                hint=f"workshop stop {self.name}",
-            )
-        self.stop()
-        try:
-            log.begin(self.log_path, command.argv)
-        except OSError as error:
-            raise files.not_written(self.log_path, error) from error
-        with held_back():
-            pid = self._spawn(command)
-            try:
-                self._write(_record_of(pid, command, fingerprint))
-            except BaseException:
-                self.stop(grace=0)
-                raise
+        with files.turn(self.folder / "turn"):
+            if self.state() == "running":
+                raise AlreadyRunning(
+                    f"{self.name} runs already.",
+                    where=str(self.folder),
+                    state=self.describe(),
+                    hint=f"workshop stop {self.name}",
+                )
+            self.stop()
+            # Ctrl-C interrupts the main thread alone, and the block does not end before its thread.
+            # (Were the signal blocked instead, the process would inherit the block.)
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(self._launch, command, fingerprint).result()
 
     def state(self) -> Status:
         """What has become of it; asks the machine, and signals nothing.
@@ -189,14 +168,20 @@ class Process:
         Raises:
             WorkshopError: ``process.json`` is damaged.
         """
-        record = self._fresh_record()
+        record = self.record()
         if record is None:
             return "absent"
-        if record.exit_code is not None:
+        code = _exit_code(record.pid)
+        if code is not None:
+            # On a full disk the code is known here and now alone; that it has ended, everybody
+            # sees.
+            with suppress(WorkshopError):
+                self._write(replace(record, exit_code=code))
+        if code is not None or record.exit_code is not None:
             return "ended"
         try:
             process = psutil.Process(record.pid)
-            if tree.is_over(process):
+            if is_over(process):
                 return "ended"
             return "running" if self._is_ours(process, record) else "stranger"
         except psutil.NoSuchProcess:
@@ -250,11 +235,14 @@ class Process:
         Raises:
             PartTooSlow: A process is there even after SIGKILL.
         """
-        ended = tree.end(self._family, grace)
-        record = self._readable_record()
-        pids = {process.pid for process in ended} | ({record.pid} if record else set())
+        ended = _end(self._family, grace)
+        pids = {process.pid for process in ended}
+        with suppress(WorkshopError):
+            record = self.record()
+            pids |= {record.pid} if record else set()
         for pid in pids:
-            exit_code(pid)
+            # No zombie of it is left.
+            _exit_code(pid)
         if forget:
             self._record_path.unlink(missing_ok=True)
         return bool(ended)
@@ -269,11 +257,47 @@ class Process:
         for line in log.follow(self.log_path, lines):
             yield mask(line, self._secrets())
 
-    def _spawn(self, command: Command) -> int:
-        environment = inherited() | dict(command.env) | {tree.MARKER: str(self.folder)}
+    def _launch(self, command: Command, fingerprint: str) -> None:
+        pid = self._spawn(command)
         try:
-            with log.open_to_append(self.log_path) as output:
-                return spawn(command.argv, command.cwd, environment, output)
+            created = psutil.Process(pid).create_time()
+        except psutil.Error:
+            # It has ended already, and some systems forget a zombie's start time.
+            created = time.time()
+        record = Record(
+            pid=pid,
+            create_time=created,
+            argv=list(command.argv),
+            env=sorted(command.env),
+            cwd=str(command.cwd),
+            ports=dict(command.ports),
+            fingerprint=fingerprint,
+            started=datetime.fromtimestamp(created).astimezone().isoformat(timespec="seconds"),
+        )
+        try:
+            self._write(record)
+        except BaseException:
+            self.stop(grace=0)
+            raise
+
+    def _spawn(self, command: Command) -> int:
+        try:
+            output = log.begin(self.log_path, command.argv)
+        except OSError as error:
+            raise files.not_written(self.log_path, error) from error
+        try:
+            with output:
+                child = subprocess.Popen(
+                    command.argv,
+                    cwd=command.cwd,
+                    env=inherited() | dict(command.env) | {MARKER: str(self.folder)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    # A notebook's kernel ends its own process group when it is shut down.
+                    start_new_session=True,
+                    umask=0o077,
+                )
         except OSError as error:
             raise PartFailed(
                 f"{self.name} could not be started.",
@@ -281,129 +305,145 @@ class Process:
                 state=f"{error.filename or command.argv[0]}: {error.strerror}",
                 hint="make setup",
             ) from error
+        _children.add(child.pid)
+        # It is meant to outlive this object, which would otherwise warn when it is collected.
+        child.returncode = 0
+        return child.pid
 
     def _family(self) -> list[psutil.Process]:
-        return tree.family(self._roots(), str(self.folder))
-
-    def _roots(self) -> list[psutil.Process]:
-        record = self._readable_record()
-        try:
-            process = psutil.Process(record.pid) if record else None
-            return [process] if record and process and self._is_ours(process, record) else []
-        except psutil.NoSuchProcess:
-            return []
-
-    def _readable_record(self) -> Record | None:
-        try:
-            return self.record()
-        except WorkshopError:
-            return None
+        roots = []
+        with suppress(WorkshopError, psutil.NoSuchProcess):
+            record = self.record()
+            if record and self._is_ours(root := psutil.Process(record.pid), record):
+                roots.append(root)
+        return family(self.folder, roots)
 
     def _is_ours(self, process: psutil.Process, record: Record) -> bool:
         # The marker tells whose it is: in a copied folder the record is of another folder's part.
         # Where it cannot be read, the start time does, which jumps when a machine has slept.
-        mark = tree.mark_of(process)
+        mark = mark_of(process)
         if mark is not None:
             return mark == str(self.folder)
         return abs(process.create_time() - record.create_time) <= CLOCK_TOLERANCE
-
-    def _fresh_record(self) -> Record | None:
-        """The record, after taking note of the exit code if the process was our child."""
-        record = self.record()
-        code = exit_code(record.pid) if record else None
-        if record is None or code is None:
-            return record
-        record = replace(record, exit_code=code)
-        # On a full disk the code is known here and now alone; that it has ended, everybody sees.
-        with suppress(WorkshopError):
-            self._write(record)
-        return record
 
     def _write(self, record: Record) -> None:
         files.write_json(self._record_path, asdict(record))
 
 
-def _record_of(pid: int, command: Command, fingerprint: str) -> Record:
-    try:
-        created = psutil.Process(pid).create_time()
-    except psutil.Error:
-        # It has ended already, and some systems forget a zombie's start time.
-        created = time.time()
-    return Record(
-        pid=pid,
-        create_time=created,
-        argv=list(command.argv),
-        env=sorted(command.env),
-        cwd=str(command.cwd),
-        ports=dict(command.ports),
-        fingerprint=fingerprint,
-        started=datetime.fromtimestamp(created).astimezone().isoformat(timespec="seconds"),
-    )
+def _refuse_secrets(command: Command) -> None:
+    """Make sure that the command line, which everybody can read, holds none of its secrets."""
+    for number, argument in enumerate(command.argv):
+        # A short one, such as a user's own "test", may stand in a path by chance.
+        whole = {argument, argument.partition("=")[2]}
+        for value in (secret.reveal() for secret in command.secrets):
+            if value in whole or (len(value) >= 8 and value in argument):
+                raise ValueError(
+                    f"argument {number} of the command line holds a secret: hand it over in env"
+                )
 
 
-# Those whose exit code was not asked for yet: until then an ended one is a zombie. (Starting
-# through a second fork would leave no zombie to an open notebook, but lose the exit code.)
-_unasked: set[int] = set()
+# Those that this process started, and whose exit code was not asked for yet: until then an ended
+# one is a zombie. (Starting through a second fork would leave none, but lose the exit code.)
+_children: set[int] = set()
 
 
-def spawn(argv: Sequence[str], cwd: Path, env: Mapping[str, str], output: BinaryIO) -> int:
-    """Start a program that may outlive this process; gives its pid.
-
-    Raises:
-        OSError: The program or the folder is not there, or cannot be used.
-    """
-    child = subprocess.Popen(
-        argv,
-        cwd=cwd,
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        # A notebook's kernel ends its own process group when it is shut down.
-        start_new_session=True,
-        umask=0o077,
-    )
-    _unasked.add(child.pid)
-    # It is meant to outlive this object, which would otherwise warn when it is collected.
-    child.returncode = 0
-    return child.pid
-
-
-def exit_code(pid: int) -> int | None:
-    """The exit code of such a child when it has ended, given once (negative: a signal's number).
-
-    None while it runs, and for all that this process did not start.
-    """
-    if pid not in _unasked:
+def _exit_code(pid: int) -> int | None:
+    """The exit code of such a child when it has ended, given once (negative: a signal's number)."""
+    if pid not in _children:
         return None
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         # Somebody else in this process has asked for it.
-        _unasked.discard(pid)
+        _children.discard(pid)
         return None
     if not ended:
         return None
-    _unasked.discard(pid)
+    _children.discard(pid)
     return os.waitstatus_to_exitcode(status)
 
 
-@contextmanager
-def held_back() -> Iterator[None]:
-    """Hold Ctrl-C back for a moment; it takes effect at the end.
+# --- all that a part's software has started ------------------------------------------------------
 
-    Not by blocking the signal: a process that is started meanwhile would inherit the block.
-    Python runs its handlers in the main thread alone, so elsewhere there is nothing to hold back.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if before is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    signal.signal(signal.SIGINT, lambda number, _frame: came.append(number))
+
+def mark_of(process: psutil.Process) -> str | None:
+    """The control folder that it carries as its marker; None also when this user may not look."""
     try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+        return process.environ().get(MARKER)
+    except (psutil.Error, OSError):
+        return None
+
+
+def is_over(process: psutil.Process) -> bool:
+    """Whether it has ended, with all its threads.
+
+    A zombie has: only its parent has not asked for its exit code yet. It looks like one from the
+    moment when its first thread has ended, though, and until the last has, which takes a model
+    server a fifth of a second, it holds its ports.
+    """
+    try:
+        status = process.status()
+        if not process.is_running() or status == psutil.STATUS_DEAD:
+            return True
+        return status == psutil.STATUS_ZOMBIE and process.num_threads() <= 1
+    except psutil.NoSuchProcess:
+        return True
+
+
+def family(folder: Path, roots: Iterable[psutil.Process] = ()) -> list[psutil.Process]:
+    """These processes, those that carry the folder's mark, and all their descendants.
+
+    The newest first, so that each comes before the one that started it. Never the process that
+    asks, nor one that it descends from.
+    """
+    found: dict[int, psutil.Process] = {}
+    tops = {*roots}
+    seen = psutil.process_iter(["create_time", "ppid"], ad_value=0)
+    for process in sorted(seen, key=lambda one: (one.info["create_time"], one.pid)):
+        if process in tops or process.info["ppid"] in found or mark_of(process) == str(folder):
+            found[process.pid] = process
+    for process in (asking := psutil.Process(), *asking.parents()):
+        found.pop(process.pid, None)
+    return [process for process in reversed(found.values()) if not is_over(process)]
+
+
+def _end(find: Callable[[], list[psutil.Process]], grace: float) -> set[psutil.Process]:
+    """End the processes that ``find`` gives, and give them back.
+
+    Args:
+        find: Asked again before killing: a process may have started more of them meanwhile.
+        grace: Seconds between SIGTERM and SIGKILL.
+
+    Raises:
+        PartTooSlow: One is there even after SIGKILL.
+    """
+    ended: set[psutil.Process] = set()
+    number, seconds = signal.SIGTERM, grace
+    while left := [one for one in dict.fromkeys((*find(), *ended)) if not is_over(one)]:
+        ended.update(left)
+        for process in left:
+            # psutil compares the start time first: a pid that was given to another is left alone.
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+        try:
+            _wait(left, seconds)
+        except PartTooSlow:
+            if number == signal.SIGKILL:
+                raise
+        number, seconds = signal.SIGKILL, AFTER_KILL
+    return ended
+
+
+def _wait(processes: Iterable[psutil.Process], timeout: float) -> None:
+    """Wait until all are over.
+
+    Not with ``psutil.wait_procs``: it waits for a zombie whose parent, such as a notebook that is
+    still open, has not asked for its exit code, until the time is up.
+    """
+
+    def over() -> bool | NotYet:
+        left = [process.pid for process in processes if not is_over(process)]
+        return NotYet(f"still there: pid {', '.join(map(str, left))}") if left else True
+
+    hint = "see what holds them up: ps -eo pid,stat,wchan,args"
+    wait_for("the processes to end", over, timeout=timeout, every=0.02, hint=hint)

@@ -18,6 +18,7 @@ from workshop.core.progress import Stages
 from workshop.targets.base import Endpoint, Part
 from workshop.targets.local import ports
 from workshop.targets.local.process import Command, Process
+from workshop.targets.local.store import settle
 
 Action = Literal["created", "reused", "changed", "restarted"]
 
@@ -59,7 +60,7 @@ class Start:
         self._wanted = {"main": part.port, **part.extra_ports}
 
     def action(self) -> Action:
-        """What is to be done. Keeps in mind on which ports it ran, so that they stay its own."""
+        """What is to be done. Remembers the ports on which it ran: it gets them again."""
         record = self.process.record()
         if record is None:
             return "created"
@@ -82,6 +83,7 @@ class Start:
             PartTooSlow: What ran did not end.
             SetupError: The program is not installed.
         """
+        settle(self.process.folder.parent)
         # Not otherwise: another notebook may have started it a moment ago.
         if action == "changed":
             self.process.stop()
@@ -118,7 +120,7 @@ class Start:
             if self.process.state() != "running":
                 raise self._ended(chosen)
             listens = listens or ports.listens(pid, port)
-            # Asked in this order, so that a part that begins to listen meanwhile is no stranger.
+            # In this order: a part that starts to listen meanwhile must not look like a stranger.
             if not listens and ports.accepts(port) and not ports.listens(pid, port):
                 raise self._port_taken(port)
             if not listens:
@@ -134,7 +136,7 @@ class Start:
             every=0.1,
             where=f"{endpoint.url}, log {self.process.log_path}",
             log=self.process.log_tail,
-            hint=f"{again}, or begin anew: workshop stop {name}, then the notebook",
+            hint=f"{again}, or start over: workshop stop {name}, then the notebook",
         )
         return endpoint
 
@@ -150,12 +152,12 @@ class Start:
             where=str(self.process.log_path),
             state=self.process.describe(),
             log=log,
-            hint=f"mend what the log says, then run {self._notebook} again",
+            hint=f"fix what the log says, then run {self._notebook} again",
         )
 
     def _port_taken(self, port: int) -> PortTaken:
         return PortTaken(
-            f"{self.part.name} did not get its port: another program was quicker each time.",
+            f"{self.part.name} did not get its port: each time another program took it first.",
             where=str(self.process.log_path),
             state=f"port {port} is held by {ports.holder(port)}",
             log=self.process.log_tail(),

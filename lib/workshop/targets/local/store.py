@@ -1,17 +1,26 @@
-"""What one notebook leaves for the next: credentials, facts, and how to reach each part."""
+"""What one notebook leaves for the next: credentials, facts, and how to reach each part.
+
+A state names processes, ports and paths. So it keeps the path at which it was last used, and an id
+by which a copy is told from a folder that was moved. Nothing here signals a process: what carries
+another folder's mark is left to the user.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from workshop.core import files, proxies
-from workshop.core.errors import StepMissing
-from workshop.core.lock import turn
+from workshop.core.errors import StepMissing, WorkshopError
 from workshop.core.secret import Secret
 from workshop.targets.base import Endpoint, Offer
-from workshop.targets.local import place
+from workshop.targets.local.process import is_over, mark_of
 
 _SECRETS_HINT = (
     "workshop stop, then move this file away: notebooks 02 to 05 make their credentials again"
@@ -38,7 +47,6 @@ class Store:
         self.local = root / "local"
         self.secrets_path = self.local / "secrets.json"
         self.facts_path = self.local / "facts.json"
-        self._turn_path = self.local / "state.lock"
 
     def folder(self, part: str) -> Path:
         """The control folder of a part's process."""
@@ -52,13 +60,10 @@ class Store:
         Raises:
             WorkshopError: The file is damaged or cannot be written.
         """
-        with turn(self._turn_path):
-            known = self._read_secrets()
-            if name in known:
-                return Secret(known[name])
-            made = Secret(make())
-            self._write(self.secrets_path, known | {name: made.reveal()})
-            return made
+        with self._change() as (known, _, _):
+            if name not in known:
+                known[name] = Secret(make()).reveal()
+            return Secret(known[name])
 
     def renew(self, _part: str, credential: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in this one's place; gives the old one, kept until ``retire``.
@@ -67,26 +72,17 @@ class Store:
             StepMissing: There is none of this name.
         """
         old = _before(credential)
-        with turn(self._turn_path):
-            known = self._read_secrets()
+        with self._change() as (known, _, _):
             if credential not in known:
                 raise StepMissing(f"There is no {credential} yet.", hint="run 02 to 05 first")
             if old not in known:
                 known |= {old: known[credential], credential: make()}
-                self._write(self.secrets_path, known)
             return Secret(known[old])
 
     def retire(self, credential: str) -> None:
         """Forget the old one."""
-        with turn(self._turn_path):
-            known = self._read_secrets()
-            if known.pop(_before(credential), None) is not None:
-                self._write(self.secrets_path, known)
-
-    def set_secret(self, name: str, secret: Secret) -> None:
-        """Keep a credential that was made elsewhere, such as a user's own token."""
-        with turn(self._turn_path):
-            self._write(self.secrets_path, self._read_secrets() | {name: secret.reveal()})
+        with self._change() as (known, _, _):
+            known.pop(_before(credential), None)
 
     def secrets(self) -> list[Secret]:
         """All credentials that are kept, or that the environment's proxies are given: to mask."""
@@ -94,16 +90,15 @@ class Store:
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact; None forgets it."""
-        with turn(self._turn_path):
-            facts, endpoints = self._read_facts()
+        with self._change() as (_, facts, _):
             facts.pop(name, None)
             if value is not None:
                 facts[name] = value
-            self._write_facts(facts, endpoints)
 
     def recall(self, name: str) -> str | None:
         """A fact that was kept, or None."""
-        return self._read_facts()[0].get(name)
+        fact: str | None = self._read_facts()["facts"].get(name)
+        return fact
 
     def offered(self, _part: str) -> Offer | None:
         """Nothing: nobody prepares this machine for others."""
@@ -111,25 +106,19 @@ class Store:
 
     def save_endpoint(self, name: str, endpoint: Endpoint) -> None:
         """Keep how to reach a part; its credentials go where credentials are."""
-        credentials: list[str] = []
-        record = {
-            "url": endpoint.url,
-            "user": endpoint.user,
-            "ca_file": str(endpoint.ca_file) if endpoint.ca_file else None,
-            "also": dict(endpoint.also),
-            "credentials": credentials,
-            "adopted": endpoint.adopted,
-        }
-        with turn(self._turn_path):
-            known = _without_credentials(self._read_secrets(), name)
-            for kind, secret in (("token", endpoint.token), ("password", endpoint.password)):
-                if secret is not None:
-                    known[_credential(name, kind)] = secret.reveal()
-                    credentials.append(kind)
-            facts, endpoints = self._read_facts()
-            # The credentials first: an endpoint without its token would look like an open one.
-            self._write(self.secrets_path, known)
-            self._write_facts(facts, endpoints | {name: record})
+        given = {"token": endpoint.token, "password": endpoint.password}
+        credentials = {kind: secret.reveal() for kind, secret in given.items() if secret}
+        with self._change() as (known, _, endpoints):
+            _drop_credentials(known, name)
+            known |= {f"{name}/{kind}": value for kind, value in credentials.items()}
+            endpoints[name] = {
+                "url": endpoint.url,
+                "user": endpoint.user,
+                "ca_file": str(endpoint.ca_file) if endpoint.ca_file else None,
+                "also": dict(endpoint.also),
+                "credentials": list(credentials),
+                "adopted": endpoint.adopted,
+            }
 
     def endpoint(self, name: str) -> Endpoint | None:
         """How to reach a part, or None when that was not kept.
@@ -137,14 +126,12 @@ class Store:
         Raises:
             WorkshopError: A file is damaged, or the endpoint's credential is gone.
         """
-        record = self._read_facts()[1].get(name)
+        record = self._read_facts()["endpoints"].get(name)
         if record is None:
             return None
-        secrets = self._read_secrets()
+        known = self._read_secrets()
         try:
-            credentials = {
-                kind: Secret(secrets[_credential(name, kind)]) for kind in record["credentials"]
-            }
+            credentials = {kind: Secret(known[f"{name}/{kind}"]) for kind in record["credentials"]}
             return Endpoint(
                 url=record["url"],
                 token=credentials.get("token"),
@@ -161,11 +148,24 @@ class Store:
 
     def forget(self, name: str) -> None:
         """Forget how to reach a part, and the credentials that were kept with that."""
-        with turn(self._turn_path):
-            facts, endpoints = self._read_facts()
+        with self._change() as (known, _, endpoints):
             if endpoints.pop(name, None) is not None:
-                self._write_facts(facts, endpoints)
-                self._write(self.secrets_path, _without_credentials(self._read_secrets(), name))
+                _drop_credentials(known, name)
+
+    @contextmanager
+    def _change(self) -> Iterator[tuple[dict[str, str], dict[str, str], dict[str, Any]]]:
+        """Credentials, facts and endpoints; what the block changes of them is written after it."""
+        with files.turn(self.local / "state.lock"):
+            known, content = self._read_secrets(), self._read_facts()
+            before = copy.deepcopy((known, content))
+            yield known, content["facts"], content["endpoints"]
+            writes: list[tuple[Path, Any, Any]]
+            writes = [(self.secrets_path, before[0], known), (self.facts_path, before[1], content)]
+            # An endpoint without its token would look like an open one: it comes last, goes first.
+            for path, old, new in writes if len(known) >= len(before[0]) else writes[::-1]:
+                if new != old:
+                    settle(self.local)
+                    files.write_json(path, new)
 
     def _read_secrets(self) -> dict[str, str]:
         content = files.read_json(self.secrets_path, hint=_SECRETS_HINT) or {}
@@ -175,29 +175,120 @@ class Store:
             )
         return content
 
-    def _read_facts(self) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-        content = files.read_json(self.facts_path, hint=_FACTS_HINT) or {}
-        facts, endpoints = content.get("facts", {}), content.get("endpoints", {})
-        if not isinstance(facts, dict) or not isinstance(endpoints, dict):
+    def _read_facts(self) -> dict[str, dict[str, Any]]:
+        content: dict[str, dict[str, Any]] = {"facts": {}, "endpoints": {}}
+        content |= files.read_json(self.facts_path, hint=_FACTS_HINT) or {}
+        if not all(isinstance(kept, dict) for kept in content.values()):
             raise files.damaged(self.facts_path, "not as written", hint=_FACTS_HINT)
-        return facts, endpoints
-
-    def _write_facts(self, facts: dict[str, str], endpoints: dict[str, dict[str, Any]]) -> None:
-        self._write(self.facts_path, {"facts": facts, "endpoints": endpoints})
-
-    def _write(self, path: Path, content: dict[str, Any]) -> None:
-        place.settle(self.local)
-        files.write_json(path, content)
+        return content
 
 
-def _before(name: str) -> str:
-    return f"{name} before"
+def _before(credential: str) -> str:
+    return f"{credential} before"
 
 
-def _credential(part: str, kind: str) -> str:
-    return f"{part}/{kind}"
+def _drop_credentials(known: dict[str, str], part: str) -> None:
+    for kind in ("token", "password"):
+        known.pop(f"{part}/{kind}", None)
 
 
-def _without_credentials(known: dict[str, str], part: str) -> dict[str, str]:
-    mine = (_credential(part, "token"), _credential(part, "password"))
-    return {name: value for name, value in known.items() if name not in mine}
+# --- whose state it is ---------------------------------------------------------------------------
+
+PLACE = "place.json"
+"""An id that is made once, and where the state was last used: ``id`` and ``path``."""
+
+
+def settle(local: Path) -> None:
+    """Note that the state is used here: at its first change, and at the first after a move.
+
+    Args:
+        local: The folder ``local`` of the state.
+
+    Raises:
+        WorkshopError: It cannot be written.
+    """
+    known, here = _read_place(local), str(local.resolve())
+    if known and known["path"] == here:
+        return
+    files.private_folder(local)
+    # It holds credentials, wherever WORKSHOP_HOME has put it.
+    files.write_private(local / ".gitignore", "*\n")
+    place = {"id": known["id"] if known else secrets.token_hex(8), "path": here}
+    files.write_json(local / PLACE, place)
+
+
+def check(local: Path) -> None:
+    """Make sure that the state is this folder's own, and that nothing runs which it was moved from.
+
+    Raises:
+        WorkshopError: It is a copy of another folder's, or it was moved while its parts ran, or
+            parts run of a folder that was here before.
+    """
+    place, here = _read_place(local), local.resolve()
+    before = Path(place["path"]) if place else here
+    recorded = {_pid(path) for path in local.glob("*/process.json")}
+    # An earlier version kept no place: what is recorded is then this folder's own.
+    if before == here if place else recorded:
+        return
+    if place and _is_copy(place, before, here):
+        raise WorkshopError(
+            "This folder's state is a copy of another folder's.",
+            where=str(local.parent),
+            state=f"its parts, data and passwords are those of {before.parent}",
+            hint=f"go on in that folder, or start over in this one: rm -r {local}",
+        )
+    left = _running_of(before)
+    if place:
+        left = {pid: name for pid, name in left.items() if pid in recorded}
+    shown = ", ".join(f"{name} (pid {pid})" for pid, name in left.items())
+    end = f"end them: kill {' '.join(map(str, left))}; then run this again"
+    if left and place is None:
+        raise WorkshopError(
+            "Parts still run of a folder that was here before.",
+            where=str(local.parent),
+            state=shown,
+            hint=end,
+        )
+    if left:
+        raise WorkshopError(
+            "This folder was moved while its parts ran.",
+            where=str(local.parent),
+            state=f"{shown}: started in {before.parent}, where their files no longer are",
+            hint=f"{end}. Data is kept",
+        )
+
+
+def _is_copy(place: dict[str, str], before: Path, here: Path) -> bool:
+    # A folder that cannot be read is another user's: nothing there can be signalled or removed.
+    with suppress(WorkshopError, OSError):
+        original = _read_place(before)
+        same = original is not None and original["id"] == place["id"]
+        return same and not before.samefile(here)
+    return False
+
+
+def _read_place(local: Path) -> dict[str, str] | None:
+    hint = f"restore it, or remove it when no part runs: rm {local / PLACE}"
+    content = files.read_json(local / PLACE, hint=hint)
+    if content is None:
+        return None
+    try:
+        return {key: str(content[key]) for key in ("id", "path")}
+    except KeyError as error:
+        raise files.damaged(local / PLACE, f"it lacks {error}", hint=hint) from None
+
+
+def _running_of(local: Path) -> dict[int, str]:
+    """The parts that were started in this folder and run: names by pid."""
+    found = {}
+    for process in psutil.process_iter():
+        mark = mark_of(process)
+        if mark and Path(mark).is_relative_to(local) and not is_over(process):
+            found[process.pid] = Path(mark).name
+    return found
+
+
+def _pid(record: Path) -> int:
+    with suppress(WorkshopError, KeyError, TypeError, ValueError):
+        return int((files.read_json(record, hint="") or {})["pid"])
+    return 0

@@ -22,12 +22,11 @@ from workshop.targets.base import (
     Problem,
     Scale,
 )
-from workshop.targets.local import place, preflight, programs
+from workshop.targets.local import preflight, programs, store
 from workshop.targets.local.network import Loopback
 from workshop.targets.local.process import Command, Process, Record
 from workshop.targets.local.programs import DATA
 from workshop.targets.local.starting import PortTaken, Start
-from workshop.targets.local.store import Store
 from workshop.targets.spec import Parts
 
 
@@ -123,11 +122,11 @@ class LocalTarget:
         self.parts = parts
         self._names = parts.on(self.name)
         self._programs = programs
-        self.store = Store(settings.state)
+        self.store = store.Store(settings.state)
         self.scaling = OneEach(self)
         self.machines = NoMachines()
         self.network = Loopback(self._running)
-        place.check(self.store.local)
+        store.check(self.store.local)
         self._missing: dict[str, str | None] = {}
 
     def environment(self) -> list[Check]:
@@ -288,7 +287,7 @@ class LocalTarget:
                 if path.exists():
                     path.unlink()
                     removed.append(path.name)
-            (self.store.local / place.NAME).unlink(missing_ok=True)
+            (self.store.local / store.PLACE).unlink(missing_ok=True)
         return removed
 
     def leftovers(self) -> list[str]:

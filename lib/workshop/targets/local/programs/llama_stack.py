@@ -6,12 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from workshop.core import proxies, versions
+from workshop.core.settings import CHECKOUT
 from workshop.setup import locate
 from workshop.targets.base import Part
 from workshop.targets.local.process import Command, exported
 from workshop.targets.local.programs import DATA, installed
+
+MANIFEST = CHECKOUT / "manifests" / "llama-stack" / "base" / "config.yaml"
+"""The configuration on a cluster. Addresses, tokens and folders are in variables there."""
 
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
@@ -23,8 +30,8 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     tokens = {"MODEL_TOKEN": model.token, "EMBEDDER_TOKEN": embedder.token}
     milvus = part.secrets.get("milvus token")
     config = folder / "config.yaml"
-    # JSON is YAML, and needs no package to write.
-    config.write_text(json.dumps(_config(part, ports, data), indent=2) + "\n", encoding="utf-8")
+    # JSON is YAML.
+    config.write_text(json.dumps(_config(part, ports), indent=2) + "\n", encoding="utf-8")
     bin_folder = installed(server) / "bin"
     argv = {
         "llama-stack": ("llama", "stack", "run", str(config)),
@@ -38,6 +45,11 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
             "HF_HUB_OFFLINE": "1",
             **_outward(part),
             **_telemetry(part, ports),
+            "DATA": str(data),
+            "MODEL_URL": f"{model.url}/v1",
+            "EMBEDDER_URL": f"{embedder.url}/v1",
+            "EMBEDDING_DIMENSION": str(part.settings["embedding_dimension"]),
+            **({"MODEL_TLS_VERIFY": str(model.ca_file)} if model.ca_file else {}),
             "CONFIG_SHA256": hashlib.sha256(config.read_bytes()).hexdigest(),
             **{name: token.reveal() if token else "none" for name, token in tokens.items()},
             **({"MILVUS_TOKEN": milvus.reveal()} if milvus else {}),
@@ -81,140 +93,26 @@ def _telemetry(part: Part, ports: Mapping[str, int]) -> dict[str, str]:
     }
 
 
-def _config(part: Part, ports: Mapping[str, int], data: Path) -> dict[str, object]:
-    """Fields as Llama Stack 0.7.3 and OGX 1.5.0 read them (`version: 2`)."""
-    model, embedder = part.needs["model"], part.needs["embedder"]
-    dimension = part.settings["embedding_dimension"]
-    # Named with the dimension: a server does not start that knows a model of this provider with
-    # another one. The model's name would not do: Llama Stack 0.7.3 takes provider_model_id for it.
-    provider = f"embedder-{dimension}"
-    keys = {"backend": "kv_default"}
-    tables = {"backend": "sql_default"}
-    queue = {"max_write_queue_size": 10000, "num_writers": 4}
-    uri = part.settings.get("milvus_uri")
-    network = {"tls": {"verify": str(model.ca_file)}} if model.ca_file else None
-    tools = {
-        "tool_runtime": [
-            {"provider_id": "file-search", "provider_type": "inline::file-search"},
-            {"provider_id": "mcp", "provider_type": "remote::model-context-protocol"},
-        ]
-    }
+def _config(part: Part, ports: Mapping[str, int]) -> dict[str, Any]:
+    """The configuration of a cluster's server, with what is different here."""
+    config: dict[str, Any] = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))
+    providers = config["providers"]
+    model = providers["inference"][0]["config"]
+    model["max_tokens"] = part.settings["max_tokens"]
+    if not part.needs["model"].ca_file:
+        del model["network"]
     if not versions.has_tool_runtime(str(part.settings["server"])):
-        tools = {}
-    return {
-        "version": 2,
-        "distro_name": "workshop",
-        "apis": ["files", "file_processors", "inference", "responses", *tools, "vector_io"],
-        "providers": {
-            "inference": [
-                {
-                    "provider_id": "vllm",
-                    "provider_type": "remote::vllm",
-                    "config": {
-                        "base_url": f"{model.url}/v1",
-                        "api_token": "${env.MODEL_TOKEN}",
-                        "max_tokens": part.settings["max_tokens"],
-                        **({"network": network} if network else {}),
-                    },
-                },
-                {
-                    "provider_id": provider,
-                    "provider_type": "remote::vllm",
-                    "config": {
-                        "base_url": f"{embedder.url}/v1",
-                        "api_token": "${env.EMBEDDER_TOKEN}",
-                    },
-                },
-            ],
-            "vector_io": [
-                {
-                    "provider_id": "milvus",
-                    "provider_type": "remote::milvus" if uri else "inline::milvus",
-                    "config": {
-                        **(
-                            {"uri": uri, "token": "${env.MILVUS_TOKEN:=}"}
-                            if uri
-                            else {"db_path": str(data / "milvus.db")}
-                        ),
-                        "persistence": {"namespace": "vector_io::milvus", **keys},
-                    },
-                },
-                {
-                    "provider_id": "faiss",
-                    "provider_type": "inline::faiss",
-                    "config": {"persistence": {"namespace": "vector_io::faiss", **keys}},
-                },
-            ],
-            "files": [
-                {
-                    "provider_id": "localfs",
-                    "provider_type": "inline::localfs",
-                    "config": {
-                        "storage_dir": str(data / "files"),
-                        "metadata_store": {"table_name": "files_metadata", **tables},
-                    },
-                }
-            ],
-            "file_processors": [{"provider_id": "pypdf", "provider_type": "inline::pypdf"}],
-            "responses": [
-                {
-                    "provider_id": "builtin",
-                    "provider_type": "inline::builtin",
-                    "config": {
-                        "persistence": {
-                            "agent_state": {"namespace": "agents", **keys},
-                            "responses": {"table_name": "responses", **tables, **queue},
-                        }
-                    },
-                }
-            ],
-            **tools,
-        },
-        "storage": {
-            "backends": {
-                "kv_default": {"type": "kv_sqlite", "db_path": str(data / "keys.db")},
-                "sql_default": {"type": "sql_sqlite", "db_path": str(data / "tables.db")},
-            },
-            "stores": {
-                "metadata": {"namespace": "registry", **keys},
-                "inference": {"table_name": "inference_store", **tables, **queue},
-                "conversations": {"table_name": "conversations", **tables},
-                "prompts": {"namespace": "prompts", **keys},
-                "connectors": {"namespace": "connectors", **keys},
-            },
-        },
-        "registered_resources": {
-            "models": [
-                {
-                    "model_id": part.settings["embedder"],
-                    "provider_id": provider,
-                    "provider_model_id": part.settings["embedder"],
-                    "model_type": "embedding",
-                    "metadata": {"embedding_dimension": dimension},
-                }
-            ]
-        },
-        "server": {"host": "127.0.0.1", "port": ports["main"]},
-        "vector_stores": {
-            "default_provider_id": part.settings["vector_store"],
-            "default_embedding_model": {
-                "provider_id": provider,
-                "model_id": part.settings["embedder"],
-            },
-            # Each found chunk goes to the model as plain text. The default adds 150 tokens of ids
-            # and scores to it: seconds of reading on two cores, and, since the ids are random,
-            # another prompt, so now and then another answer, after every loading.
-            "file_search_params": {
-                "header_template": "file_search found {num_chunks} runbook:\n",
-                "footer_template": "End of the runbook.\n",
-            },
-            "context_prompt_params": {"context_template": "Found for: {query}\n"},
-            # Only with annotations enabled is our template used, and it must name {file_id}:
-            # in double braces it stands there as it is (tool_executor.py and core/datatypes.py of
-            # Llama Stack 0.7.3, and the same in OGX 1.5.0).
-            "annotation_prompt_params": {
-                "enable_annotations": True,
-                "chunk_annotation_template": "Runbook {index} ({{file_id}}):\n{chunk_text}\n",
-            },
-        },
-    }
+        config["apis"].remove("tool_runtime")
+        del providers["tool_runtime"]
+    # Beside FAISS, whichever is chosen: the server may know a store that it has kept there.
+    uri = part.settings.get("milvus_uri")
+    milvus: dict[str, Any] = {"db_path": "${env.DATA}/milvus.db"}
+    if uri:
+        milvus = {"uri": uri, "token": "${env.MILVUS_TOKEN:=}"}
+    milvus["persistence"] = {"namespace": "vector_io::milvus", "backend": "kv_default"}
+    kind = "remote::milvus" if uri else "inline::milvus"
+    provider = {"provider_id": "milvus", "provider_type": kind, "config": milvus}
+    providers["vector_io"].insert(0, provider)
+    config["vector_stores"]["default_provider_id"] = part.settings["vector_store"]
+    config["server"] = {"host": "127.0.0.1", "port": ports["main"]}
+    return config

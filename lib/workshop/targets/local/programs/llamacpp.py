@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workshop.setup import locate
 from workshop.targets.base import Part
-from workshop.targets.local import limits
+from workshop.targets.local import preflight
 from workshop.targets.local.process import Command, exported
 
 SCRIPT = Path(__file__).with_name("serve_gguf.py")
@@ -34,7 +34,7 @@ def serving(
             f"--port={ports['main']}",
             f"--name={part.settings['name']}",
             f"--context={part.settings['context']}",
-            f"--threads={math.ceil(limits.cores())}",
+            f"--threads={math.ceil(preflight.cores_allowed())}",
             *options,
         ),
         env={

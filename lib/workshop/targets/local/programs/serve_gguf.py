@@ -41,7 +41,7 @@ def parameters(options: argparse.Namespace) -> Any:
     params.n_predict = options.max_tokens
     params.chat_template = Path(options.chat_template).read_text(encoding="utf-8")
     # After a call this small model likes to write a second one, made up, into the same turn. Its
-    # first call begins the turn, so only a further one has a line break before the fence.
+    # first call starts the turn, so only a further one has a line break before the fence.
     params.antiprompt = ["\n```json"]
     return params
 
