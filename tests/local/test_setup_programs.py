@@ -148,7 +148,7 @@ def test_uv_itself_is_fetched_from_an_index_with_a_password(
     context = replace(context, env={**context.env, "UV_DEFAULT_INDEX": address})
     with pytest.raises(SetupError, match="The kit's own environment could not be installed"):
         sync(context, Silent())
-    assert (context.cache / "uv" / "0.99" / "uv").read_bytes() == script
+    assert (context.cache / "uv" / "uv-0.99").read_bytes() == script
     assert set(registry.authorized) == {"Basic dXNlcjpwQHNz"}
 
 

@@ -73,16 +73,13 @@ def _uv(job: Job) -> Path:
     """The machine's uv when it is new enough, the environment's own, or one that is fetched."""
     job.say("looking for uv")
     pinned = (job.context.sources / "environments" / "uv.txt").read_text()
-    name = Path("uv", pinned.split()[0].partition("==")[2])
-    for there in (
-        Path("uv"),
-        job.context.checkout / ".venv/bin/uv",
-        job.context.cache / name / "uv",
-    ):
+    name = Path("uv", pinned.split()[0].replace("==", "-"))
+    own = job.context.checkout / ".venv" / "bin" / "uv"
+    for there in (Path("uv"), own, job.context.cache / name):
         if have := job.on_path(str(there), versions.UV_MINIMUM, "--version"):
             return have[0]
     job.say("downloading uv")
-    program = job.folder(*name.parts) / "uv"
+    program = job.folder("uv") / name.name
     with full_disk_is_clear(program.parent), zipfile.ZipFile(_wheel(job, pinned)) as wheel:
         member = next(each for each in wheel.namelist() if each.endswith("/scripts/uv"))
         fresh = program.with_suffix(".new")
