@@ -30,17 +30,21 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended, as shells expect it."""
+IN_KIT = "--in-kit"
+"""Says that this is the kit's own environment, and that it is complete."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Bring up the kit's environment, then install there what the arguments name."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == [IN_KIT]:
+        return installed(words[1:])
     options = _parser().parse_args(words)
     code = _guarded(lambda: sync(Context.from_env(), Silent() if options.quiet else Lines(_write)))
     if code == 0:
         python = str(Context.from_env().checkout / ".venv" / "bin" / "python")
         sys.stdout.flush()
-        os.execv(python, [python, "-m", "workshop.setup.install", *words])  # noqa: S606
+        os.execv(python, [python, "-m", "workshop.setup", IN_KIT, *words])  # noqa: S606
     return code
 
 

@@ -1,11 +1,10 @@
 """Installs components at the same time, each when what it builds on is there.
 
-Runs in the kit's own environment: ``python -m workshop.setup.install`` with set-up's arguments.
+Runs in the kit's own environment.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -153,9 +152,3 @@ def _install(context: Context, name: str, board: Board) -> str:
         context.check()
         found.write(context, name, record)
         return record.note
-
-
-if __name__ == "__main__":
-    from workshop.setup.__main__ import installed
-
-    sys.exit(installed())

@@ -227,7 +227,7 @@ def _build_ferretdb(job: Job, go: Path, target: Path) -> None:
         (source / "build" / "version" / "version.txt").write_text(versions.FERRETDB + "\n")
     job.say("building FerretDB")
     fresh = target.with_name("ferretdb.new")
-    options = ["-v", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o", fresh]
+    options = ["-v", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o", str(fresh)]
     job.run(
         [go, "build", *options, "./cmd/ferretdb"],
         cwd=source,
