@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from workshop.agent.agent import create_agent as create_agent
+    from workshop.agent.agent import question_box as question_box
     from workshop.agent.questions import verify_answers as verify_answers
-    from workshop.agent.widget import question_box as question_box
     from workshop.connecting import connect as connect
     from workshop.operate.scale.measure import find_bottleneck as find_bottleneck
     from workshop.operate.scale.measure import measure_load as measure_load
@@ -77,7 +77,7 @@ _HOME = {
     "pages": "operate.watch.scrape",
     "plot_load": "operate.scale.measure",
     "query": "operate.watch.scrape",
-    "question_box": "agent.widget",
+    "question_box": "agent.agent",
     "register_mcp_server": "parts.mcp_server",
     "resize_mongodb": "operate.scale.mongodb",
     "rotate_credential": "operate.secure.credentials",
