@@ -15,7 +15,6 @@ from workshop.parts import mongodb
 CHOICES = 4
 """A field with at most this many different values is listed with them."""
 
-
 _TOLD = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
 EXAMPLES: list[tuple[str, str, dict[str, Any]]] = []
 """Questions, each with the tool and the arguments of its first call."""
@@ -31,35 +30,20 @@ NOT_IMPLEMENTED = 238
 
 
 def text(described: str) -> str:
-    """What the agent is told before each question.
-
-    A small model needs the fields' names and examples; and what it may not do, and does not know,
-    it must be told to say: by itself it pretends.
-    """
-    lines = ["You answer questions about a running shop by calling functions; you know nothing "
-             "about it yourself."]  # fmt: skip
+    """What the agent is told before each question; ``described`` is "" without a database."""
+    lines = [_TOLD["begin"]]
     examples = []
     if described:
         always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
-        lines += [
-            f"The MongoDB database {mongodb.DATABASE} (always pass {json.dumps(always)[1:-1]}) has "
-            "these collections:",
-            described,
-        ]
+        shown = json.dumps(always)[1:-1]
+        lines += [_TOLD["database"].format(name=mongodb.DATABASE, always=shown), described]
         examples += [(ask, tool, {**always, **arguments}) for ask, tool, arguments in EXAMPLES]
     search = f"Search the runbooks: what are the steps when an {SOUGHT}?"
     examples.append((search, FILE_SEARCH, {"query": SOUGHT}))
     lines.append("Examples:")
     for question, name, arguments in examples:
         lines += [question, json.dumps({"name": name, "arguments": arguments})]
-    lines += [
-        "What to do about a problem, and whom to call, is in the runbooks: search them with "
-        "file_search.",
-        "You can only read. When you are asked to add, change or delete something, say that you "
-        "cannot.",
-        "When the results do not hold the answer, say that the data does not say it.",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_TOLD["end"]])
 
 
 def describe(database: Any) -> str:
