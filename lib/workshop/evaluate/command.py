@@ -49,34 +49,28 @@ def evaluate(options: argparse.Namespace) -> int:
     catalogue = questions.load()
     if options.compare is not None:
         return _compare([Path(name) for name in options.compare], home, catalogue)
-    chosen = questions.choose(
-        catalogue.questions, kind=options.only, half=options.half, limit=options.limit
-    )
     target = connect(options.target)
     with hold(State(settings.state).lock_path, "workshop evaluate"):
         code = 0
         for server in options.server or [""]:
             if server:
                 _bring_up(target, server)
-            code = Run(target, chosen, catalogue, options, settings).run() or code
+            code = Run(target, catalogue, options, settings).run() or code
             if code == INTERRUPTED:
                 break
     return code
 
 
 class Run:
-    """One evaluation of ``chosen`` questions, of one model behind the server that runs."""
+    """One evaluation, of one model behind the server that runs."""
 
     def __init__(
-        self,
-        target: Target,
-        chosen: Sequence[Question],
-        catalogue: Catalogue,
-        options: argparse.Namespace,
-        settings: Settings,
+        self, target: Target, catalogue: Catalogue, options: argparse.Namespace, settings: Settings
     ) -> None:
-        self._target, self._chosen, self._options = target, chosen, options
-        self._published = catalogue.published
+        self._target, self._options, self._published = target, options, catalogue.published
+        self._chosen = questions.choose(
+            catalogue.questions, kind=options.only, half=options.half, limit=options.limit
+        )
         self._home = settings.state / FOLDER
         # The user's own credential, which a report must not show either.
         self._own = [settings.model_token] if settings.model_token else []
@@ -93,7 +87,7 @@ class Run:
             started="",
             questions=catalogue.digest,
             agent=hashlib.sha256(told.encode()).hexdigest()[:12],
-            asked=[question.name for question in chosen],
+            asked=[question.name for question in self._chosen],
         )
 
     def run(self) -> int:
@@ -181,7 +175,7 @@ class Run:
         made = zip(answer.as_dict()["tool_calls"], answer.tool_calls, strict=True)
         return Outcome(
             *(question.name, question.kind, question.half, question.text),
-            [f"{tool} {json.dumps(arguments)}" for tool, arguments in (*resolved.forms, ())[0]],
+            [f"{tool} {json.dumps(arguments)}" for tool, arguments in (resolved.forms or ((),))[0]],
             list(resolved.truth),
             score.points,
             score.reason,

@@ -86,11 +86,9 @@ def score_calls(
 
 def _made(call: ToolCall, runbooks: Path) -> Canonical | None:
     """A call that the agent made, in canonical form; of a search, what it found."""
-    if not call.ok:
-        return None
-    if call.name == FILE_SEARCH:
+    if call.name == FILE_SEARCH and call.ok:
         return _found(*(runbook_with(chunk, runbooks) for chunk in chunks(call.result)))
-    return canonical(call.name, call.arguments)
+    return canonical(call.name, call.arguments) if call.ok else None
 
 
 def _found(*runbooks: str) -> Canonical:

@@ -22,19 +22,16 @@ from workshop.agent.proof.values import TYPED, contains, plain, scalars
 from workshop.core.errors import AnswerNotGrounded
 
 QUOTED = 2
-"""Of a runbook's facts, how many the answer must hold: one could be there by chance.
-
-A command, or a variable with its value, could not: it counts twice.
-"""
+"""Of a runbook's facts, how many the answer must hold: one could be there by chance. A command, or
+a variable with its value, could not: it counts twice."""
 
 NEAR = 0.24
 """How near the best hit of a search must be to the question, or to what was searched for.
 
 Measured with all-MiniLM-L6-v2 on data/relevance.yaml: the 37 questions that a runbook answers are
 nearer (0.25 to 0.70), the 30 that none answers are not (at most 0.234). What was searched for may
-be a word or two, so the question counts as well, without the words that ask for a search. Other
-embedders have other cosines: with most of them everything is nearer than this.
-"""
+be a word or two, so the question counts as well, without the words that ask for a search. With most
+other embedders everything is nearer than this."""
 
 SEARCH = "search the runbooks"
 """What a question says that asks for a search."""
@@ -87,27 +84,28 @@ def prove(
     Raises:
         AnswerNotGrounded: With the reason.
     """
-    if changes.asked_for(said.question):
+    change = changes.asked_for(said.question)
+    if change:
         right, reason = changes.denied(said.text, changed)
         if not right:
-            raise _not(reason, said, "the agent may only read: ask for what the data says")
-        checked = [_one(said, call, database, runbooks, 0) for call in said.tool_calls if call.ok]
+            raise _refusal(reason, said, "the agent may only read: ask for what the data says")
+    elif refused := _no_answer(said):
+        raise _refusal(refused[0], said, refused[1])
+    least = 0 if change else quoted
+    checked = [_check(said, call, database, runbooks, least) for call in said.tool_calls if call.ok]
+    if not change:
+        good = [one.reason for one in checked if one.grounds]
+        if not good:
+            raise _refusal(checked[-1].reason, said, TABLE)
+        if missing := [value for value in truth if not contains(said.text, value)]:
+            why = f"the data says {', '.join(truth)}, and the answer lacks {', '.join(missing)}"
+            hint = "read the table: was the right tool called with the right arguments?"
+            raise _refusal(why, said, hint)
+        reason = good[-1]
+        reason += f"; the values are the true ones: {', '.join(truth)}" if truth else ""
+    if change or both_ways:
         _refuse_more(said, checked, database, runbooks)
-        return reason
-    if refused := _no_answer(said):
-        raise _not(refused[0], said, refused[1])
-    checked = [_one(said, call, database, runbooks, quoted) for call in said.tool_calls if call.ok]
-    good = [one.reason for one in checked if one.grounds]
-    if not good:
-        raise _not(checked[-1].reason, said, TABLE)
-    missing = [value for value in truth if not contains(said.text, value)]
-    if missing:
-        why = f"the data says {', '.join(truth)}, and the answer lacks {', '.join(missing)}"
-        hint = "read the table: was the right tool called with the right arguments?"
-        raise _not(why, said, hint)
-    if both_ways:
-        _refuse_more(said, checked, database, runbooks)
-    return good[-1] + (f"; the values are the true ones: {', '.join(truth)}" if truth else "")
+    return reason
 
 
 def _no_answer(said: Answer) -> tuple[str, str] | None:
@@ -150,12 +148,12 @@ def _refuse_more(
     known = Vocabulary.read(database, runbooks)
     held = Evidence(said.question, given, known, averaged=averaged)
     text = said.text.translate(TYPED)
-    for rule in (claims.unheld, *places.RULES, claims.averages):
+    for rule in (claims.unsupported, *places.RULES, claims.averages):
         for why in rule(text, held):
-            raise _not(why, said, TABLE)
+            raise _refusal(why, said, TABLE)
 
 
-def _not(why: str, said: Answer, hint: str) -> AnswerNotGrounded:
+def _refusal(why: str, said: Answer, hint: str) -> AnswerNotGrounded:
     shown = plain(said.text)[:200] or "(none)"
     return AnswerNotGrounded(
         f"The answer is not grounded: {why}.", state=f"the answer: {shown}", hint=hint
@@ -171,7 +169,7 @@ class _Checked:
     returned: Returned | None = None
 
 
-def _one(
+def _check(
     said: Answer, call: ToolCall, database: Any | None, runbooks: Path, least: int
 ) -> _Checked:
     if call.name == FILE_SEARCH:

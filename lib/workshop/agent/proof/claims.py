@@ -31,7 +31,7 @@ GERMAN = re.compile(r"[äöüß]|\b(?:der|die|das|und|ist|wurde)\b")
 """Its nouns have capitals, so that a capital says nothing."""
 
 
-def unheld(text: str, held: Evidence) -> Iterator[str]:
+def unsupported(text: str, held: Evidence) -> Iterator[str]:
     """Why the text says more than the evidence: each value in it that nothing holds."""
     for reader in READERS:
         for value in reader(text, held):
@@ -86,10 +86,9 @@ def _may_say(word: str, places: set[Field], match: re.Match[str], held: Evidence
         return True
     if NEGATED.search(" ".join(clause.split()[-4:])):
         return True
-    collections, fields = ({place[which] for place in places} for which in (0, 1))
-    if not any(one.collection in collections for one in held.returned):
+    if not any(one.collection == collection for one in held.returned for collection, _ in places):
         return True
-    shown = [name for name in fields if any(name in one.names for one in held.returned)]
+    shown = [name for _, name in places if any(name in one.names for one in held.returned)]
     return any(word in held.of_field(name) for name in shown) if shown else held.has(word)
 
 

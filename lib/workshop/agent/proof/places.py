@@ -76,7 +76,7 @@ def _beside(text: str, cue: str, sort: str, known: Vocabulary) -> Iterator[Figur
         if sort == "number":
             yield from (one for one in read if text[one.end : match.start()].strip(" *") == ""
                         and one.end < match.start())  # fmt: skip
-        for word in known.words if sort == "word" else ():
+        for word in known.words if sort == "word" else {}:
             flags = 0 if len(word) <= 2 else re.IGNORECASE
             if not is_plain(word) and word not in known.ids:
                 before = rf"{re.escape(word)}\s+(?:is |was )?(?:the |an? |its )?$"

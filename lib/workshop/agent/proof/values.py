@@ -88,7 +88,7 @@ class Figure:
     @property
     def wider(self) -> set[str]:
         """All that somebody may say of a date or a time: its day, its month, its time of day."""
-        found = set()
+        found: set[str] = set()
         for reading in self.readings:
             date, _, clock = reading.partition("T")
             days = {date, date[5:]} if re.match(r"\d{4}-\d\d-", date) else {date}
