@@ -12,6 +12,7 @@ from bson import json_util
 from workshop.agent import questions
 from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall
 from workshop.agent.proof import TO_SEARCH, prove
+from workshop.agent.proof.claims import FOOTER
 from workshop.agent.proof.values import contains
 from workshop.core.errors import AnswerNotGrounded, EndpointError, StepMissing
 from workshop.parts import mongodb
@@ -19,7 +20,8 @@ from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 
-RUNBOOKS = Path(__file__).resolve().parents[2] / "data" / "runbooks"
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = ROOT / "data" / "runbooks"
 GPU = (RUNBOOKS / "gpu-node-not-ready.md").read_text(encoding="utf-8")
 TABLE_HINT = "read the table: the tool's result is not in the answer"
 TRUTH_HINT = "read the table: was the right tool called with the right arguments?"
@@ -337,6 +339,12 @@ def test_a_chunk_of_a_runbook_and_a_second_runbook():
         "it stands in gpu-node-not-ready.md, disk-full.md, and the answer quotes"
     )
     assert said.endswith(" 16, 95, oc adm drain NODE --grace-period=95 --ignore-daemonsets")
+
+
+@pytest.mark.parametrize("folder", ["manifests/llama-stack", "lib/workshop/targets/local"])
+def test_the_line_below_a_runbook_is_the_one_that_the_servers_are_told_to_write(folder):
+    paths = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml")]
+    assert [path for path in paths if f'"{FOOTER}.\\n"' in path.read_text("utf-8")]
 
 
 def test_two_chunks_of_one_runbook_both_count():

@@ -20,6 +20,7 @@ from workshop.agent.proof.evidence import Evidence, Returned, Vocabulary, facts
 from workshop.agent.proof.repeating import chunks, read_again, result, returned, runbook_with
 from workshop.agent.proof.values import TYPED, contains, plain, scalars
 from workshop.core.errors import AnswerNotGrounded
+from workshop.parts import mcp_server
 
 QUOTED = 2
 """Of a runbook's facts, how many the answer must hold: one could be there by chance. A command, or
@@ -39,10 +40,10 @@ SEARCH = "search the runbooks"
 TO_SEARCH = re.compile(rf"^\W*(?:please\s+)?{SEARCH}\W*", re.IGNORECASE)
 """The words that ask for a search: they are near every runbook."""
 
-REPEATED = "find|count|aggregate|list-collections|file_search"
+TOOLS = "|".join((*mcp_server.ALLOWED, FILE_SEARCH))
 CALL = re.compile(
     r"\"name\"\s*:.*\"(?:arguments|parameters)\"\s*:|<tool_call>|<function=|"
-    rf"^\W*(?:{REPEATED})\s*[({{]|\b(?:call|run|use)\w*\s+(?:the\s+)?`(?:{REPEATED})`",
+    rf"^\W*(?:{TOOLS})\s*[({{]|\b(?:call|run|use)\w*\s+(?:the\s+)?`(?:{TOOLS})`",
     re.DOTALL,
 )
 """A tool call in words."""
