@@ -167,15 +167,15 @@ class Agent:
         given_up = threading.Event()
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
         asked: Future[Any] = worker.submit(self._stream, question, mark, state, given_up)
-
-        looked = [time.monotonic()]
+        looked = time.monotonic()
 
         def done() -> Any:
+            nonlocal looked
             if asked.done():
                 return asked.result()
-            if time.monotonic() - looked[0] >= LOOK:
+            if time.monotonic() - looked >= LOOK:
                 # Llama Stack waits minutes for a tool server that has died: no need to wait along.
-                looked[0] = time.monotonic()
+                looked = time.monotonic()
                 ended = failure.ended(self.target, self.has_database)
                 if ended is not None and not asked.done():
                     raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])

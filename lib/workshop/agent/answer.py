@@ -27,13 +27,10 @@ SHOWN = 600
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call.
+    """One call of a tool, with the arguments that the model gave.
 
     Args:
-        name: Of the tool.
-        arguments: As the model gave them.
         ok: Whether the tool ran without error.
-        result: The text that it gave.
         nearness: Of a search, how near the best hit is to what was searched for, as the cosine of
             the angle between them: 1 is the same. None where the server does not say it.
         hint: What to do about one that failed, where that is known.
@@ -51,14 +48,11 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the agent said, and the proof.
+    """What the agent said, with the tool calls in their order, and the proof.
 
     Args:
-        question: As it was asked.
-        text: The answer in words.
         seconds: From asking to the last word.
-        tool_calls: In the order in which they were made.
-        grounded: Whether the answer rests on them and on what the data says.
+        grounded: Whether the answer rests on the calls and on what the data says.
         proof: Why it is grounded, or why not, in one sentence.
         cut: Why it ended before it was complete; empty when it is complete.
     """

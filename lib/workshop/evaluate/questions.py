@@ -38,10 +38,8 @@ class Question:
     """One question.
 
     Args:
-        name: Its short name.
         kind: One of ``KINDS``.
         half: One of ``HALVES``.
-        text: As the agent is asked.
         truth: How pymongo reads the values that a true answer holds, step by step.
         calls: The forms of tool calls that are right, each a list of steps.
     """

@@ -103,16 +103,13 @@ class Returned:
 
 
 class Evidence:
-    """All that an answer may say.
+    """All that an answer may say: what the calls returned, and what the question says.
 
     Attributes:
-        question: What stands in it may be repeated.
-        returned: What each call returned.
-        known: What the data knows.
         averaged: Whether a call computed an average.
         text: All values, names of fields and what was filtered for, a line each.
-        numbers: As ``figures`` reads them.
-        dates: All that may be said of the dates and times.
+        numbers: Those in it, as ``figures`` reads them.
+        dates: All that may be said of the dates and times in it.
         counts: What somebody finds who counts what was returned.
     """
 
