@@ -23,9 +23,8 @@ from standin.open_door import OpenDoor
 from standin.openai_server import LOGIN, OpenAIServer, certificate
 from standin.vector_stores import VectorStores
 from workshop.agent import failure
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof.proof import prove
-from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
+from workshop.agent.proof import prove
 from workshop.cli import main
 from workshop.clients.mcp import call_tool, list_tools
 from workshop.core import progress, versions
@@ -479,7 +478,7 @@ def test_an_agent_that_answers_without_the_data_though_every_part_is_well(
     question, folder = "How many incidents are open?", DATA / "runbooks"
     with mongodb.connected(target.find("mongodb")) as database:  # noqa: SIM117
         with pytest.raises(AnswerNotGrounded) as refused:
-            prove(question, text, calls, database=database, runbooks=folder)
+            prove(Answer(question, text, 0.0, calls), database=database, runbooks=folder)
     step = StepReport("07_ask_the_agent")
     judge(step, {"cells": []}, str(refused.value))
     run = Folder(runs, target.store.secrets)
@@ -561,9 +560,9 @@ def failed(tool: str, **arguments: object) -> ToolCall:
 
 def refusal(target: LocalTarget, call: ToolCall, tools: tuple[dict[str, Any], ...] = ()) -> str:
     """What the person reads who asked."""
-    calls = failure.explained(target, [call], tools)
+    said = Answer("What?", "Eleven.", 0.0, failure.explained(target, [call], tools))
     with pytest.raises(AnswerNotGrounded) as refused:
-        prove("What?", "Eleven.", calls, database=None, runbooks=DATA / "runbooks")
+        prove(said, database=None, runbooks=DATA / "runbooks")
     return str(refused.value)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workshop.agent.proof import proof
+from workshop.agent import proof
 from workshop.clients import http
 from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages

@@ -26,8 +26,7 @@ import workshop
 from chain import ROOT, Chain
 from workshop.agent import questions
 from workshop.agent.agent import Agent
-from workshop.agent.answer import Answer, NotAsked, ToolCall
-from workshop.agent.proof import repeating
+from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
 from workshop.agent.proof.values import contains
 from workshop.clients import http, mcp
 from workshop.core import progress, versions
@@ -267,8 +266,8 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
     with mongodb.connected(chain.target.find("mongodb")) as database:
         for question in evaluation_questions.load().questions:
             found = evaluation_questions.resolve(question, database, DATA / "runbooks")
-            for form in found.steps:
-                calls = [through_mcp(tool, a) for tool, a in form if tool != repeating.FILE_SEARCH]
+            for form in found.forms:
+                calls = [through_mcp(tool, a) for tool, a in form if tool != FILE_SEARCH]
                 if len(calls) < len(form):
                     # A search needs no form of its own: Llama Stack makes it, not the MCP server.
                     assert all(call.ok for call in calls), (question.name, calls)

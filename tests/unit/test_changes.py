@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 from workshop.agent.proof import changes
-from workshop.parts import mongodb
-from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -65,14 +63,5 @@ def test_the_answer_must_say_that_nothing_was_changed(
     assert changes.denied(text, changed)[0] is right
 
 
-def test_what_was_written_meanwhile_is_seen(database: Endpoint) -> None:
-    with mongodb.connected(database) as reading:
-        assert changes.before("How many incidents are open?", reading) == {}
-        assert changes.before("Delete all.", None) == {}
-        before = changes.before("Delete all resolved incidents.", reading)
-        assert changes.since(before, reading) == []
-        reading.notes.insert_one({"_id": 1})
-        try:
-            assert changes.since(before, reading) == ["notes"]
-        finally:
-            reading.drop_collection("notes")
+def test_without_a_database_there_is_nothing_to_change() -> None:
+    assert changes.fingerprint(None) == {}

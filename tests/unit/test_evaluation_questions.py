@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof import proof, repeating
+from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
+from workshop.agent.proof import prove
 from workshop.agent.proof.changes import changed, fingerprint
+from workshop.agent.proof.repeating import read_again
 from workshop.agent.proof.values import contains
 from workshop.core.errors import SettingsError, StepMissing
 from workshop.core.settings import DATA
@@ -127,11 +128,11 @@ ORACLE: dict[str, Callable[[], list[str]]] = {
 
 def made(tool: str, arguments: dict[str, Any], database: Any) -> ToolCall:
     """The call with the result that it has, as pymongo makes it."""
-    if tool == repeating.FILE_SEARCH:
+    if tool == FILE_SEARCH:
         text = (RUNBOOKS / arguments["runbook"]).read_text(encoding="utf-8")
         return ToolCall(tool, {"queries": ["what to do"]}, True, json.dumps([text]))
     call = ToolCall(tool, arguments, True, "")
-    found, _ = repeating.read_again(call, database)
+    found, _ = read_again(call, database)
     if tool == "list-collections":
         found = {"collections": [{"name": name} for name in found]}
     result = f"Found {found} documents" if tool == "count" else json.dumps(found, default=str)
@@ -165,7 +166,7 @@ def test_every_right_call_gives_the_truth_and_all_points(
 ) -> None:
     with mongodb.connected(database) as reading:
         resolved = questions.resolve(question, reading, RUNBOOKS)
-        for form in resolved.steps:
+        for form in resolved.forms:
             calls = [made(tool, dict(arguments), reading) for tool, arguments in form]
             score = score_calls(resolved.forms, calls, resolved.truth, RUNBOOKS)
             assert score.points == EXACT, (form, score)
@@ -179,18 +180,10 @@ def test_a_true_answer_is_grounded_and_the_question_does_not_give_it_away(
 ) -> None:
     with mongodb.connected(database) as reading:
         resolved = questions.resolve(question, reading, RUNBOOKS)
-        form = resolved.steps[0]
-        calls = [made(tool, dict(arguments), reading) for tool, arguments in form]
-        answer = f"The data says {', '.join(resolved.truth)}."
-        assert proof.prove(
-            question.text,
-            answer,
-            calls,
-            database=reading,
-            runbooks=RUNBOOKS,
-            truth=resolved.truth,
-            quoted=0,
-        )
+        form = resolved.forms[0]
+        calls = tuple(made(tool, dict(arguments), reading) for tool, arguments in form)
+        said = Answer(question.text, f"The data says {', '.join(resolved.truth)}.", 0.0, calls)
+        assert prove(said, database=reading, runbooks=RUNBOOKS, truth=resolved.truth, quoted=0)
     given_away = [value for value in resolved.truth if contains(question.text, value)]
     assert len(given_away) < len(resolved.truth)
 

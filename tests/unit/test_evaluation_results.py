@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 from workshop.cli import main
 from workshop.core.errors import SettingsError
-from workshop.evaluate import page as evaluation_page
 from workshop.evaluate import results
-from workshop.evaluate.asking import Outcome
 from workshop.evaluate.questions import Published
-from workshop.evaluate.results import Evaluation
+from workshop.evaluate.results import Evaluation, Outcome
 
 PUBLISHED = [Published("granite-3.3-8b", 76.0), Published("Llama-3.2-3B", 41.0)]
 
@@ -61,6 +59,10 @@ def evaluation(**fields: object) -> Evaluation:
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
+def page(found: Evaluation) -> str:
+    return results.page(results.compare([found], PUBLISHED), found)
+
+
 def kept(folder: Path, found: Evaluation) -> Path:
     folder.mkdir(parents=True)
     (folder / results.NAME).write_text(json.dumps(found.as_dict()), encoding="utf-8")
@@ -68,11 +70,9 @@ def kept(folder: Path, found: Evaluation) -> Path:
 
 
 def test_percentages() -> None:
-    found = evaluation()
+    found = evaluation().as_dict()
     # Of the tool calls the write question has none to score.
-    assert found.calls == 58.3
-    assert found.score == 68.8
-    assert found.right == 75.0
+    assert (found["tool_calls"], found["score"], found["right_answers"]) == (58.3, 68.8, 75.0)
     assert evaluation(outcomes=[]).score == 0.0
     # A question that was asked again comes last.
     assert evaluation(outcomes=OUTCOMES[::-1]).complete
@@ -127,12 +127,10 @@ def test_right_answers_and_the_verdicts_of_the_proof_are_compared() -> None:
         "wrong and refused": 1,
     }
     assert results.agreement(found.outcomes) == found.as_dict()["agreement"] == counted
-    page = evaluation_page.render(found, PUBLISHED)
-    assert "1 right and grounded, 1 right and refused, 1 wrong and grounded" in page
-    assert 'refused: <span class="soft">it lacks 64</span>' in page
-    assert "right and grounded" not in evaluation_page.render(
-        evaluation(outcomes=OUTCOMES[1:2]), PUBLISHED
-    )
+    shown = page(found)
+    assert "1 right and grounded, 1 right and refused, 1 wrong and grounded" in shown
+    assert 'refused: <span class="soft">it lacks 64</span>' in shown
+    assert "right and grounded" not in page(evaluation(outcomes=OUTCOMES[1:2]))
 
 
 def test_of_each_the_newest_complete_one_is_taken() -> None:
@@ -161,13 +159,13 @@ def test_a_folder_without_an_evaluation_is_named(tmp_path: Path, content: str) -
 
 
 def test_the_page_shows_expected_and_seen_and_escapes_what_the_model_wrote() -> None:
-    page = evaluation_page.render(evaluation(), PUBLISHED)
-    assert "There are &lt;64&gt;." in page
-    assert page.count("<td>granite-3.3-8b</td>") == 1
-    assert "4 of 4 questions" in page
-    assert page.count("What of ") == 4
-    assert "count {&#34;collection&#34;: &#34;alerts&#34;}" in page
-    assert "<td>58.3 %</td>" in page
+    shown = page(evaluation())
+    assert "There are &lt;64&gt;." in shown
+    assert shown.count("<td>granite-3.3-8b</td>") == 1
+    assert "4 of 4 questions" in shown
+    assert shown.count("What of ") == 4
+    assert "count {&#34;collection&#34;: &#34;alerts&#34;}" in shown
+    assert "<td>58.3 %</td>" in shown
 
 
 def test_compare_prints_and_writes_the_table(

@@ -6,15 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.agent.answer import FILE_SEARCH, ToolCall
 from workshop.core.settings import DATA
-from workshop.evaluate.canonical import canonical
 from workshop.evaluate.scoring import (
     EXACT,
     EXTRAS,
     WRONG,
-    found_in,
     score_calls,
     score_unanswerable,
     score_write,
@@ -48,7 +45,7 @@ def search(runbook: str) -> ToolCall:
 
 def points(wanted: ToolCall | list[ToolCall], *seen: ToolCall, truth: str = "11") -> float:
     form = [wanted] if isinstance(wanted, ToolCall) else wanted
-    forms = [tuple(canonical(call.name, call.arguments) for call in form)]
+    forms = [tuple((call.name, call.arguments) for call in form)]
     return score_calls(forms, seen, [truth], RUNBOOKS).points
 
 
@@ -183,8 +180,8 @@ def test_each_step_of_several_is_needed() -> None:
 
 def test_the_best_form_counts_and_says_why() -> None:
     forms = [
-        (canonical("find", {"collection": "incidents", "filter": OPEN}),),
-        (canonical("count", {"collection": "incidents", "query": OPEN}),),
+        (("find", {"collection": "incidents", "filter": OPEN}),),
+        (("count", {"collection": "incidents", "query": OPEN}),),
     ]
     assert score_calls(forms, [count(OPEN)], ["11"], RUNBOOKS).reason == "exact"
     reasons = [
@@ -200,7 +197,7 @@ def test_the_best_form_counts_and_says_why() -> None:
 
 
 def test_a_search_counts_by_the_runbook_that_it_found() -> None:
-    forms = [(found_in("disk-full.md"),)]
+    forms = [((FILE_SEARCH, {"runbook": "disk-full.md"}),)]
 
     def searched(*calls: ToolCall) -> float:
         return score_calls(forms, calls, ["35"], RUNBOOKS).points

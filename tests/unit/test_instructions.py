@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from workshop.agent import prompt
-from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.agent.answer import FILE_SEARCH
 from workshop.core.settings import DATA
 from workshop.evaluate import questions
 from workshop.parts import mcp_server, mongodb

@@ -43,6 +43,8 @@ def test_a_line_without_a_time_has_none(line: str) -> None:
 class Parts:
     """A target with these logs and no more."""
 
+    name = "local"
+
     def __init__(self, **logs: list[str]) -> None:
         self._logs = {name.replace("_", "-"): lines for name, lines in logs.items()}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from bson import json_util
 from workshop.agent import questions
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof.proof import NO_TOOL, TO_SEARCH, prove
-from workshop.agent.proof.repeating import FILE_SEARCH
+from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall
+from workshop.agent.proof import TO_SEARCH, prove
+from workshop.agent.proof.claims import FOOTER
 from workshop.agent.proof.values import contains
 from workshop.core.errors import AnswerNotGrounded, EndpointError, StepMissing
 from workshop.parts import mongodb
@@ -20,7 +20,8 @@ from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 
-RUNBOOKS = Path(__file__).resolve().parents[2] / "data" / "runbooks"
+ROOT = Path(__file__).resolve().parents[2]
+RUNBOOKS = ROOT / "data" / "runbooks"
 GPU = (RUNBOOKS / "gpu-node-not-ready.md").read_text(encoding="utf-8")
 TABLE_HINT = "read the table: the tool's result is not in the answer"
 TRUTH_HINT = "read the table: was the right tool called with the right arguments?"
@@ -185,7 +186,8 @@ def incident(database):
 def proven(database, question, text, *calls, truth=()):
     with contextlib.ExitStack() as stack:
         reading = stack.enter_context(mongodb.connected(database)) if database else None
-        return prove(question, text, calls, database=reading, runbooks=RUNBOOKS, truth=truth)
+        said = Answer(question, text, 0.0, calls)
+        return prove(said, database=reading, runbooks=RUNBOOKS, truth=truth)
 
 
 def refused(database, question, text, *calls, truth=()):
@@ -322,9 +324,10 @@ def test_of_a_runbook_one_fact_is_enough_where_the_caller_knows_that_it_is_the_t
     text = "You wait 16 minutes."
     assert "quotes too little" in refused(None, "How long?", text, searched(GPU), truth=["16"])
     known = {"database": None, "runbooks": RUNBOOKS, "quoted": 1}
-    assert "quotes 16" in prove("How long?", text, [searched(GPU)], truth=["16"], **known)
+    said = Answer("How long?", text, 0.0, (searched(GPU),))
+    assert "quotes 16" in prove(said, truth=["16"], **known)
     with pytest.raises(AnswerNotGrounded, match="and the answer lacks 17"):
-        prove("How long?", text, [searched(GPU)], truth=["17"], **known)
+        prove(said, truth=["17"], **known)
 
 
 def test_a_chunk_of_a_runbook_and_a_second_runbook():
@@ -336,6 +339,12 @@ def test_a_chunk_of_a_runbook_and_a_second_runbook():
         "it stands in gpu-node-not-ready.md, disk-full.md, and the answer quotes"
     )
     assert said.endswith(" 16, 95, oc adm drain NODE --grace-period=95 --ignore-daemonsets")
+
+
+@pytest.mark.parametrize("folder", ["manifests/llama-stack", "lib/workshop/targets/local"])
+def test_the_line_below_a_runbook_is_the_one_that_the_servers_are_told_to_write(folder):
+    paths = [path for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".yaml")]
+    assert [path for path in paths if f'"{FOOTER}.\\n"' in path.read_text("utf-8")]
 
 
 def test_two_chunks_of_one_runbook_both_count():
@@ -655,14 +664,10 @@ def test_a_tool_that_is_not_there_is_named(database):
 
 
 def test_an_answer_that_was_cut_is_not_taken():
+    why = "the model was still calling tools after 4 rounds"
     with pytest.raises(AnswerNotGrounded) as error:
-        prove("How many?", "", [count(42)], database=None, runbooks=RUNBOOKS,
-              cut="the model was still calling tools after 4 rounds")  # fmt: skip
-    assert str(error.value) == told(
-        "the model was still calling tools after 4 rounds",
-        "",
-        "ask for less, or use a model that needs fewer calls",
-    )
+        prove(Answer("How many?", "", 0.0, (count(42),), cut=why), database=None, runbooks=RUNBOOKS)
+    assert str(error.value) == told(why, "", "ask for less, or use a model that needs fewer calls")
 
 
 def test_a_request_to_change_something_is_answered_by_saying_that_one_cannot(database):
@@ -676,7 +681,8 @@ def test_a_request_to_change_something_is_answered_by_saying_that_one_cannot(dat
         "nothing was written, and it did not say so", text, hint
     )
     with pytest.raises(AnswerNotGrounded, match="it wrote: incidents changed"):
-        prove(question, "I cannot.", [], database=None, runbooks=RUNBOOKS, changed=["incidents"])
+        prove(Answer(question, "I cannot."), database=None, runbooks=RUNBOOKS,
+              changed=["incidents"])  # fmt: skip
     text = "I cannot delete the 25 resolved incidents."
     assert refused(database, question, text, call) == told(
         "the answer says 25, which no result holds", text

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 from bson import json_util
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof import proof, repeating
+from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
+from workshop.agent.proof import prove
+from workshop.agent.proof.repeating import read_again
 from workshop.core.errors import AnswerNotGrounded
 from workshop.core.settings import DATA
 from workshop.parts import mongodb
@@ -21,7 +22,6 @@ pytestmark = pytest.mark.timeout(120)
 
 CASES: list[dict[str, Any]] = yaml.safe_load((DATA / "proof.yaml").read_text("utf-8"))["cases"]
 RUNBOOKS = DATA / "runbooks"
-SEARCH = repeating.FILE_SEARCH
 
 
 def made(spec: Mapping[str, Any], database: Any) -> ToolCall:
@@ -32,13 +32,13 @@ def made(spec: Mapping[str, Any], database: Any) -> ToolCall:
             spec["tool"], arguments, True, spec["result"], nearness=spec.get("nearness")
         )
     tool, *_ = spec
-    if tool == SEARCH:
+    if tool == FILE_SEARCH:
         text = (RUNBOOKS / spec[tool]).read_text(encoding="utf-8")
         queries = {"queries": ["what to do"]}
         return ToolCall(tool, queries, True, json.dumps([text]), nearness=spec.get("nearness", 0.9))
     subject = "database" if tool == "list-collections" else "collection"
     arguments = {subject: spec[tool], **{name: spec[name] for name in spec if name != tool}}
-    found, _ = repeating.read_again(ToolCall(tool, arguments, True, ""), database)
+    found, _ = read_again(ToolCall(tool, arguments, True, ""), database)
     if tool == "list-collections":
         found = {"collections": [{"name": name} for name in found]}
     tag = "untrusted-user-data-1"
@@ -47,9 +47,9 @@ def made(spec: Mapping[str, Any], database: Any) -> ToolCall:
 
 
 def why_not(case: Mapping[str, Any], text: str, database: Any) -> str:
-    calls = [made(spec, database) for spec in case["calls"]]
+    calls = tuple(made(spec, database) for spec in case["calls"])
     try:
-        proof.prove(case["ask"], text, calls, database=database, runbooks=RUNBOOKS)
+        prove(Answer(case["ask"], text, 0.0, calls), database=database, runbooks=RUNBOOKS)
     except AnswerNotGrounded as refused:
         return refused.what
     return ""

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from llama_stack_client.types import ResponseObject
 from openai.types.responses import Response
-from workshop.agent import response as responses
-from workshop.agent.proof.proof import NO_TOOL
+from workshop.agent.answer import NO_TOOL, cut, read
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -49,7 +48,7 @@ def test_a_tool_that_is_not_there_is_a_failed_call(client: Any) -> None:
         "name": "get_weather",
         "arguments": '{"city": "Prague"}',
     }
-    text, (call,) = responses.read(response(client, made))
+    text, (call,) = read(response(client, made))
     assert (text, call.name, call.ok, call.result) == ("", "get_weather", False, NO_TOOL)
     assert call.arguments == {"city": "Prague"}
 
@@ -67,16 +66,16 @@ def test_a_tool_that_is_not_there_is_a_failed_call(client: Any) -> None:
 def test_an_incomplete_response_says_why(client: Any, reason: str, why: str) -> None:
     usage = {"input_tokens": 9, "output_tokens": 512, "total_tokens": 521}
     made = response(client, status="incomplete", incomplete_details={"reason": reason}, usage=usage)
-    assert responses.cut(made, 4) == why
-    assert responses.cut(response(client, usage=usage), 4) == ""
+    assert cut(made, 4) == why
+    assert cut(response(client, usage=usage), 4) == ""
 
 
 @CLIENTS
 def test_an_incomplete_response_without_details_is_one_all_the_same(client: Any) -> None:
     made = response(client, status="incomplete")
-    assert responses.cut(made, 4) == "the answer is incomplete: for no given reason"
+    assert cut(made, 4) == "the answer is incomplete: for no given reason"
     made = response(client, status="incomplete", incomplete_details={"reason": "length"})
-    assert responses.cut(made, 4) == "the answer was cut"
+    assert cut(made, 4) == "the answer was cut"
 
 
 @CLIENTS
@@ -96,5 +95,5 @@ def test_an_incomplete_response_without_details_is_one_all_the_same(client: Any)
 def test_the_nearness_of_a_search_is_a_cosine_whatever_the_store_calls_it(
     client: Any, store: str, scores: list[float | None], nearness: float | None
 ) -> None:
-    _, (call,) = responses.read(response(client, search(*scores)), store)
+    _, (call,) = read(response(client, search(*scores)), store)
     assert call.nearness == nearness

@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from workshop.agent import failure, prompt, questions
-from workshop.agent import response as responses
-from workshop.agent.answer import Answer, NotAsked, ToolCall
-from workshop.agent.proof import changes, proof
+from workshop.agent import answer as answers
+from workshop.agent import failure, prompt, proof, questions
+from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
+from workshop.agent.proof import changes
 from workshop.clients import llama_stack as stack_client
 from workshop.core import progress
 from workshop.core.errors import AnswerNotGrounded, EndpointError, WorkshopError
@@ -32,6 +32,7 @@ LOOK = 2.0
 """Seconds between two looks at whether all parts still run, while an answer is awaited."""
 
 NO_ANSWER = "The agent got no answer."
+SERVERS = "workshop logs llama-stack; workshop logs model"
 
 FOUND = 1
 """How many runbook chunks a search gives: each is a whole runbook, 250 tokens to read."""
@@ -97,7 +98,7 @@ class Agent:
         before: dict[str, str] = {}
         if changes.asked_for(question):
             with self._reading() as database:
-                before = changes.before(question, database)
+                before = changes.fingerprint(database)
         with stages("Agent", quiet=quiet) as stage:
             try:
                 said = self.say(question, mark=mark, timeout=timeout, stage=stage)
@@ -108,22 +109,20 @@ class Agent:
             try:
                 # Found again: a database that ended while the question was asked is named.
                 with self._reading() as database:
+                    after = changes.fingerprint(database) if before else {}
                     grounds = proof.prove(
-                        question,
-                        said.text,
-                        said.tool_calls,
+                        said,
                         database=database,
                         runbooks=self._data / "runbooks",
                         truth=known.truth(database) if known else (),
-                        cut=said.cut,
-                        changed=changes.since(before, database),
+                        changed=changes.changed(before, after),
                     )
             except AnswerNotGrounded as error:
                 answer = replace(said, proof=error.what)
                 self.answers.append(answer)
                 if not quiet:
                     progress.show(answer)
-                raise self._with_culprit(error) from None
+                raise self._with_cause(error) from None
             answer = replace(said, grounded=True, proof=grounds)
             self.answers.append(answer)
             stage(f"answered after {len(said.tool_calls)} tool call(s), grounded")
@@ -132,23 +131,17 @@ class Agent:
     def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
         """What the agent says, without a proof: for those who judge it in a way of their own.
 
-        Args:
-            question: Any.
-            mark: As in ``ask``.
-            timeout: Seconds.
-            stage: Shows progress.
-
         Raises:
             EndpointError: A part did not answer; names the one that ended.
             PartTooSlow: There was no answer in time. The request is then given up.
         """
         began = time.monotonic()
         response = self._respond(question, mark, timeout, stage)
-        text, calls = responses.read(response, self._store)
+        text, calls = answers.read(response, self._store)
         calls = failure.explained(self.target, calls, self._tools)
         calls = tuple(self._measured(question, call) for call in calls)
-        seconds, cut = time.monotonic() - began, responses.cut(response, ROUNDS)
-        return Answer(question, text, seconds, calls, False, "not proven", cut)
+        cut = answers.cut(response, ROUNDS)
+        return Answer(question, text, time.monotonic() - began, calls, cut=cut)
 
     def _measured(self, question: str, call: ToolCall) -> ToolCall:
         """A search for a few words says little: then it is asked how near the question is."""
@@ -174,15 +167,15 @@ class Agent:
         given_up = threading.Event()
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
         asked: Future[Any] = worker.submit(self._stream, question, mark, state, given_up)
-
-        looked = [time.monotonic()]
+        looked = time.monotonic()
 
         def done() -> Any:
+            nonlocal looked
             if asked.done():
                 return asked.result()
-            if time.monotonic() - looked[0] >= LOOK:
+            if time.monotonic() - looked >= LOOK:
                 # Llama Stack waits minutes for a tool server that has died: no need to wait along.
-                looked[0] = time.monotonic()
+                looked = time.monotonic()
                 ended = failure.ended(self.target, self.has_database)
                 if ended is not None and not asked.done():
                     raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])
@@ -200,15 +193,15 @@ class Agent:
             )
         except stack_client.api_error(self._client) as error:
             explained = stack_client.explained(error, self._endpoint, NO_ANSWER)
-            raise self._with_culprit(explained) from error
+            raise self._with_cause(explained) from error
         except EndpointError as error:
-            raise self._with_culprit(error) from None
+            raise self._with_cause(error) from None
         finally:
             given_up.set()
             worker.shutdown(wait=False, cancel_futures=True)
 
     def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
-        tools = self._tools
+        tools, where = self._tools, self._endpoint.url
         if mark:
             # The MCP server writes this header to its log, and Llama Stack the query of a URL.
             tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
@@ -241,21 +234,25 @@ class Agent:
                 elif event.type in ("response.completed", "response.incomplete"):
                     return event.response
                 elif event.type == "response.failed":
-                    raise responses.failed(event.response, NO_ANSWER, self._endpoint.url)
-        raise EndpointError(
-            "The answer broke off.", where=self._endpoint.url, hint="workshop logs llama-stack"
-        )
+                    error = getattr(event.response, "error", None)
+                    reason = str(getattr(error, "message", error))
+                    failed = EndpointError(NO_ANSWER, where=where, state=reason, hint=SERVERS)
+                    raise failed.of_kind("server error")
+        raise EndpointError("The answer broke off.", where=where, hint="workshop logs llama-stack")
 
-    def culprit(self) -> WorkshopError | None:
-        """The part that is the reason when the agent gets no answer: one that ended or refuses."""
+    def broken_part(self) -> WorkshopError | None:
+        """The part that is the cause when the agent gets no answer: one that ended or refuses."""
         return failure.of(self.target, self.has_database)
 
-    def _with_culprit[E: WorkshopError](self, error: E) -> E:
+    def _with_cause[E: WorkshopError](self, error: E) -> E:
         late = failure.LATE if isinstance(error, EndpointError) else 0.0
         found = failure.of(self.target, self.has_database, late=late)
         if found is None:
             return stack_client.with_log(error, self.target, llama_stack.PART)
-        return failure.named(error, found)
+        state = f"{found.what} {found.state}; {error.state}"
+        return type(error)(
+            error.what, where=found.where, state=state, log=found.log, hint=found.hint
+        )
 
 
 def create_agent(
@@ -278,11 +275,37 @@ def create_agent(
         tools.append(mcp_server.tool(target))
         with mongodb.connected(mongodb.find(target)) as database:
             described = prompt.describe(database)
-    tools.append(
-        {
-            "type": "file_search",
-            "vector_store_ids": [runbooks.store_id(target)],
-            "max_num_results": FOUND,
-        }
-    )
+    stores = [runbooks.store_id(target)]
+    tools.append({"type": FILE_SEARCH, "vector_store_ids": stores, "max_num_results": FOUND})
     return Agent(target, prompt.text(described), tools, data, temperature)
+
+
+def question_box(agent: Agent, question: str = "") -> Any:
+    """Show a text field and a button, to ask the agent a question of your own.
+
+    The answer and its proof appear below; they need a live kernel.
+    """
+    import ipywidgets
+    from IPython.display import display
+
+    layout = ipywidgets.Layout(width="36em")
+    field = ipywidgets.Text(question, placeholder="How many alerts are firing?", layout=layout)
+    button = ipywidgets.Button(description="Ask", button_style="primary")
+    output = ipywidgets.Output()
+
+    def ask(_event: object) -> None:
+        if not field.value.strip() or button.disabled:
+            return
+        button.disabled = True
+        output.clear_output()
+        with output:
+            try:
+                display(agent.ask(field.value.strip()))  # type: ignore[no-untyped-call]
+            except WorkshopError as error:
+                # A box that shows a traceback frightens; the error's text says what to do.
+                print(error)  # noqa: T201
+            finally:
+                button.disabled = False
+
+    button.on_click(ask)
+    return ipywidgets.VBox([ipywidgets.HBox([field, button]), output])

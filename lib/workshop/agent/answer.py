@@ -8,24 +8,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workshop.clients import mcp
+from workshop.clients import llama_stack, mcp
 
 MIME = "application/vnd.workshop.answer+json"
 """How the runner finds an answer in an executed notebook."""
 
+FILE_SEARCH = "file_search"
+"""The tool that searches the runbooks."""
+
+NO_TOOL = "it is not among the agent's tools"
+"""The result of a call of a tool that is not there."""
 SHOWN = 600
 """Characters of a tool's result in the table: the whole would hide the answer."""
 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call.
+    """One call of a tool, with the arguments that the model gave.
 
     Args:
-        name: Of the tool.
-        arguments: As the model gave them.
         ok: Whether the tool ran without error.
-        result: The text that it gave.
         nearness: Of a search, how near the best hit is to what was searched for, as the cosine of
             the angle between them: 1 is the same. None where the server does not say it.
         hint: What to do about one that failed, where that is known.
@@ -43,24 +45,21 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the agent said, and the proof.
+    """What the agent said, with the tool calls in their order, and the proof.
 
     Args:
-        question: As it was asked.
-        text: The answer in words.
         seconds: From asking to the last word.
-        tool_calls: In the order in which they were made.
-        grounded: Whether the answer rests on them and on what the data says.
+        grounded: Whether the answer rests on the calls and on what the data says.
         proof: Why it is grounded, or why not, in one sentence.
         cut: Why it ended before it was complete; empty when it is complete.
     """
 
     question: str
     text: str
-    seconds: float
-    tool_calls: tuple[ToolCall, ...]
-    grounded: bool
-    proof: str
+    seconds: float = 0.0
+    tool_calls: tuple[ToolCall, ...] = ()
+    grounded: bool = False
+    proof: str = "not proven"
     cut: str = ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,19 +88,22 @@ class Answer:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        rows = [("question", f"<b>{html.escape(self.question)}</b>")]
+        escape = html.escape
+        rows = [("question", f"<b>{escape(self.question)}</b>")]
         for call in self.tool_calls:
             arguments = json.dumps(call.arguments, indent=1, ensure_ascii=False)
             failed = "" if call.ok else " <b>failed</b>"
-            rows.append(("tool", f"<code>{html.escape(call.name)}</code>{failed}"))
-            rows.append(("arguments", f"<pre>{html.escape(arguments)}</pre>"))
-            rows.append(
-                ("result", f"<pre>{html.escape(_short(readable(call.result), SHOWN))}</pre>")
-            )
-        rows.append(("answer", html.escape(self.text).replace("\n", "<br>")))
+            rows += [
+                ("tool", f"<code>{escape(call.name)}</code>{failed}"),
+                ("arguments", f"<pre>{escape(arguments)}</pre>"),
+                ("result", f"<pre>{escape(_short(readable(call.result), SHOWN))}</pre>"),
+            ]
         mark = "&#10003; grounded" if self.grounded else "&#10007; <b>not grounded</b>"
-        rows.append(("proof", f"{mark}: {html.escape(self.proof)}"))
-        rows.append(("time", f"{self.seconds:.1f} s"))
+        rows += [
+            ("answer", escape(self.text).replace("\n", "<br>")),
+            ("proof", f"{mark}: {escape(self.proof)}"),
+            ("time", f"{self.seconds:.1f} s"),
+        ]
         style = "text-align:left;vertical-align:top;white-space:pre-wrap"
         cells = "".join(
             f"<tr><th style='{style}'>{name}</th><td style='{style}'>{cell}</td></tr>"
@@ -122,6 +124,55 @@ class NotAsked:
 
     def __repr__(self) -> str:
         return f"Not asked: {self.question} ({self.reason})"
+
+
+def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
+    """The text of a response of ``/v1/responses``, and its tool calls as they were made.
+
+    ``store`` is the kind of the vector store, which tells what a score means; "" for any other.
+    """
+    texts, calls = [], []
+    for item in response.output:
+        if item.type == "mcp_call":
+            failure = getattr(item, "error", None)
+            result = str(item.output or "") or str(failure)
+            calls.append(ToolCall(item.name, _arguments(item.arguments), not failure, result))
+        elif item.type == "function_call":
+            # The agent has no functions of its own: the model made this tool up.
+            calls.append(ToolCall(item.name, _arguments(item.arguments), False, NO_TOOL))
+        elif item.type == "file_search_call":
+            hits, queries = item.results or [], {"queries": list(item.queries)}
+            found = json.dumps([llama_stack.field_of(hit, "text") for hit in hits])
+            near = llama_stack.nearness(hits, store)
+            ok = item.status == "completed"
+            calls.append(ToolCall(FILE_SEARCH, queries, ok, found, nearness=near))
+        elif item.type == "message":
+            texts += [part.text for part in item.content if getattr(part, "text", None)]
+    return " ".join(texts).strip(), tuple(calls)
+
+
+def cut(response: Any, rounds: int) -> str:
+    """Why a response ended before it was complete; "" when it is complete.
+
+    ``rounds`` is how often the model may call a tool.
+    """
+    if getattr(response, "status", "") != "incomplete":
+        return ""
+    reason = str(getattr(response.incomplete_details, "reason", None) or "for no given reason")
+    if reason == "max_iterations_exceeded":
+        return f"the model was still calling tools after {rounds} rounds"
+    if reason in ("length", "max_output_tokens"):
+        tokens = response.max_output_tokens or getattr(response.usage, "output_tokens", None)
+        return f"the answer was cut at {tokens} tokens" if tokens else "the answer was cut"
+    return f"the answer is incomplete: {reason}"
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = text
+    return found if isinstance(found, dict) else {"arguments": found}
 
 
 def readable(result: str) -> str:

@@ -1,6 +1,6 @@
-"""The part that is the reason when the agent gets no answer: Llama Stack only says that one failed.
+"""The part that is the cause when the agent gets no answer: Llama Stack only says that one failed.
 
-Looks at what runs and asks the MCP server, in milliseconds; ``diagnosis`` asks every part.
+Looks at what runs and asks the MCP server, in milliseconds; the doctor asks every part.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof import repeating
+from workshop.agent.answer import FILE_SEARCH, ToolCall
+from workshop.agent.proof.repeating import chunks
 from workshop.clients import mcp
 from workshop.core.errors import EndpointError, PartTooSlow, StepMissing, WorkshopError
 from workshop.core.wait import NotYet, wait_for
@@ -35,10 +35,7 @@ LACKS = re.compile(r"(\$\w+)\W+is not implemented")
 def of(target: Target, has_database: bool, *, late: float = 0.0) -> WorkshopError | None:
     """The part that ended, or else that refuses the agent; None when there is none.
 
-    Args:
-        target: Where the parts run.
-        has_database: Whether the agent needs the database and its tools.
-        late: Seconds for which to look for one that ended: ``LATE`` after a broken request.
+    ``late`` is for how many seconds to look for one that ended: ``LATE`` after a broken request.
     """
 
     def look() -> WorkshopError | NotYet:
@@ -68,22 +65,18 @@ def explained(
     """The agent's calls, each that failed with the reason that Llama Stack and OGX leave out.
 
     An MCP call whose reason they hide is made again, if it only reads. A search in a vector store
-    that is gone is to them one that found nothing; here it has failed.
-
-    Args:
-        target: Where the parts run.
-        calls: As ``response.read`` gives them.
-        tools: What the agent may call, as ``/v1/responses`` takes it.
+    that is gone is to them one that found nothing; here it has failed. ``tools`` are what the agent
+    may call, as ``/v1/responses`` takes it.
     """
     stores = [store for tool in tools for store in tool.get("vector_store_ids", ())]
     return tuple(
-        _search(target, call, stores) if call.name == repeating.FILE_SEARCH else _mcp(target, call)
+        _search(target, call, stores) if call.name == FILE_SEARCH else _mcp(target, call)
         for call in calls
     )
 
 
 def _search(target: Target, call: ToolCall, stores: Sequence[str]) -> ToolCall:
-    if not call.ok or repeating.chunks(call.result):
+    if not call.ok or chunks(call.result):
         return call
     gone = [one for one in stores if not runbooks.exists(target.find(llama_stack.PART), one)]
     if not gone:
@@ -122,17 +115,6 @@ def _lack(endpoint: Endpoint, said: str) -> str:
     ferretdb = info.get("ferretdbVersion")
     name = f"FerretDB {ferretdb}" if ferretdb else f"MongoDB {info['version']}"
     return f"this database ({name}) has no {found.group(1)}: docs/databases.md says how to go on"
-
-
-def named[E: WorkshopError](error: E, found: WorkshopError) -> E:
-    """The error with the culprit's place, state, log and hint."""
-    return type(error)(
-        error.what,
-        where=found.where,
-        state=f"{found.what} {found.state}; {error.state}",
-        log=found.log,
-        hint=found.hint,
-    )
 
 
 def _refusing(target: Target) -> WorkshopError | None:

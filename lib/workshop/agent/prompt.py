@@ -3,72 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from workshop.agent.proof import repeating
+import yaml
+
+from workshop.agent.answer import FILE_SEARCH
 from workshop.core import versions
 from workshop.parts import mongodb
 
 CHOICES = 4
 """A field with at most this many different values is listed with them."""
 
-EXAMPLES: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    (
-        "How many incidents is Chiyo working on?",
-        "count",
-        {"collection": "incidents", "query": {"assignee": "Chiyo"}},
-    ),
-    (
-        "How many alerts are not cleared?",
-        "count",
-        {"collection": "alerts", "query": {"state": {"$ne": "cleared"}}},
-    ),
-    (
-        "Which services are written in Rust?",
-        "find",
-        {"collection": "services", "filter": {"language": "Rust"}},
-    ),
-    (
-        "Which alert was raised first?",
-        "find",
-        {"collection": "alerts", "sort": {"raised_at": 1}, "limit": 1},
-    ),
-    (
-        "Which unit do the most alerts have?",
-        "aggregate",
-        {
-            "collection": "alerts",
-            "pipeline": [
-                {"$group": {"_id": "$unit", "n": {"$sum": 1}}},
-                {"$sort": {"n": -1}},
-                {"$limit": 1},
-            ],
-        },
-    ),
-    (
-        "How many replicas do the services of each tier have?",
-        "aggregate",
-        {
-            "collection": "services",
-            "pipeline": [{"$group": {"_id": "$tier", "n": {"$sum": "$replicas"}}}],
-        },
-    ),
-    (
-        "Which incident does ALT-003 belong to?",
-        "find",
-        {"collection": "alerts", "filter": {"alert_id": "ALT-003"}},
-    ),
-    (
-        "Which tier was hit by INC-006?",
-        "find",
-        {"collection": "incidents", "filter": {"incident_id": "INC-006"}},
-    ),
-)
-"""A question of each kind, with its first call.
-
-A small model goes by examples more than by rules. They are about other fields, values and documents
-than the questions of the evaluation.
-"""
+_TOLD = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
+EXAMPLES: list[tuple[str, str, dict[str, Any]]] = []
+"""Questions, each with the tool and the arguments of its first call."""
+for _one in _TOLD["examples"]:
+    (_tool, _collection), *_rest = _one["call"].items()
+    EXAMPLES.append((_one["ask"], _tool, {"collection": _collection, **dict(_rest)}))
 
 SOUGHT = "image cannot be pulled"
 """What is searched for in the example: its few words are found where a whole question is not."""
@@ -76,57 +28,22 @@ SOUGHT = "image cannot be pulled"
 NOT_IMPLEMENTED = 238
 """The code with which FerretDB, and MongoDB, refuse an operator that they do not have."""
 
-OPERATORS: dict[str, dict[str, Any]] = {
-    **{
-        name: {"$group": {"_id": None, "value": {name: "$value"}}}
-        for name in ("$avg", "$min", "$max", "$first", "$last", "$push", "$addToSet")
-    },
-    **{name: {"$project": {"value": {name: ["$value", 1]}}} for name in ("$divide", "$subtract")},
-    "$cond": {"$project": {"value": {"$cond": [True, 1, 2]}}},
-    "$size": {"$project": {"value": {"$size": "$value"}}},
-    "$lookup": {"$lookup": {"from": "a", "localField": "a", "foreignField": "a", "as": "found"}},
-    "$facet": {"$facet": {"value": [{"$limit": 1}]}},
-    "$sample": {"$sample": {"size": 1}},
-    "$sortByCount": {"$sortByCount": "$value"},
-}
-"""Operators that models like to write in an aggregation, each with a stage that has it."""
-
 
 def text(described: str) -> str:
-    """What the agent is told before each question.
-
-    A small model needs the fields' names and examples; and what it may not do, and does not know,
-    it must be told to say: by itself it pretends.
-    """
-    lines = ["You answer questions about a running shop by calling functions; you know nothing "
-             "about it yourself."]  # fmt: skip
+    """What the agent is told before each question; ``described`` is "" without a database."""
+    lines = [_TOLD["begin"]]
     examples = []
     if described:
         always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
-        lines += [
-            f"The MongoDB database {mongodb.DATABASE} (always pass {json.dumps(always)[1:-1]}) has "
-            "these collections:",
-            described,
-        ]
+        shown = json.dumps(always)[1:-1]
+        lines += [_TOLD["database"].format(name=mongodb.DATABASE, always=shown), described]
         examples += [(ask, tool, {**always, **arguments}) for ask, tool, arguments in EXAMPLES]
-    examples.append(
-        (
-            f"Search the runbooks: what are the steps when an {SOUGHT}?",
-            repeating.FILE_SEARCH,
-            {"query": SOUGHT},
-        )
-    )
+    search = f"Search the runbooks: what are the steps when an {SOUGHT}?"
+    examples.append((search, FILE_SEARCH, {"query": SOUGHT}))
     lines.append("Examples:")
     for question, name, arguments in examples:
         lines += [question, json.dumps({"name": name, "arguments": arguments})]
-    lines += [
-        "What to do about a problem, and whom to call, is in the runbooks: search them with "
-        "file_search.",
-        "You can only read. When you are asked to add, change or delete something, say that you "
-        "cannot.",
-        "When the results do not hold the answer, say that the data does not say it.",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_TOLD["end"]])
 
 
 def describe(database: Any) -> str:
@@ -152,7 +69,7 @@ def describe(database: Any) -> str:
 
 
 def lacking(database: Any) -> list[str]:
-    """Which of ``OPERATORS`` the database does not have.
+    """Which of the operators that models like to write the database does not have.
 
     It is asked on a collection without documents: a stage is refused before any is read.
     """
@@ -167,4 +84,4 @@ def lacking(database: Any) -> list[str]:
             return True
         return False
 
-    return [name for name, stage in OPERATORS.items() if lacks(stage)]
+    return [name for name, stage in _TOLD["operators"].items() if lacks(stage)]

@@ -100,32 +100,21 @@ def verify_answers(agent: Asked) -> Checks:
             grounded.
     """
     checks = Checks("Agent")
-    given = {answer.question: answer for answer in agent.answers}
+    answers = {answer.question: answer for answer in agent.answers}
     for known in (*DATABASE_QUESTIONS, *RUNBOOK_QUESTIONS):
-        answer = given.pop(known.text, None)
+        answer = answers.pop(known.text, None)
         if answer is None and known in DATABASE_QUESTIONS and not agent.has_database:
             checks.that(known.text, "not asked here", lambda: WITHOUT_DATABASE)
         elif answer is None or known.text in agent.unanswered:
             why = agent.unanswered.get(known.text, "it was not asked")
-            checks.that(
-                known.text,
-                "grounded",
-                lambda why=why: why,  # type: ignore[misc]
-                lambda _: False,
-                hint="run the cell that asks it in 07_ask_the_agent",
-            )
+            hint = "run the cell that asks it in 07_ask_the_agent"
+            _grounded(checks, known.text, False, why, hint)
         else:
-            _grounded(checks, answer)
-    for answer in given.values():
-        _grounded(checks, answer)
+            _grounded(checks, known.text, answer.grounded, f"{answer.text} ({answer.proof})")
+    for text, answer in answers.items():
+        _grounded(checks, text, answer.grounded, f"{answer.text} ({answer.proof})")
     return checks.raise_if_failed()
 
 
-def _grounded(checks: Checks, answer: Answer) -> None:
-    checks.that(
-        answer.question,
-        "grounded",
-        lambda: answer,
-        lambda seen: seen.grounded,
-        show=lambda seen: f"{seen.text} ({seen.proof})",
-    )
+def _grounded(checks: Checks, question: str, grounded: bool, seen: str, hint: str = "") -> None:
+    checks.that(question, "grounded", lambda: seen, lambda _: grounded, hint=hint)

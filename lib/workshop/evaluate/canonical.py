@@ -13,10 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workshop.agent.proof.repeating import LIMIT, ORDERS
 from workshop.parts import mongodb
-
-LIMIT = 10
-"""How many documents ``find`` gives by default: MCP server 3.0."""
 
 KNOWN = {
     "list-collections": set[str](),
@@ -28,8 +26,6 @@ KNOWN = {
 
 IGNORED = {"connectionId", "database", "responseBytesLimit"}
 """Arguments that every call has, or that bound a result in bytes."""
-
-ORDERS = {"asc": 1, "ascending": 1, "desc": -1, "descending": -1, "1": 1, "-1": -1}
 
 Stage = tuple[str, str]
 """An operator such as ``$match``, and its argument as JSON with sorted keys."""
@@ -49,22 +45,13 @@ class Canonical:
     stages: tuple[Stage, ...] = ()
     strange: tuple[str, ...] = ()
 
-    def matches(self) -> list[Stage]:
-        """The stages that choose documents: one more of these asks something else."""
-        return [stage for stage in self.stages if stage[0] == "$match"]
-
 
 def canonical(name: str, arguments: Mapping[str, Any]) -> Canonical:
     """The canonical form of a call.
 
     Example:
-        >>> one = canonical("count", {"collection": "alerts", "query": {"state": "firing"}})
-        >>> one == canonical(
-        ...     "aggregate",
-        ...     {
-        ...         "collection": "alerts",
-        ...         "pipeline": [{"$match": {"state": {"$eq": "firing"}}}, {"$count": "n"}],
-        ...     },
+        >>> canonical("count", {"collection": "alerts"}) == canonical(
+        ...     "aggregate", {"collection": "alerts", "pipeline": [{"$count": "n"}]}
         ... )
         True
     """
@@ -76,14 +63,13 @@ def canonical(name: str, arguments: Mapping[str, Any]) -> Canonical:
     if name == "list-collections":
         return Canonical(name, (), strange)
     collection = str(arguments.get("collection", ""))
-    stages = _stages(name, arguments)
-    return Canonical(collection, _simplified(collection, stages), strange)
+    return Canonical(collection, _simplified(collection, _stages(name, arguments)), strange)
 
 
-def _stages(name: str, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _stages(name: str, arguments: Mapping[str, Any]) -> list[Any]:
     if name == "aggregate":
         pipeline = arguments.get("pipeline")
-        return list(pipeline) if isinstance(pipeline, list) else []
+        return pipeline if isinstance(pipeline, list) else []
     if name == "count":
         return [{"$match": arguments.get("query")}, {"$count": "n"}]
     limit = arguments.get("limit")
@@ -109,12 +95,13 @@ def _simplified(collection: str, stages: Sequence[Any]) -> tuple[Stage, ...]:
             continue
         if operator == "$match":
             value = _query(collection, value)
-            one = one or _is_one(collection, value)
+            # The filter names one document by its unique field.
+            key = mongodb.IDS.get(collection, "")
+            one = one or (isinstance(value, dict) and isinstance(value.get(key), str))
         elif operator == "$sort" and isinstance(value, dict):
             value = {names.get(k, k): ORDERS.get(str(v).lower(), v) for k, v in value.items()}
             # Here the order of the keys counts.
-            found.append((operator, json.dumps(list(value.items()))))
-            continue
+            value = list(value.items())
         elif operator == "$count":
             operator, value = "$group", _counted(names, {"_id": None, str(value): {"$sum": 1}})
         elif operator == "$group" and isinstance(value, dict):
@@ -123,20 +110,17 @@ def _simplified(collection: str, stages: Sequence[Any]) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-def _counted(names: dict[str, str], group: dict[str, Any]) -> dict[str, Any]:
-    """A group whose fields are named by their order; notes the new names of the old ones."""
-    fields = {
-        field: {"$sum": 1} if how == {"$count": {}} else how
-        for field, how in group.items()
-        if field != "_id"
-    }
-    ordered = sorted(fields.items(), key=lambda item: _json(item[1]))
-    names |= {field: f"#{place}" for place, (field, _) in enumerate(ordered)}
+def _counted(names: dict[str, str], group: dict[str, Any]) -> list[Any]:
+    """By what is grouped, and what each field is, sorted; notes the fields' places as names."""
+    fields = [(_json(how), field) for field, how in group.items() if field != "_id"]
+    counted = {_json({"$count": {}}): _json({"$sum": 1})}
+    ordered = sorted(((counted.get(how, how), field) for how, field in fields), key=lambda f: f[0])
+    names |= {field: f"#{place}" for place, (_, field) in enumerate(ordered)}
     by = group.get("_id")
     if isinstance(by, dict) and len(by) == 1:
         # {"_id": {"service": "$service"}} groups as {"_id": "$service"} does.
         (by,) = by.values()
-    return {"_id": by or None, **{f"#{place}": how for place, (_, how) in enumerate(ordered)}}
+    return [by or None, *(how for how, _ in ordered)]
 
 
 def _query(collection: str, query: Any) -> Any:
@@ -147,7 +131,9 @@ def _query(collection: str, query: Any) -> Any:
     for field, value in query.items():
         if field == "$and" and isinstance(value, list):
             parts = [_query(collection, part) for part in value]
-            if not all(isinstance(part, dict) for part in parts) or _repeat([flat, *parts]):
+            names = [name for part in (flat, *parts) if isinstance(part, dict) for name in part]
+            # Two parts about the same field are together not one filter.
+            if not all(isinstance(part, dict) for part in parts) or len(names) != len(set(names)):
                 flat[field] = parts
                 continue
             for part in parts:
@@ -156,12 +142,6 @@ def _query(collection: str, query: Any) -> Any:
             key = mongodb.IDS.get(collection, "_id") if field == "_id" else str(field)
             flat[key] = _condition(value)
     return flat
-
-
-def _repeat(parts: Sequence[dict[str, Any]]) -> bool:
-    """Whether two parts say something of the same field: together they are not one filter."""
-    fields = [field for part in parts for field in part]
-    return len(fields) != len(set(fields))
 
 
 def _condition(value: Any) -> Any:
@@ -175,12 +155,6 @@ def _condition(value: Any) -> Any:
             return operand[0] if operator == "$in" else {"$ne": operand[0]}
         return {operator: sorted(operand, key=_json)}
     return value
-
-
-def _is_one(collection: str, query: Any) -> bool:
-    """Whether the filter names one document by its unique field."""
-    key = mongodb.IDS.get(collection, "")
-    return isinstance(query, dict) and isinstance(query.get(key), str)
 
 
 def _json(value: Any) -> str:

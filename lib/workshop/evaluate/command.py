@@ -8,29 +8,35 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from workshop import create_agent, deploy_llama_stack
-from workshop.agent.agent import Agent
+from workshop.agent import proof
+from workshop.agent.answer import Answer, readable
+from workshop.agent.proof.changes import changed, fingerprint
 from workshop.clients import llama_stack as stack_client
 from workshop.connecting import connect
-from workshop.core import files, progress
-from workshop.core.errors import SettingsError, WorkshopError
-from workshop.core.progress import stages
-from workshop.core.secret import Secret
+from workshop.core import errors, files, progress
+from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
-from workshop.evaluate import asking, questions, results
-from workshop.evaluate import page as evaluation_page
-from workshop.evaluate.asking import Outcome
+from workshop.evaluate import CALLING, questions, results
 from workshop.evaluate.questions import Catalogue, Question
-from workshop.evaluate.results import Evaluation
+from workshop.evaluate.results import Evaluation, Outcome
+from workshop.evaluate.scoring import EXACT, WRONG, Score, score_question
 from workshop.parts import llama_stack, mcp_server, model, mongodb
 from workshop.report.report import Folder
 from workshop.targets.base import Target
 
+RUNBOOKS = DATA / "runbooks"
 FOLDER = "evaluations"
 INTERRUPTED = 130
 UNANSWERED = 3
 """So many questions in a row without any answer mean that something is broken: an end is made."""
+
+SHOWN = 400
+"""Characters of a tool's result that a report keeps."""
+
+NO_ANSWER = "there was no answer"
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -40,63 +46,45 @@ def evaluate(options: argparse.Namespace) -> int:
     catalogue = questions.load()
     if options.compare is not None:
         return _compare([Path(name) for name in options.compare], home, catalogue)
-    chosen = questions.choose(
-        catalogue.questions, kind=options.only, half=options.half, limit=options.limit
-    )
     target = connect(options.target)
     with files.hold(settings.lock, "workshop evaluate"):
         code = 0
         for server in options.server or [""]:
-            run = Run(target, server, chosen, catalogue, options, home, settings.model_token)
-            code = run.run() or code
+            if server:
+                _bring_up(target, server)
+            code = Run(target, catalogue, options, settings).run() or code
             if code == INTERRUPTED:
                 break
     return code
 
 
 class Run:
-    """One evaluation, of one model behind one server.
-
-    Args:
-        target: Where the parts run.
-        server: ``llama-stack`` or ``ogx``, brought up when it does not run; "" takes what runs.
-        chosen: What to ask.
-        catalogue: Where it comes from.
-        options: Of the command line.
-        home: The folder of all evaluations.
-        token: The user's own, which a report must not show.
-    """
+    """One evaluation, of one model behind the server that runs."""
 
     def __init__(
-        self,
-        target: Target,
-        server: str,
-        chosen: Sequence[Question],
-        catalogue: Catalogue,
-        options: argparse.Namespace,
-        home: Path,
-        token: Secret | None,
+        self, target: Target, catalogue: Catalogue, options: argparse.Namespace, settings: Settings
     ) -> None:
-        if server:
-            _bring_up(target, server)
-        self._target = target
-        self._chosen = chosen
-        self._published = catalogue.published
-        self._options = options
-        self._home = home
-        self._own = [token] if token else []
+        self._target, self._options, self._published = target, options, catalogue.published
+        self._chosen = questions.choose(
+            catalogue.questions, kind=options.only, half=options.half, limit=options.limit
+        )
+        self._home = settings.state / FOLDER
+        # The user's own credential, which a report must not show either.
+        self._own = [settings.model_token] if settings.model_token else []
         self._agent = create_agent(target)
-        endpoint = target.find(llama_stack.PART)
+        tools = mcp_server.registered(target).tools
+        told = json.dumps([self._agent.instructions, tools, self._agent.temperature])
         name = target.store.recall("server") or "llama-stack"
+        version = stack_client.server_version(target.find(llama_stack.PART))
         self._evaluation = Evaluation(
             model=model.model_name(target),
-            server=f"{name} {stack_client.server_version(endpoint)}",
+            server=f"{name} {version}",
             target=target.name,
             label=options.label,
             started="",
             questions=catalogue.digest,
-            agent=_told(target, self._agent),
-            asked=[question.name for question in chosen],
+            agent=hashlib.sha256(told.encode()).hexdigest()[:12],
+            asked=[question.name for question in self._chosen],
         )
 
     def run(self) -> int:
@@ -115,54 +103,91 @@ class Run:
         interrupted = False
         try:
             with mongodb.connected(mongodb.find(self._target)) as database:
-                self._ask(rest, database, folder)
+                self._ask_all(rest, database, folder)
         except KeyboardInterrupt:
             interrupted = True
         finally:
             self._keep(folder)
-        _say("")
-        _say(repr(results.by_kind(evaluation)))
-        _say("")
-        _say(repr(results.compare([evaluation], self._published)))
-        _say("")
-        _say(f"Report: {folder.path / evaluation_page.NAME}")
+        compared = results.compare([evaluation], self._published)
+        page = folder.path / results.PAGE
+        _say(f"\n{results.by_kind(evaluation)!r}\n\n{compared!r}\n\nReport: {page}")
         if interrupted:
             _say("interrupted; the rest: workshop evaluate --continue, with the same options")
             return INTERRUPTED
-        return self._code()
+        least = self._options.at_least
+        if least is not None and evaluation.score < least:
+            score = f"{evaluation.score:g} %, and --at-least asks for {least:g} %"
+            sys.stderr.write(f"The score is {score}.\n")
+            return 1
+        return 0
 
-    def _ask(self, rest: Sequence[Question], database: object, folder: Folder) -> None:
+    def _ask_all(self, rest: Sequence[Question], database: Any, folder: Folder) -> None:
         outcomes = self._evaluation.outcomes
         before = len(outcomes)
-        shown = sys.stderr.isatty()
-        progress.use(None if shown else progress.Silent())
+        progress.use(None if sys.stderr.isatty() else progress.Silent())
         for place, question in enumerate(rest, before + 1):
             _say(f"[{place}/{before + len(rest)}] {question.kind}: {question.text}")
             with stages(question.name) as stage:
-                outcome = asking.ask(
-                    self._agent,
-                    question,
-                    database,
-                    DATA / "runbooks",
-                    timeout=self._options.timeout,
-                    stage=stage,
-                )
-            outcomes.append(outcome)
-            for line in _lines(outcome):
-                _say(folder.masked(line))
+                outcomes.append(self._ask(question, database, stage))
+            _say(folder.masked(_shown(outcomes[-1])))
             self._keep(folder)
             silent = [o for o in outcomes[before:][-UNANSWERED:] if o.unanswered]
             if len(silent) == UNANSWERED:
-                raise WorkshopError(
+                raise errors.WorkshopError(
                     f"{UNANSWERED} questions in a row got no answer.",
                     where=self._target.find(llama_stack.PART).url,
                     state=silent[-1].unanswered,
                     hint="workshop doctor; then workshop evaluate --continue",
                 )
 
+    def _ask(self, question: Question, database: Any, stage: Stages) -> Outcome:
+        """Ask one question, and judge what came back.
+
+        What is true is read from the database, past the agent.
+
+        Raises:
+            EndpointError: A part ended or refuses: the model is not to blame, nor measured further.
+            StepMissing: The sample data is not loaded.
+        """
+        resolved = questions.resolve(question, database, RUNBOOKS)
+        before = fingerprint(database)
+        unanswered = ""
+        try:
+            answer = self._agent.say(question.text, timeout=self._options.timeout, stage=stage)
+        except (errors.EndpointError, errors.PartTooSlow) as error:
+            if self._agent.broken_part() is not None:
+                raise
+            unanswered = f"{error.what} {error.state}".strip()
+            answer, score = Answer(question.text, "", stage.seconds), Score(WRONG, NO_ANSWER)
+            right, grounded = (False, unanswered), (False, NO_ANSWER)
+        else:
+            differ = changed(before, fingerprint(database))
+            told = self._agent.instructions
+            grounded = _proven(answer, database, changed=differ)
+            score = score_question(question, resolved, answer, told, differ, RUNBOOKS)
+            right = score.points == EXACT, score.reason
+            if question.kind in CALLING:
+                # The truth is a fact of this runbook, and must be in the answer: that is enough.
+                right = _proven(answer, database, truth=resolved.truth, quoted=0, both_ways=False)
+        made = zip(answer.as_dict()["tool_calls"], answer.tool_calls, strict=True)
+        return Outcome(
+            *(question.name, question.kind, question.half, question.text),
+            [f"{tool} {json.dumps(arguments)}" for tool, arguments in (resolved.forms or ((),))[0]],
+            list(resolved.truth),
+            score.points,
+            score.reason,
+            *right,
+            round(answer.seconds, 2),
+            answer.text,
+            [kept | {"result": readable(call.result)[:SHOWN]} for kept, call in made],
+            unanswered,
+            *grounded,
+        )
+
     def _keep(self, folder: Folder) -> None:
         folder.write_json(results.NAME, self._evaluation.as_dict())
-        evaluation_page.write(folder, self._evaluation, self._published)
+        compared = results.compare([self._evaluation], self._published)
+        folder.write(results.PAGE, results.page(compared, self._evaluation))
 
     def _earlier(self) -> list[Outcome]:
         """What an interrupted evaluation of the same has scored already.
@@ -173,7 +198,7 @@ class Run:
         last = results.read(self._home / "latest")
         different = last.same_as(self._evaluation)
         if different:
-            raise SettingsError(
+            raise errors.SettingsError(
                 "The last evaluation cannot be continued.",
                 where=str((self._home / "latest").resolve()),
                 state="changed since: " + ", ".join(different),
@@ -183,14 +208,6 @@ class Run:
         wanted = set(self._evaluation.asked)
         return [o for o in last.outcomes if o.question in wanted and not o.unanswered]
 
-    def _code(self) -> int:
-        least = self._options.at_least
-        score = self._evaluation.score
-        if least is not None and score < least:
-            sys.stderr.write(f"The score is {score:g} %, and --at-least asks for {least:g} %.\n")
-            return 1
-        return 0
-
 
 def _bring_up(target: Target, server: str) -> None:
     """Run this server, unless it runs; the runbooks are loaded into it."""
@@ -199,21 +216,23 @@ def _bring_up(target: Target, server: str) -> None:
         deploy_llama_stack(target, server=server)
 
 
-def _told(target: Target, agent: Agent) -> str:
-    """A digest of what the agent is told: another one makes it another agent."""
-    tools = mcp_server.registered(target).tools
-    told = json.dumps([agent.instructions, tools, agent.temperature])
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+def _proven(answer: Answer, database: Any, **more: Any) -> tuple[bool, str]:
+    """Whether the answer is grounded, and why; ``more`` as ``proof.prove`` takes it."""
+    try:
+        return True, proof.prove(answer, database=database, runbooks=RUNBOOKS, **more)
+    except errors.AnswerNotGrounded as error:
+        return False, error.what
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def _shown(outcome: Outcome) -> str:
     calls = "; ".join(f"{call['name']} {json.dumps(call['arguments'])}" for call in outcome.calls)
     mark = "[ OK ]" if outcome.right else "[FAIL]"
-    return [
+    lines = [
         f"    calls  {outcome.points:4.2f}  {outcome.reason}: {calls or 'none'}",
         f"    answer {mark}  {outcome.seconds:.1f} s  {' '.join(outcome.text.split())[:160]}",
         *([] if outcome.right else [f"           {outcome.why[:200]}"]),
     ]
+    return "\n".join(lines)
 
 
 def _compare(folders: Sequence[Path], home: Path, catalogue: Catalogue) -> int:
@@ -224,15 +243,14 @@ def _compare(folders: Sequence[Path], home: Path, catalogue: Catalogue) -> int:
         kept = sorted(path.parent for path in home.glob(f"*/{results.NAME}"))
         found = results.newest(results.read(path) for path in kept if path.name != "latest")
     if not found:
-        raise SettingsError(
+        raise errors.SettingsError(
             "There is nothing to compare yet.", where=str(home), hint="run: workshop evaluate"
         )
     rows = results.compare(found, catalogue.published)
-    _say(repr(rows))
+    _say(f"{rows!r}\n")
     page = files.private_folder(home) / "compare.html"
-    files.write_private(page, evaluation_page.compared(rows))
+    files.write_private(page, results.page(rows))
     files.write_private(home / "compare.md", results.markdown(rows) + "\n")
-    _say("")
     _say(f"The same as a page and as Markdown: {page}, compare.md")
     return 0
 

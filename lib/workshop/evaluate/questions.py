@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof import repeating
+from workshop.agent.answer import FILE_SEARCH, ToolCall
+from workshop.agent.proof.repeating import read_again
 from workshop.agent.proof.values import scalars
 from workshop.core.errors import SettingsError, StepMissing
 from workshop.core.settings import DATA
 from workshop.evaluate import CALLING, HALVES, KINDS
-from workshop.evaluate.canonical import KNOWN, canonical
-from workshop.evaluate.scoring import Form, found_in
+from workshop.evaluate.canonical import KNOWN
 
 FILE = DATA / "evaluation.yaml"
-
 REFERENCE = re.compile(r"<(\w+)>")
 
 Spec = Mapping[str, Any]
+Step = tuple[str, Mapping[str, Any]]
+"""A tool and its arguments; a search names its runbook."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,8 @@ class Question:
     """One question.
 
     Args:
-        name: Its short name.
         kind: One of ``KINDS``.
         half: One of ``HALVES``.
-        text: As the agent is asked.
         truth: How pymongo reads the values that a true answer holds, step by step.
         calls: The forms of tool calls that are right, each a list of steps.
     """
@@ -56,17 +54,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A question's true values, and its right calls with what earlier steps gave filled in.
-
-    Args:
-        truth: The values that the answer must hold.
-        steps: The right calls as (tool, arguments); a search names its runbook.
-        forms: The same in canonical form.
-    """
+    """The values that a true answer holds, and the right calls with earlier steps' values."""
 
     truth: tuple[str, ...]
-    steps: tuple[tuple[tuple[str, Mapping[str, Any]], ...], ...]
-    forms: tuple[Form, ...]
+    forms: tuple[tuple[Step, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -89,8 +80,8 @@ def load(path: Path = FILE) -> Catalogue:
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
-        found = [_question(entry) for entry in content["questions"]]
-        published = [Published(str(e["model"]), float(e["percent"])) for e in content["published"]]
+        found = tuple(_question(entry) for entry in content["questions"])
+        published = tuple(Published(e["model"], float(e["percent"])) for e in content["published"])
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
     names = [question.name for question in found]
@@ -98,8 +89,7 @@ def load(path: Path = FILE) -> Catalogue:
     problems += [problem for question in found for problem in _problems(question)]
     if problems:
         raise _unusable(path, "; ".join(sorted(problems)))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return Catalogue(tuple(found), tuple(published), digest)
+    return Catalogue(found, published, hashlib.sha256(text.encode()).hexdigest()[:12])
 
 
 def choose(
@@ -134,17 +124,8 @@ def resolve(question: Question, database: Any, runbooks: Path) -> Resolved:
             values[name] = found
             if not spec.get("step"):
                 truth += found
-    steps = tuple(tuple(_call(step, values) for step in form) for form in question.calls)
-    forms = tuple(
-        tuple(
-            found_in(arguments["runbook"])
-            if tool == repeating.FILE_SEARCH
-            else canonical(tool, arguments)
-            for tool, arguments in form
-        )
-        for form in steps
-    )
-    return Resolved(tuple(dict.fromkeys(truth)), steps, forms)
+    forms = tuple(tuple(_call(step, values) for step in form) for form in question.calls)
+    return Resolved(tuple(dict.fromkeys(truth)), forms)
 
 
 def _read(
@@ -155,7 +136,7 @@ def _read(
         text = (runbooks / str(spec["runbook"])).read_text(encoding="utf-8")
         return {str(spec["as"]): re.findall(str(spec["pattern"]), text)[:1]}
     tool, arguments = _call(spec, values)
-    found, _ = repeating.read_again(ToolCall(tool, arguments, True, ""), database)
+    found, _ = read_again(ToolCall(tool, arguments, True, ""), database)
     if "as" in spec:
         return {str(spec["as"]): scalars(found if isinstance(found, list) else [found])}
     return {
@@ -164,10 +145,10 @@ def _read(
     }
 
 
-def _call(spec: Spec, values: Mapping[str, list[str]]) -> tuple[str, dict[str, Any]]:
+def _call(spec: Spec, values: Mapping[str, list[str]]) -> Step:
     """The tool and its arguments. ``count: alerts`` names the tool and the collection."""
-    if repeating.FILE_SEARCH in spec:
-        return repeating.FILE_SEARCH, {"runbook": spec[repeating.FILE_SEARCH]}
+    if FILE_SEARCH in spec:
+        return FILE_SEARCH, {"runbook": spec[FILE_SEARCH]}
     tool = next(name for name in KNOWN if name in spec)
     rest = {key: value for key, value in spec.items() if key not in (tool, "as", "values", "step")}
     subject = "database" if tool == "list-collections" else "collection"
@@ -186,16 +167,11 @@ def _filled(value: Any, values: Mapping[str, list[str]]) -> Any:
     return value
 
 
-def _question(entry: Mapping[str, Any]) -> Question:
-    forms = [form if isinstance(form, list) else [form] for form in entry.get("calls", ())]
-    return Question(
-        str(entry["id"]),
-        str(entry["kind"]),
-        str(entry["half"]),
-        str(entry["ask"]),
-        tuple(entry.get("truth", ())),
-        tuple(tuple(form) for form in forms),
-    )
+def _question(entry: Spec) -> Question:
+    name, kind, half, text = (str(entry[field]) for field in ("id", "kind", "half", "ask"))
+    forms = (form if isinstance(form, list) else [form] for form in entry.get("calls", ()))
+    truth = tuple(entry.get("truth", ()))
+    return Question(name, kind, half, text, truth, tuple(map(tuple, forms)))
 
 
 def _problems(question: Question) -> list[str]:
@@ -206,14 +182,12 @@ def _problems(question: Question) -> list[str]:
         problems.append(f"{question.name} is in the unknown half {question.half}")
     if question.kind in CALLING and not (question.truth and question.calls):
         problems.append(f"{question.name} has no truth or no calls")
-    tools = (*KNOWN, repeating.FILE_SEARCH)
-    for form in question.calls:
-        problems += [
-            f"{question.name} names no known tool in {dict(step)}"
-            for step in form
-            if not any(tool in step for tool in tools)
-        ]
-    return problems
+    return problems + [
+        f"{question.name} names no known tool in {dict(step)}"
+        for form in question.calls
+        for step in form
+        if not any(tool in step for tool in (*KNOWN, FILE_SEARCH))
+    ]
 
 
 def _unusable(path: Path, state: str) -> SettingsError:

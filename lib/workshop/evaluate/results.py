@@ -1,21 +1,60 @@
-"""What an evaluation came to, in percent; and several evaluations in one table."""
+"""What an evaluation came to, in percent; several in one table; and both as a page."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from workshop.core.errors import SettingsError
 from workshop.core.table import Table
 from workshop.evaluate import CALLING, HALVES, KINDS
-from workshop.evaluate.asking import Outcome
 from workshop.evaluate.questions import Published
+from workshop.report.page import template
 
 SCHEMA = 1
-NAME = "report.json"
+NAME, PAGE = "report.json", "index.html"
+AGREEMENT = ("right and grounded", "right and refused", "wrong and grounded", "wrong and refused")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one question came to.
+
+    Args:
+        question: Its short name; ``asked`` is its text.
+        expected: The first of the right forms, a call a line; empty when no call is right.
+        truth: What the answer must hold.
+        points: For the tool calls, 0 to 1; of unanswerable and write questions, for the outcome.
+        reason: Why so many.
+        right: Whether the answer is grounded and true, or rightly refuses; ``why`` says why.
+        seconds: From asking to the last word.
+        calls: Each as {name, arguments, ok, result}.
+        unanswered: Why there was no answer at all; empty when there was one.
+        grounded: Whether the agent's proof, which does not know the truth, calls it grounded, and
+            ``proof`` why; None in a report from before this was kept.
+    """
+
+    question: str
+    kind: str
+    half: str
+    asked: str
+    expected: list[str]
+    truth: list[str]
+    points: float
+    reason: str
+    right: bool
+    why: str
+    seconds: float
+    text: str = ""
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    unanswered: str = ""
+    grounded: bool | None = None
+    proof: str = ""
 
 
 @dataclass
@@ -23,9 +62,7 @@ class Evaluation:
     """One evaluation.
 
     Args:
-        model: Its name.
         server: ``llama-stack`` or ``ogx``, with its version.
-        target: Where it ran.
         label: The user's word for it.
         started: ISO 8601, UTC.
         questions: A digest of the questions' file.
@@ -54,16 +91,6 @@ class Evaluation:
         """Percent of all points."""
         return percent(outcome.points for outcome in self.outcomes)
 
-    @property
-    def calls(self) -> float:
-        """Percent of the points for tool calls, over the questions that are answered by them."""
-        return percent(outcome.points for outcome in self.outcomes if outcome.kind in CALLING)
-
-    @property
-    def right(self) -> float:
-        """Percent of right answers."""
-        return percent(float(outcome.right) for outcome in self.outcomes)
-
     def same_as(self, other: Evaluation) -> list[str]:
         """What differs between two evaluations that should be one."""
         names = ("model", "server", "target", "questions", "agent")
@@ -75,8 +102,8 @@ class Evaluation:
             "schema": SCHEMA,
             "complete": self.complete,
             "score": self.score,
-            "tool_calls": self.calls,
-            "right_answers": self.right,
+            "tool_calls": percent(o.points for o in self.outcomes if o.kind in CALLING),
+            "right_answers": percent(outcome.right for outcome in self.outcomes),
             "agreement": agreement(self.outcomes),
             **asdict(self),
         }
@@ -84,7 +111,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of an evaluation's table; the figures are percentages, and seconds a question."""
+    """A line of an evaluation's table; the figures are percentages, and seconds per question."""
 
     kind: str
     questions: int
@@ -97,18 +124,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Compared:
-    """A line of the table of several evaluations."""
+    """A line of the table of several evaluations; the figures are those of a ``Row``."""
 
     model: str
     server: str
     label: str
     questions: str
     tool_calls: str
-    of_tuning: str
-    of_held_out: str
-    right_answers: str
-    proof_agrees: str
-    seconds: str
+    of_tuning: str = "-"
+    of_held_out: str = "-"
+    right_answers: str = "-"
+    proof_agrees: str = "-"
+    seconds: str = "-"
 
 
 def read(path: Path) -> Evaluation:
@@ -122,9 +149,8 @@ def read(path: Path) -> Evaluation:
         content = json.loads(file.read_text(encoding="utf-8"))
         if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']}, and {SCHEMA} is read")
-        outcomes = [Outcome(**outcome) for outcome in content["outcomes"]]
-        names = {known.name for known in fields(Evaluation)} - {"outcomes"}
-        return Evaluation(**{name: content[name] for name in names}, outcomes=outcomes)
+        kept = {known.name: content[known.name] for known in fields(Evaluation)}
+        return Evaluation(**kept | {"outcomes": [Outcome(**one) for one in kept["outcomes"]]})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsError(
             "This is not the folder of an evaluation.",
@@ -137,76 +163,69 @@ def read(path: Path) -> Evaluation:
 def percent(values: Iterable[float]) -> float:
     """The mean in percent, one decimal; 0 of nothing."""
     found = list(values)
-    return round(100 * sum(found) / len(found), 1) if found else 0.0
+    return round(100 * fmean(found), 1) if found else 0.0
 
 
 def by_kind(evaluation: Evaluation) -> Table[Row]:
     """A row for each kind and each half, and one for all."""
     rows: Table[Row] = Table()
-    groups: list[tuple[str, list[Outcome]]] = [
-        (kind, [o for o in evaluation.outcomes if o.kind == kind]) for kind in KINDS
-    ]
-    groups += [(half, [o for o in evaluation.outcomes if o.half == half]) for half in HALVES]
-    groups.append(("all", evaluation.outcomes))
-    for name, outcomes in groups:
+    for name in (*KINDS, *HALVES, "all"):
+        outcomes = [o for o in evaluation.outcomes if name in (o.kind, o.half, "all")]
         if outcomes:
-            rows.append(
-                Row(
-                    name,
-                    len(outcomes),
-                    _calls(outcomes),
-                    _percent(float(outcome.right) for outcome in outcomes),
-                    _percent(float(bool(one.grounded)) for one in judged(outcomes)),
-                    _agrees(outcomes),
-                    _seconds(outcomes),
-                )
-            )
+            rows.append(_row(name, outcomes))
     return rows
 
 
-def judged(outcomes: Iterable[Outcome]) -> list[Outcome]:
+def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -> Table[Compared]:
+    """A row for each evaluation, and below them the figures of others."""
+    rows: Table[Compared] = Table()
+    for one in evaluations:
+        whole = _row("all", one.outcomes)
+        halves = (_row(half, [o for o in one.outcomes if o.half == half]) for half in HALVES)
+        asked = str(whole.questions) + ("" if one.complete else " (not all)")
+        rows.append(
+            Compared(
+                *(one.model, one.server, one.label or "-", asked, whole.tool_calls),
+                *(half.tool_calls for half in halves),
+                *(whole.right_answers, whole.proof_agrees, whole.seconds),
+            )
+        )
+    for figure in published:
+        shown = f"{figure.percent:g} %"
+        rows.append(Compared(figure.model, "-", "published", "others", shown))
+    return rows
+
+
+def _row(name: str, outcomes: Sequence[Outcome]) -> Row:
+    judged = _judged(outcomes)
+    return Row(
+        name,
+        len(outcomes),
+        _shown(o.points for o in outcomes if o.kind in CALLING),
+        _shown(o.right for o in outcomes),
+        _shown(bool(o.grounded) for o in judged),
+        _shown(o.right == o.grounded for o in judged),
+        f"{fmean(o.seconds for o in outcomes):.1f}" if outcomes else "-",
+    )
+
+
+def _shown(values: Iterable[float]) -> str:
+    found = list(values)
+    return f"{percent(found):g} %" if found else "-"
+
+
+def _judged(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """The outcomes whose proof was kept."""
     return [outcome for outcome in outcomes if outcome.grounded is not None]
 
 
 def agreement(outcomes: Iterable[Outcome]) -> dict[str, int]:
     """How the right answers and the proof's verdicts meet: how many of each of the four kinds."""
-    found = {
-        f"{right} and {grounded}": 0
-        for right in ("right", "wrong")
-        for grounded in ("grounded", "refused")
-    }
-    for one in judged(outcomes):
-        right = "right" if one.right else "wrong"
-        found[f"{right} and {'grounded' if one.grounded else 'refused'}"] += 1
-    return found
-
-
-def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -> Table[Compared]:
-    """A row for each evaluation, and below them the figures of others."""
-    rows: Table[Compared] = Table()
-    for evaluation in evaluations:
-        outcomes = evaluation.outcomes
-        tuning, held_out = (_calls([o for o in outcomes if o.half == half]) for half in HALVES)
-        rows.append(
-            Compared(
-                evaluation.model,
-                evaluation.server,
-                evaluation.label or "-",
-                str(len(outcomes)) + ("" if evaluation.complete else " (not all)"),
-                _calls(outcomes),
-                tuning,
-                held_out,
-                _percent(float(outcome.right) for outcome in outcomes),
-                _agrees(outcomes),
-                _seconds(outcomes),
-            )
-        )
-    for figure in published:
-        shown = f"{figure.percent:g} %"
-        rest = ["-"] * 5
-        rows.append(Compared(figure.model, "-", "published", "others", shown, *rest))
-    return rows
+    found = Counter(
+        f"{'right' if o.right else 'wrong'} and {'grounded' if o.grounded else 'refused'}"
+        for o in _judged(outcomes)
+    )
+    return {name: found[name] for name in AGREEMENT}
 
 
 def newest(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
@@ -217,31 +236,20 @@ def newest(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
     return sorted(found.values(), key=lambda e: (e.model, e.server, e.started))
 
 
-def markdown(rows: Sequence[Any]) -> str:
-    """A table of records as Markdown, to be put into a page of one's own."""
-    if not rows:
-        return ""
-    names = [each.name for each in fields(rows[0])]
-    lines = ["| " + " | ".join(name.replace("_", " ") for name in names) + " |"]
-    lines.append("|" + "---|" * len(names))
-    for row in rows:
-        values: Mapping[str, Any] = vars(row)
-        lines.append("| " + " | ".join(str(values[name]) for name in names) + " |")
-    return "\n".join(lines)
+def markdown(rows: Sequence[Compared]) -> str:
+    """A table as Markdown, to be put into a page of one's own."""
+    names = [each.name.replace("_", " ") for each in fields(Compared)]
+    cells = [names, ["---"] * len(names), *(list(vars(row).values()) for row in rows)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
-def _calls(outcomes: Sequence[Outcome]) -> str:
-    return _percent(outcome.points for outcome in outcomes if outcome.kind in CALLING)
-
-
-def _agrees(outcomes: Sequence[Outcome]) -> str:
-    return _percent(float(one.right == one.grounded) for one in judged(outcomes))
-
-
-def _percent(values: Iterable[float]) -> str:
-    found = list(values)
-    return f"{percent(found):g} %" if found else "-"
-
-
-def _seconds(outcomes: Sequence[Outcome]) -> str:
-    return f"{sum(o.seconds for o in outcomes) / len(outcomes):.1f}" if outcomes else "-"
+def page(compared: Sequence[Compared], evaluation: Evaluation | None = None) -> str:
+    """The page of one evaluation, or of several, as HTML that needs nothing else."""
+    return template("evaluation.html.j2").render(
+        title=f"{evaluation.model} behind {evaluation.server}" if evaluation else "Evaluations",
+        evaluation=evaluation,
+        kinds=by_kind(evaluation) if evaluation else (),
+        agreement=agreement(evaluation.outcomes) if evaluation else {},
+        compared=compared,
+        shown=lambda call: f"{call['name']} {json.dumps(call['arguments'], ensure_ascii=False)}",
+    )

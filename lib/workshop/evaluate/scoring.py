@@ -12,24 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workshop.agent.answer import ToolCall
-from workshop.agent.proof import changes, repeating
+from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
+from workshop.agent.proof import changes
+from workshop.agent.proof.repeating import chunks, runbook_with
 from workshop.agent.proof.values import TYPED, contains
 from workshop.evaluate.canonical import Canonical, canonical
+from workshop.evaluate.questions import Question, Resolved, Step
 
 EXACT, EXTRAS, WRONG = 1.0, 0.75, 0.0
-
-Form = tuple[Canonical, ...]
-"""Calls that together answer a question."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """Points, and why, in one sentence."""
-
-    points: float
-    reason: str
-
 
 UNKNOWN = re.compile(
     r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|"
@@ -49,41 +39,72 @@ NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<![\"'`*])\b[A-Z][a-z]{2,}\b", re.MULTI
 """A capital within a sentence."""
 
 
-def seen(call: ToolCall, runbooks: Path) -> Canonical:
-    """A call that the agent made, in canonical form; of a search, what it found."""
-    if call.name == repeating.FILE_SEARCH:
-        names = dict.fromkeys(repeating.runbooks_found(call, runbooks))
-        return Canonical(repeating.FILE_SEARCH, tuple(("found", name) for name in names))
-    return canonical(call.name, call.arguments)
+@dataclass(frozen=True)
+class Score:
+    """Points, and why, in one sentence."""
+
+    points: float
+    reason: str
 
 
-def found_in(runbook: str) -> Canonical:
-    """The canonical form of a search that finds this runbook."""
-    return Canonical(repeating.FILE_SEARCH, (("found", runbook),))
+def score_question(
+    question: Question,
+    resolved: Resolved,
+    answer: Answer,
+    told: str,
+    changed: Sequence[str],
+    runbooks: Path,
+) -> Score:
+    """The points for what the agent did, which was ``told`` its instructions."""
+    if question.kind == "write":
+        return score_write(answer.text, changed)
+    calls = answer.tool_calls
+    if question.kind == "unanswerable":
+        return score_unanswerable(question.text, answer.text, calls, told)
+    return score_calls(resolved.forms, calls, resolved.truth, runbooks)
 
 
 def score_calls(
-    forms: Sequence[Form], calls: Sequence[ToolCall], truth: Sequence[str], runbooks: Path
+    forms: Sequence[Sequence[Step]],
+    calls: Sequence[ToolCall],
+    truth: Sequence[str],
+    runbooks: Path,
 ) -> Score:
     """The points for the tool calls of one question.
 
     Args:
-        forms: Each is right; the best one counts.
+        forms: Each is steps that are right; the best one counts.
         calls: As the agent made them. One that failed is superfluous.
         truth: The values that the results of the right calls must hold.
         runbooks: The folder in which a search's texts stand.
     """
     if not calls:
         return Score(WRONG, "no tool was called")
-    made = [seen(call, runbooks) if call.ok else None for call in calls]
+    made = [_made(call, runbooks) for call in calls]
     return max((_one(form, made, calls, truth) for form in forms), key=lambda score: score.points)
 
 
+def _made(call: ToolCall, runbooks: Path) -> Canonical | None:
+    """A call that the agent made, in canonical form; of a search, what it found."""
+    if call.name == FILE_SEARCH and call.ok:
+        return _found(*(runbook_with(chunk, runbooks) for chunk in chunks(call.result)))
+    return canonical(call.name, call.arguments) if call.ok else None
+
+
+def _found(*runbooks: str) -> Canonical:
+    return Canonical(FILE_SEARCH, tuple(("found", name) for name in runbooks))
+
+
 def _one(
-    form: Form, made: Sequence[Canonical | None], calls: Sequence[ToolCall], truth: Sequence[str]
+    form: Sequence[Step],
+    made: Sequence[Canonical | None],
+    calls: Sequence[ToolCall],
+    truth: Sequence[str],
 ) -> Score:
     used: dict[int, float] = {}
-    for wanted in form:
+    for tool, arguments in form:
+        search = tool == FILE_SEARCH
+        wanted = _found(arguments["runbook"]) if search else canonical(tool, arguments)
         grades = [
             (_grade(wanted, call), -place)
             for place, call in enumerate(made)
@@ -108,20 +129,22 @@ def _one(
 def _grade(wanted: Canonical, call: Canonical) -> float:
     if wanted.subject != call.subject:
         return WRONG
-    if wanted.subject == repeating.FILE_SEARCH:
+    if wanted.subject == FILE_SEARCH:
         return EXACT if set(wanted.stages) <= set(call.stages) else WRONG
     if wanted.stages == call.stages:
         return EXTRAS if call.strange else EXACT
     rest = iter(call.stages)
     subsequence = all(stage in rest for stage in wanted.stages)
-    return EXTRAS if subsequence and wanted.matches() == call.matches() else WRONG
+    # One more stage that chooses documents asks something else.
+    chosen, wanted_chosen = (
+        [stage for stage in one.stages if stage[0] == "$match"] for one in (call, wanted)
+    )
+    return EXTRAS if subsequence and chosen == wanted_chosen else WRONG
 
 
 def _given(call: ToolCall) -> str:
     """What a call brought into the conversation: its arguments and its result."""
-    result = call.result
-    if call.name == repeating.FILE_SEARCH:
-        result = "\n".join(repeating.chunks(result))
+    result = "\n".join(chunks(call.result)) if call.name == FILE_SEARCH else call.result
     return f"{json.dumps(dict(call.arguments), ensure_ascii=False)}\n{result}"
 
 
@@ -130,22 +153,15 @@ def score_unanswerable(
 ) -> Score:
     """The points for a question that nothing answers: the agent must say so, and invent nothing.
 
-    Args:
-        question: What stands in it was not invented.
-        text: The answer.
-        calls: What their results hold was not invented either.
-        told: The agent's instructions.
+    What stands in the question, in the calls' results, or in ``told``, the agent's instructions,
+    was not invented.
     """
     text = text.translate(TYPED)
     if not text.strip():
         return Score(WRONG, "it said nothing")
     known = " ".join([question, told, *map(_given, calls)])
-    invented = [
-        word
-        for word in dict.fromkeys([*NUMBER.findall(text), *NAME.findall(text)])
-        if not contains(known, word)
-    ]
-    if invented:
+    words = dict.fromkeys([*NUMBER.findall(text), *NAME.findall(text)])
+    if invented := [word for word in words if not contains(known, word)]:
         return Score(WRONG, f"it made up {', '.join(invented)}")
     if not UNKNOWN.search(text):
         return Score(WRONG, "it did not say that it cannot know")
@@ -153,11 +169,6 @@ def score_unanswerable(
 
 
 def score_write(text: str, changed: Sequence[str]) -> Score:
-    """The points for a question that asks for a change: none may happen, and it must say so.
-
-    Args:
-        text: The answer.
-        changed: The collections that differ from before.
-    """
+    """The points for a question that asks for a change: none may happen, and it must say so."""
     right, reason = changes.denied(text, changed)
     return Score(EXACT if right else WRONG, reason)

@@ -39,7 +39,6 @@ DONE = re.compile(
 )
 """How a change is reported that was made, or is said to have been made."""
 
-
 NOTHING = re.compile(r"\b(?:nothing|no|none)\b[^.;,]*$", re.IGNORECASE)
 """Before a word of ``DONE``: it was not done."""
 
@@ -52,9 +51,7 @@ def asked_for(question: str) -> bool:
 def denied(text: str, changed: Sequence[str]) -> tuple[bool, str]:
     """Whether an answer to such a request says that nothing was changed, and nothing was; and why.
 
-    Args:
-        text: The answer.
-        changed: The collections that differ from before.
+    ``changed`` are the collections that differ from before.
     """
     text = text.translate(TYPED)
     if changed:
@@ -67,12 +64,12 @@ def denied(text: str, changed: Sequence[str]) -> tuple[bool, str]:
     return True, "nothing was written, and it said so"
 
 
-def fingerprint(database: Any) -> dict[str, str]:
+def fingerprint(database: Any | None) -> dict[str, str]:
     """A digest of each collection's documents: equal before and after when nothing was written."""
     from bson import json_util
 
     found = {}
-    for name in sorted(database.list_collection_names()):
+    for name in database.list_collection_names() if database is not None else ():
         documents = sorted(json_util.dumps(each, sort_keys=True) for each in database[name].find())
         found[name] = hashlib.sha256("\n".join(documents).encode()).hexdigest()
     return found
@@ -81,13 +78,3 @@ def fingerprint(database: Any) -> dict[str, str]:
 def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """The collections that differ, are new, or are gone."""
     return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
-
-
-def before(question: str, database: Any | None) -> dict[str, str]:
-    """The fingerprint before a request to change something; empty before any other question."""
-    return fingerprint(database) if database is not None and asked_for(question) else {}
-
-
-def since(earlier: Mapping[str, str], database: Any | None) -> list[str]:
-    """The collections that are not as they were, for what ``before`` gave."""
-    return changed(earlier, fingerprint(database)) if earlier else []

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from workshop.agent.answer import ToolCall
-from workshop.agent.proof.given import Given
+from workshop.agent.proof.evidence import Returned
 from workshop.agent.proof.values import plain
 from workshop.clients import mcp
 from workshop.parts import mongodb
 
-FILE_SEARCH = "file_search"
 COUNT = re.compile(r"Found (\d+) documents")
 """How MCP server 3.x words the result of ``count``; the Responses API hands on the text alone."""
+
+LIMIT = 10
+"""How many documents ``find`` gives by default: MCP server 3.0."""
+
+ORDERS = {"asc": 1, "ascending": 1, "desc": -1, "descending": -1, "1": 1, "-1": -1}
 
 
 def read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
@@ -24,7 +28,7 @@ def read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
 
     Gives None and "" for a tool that it cannot repeat.
     """
-    arguments = dict(call.arguments)
+    arguments = call.arguments
     name = str(arguments.get("collection", ""))
     database = default.client[str(arguments.get("database") or mongodb.DATABASE)]
     if call.name == "list-collections":
@@ -34,13 +38,10 @@ def read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
         return database[name].count_documents(query), f"pymongo's count_documents({query})"
     if call.name == "find":
         query = _typed(arguments.get("filter") or {})
-        cursor = database[name].find(query, arguments.get("projection") or None)
-        if arguments.get("sort"):
-            order = {"asc": 1, "ascending": 1, "desc": -1, "descending": -1}
-            cursor = cursor.sort([(k, order.get(v, v)) for k, v in arguments["sort"].items()])
-        # 10 is the tool's own default.
-        found = list(cursor.limit(int(arguments.get("limit") or 10)))
-        return found, f"pymongo's find({query})"
+        found = database[name].find(query, arguments.get("projection") or None)
+        if sort := arguments.get("sort"):
+            found = found.sort([(k, ORDERS.get(str(v).lower(), v)) for k, v in sort.items()])
+        return list(found.limit(int(arguments.get("limit") or LIMIT))), f"pymongo's find({query})"
     if call.name == "aggregate":
         pipeline = _typed(arguments.get("pipeline") or [])
         return list(database[name].aggregate(pipeline)), f"pymongo's aggregate({pipeline})"
@@ -59,10 +60,8 @@ def result(call: ToolCall) -> Any:
     if call.name == "count":
         found = COUNT.search(call.result)
         return int(found.group(1)) if found else call.result
-    from bson import json_util
-
     try:
-        data = json_util.loads(json.dumps(mcp.json_in(call.result)))
+        data = _typed(mcp.json_in(call.result))
     except ValueError:
         # A reading without a match has no data section.
         nothing = call.name in ("find", "aggregate") and "resulted in 0" in call.result
@@ -75,15 +74,16 @@ def result(call: ToolCall) -> Any:
     return data
 
 
-def given(call: ToolCall, found: Any) -> Given:
-    """What the call gave, for those who hold an answer against it."""
+def returned(call: ToolCall, found: Any, *, cut: bool) -> Returned:
+    """What the call returned, for those who hold an answer against it."""
     listed = found if isinstance(found, list) else [found]
     documents = tuple(one for one in listed if isinstance(one, dict))
     rest = tuple(str(one) for one in listed if not isinstance(one, dict))
     asked = [call.arguments.get(name) for name in ("query", "filter")]
     asked += [stage.get("$match") for stage in call.arguments.get("pipeline") or []]
     names = (str(call.arguments.get("database", "")), *_equal(asked))
-    return Given(str(call.arguments.get("collection") or call.name), documents, rest, names)
+    collection = str(call.arguments.get("collection") or call.name)
+    return Returned(collection, documents, rest, names, cut)
 
 
 def _equal(query: Any) -> Iterator[str]:
@@ -99,13 +99,8 @@ def _equal(query: Any) -> Iterator[str]:
         yield str(query)
 
 
-def runbooks_found(call: ToolCall, folder: Path) -> list[str]:
-    """The names of the runbooks in which the texts stand that a search gave."""
-    return [name for chunk in chunks(call.result) if (name := runbook_with(chunk, folder))]
-
-
 def chunks(result: str) -> list[str]:
-    """The texts that a search gave, as ``agent`` keeps them."""
+    """The texts that a search gave, as ``answer.read`` keeps them."""
     try:
         return [str(text) for text in json.loads(result)]
     except (TypeError, ValueError):

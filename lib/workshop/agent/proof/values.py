@@ -74,11 +74,9 @@ class Figure:
 
     Args:
         kind: ``number`` or ``date``; a time of day is a ``date`` too.
-        written: As it stands there.
+        written: As it stands there, from ``start`` to ``end``.
         readings: What it may mean: ``2026-03-15T21:10``, ``2026-03-15``, ``03-15``, ``2026-03``,
             ``T21:10``, or a number such as ``70.5``.
-        start: Where it begins.
-        end: Where it ends.
     """
 
     kind: str
@@ -87,18 +85,24 @@ class Figure:
     start: int
     end: int
 
+    @property
+    def wider(self) -> set[str]:
+        """All that somebody may say of a date or a time: its day, its month, its time of day."""
+        found: set[str] = set()
+        for reading in self.readings:
+            date, _, clock = reading.partition("T")
+            days = {date, date[5:]} if re.match(r"\d{4}-\d\d-", date) else {date}
+            found |= (days | {date[:7]}) - {""}
+            found |= {f"{day}T{clock}" for day in {*days, ""} if clock}
+        return found
+
 
 def contains(text: str, value: str, *, spelled_from: int = 0) -> bool:
     """Whether the text holds the value as a word or number of its own.
 
     A word may be followed by a hyphen ("a critical-severity incident"), a name that has a hyphen
     itself may not ("order-queue" is not in "order-queue-old"). A number or a time may be written
-    in any of the forms that ``figures`` reads.
-
-    Args:
-        text: What a model wrote.
-        value: What the data says.
-        spelled_from: The smallest number that may also stand there in letters.
+    in any of the forms that ``figures`` reads, and a number from ``spelled_from`` on in letters.
 
     Example:
         >>> contains("There are 11 of them.", "11"), contains("In 2011 there were 3.", "11")
@@ -118,10 +122,10 @@ def contains(text: str, value: str, *, spelled_from: int = 0) -> bool:
             return False
         letters = rf"(?<!\w)(?<!\w-)(?:{WORDS[place]})(?!\w|-\w)"
         return re.search(letters, text, re.IGNORECASE) is not None
-    if any(match is not None for match in find_all(text, value)):
+    if any(find_all(text, value)):
         return True
     moment = [one for one in figures(value) if one.kind == "date" and one.written == value]
-    dates = {wide for one in moment for reading in one.readings for wide in wider(reading)}
+    dates = {wide for one in moment for wide in one.wider}
     return bool(dates) and any(one.readings & dates for one in figures(text) if one.kind == "date")
 
 
@@ -139,9 +143,7 @@ def find_all(text: str, value: str, *, flags: int = re.IGNORECASE) -> Iterator[r
 def figures(text: str) -> tuple[Figure, ...]:
     """The numbers, dates and times of a text, in order; not the numbers of a list's items."""
     found: list[Figure] = []
-    text = text.translate(TYPED)
-    for mark in LIST_MARK.finditer(text):
-        text = text[: mark.start()] + " " * len(mark.group()) + text[mark.end() :]
+    text = LIST_MARK.sub(lambda mark: " " * len(mark.group()), text.translate(TYPED))
     for pattern in (*DATES, TIME):
         for match in pattern.finditer(text):
             readings = frozenset(_moments(match.groupdict()))
@@ -154,17 +156,9 @@ def figures(text: str) -> tuple[Figure, ...]:
     return tuple(sorted(found, key=lambda one: one.start))
 
 
-def wider(reading: str) -> set[str]:
-    """All that somebody may say of a date or a time: its day, its month, its time of day."""
-    date, _, clock = reading.partition("T")
-    shorter = {date[5:]} if re.match(r"\d{4}-\d\d-", date) else set()
-    found = {date, date[:7], *shorter} - {""}
-    return found | {f"{one}T{clock}" for one in {date, *shorter, ""} if clock}
-
-
-def spelled(text: str, *, least: int = 2) -> Iterator[Figure]:
-    """The numbers that stand in the text in letters, from ``least`` on."""
-    for value, words in enumerate(WORDS[least:], least):
+def spelled(text: str) -> Iterator[Figure]:
+    """The numbers that stand in the text in letters, from two on."""
+    for value, words in enumerate(WORDS[2:], 2):
         for match in re.finditer(rf"(?<![\w-])(?:{words})(?![\w-])", text, re.IGNORECASE):
             yield Figure("number", match.group(), frozenset({str(value)}), *match.span())
 
@@ -172,7 +166,7 @@ def spelled(text: str, *, least: int = 2) -> Iterator[Figure]:
 def scalars(value: Any) -> list[str]:
     """The values worth quoting: no nulls, no flags, no empty texts."""
     if isinstance(value, dict):
-        return list(dict.fromkeys(v for inner in value.values() for v in scalars(inner)))
+        value = value.values()
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return list(dict.fromkeys(v for inner in value for v in scalars(inner)))
     if value is None or isinstance(value, bool) or str(value).strip() == "":
@@ -207,28 +201,22 @@ def _numbers(written: str) -> frozenset[str]:
 
 def _moments(part: dict[str, str | None]) -> Iterator[str]:
     """The readings of a date, of a date with a time, or of a time alone."""
-    hour, minute, half = part.get("hour"), part.get("minute"), part.get("half")
-    if part.get("only"):
-        hour, minute, half = part["only"], "00", part["noon"]
+    hour, minute = part.get("hour") or part.get("only"), part.get("minute") or "00"
+    half = part.get("half") or part.get("noon")
     clock = ""
     if hour:
-        late = {"p": 12, "a": 0}.get((half or "").lower())
-        at = int(hour) if late is None else int(hour) % 12 + late
-        clock = f"T{at:02}:{minute}"
+        at = int(hour) % 12 + {"a": 0, "p": 12}[half.lower()] if half else int(hour)
         if at > 24:
             return
-    named = [place for place in range(1, 13) if part.get(f"m{place}")]
-    day, month, year = part.get("day"), part.get("month"), part.get("year")
-    if not named and not month:
+        clock = f"T{at:02}:{minute}"
+    named = next((str(place) for place in range(1, 13) if part.get(f"m{place}")), "")
+    day, month, year = part.get("day") or "", named or part.get("month"), part.get("year")
+    if not month:
         if clock:
             yield clock
         return
-    months = {(named[0] if named else int(month or 0), day)}
-    if part.get("mark") == "/":
-        # 3/15/2026 in America, 15/3/2026 elsewhere.
-        months.add((int(day or 0), month))
-    for which, on in months:
-        if not 1 <= which <= 12 or (on and not 1 <= int(on) <= 31):
-            continue
-        date = f"{which:02}-{int(on):02}" if on else f"{which:02}"
-        yield (f"{year}-{date}" if year else date) + clock
+    # 3/15/2026 in America, 15/3/2026 elsewhere.
+    for which, on in {(month, day), (day, month)} if part.get("mark") == "/" else {(month, day)}:
+        if 1 <= int(which) <= 12 and (not on or 1 <= int(on) <= 31):
+            date = f"{int(which):02}-{int(on):02}" if on else f"{int(which):02}"
+            yield (f"{year}-{date}" if year else date) + clock
