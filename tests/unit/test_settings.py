@@ -37,7 +37,7 @@ def test_what_is_set_is_used(tmp_path):
         {"WORKSHOP_HOME": str(tmp_path), "MODEL_TOKEN": " t0ken\n", "MODEL_CA_FILE": str(ca)}
     )
     assert settings.state == tmp_path
-    assert settings.lock_path == tmp_path / "local" / "lock"
+    assert settings.lock == tmp_path / "local" / "lock"
     assert settings.model_token == Secret("t0ken")
     assert settings.model_ca_file == ca
     assert "t0ken" not in repr(settings)

@@ -181,13 +181,22 @@ def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -
     rows: Table[Compared] = Table()
     for one in evaluations:
         whole = _row("all", one.outcomes)
-        halves = (_row(half, [o for o in one.outcomes if o.half == half]) for half in HALVES)
+        tuning, held_out = (
+            _row(half, [o for o in one.outcomes if o.half == half]).tool_calls for half in HALVES
+        )
         asked = str(whole.questions) + ("" if one.complete else " (not all)")
         rows.append(
             Compared(
-                *(one.model, one.server, one.label or "-", asked, whole.tool_calls),
-                *(half.tool_calls for half in halves),
-                *(whole.right_answers, whole.proof_agrees, whole.seconds),
+                one.model,
+                one.server,
+                one.label or "-",
+                asked,
+                whole.tool_calls,
+                tuning,
+                held_out,
+                whole.right_answers,
+                whole.proof_agrees,
+                whole.seconds,
             )
         )
     for figure in published:

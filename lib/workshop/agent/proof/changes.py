@@ -64,8 +64,12 @@ def denied(text: str, changed: Sequence[str]) -> tuple[bool, str]:
     return True, "nothing was written, and it said so"
 
 
-def fingerprint(database: Any | None) -> dict[str, str]:
-    """A digest of each collection's documents: equal before and after when nothing was written."""
+def fingerprint(database: Any) -> dict[str, str]:
+    """A digest of each collection's documents: equal before and after when nothing was written.
+
+    Args:
+        database: None where there is none.
+    """
     from bson import json_util
 
     found = {}

@@ -42,8 +42,8 @@ class Vocabulary:
     facts: set[str] = field(default_factory=set)
 
     @classmethod
-    def read(cls, database: Any | None, runbooks: Path) -> Vocabulary:
-        """Read it from the database, if there is one, and from the runbooks' folder."""
+    def read(cls, database: Any, runbooks: Path) -> Vocabulary:
+        """Read it from the database, None where there is none, and from the runbooks' folder."""
         found = cls()
         for collection in database.list_collection_names() if database is not None else ():
             for document in database[collection].find().limit(READ):
