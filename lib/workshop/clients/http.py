@@ -210,32 +210,20 @@ def unreachable(
         return _not_secure(url, secure)
     if way is not None and isinstance(error, httpx.ProxyError | httpx.ConnectError):
         return _by_proxy(url, error, way)
+    kind, what, state = "protocol", "The connection broke.", str(error)
+    hint = "workshop status"
     if isinstance(error, httpx.TimeoutException):
-        connected = not isinstance(error, httpx.ConnectTimeout)
-        return EndpointError(
-            f"No answer within {timeout:g} s.",
-            where=url,
-            state="connected, and then nothing came" if connected else "no connection was made",
-            hint="workshop status",
-        ).of_kind("timeout")
-    if any(isinstance(link, socket.gaierror) for link in chain):
-        return EndpointError(
-            "The host name is not known.", where=url, state=str(error), hint="check the URL's host"
-        ).of_kind("dns")
-    if isinstance(error, httpx.ConnectError):
-        return EndpointError(
-            "Nothing listens at this address.", where=url, state=str(error), hint="workshop status"
-        ).of_kind("refused")
-    if "status line" in text:
-        return EndpointError(
-            "The server does not speak HTTP.",
-            where=url,
-            state=str(error)[:200],
-            hint="check the URL: another program may listen there, or it wants https://",
-        ).of_kind("protocol")
-    return EndpointError(
-        "The connection broke.", where=url, state=str(error), hint="workshop status"
-    ).of_kind("protocol")
+        kind, what = "timeout", f"No answer within {timeout:g} s."
+        is_connected = not isinstance(error, httpx.ConnectTimeout)
+        state = "connected, and then nothing came" if is_connected else "no connection was made"
+    elif any(isinstance(link, socket.gaierror) for link in chain):
+        kind, what, hint = "dns", "The host name is not known.", "check the URL's host"
+    elif isinstance(error, httpx.ConnectError):
+        kind, what = "refused", "Nothing listens at this address."
+    elif "status line" in text:
+        what, state = "The server does not speak HTTP.", state[:200]
+        hint = "check the URL: another program may listen there, or it wants https://"
+    return EndpointError(what, where=url, state=state, hint=hint).of_kind(kind)
 
 
 def _by_proxy(url: str, error: Exception, way: Proxy) -> EndpointError:

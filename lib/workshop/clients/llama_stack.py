@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -77,14 +78,8 @@ def api_error(client: Any) -> tuple[type[Exception], ...]:
     """What this client raises: its own errors, and httpx's when a stream breaks off."""
     import httpx
 
-    module = type(client).__module__.partition(".")[0]
-    if module == "openai":
-        from openai import APIError
-
-        return APIError, httpx.HTTPError
-    from llama_stack_client import APIError as LlamaStackError
-
-    return LlamaStackError, httpx.HTTPError
+    module = importlib.import_module(type(client).__module__.partition(".")[0])
+    return module.APIError, httpx.HTTPError
 
 
 def client_name(version: str) -> str:
@@ -97,15 +92,14 @@ def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
     """Either client's exception as the kit's own, with the reason and the next step."""
     status = getattr(error, "status_code", None)
     if status is None:
-        state = f"{type(error).__name__}: {error.__cause__ or error}"
-        return EndpointError(what, where=endpoint.url, state=state, hint="workshop status").of_kind(
-            "timeout" if "imeout" in type(error).__name__ else "refused"
-        )
-    mended = http.refused_with(endpoint.url, status, str(error))
-    hint = "workshop logs llama-stack; workshop logs model" if status >= 500 else mended.hint
-    return EndpointError(what, where=endpoint.url, state=mended.state, hint=hint).of_kind(
-        mended.kind
-    )
+        kind = "timeout" if "imeout" in type(error).__name__ else "refused"
+        state, hint = f"{type(error).__name__}: {error.__cause__ or error}", "workshop status"
+    else:
+        told = http.refused_with(endpoint.url, status, str(error))
+        kind, state, hint = told.kind, told.state, told.hint
+        if status >= 500:
+            hint = "workshop logs llama-stack; workshop logs model"
+    return EndpointError(what, where=endpoint.url, state=state, hint=hint).of_kind(kind)
 
 
 def with_log[E: WorkshopError](error: E, target: Target, part: str) -> E:

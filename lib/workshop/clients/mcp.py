@@ -235,16 +235,12 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _broken(url: str, error: BaseException) -> EndpointError:
-    state = f"{type(error).__name__}: {error}"
+    what, hint = "The MCP server broke off.", "workshop logs mcp-server"
     if "session" in str(error).lower():
-        return EndpointError(
-            "The MCP server does not know the session that it has just begun.",
-            where=url,
-            state=state,
-            hint="a session is in one process's memory: another answered, or it was started anew; "
-            "run 05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity "
-            "ClientIP)",
+        what = "The MCP server does not know the session that it has just begun."
+        hint = (
+            "a session is in one process's memory: another answered, or it was started anew; run "
+            "05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity ClientIP)"
         )
-    return EndpointError(
-        "The MCP server broke off.", where=url, state=state, hint="workshop logs mcp-server"
-    )
+    state = f"{type(error).__name__}: {error}"
+    return EndpointError(what, where=url, state=state, hint=hint)

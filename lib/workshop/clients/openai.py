@@ -130,12 +130,8 @@ def complete(
         EndpointError: It does not answer, or not as an OpenAI-compatible endpoint does; or it
             thought, and gave no answer.
     """
-    body = {
-        "model": name,
-        "messages": [{"role": "user", "content": question}],
-        "temperature": 0,
-        **options,
-    }
+    messages = [{"role": "user", "content": question}]
+    body = {"model": name, "messages": messages, "temperature": 0, **options}
     message, ending = _message(endpoint, {**body, "max_tokens": max_tokens})
     tokens, also = max_tokens, ""
     if ending == "length" and _silent(message):
@@ -147,23 +143,23 @@ def complete(
     thoughts = _thoughts(message)
     if not _silent(message) or (ending != "length" and not thoughts):
         return message
-    shown = f"it thought: {thoughts[:120]}" if thoughts else "its thoughts are not shown"
-    if ending == "length":
-        raise EndpointError(
-            "Thinking took all of the model's tokens, and it gave no answer.",
-            where=endpoint.url + COMPLETIONS,
-            state=f"{tokens} tokens; {shown}{also}",
-            hint="serve this model with thinking switched off, or with less of it (vLLM: "
-            """--default-chat-template-kwargs '{"enable_thinking": false}'), or choose one that """
-            "thinks less",
-        )
-    raise EndpointError(
-        "The model gave thoughts, and no answer.",
-        where=endpoint.url + COMPLETIONS,
-        state=f"finish_reason {ending}; {shown}",
-        hint="its server takes the answer for thoughts: start it with the reasoning parser of this "
-        "model (vLLM: --reasoning-parser), or with thinking switched off",
+    what = "The model gave thoughts, and no answer."
+    state = f"finish_reason {ending}"
+    hint = (
+        "its server takes the answer for thoughts: start it with the reasoning parser of this "
+        "model (vLLM: --reasoning-parser), or with thinking switched off"
     )
+    if ending == "length":
+        what = "Thinking took all of the model's tokens, and it gave no answer."
+        state = f"{tokens} tokens"
+        hint = (
+            "serve this model with thinking switched off, or with less of it (vLLM: "
+            """--default-chat-template-kwargs '{"enable_thinking": false}'), or choose one that """
+            "thinks less"
+        )
+    shown = f"it thought: {thoughts[:120]}" if thoughts else "its thoughts are not shown"
+    state = f"{state}; {shown}{also}"
+    raise EndpointError(what, where=endpoint.url + COMPLETIONS, state=state, hint=hint)
 
 
 def _message(endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
