@@ -1,4 +1,4 @@
-"""What policies shut, by reading them; the test cluster holds the same against what it enforces."""
+"""Which ways policies close, by reading them; the test cluster shows the same by enforcing them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DENY = policy("Egress")
 
 
 def is_open(*policies: dict[str, Any], port: int = 8080) -> bool:
-    return network_policies.way(STACK, MODEL, port, policies, SPACE) is None
+    return network_policies.closed(STACK, MODEL, port, policies, SPACE) is None
 
 
 def test_without_a_policy_all_is_open() -> None:
@@ -89,7 +89,7 @@ def test_a_peer_is_a_block_or_pods_of_namespaces(peer: dict[str, Any], opens: bo
 
 
 def test_it_names_who_closes_and_who_would_have_opened() -> None:
-    found = network_policies.way(
+    found = network_policies.closed(
         STACK, MODEL, 8080, [DENY, policy("Egress", TO_MODEL, app="ogx")], SPACE
     )
     assert str(found) == (

@@ -16,7 +16,7 @@ from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Object
-from workshop.targets.cluster.offered_model import NAME
+from workshop.targets.cluster.deployed import OFFER
 
 ROOM = "agent-workshop-kit/room"
 """The label with the room's prefix. What lacks it is never changed or removed."""
@@ -102,6 +102,12 @@ class SharedModel:
     token: Secret | None = None
     ca: str = ""
 
+    def data(self) -> dict[str, str]:
+        """As it is in a Secret; what there is not has no key."""
+        token = self.token.reveal() if self.token else ""
+        texts = {"url": self.url, "name": self.name, "token": token, "ca": self.ca}
+        return {k: base64.b64encode(text.encode()).decode() for k, text in texts.items() if text}
+
 
 @dataclass(frozen=True)
 class Room:
@@ -154,11 +160,15 @@ class Room:
         namespace = self.namespace(number)
         if kind == "Namespace":
             return self._namespace(namespace, number)
-        meta = {"name": NAME, "namespace": namespace, "labels": self._labels()}
+        content: dict[str, Object] = {
+            "ResourceQuota": {"spec": {"hard": SHARED if self.model else OWN}},
+            "LimitRange": {"spec": {"limits": DEFAULTS}},
+            "RoleBinding": {"roleRef": _reference(ROLE), "subjects": self._subjects(number)},
+            "Secret": {"type": "Opaque", "data": self.model.data() if self.model else {}},
+        }
+        meta = {"name": OFFER, "namespace": namespace, "labels": self._labels()}
         api_version = next(version for version, known in KINDS if known == kind)
-        return {"apiVersion": api_version, "kind": kind, "metadata": meta} | (
-            self._content(kind, namespace, number)
-        )
+        return {"apiVersion": api_version, "kind": kind, "metadata": meta} | content[kind]
 
     def all(self, number: int) -> list[Object]:
         """Everything of one attendee, in the order in which it is applied."""
@@ -166,7 +176,7 @@ class Room:
 
     def shared(self, numbers: Iterable[int]) -> list[Object]:
         """What lets these attendees look at the cluster, and change nothing of it."""
-        name = f"{NAME}-{self.prefix}"
+        name = f"{OFFER}-{self.prefix}"
         meta = {"name": name, "labels": self._labels()}
         rules = [
             {"apiGroups": [group], "resources": list(resources), "verbs": ["get", "list"]}
@@ -183,25 +193,6 @@ class Room:
                 "subjects": subjects,
             },
         ]
-
-    def _content(self, kind: str, namespace: str, number: int) -> Object:
-        if kind == "ResourceQuota":
-            return {"spec": {"hard": SHARED if self.model else OWN}}
-        if kind == "LimitRange":
-            return {"spec": {"limits": DEFAULTS}}
-        if kind == "RoleBinding":
-            return {"roleRef": _reference(ROLE), "subjects": self._subjects(number)}
-        model = self.model
-        if model is None:
-            raise ValueError(f"there is nothing to put into a {kind} of {namespace}")
-        content = {
-            "url": model.url,
-            "name": model.name,
-            "token": model.token.reveal() if model.token else "",
-            "ca": model.ca,
-        }
-        data = {key: _encoded(value) for key, value in content.items() if value}
-        return {"type": "Opaque", "data": data}
 
     def _namespace(self, name: str, number: int) -> Object:
         user = self.user(number)
@@ -226,7 +217,7 @@ class Room:
         }
 
     def _labels(self) -> dict[str, str]:
-        return objects.labels("room") | {objects.MANAGED_BY: NAME, ROOM: self.prefix}
+        return objects.labels("room") | {objects.MANAGED_BY: OFFER, ROOM: self.prefix}
 
     def _subjects(self, number: int) -> list[Object]:
         """The attendee, and the workbench in which the notebooks run."""
@@ -264,7 +255,7 @@ def is_right(wanted: Object, found: Object) -> bool:
     """Whether all that is wanted of an object is so. What the cluster has added does not count.
 
     Lists must be equally long: one subject more is one too many, and so is one key of a Secret.
-    Kind and version are those by which it was listed, and stand in no listed object.
+    Kind and version are those by which it was listed.
     """
     content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
     if "data" in content and set(content["data"]) != set(found.get("data") or {}):
@@ -288,7 +279,3 @@ def _within(wanted: Any, found: Any) -> bool:
 
 def _reference(role: str) -> Object:
     return {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
-
-
-def _encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

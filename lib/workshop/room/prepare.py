@@ -7,6 +7,7 @@ repeated.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,8 +21,8 @@ from workshop.room import rights
 from workshop.room.objects import CLUSTER_KINDS, KINDS, ROOM, Room, is_right
 from workshop.room.rights import Right
 from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.deployed import OFFER
 from workshop.targets.cluster.errors import Refused
-from workshop.targets.cluster.offered_model import NAME
 
 
 @dataclass
@@ -56,7 +57,7 @@ def survey(api: Api, room: Room) -> Found:
         for thing in api.each(api_version, kind, room.selector):
             meta = thing["metadata"]
             number = room.number(meta["namespace"])
-            if number not in found.ours or meta["name"] != NAME:
+            if number not in found.ours or meta["name"] != OFFER:
                 continue
             if kind == "Secret":
                 found.offers.append(meta["namespace"])
@@ -128,10 +129,7 @@ class Preparing:
         self._made = 0.0
 
     def look(self, *, without_model: bool = False) -> Found:
-        """See what is there, before anything is changed.
-
-        Args:
-            without_model: Whether a model that the room offers may go.
+        """See what is there, before anything is changed; ``without_model``: its model may go.
 
         Raises:
             Forbidden: This user may not list namespaces.
@@ -139,27 +137,35 @@ class Preparing:
         """
         self._stage(f"looking at what {self._api.url} has")
         self.found = survey(self._api, self._room)
-        model = self._room.model
-        if self.found.offers and not without_model:
-            if model is None:
-                raise self._unsaid("it offers a model, and --model-url is not given")
-            if "token" in self.found.kept and model.token is None:
-                raise self._unsaid("its model has a token, and MODEL_TOKEN is not set")
-            if "ca" in self.found.kept and not model.ca:
-                raise self._unsaid("its model has a CA, and MODEL_CA_FILE is not set")
+        model, kept, left_out = self._room.model, self.found.kept, ""
+        if model is None:
+            left_out = "it offers a model, and --model-url is not given"
+        elif "token" in kept and model.token is None:
+            left_out = "its model has a token, and MODEL_TOKEN is not set"
+        elif "ca" in kept and not model.ca:
+            left_out = "its model has a CA, and MODEL_CA_FILE is not set"
+        if self.found.offers and left_out and not without_model:
+            raise SettingsError(
+                "This room shares a model, and these arguments leave something of it out.",
+                where=self._api.url,
+                state=left_out,
+                hint="say again what the model is; or --no-model, if it shall go",
+            )
         return self.found
 
     def make(self, *, without: Sequence[str] = ()) -> None:
-        """Make all that is missing, and mend what is not right.
+        """Make all that is missing, and fix what is not right.
 
-        Args:
-            without: The namespaces above the last attendee that will be removed.
+        ``without``: the namespaces above the last attendee that will be removed.
 
         Raises:
             Forbidden: This user is no administrator of the cluster.
             PartTooSlow: The API server was away, or a namespace does not go.
         """
-        self._await_ended()
+        if self.found.ending:
+            # Nothing can be put into namespaces that are being deleted.
+            gone(self._api, self._stage, lambda: survey(self._api, self._room).ending)
+            self.found = survey(self._api, self._room)
         room, found = self._room, self.found
         for number in found.strangers:
             self.seats[number].did = "left alone"
@@ -213,7 +219,7 @@ class Preparing:
                 self._api.apply(self._room.build(kind, number))
 
     def _without_model(self, namespace: str) -> None:
-        meta = {"name": NAME, "namespace": namespace}
+        meta = {"name": OFFER, "namespace": namespace}
         if self._api.delete({"apiVersion": "v1", "kind": "Secret", "metadata": meta}):
             number = self._room.number(namespace)
             if number in self.seats and self.seats[number].did == "unchanged":
@@ -234,7 +240,9 @@ class Preparing:
                 if (kind, number) not in right
             ]
         absent = self._absent(seat, needs)
-        lacks = [right for right in absent if not self._may(seat, right)]
+        lacks = [
+            right for right in absent if not rights.may(self._api, seat.user, seat.namespace, right)
+        ]
         seat.rights = f"{len(needs) - len(lacks)}/{len(needs)}"
         if lacks:
             seat.problems.append(f"{seat.user} may not {_named(lacks)}")
@@ -249,14 +257,9 @@ class Preparing:
             return NotYet("its RoleBinding does not count yet") if absent else True
 
         left = self._made + SETTLED - time.monotonic()
-        try:
+        with contextlib.suppress(PartTooSlow):
             wait_for("its RoleBinding to count", settled, timeout=max(0.0, left), every=0.2)
-        except PartTooSlow:
-            return absent
-        return []
-
-    def _may(self, seat: Seat, right: Right) -> bool:
-        return rights.may(self._api, seat.user, seat.namespace, right)
+        return absent
 
     def _each[Item: (int, str)](
         self, what: str, do: Callable[[Item], None], items: Sequence[Item]
@@ -278,26 +281,11 @@ class Preparing:
 
         for_all(one, items, self._stage, what)
 
-    def _await_ended(self) -> None:
-        """Wait for the end of namespaces that are being deleted: nothing can be put into them."""
-        if not self.found.ending:
-            return
-        gone(self._api, self._stage, lambda: survey(self._api, self._room).ending)
-        self.found = survey(self._api, self._room)
-
-    def _unsaid(self, state: str) -> SettingsError:
-        return SettingsError(
-            "This room shares a model, and these arguments leave something of it out.",
-            where=self._api.url,
-            state=state,
-            hint="say again what the model is; or --no-model, if it shall go",
-        )
-
 
 def _named(lacks: Sequence[Right]) -> str:
     """Rights in words, the first few."""
     words = [
-        f"{verb} {resource}" + (f".{group}" if group else "") for group, resource, verb in lacks
+        f"{verb} {resource}" + (f".{group}" if group else "") for group, resource, verb, _ in lacks
     ]
     return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 

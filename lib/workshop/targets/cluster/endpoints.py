@@ -7,14 +7,14 @@ here; else by a forwarded port of this machine's loopback.
 from __future__ import annotations
 
 import atexit
-import base64
 import json
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from workshop.core.errors import PartFailed
 from workshop.core.secret import Secret
@@ -25,14 +25,17 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.manifests import Plan
 from workshop.targets.cluster.portforward import Forward
-from workshop.targets.cluster.store import Memory, before
+from workshop.targets.cluster.store import Store, before
 
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
 """Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
 
+TOKEN_MADE = 30.0
+"""Seconds for the cluster to make a token."""
+
 
 @dataclass(frozen=True)
-class Way:
+class Location:
     """What is kept of a plan, so that another notebook finds the part. No credential is in it."""
 
     deployment: str
@@ -50,30 +53,23 @@ class Way:
     sticky: bool = False
 
     @classmethod
-    def of(cls, plan: Plan, part: Part) -> Way:
-        """The way to a part; ``credential`` names the one that the kit keeps."""
-        return cls(
-            deployment=plan.deployment,
-            pods=dict(plan.pods),
-            service=plan.service,
-            port=plan.port,
-            scheme=plan.scheme,
-            also=dict(plan.also),
-            user=plan.user,
-            credential=part.credential,
-            token=plan.token,
-            ca=plan.ca,
-            route=plan.route,
-            ingress=plan.ingress,
-            sticky=_is_sticky(plan),
+    def of(cls, plan: Plan, part: Part) -> Location:
+        """Where a part is; ``credential`` names the one that the kit keeps."""
+        # Whether the part's Service keeps a client with the pod that it had.
+        sticky = any(
+            thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
+            for thing in plan.objects
         )
+        own: dict[str, Any] = {"credential": part.credential, "sticky": sticky}
+        same = {f.name: getattr(plan, f.name) for f in fields(cls) if f.name not in own}
+        return cls(**same, **own)
 
     def text(self) -> str:
         """As it is kept."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def read(cls, text: str) -> Way:
+    def read(cls, text: str) -> Location:
         """From what was kept."""
         content = json.loads(text)
         for pair in ("token", "ca"):
@@ -81,136 +77,74 @@ class Way:
         return cls(**content)
 
 
-class Reach:
+class Endpoints:
     """Makes endpoints, and keeps the forwarded ports of this process."""
 
-    def __init__(self, api: Api, memory: Memory) -> None:
+    def __init__(self, api: Api, store: Store) -> None:
         self._api = api
-        self._memory = memory
+        self._store = store
         self._forwards: dict[tuple[str, int], Forward] = {}
         self._tokens: dict[tuple[str, str], Secret] = {}
         self._ports: dict[str, int] = {}
         self._authorities: dict[tuple[str, str], Path] = {}
         self._folder: Path | None = None
 
-    def endpoint(self, way: Way, ready: Callable[[], list[Object]]) -> Endpoint:
+    def endpoint(self, location: Location, ready: Callable[[], list[Object]]) -> Endpoint:
         """How to reach it; ``ready`` gives its pods that are ready.
 
         Raises:
             PartFailed: Its credential or its CA is not where the cluster keeps it.
         """
-        inside = self.peer(way).url
-        credential = self._credential(way)
-        if self._api.inside:
-            url = inside
-            also = {name: f"http://{self._host(way)}:{port}" for name, port in way.also.items()}
-        else:
-            url = f"{way.scheme}://{self._forwarded(way, way.port, ready)}"
-            also = {
-                name: f"http://{self._forwarded(way, port, ready)}"
-                for name, port in way.also.items()
-            }
-        routed = self._routed(way)
-        ca = self._ca(*way.ca) if way.ca else None
-        database = way.scheme in ("mongodb", "postgresql")
+        inside = self.peer(location).url
+
+        def at(port: int) -> str:
+            if self._api.inside:
+                return f"{self._host(location)}:{port}"
+            return self._forward((location.service, port), ready, sticky=location.sticky)
+
+        url = inside if self._api.inside else f"{location.scheme}://{at(location.port)}"
+        also = {name: f"http://{at(port)}" for name, port in location.also.items()}
+        credential: Secret | None = None
+        if location.token:
+            credential = self._token(location.token)
+        elif location.credential:
+            credential = self._store.kept(location.credential)
+        routed = self._routed(location)
+        ca = self._ca(*location.ca) if location.ca else None
+        is_database = location.scheme in ("mongodb", "postgresql")
+        is_tls = location.scheme == "https" and not routed
         return Endpoint(
             routed or url,
-            token=None if database else credential,
-            user=way.user,
-            password=credential if database else None,
-            ca_file=self.router_ca() if routed and way.route else ca,
+            token=None if is_database else credential,
+            user=location.user,
+            password=credential if is_database else None,
+            ca_file=self.router_ca() if routed and location.route else ca,
             also=also,
             inside=inside,
-            server_name=self._host(way) if way.scheme == "https" and not routed else "",
+            server_name=self._host(location) if is_tls else "",
         )
 
-    def replica(self, way: Way, pod: Object, ready: Callable[[], list[Object]]) -> Endpoint:
+    def replica(
+        self, location: Location, pod: Object, ready: Callable[[], list[Object]]
+    ) -> Endpoint:
         """How to reach this pod of it by itself."""
         name, address = str(pod["metadata"]["name"]), str(pod["status"]["podIP"])
 
-        def place(port: int) -> str:
-            if self._api.inside:
-                return f"{address}:{port}"
-            return self._forward((name, port), lambda: [p for p in ready() if _name(p) == name])
+        def itself() -> list[Object]:
+            return [one for one in ready() if one["metadata"]["name"] == name]
 
-        whole = self.endpoint(replace(way, route="", ingress=""), ready)
-        return replace(
-            whole,
-            url=f"{way.scheme}://{place(way.port)}",
-            also={key: f"http://{place(port)}" for key, port in way.also.items()},
-        )
+        def at(port: int) -> str:
+            place = f"{address}:{port}" if self._api.inside else self._forward((name, port), itself)
+            return f"{location.scheme}://{place}"
 
-    def peer(self, way: Way) -> Endpoint:
+        whole = self.endpoint(replace(location, route="", ingress=""), ready)
+        also = {key: at(port) for key, port in location.also.items()}
+        return replace(whole, url=at(location.port), also=also)
+
+    def peer(self, location: Location) -> Endpoint:
         """How other parts reach it, whether it runs already or not; without its credential."""
-        return Endpoint(
-            f"{way.scheme}://{self._host(way)}:{self._service_port(way)}", user=way.user
-        )
-
-    def _host(self, way: Way) -> str:
-        return f"{way.service}.{self._api.namespace}.svc.cluster.local"
-
-    def _service_port(self, way: Way) -> int:
-        """The port on which the Service answers. A headless one leads to the pods' own port."""
-        if way.service not in self._ports:
-            service = self._api.get("v1", "Service", way.service)
-            if service is None:
-                return way.port
-            self._ports[way.service] = _port(service, way.port)
-        return self._ports[way.service]
-
-    def _forwarded(self, way: Way, port: int, ready: Callable[[], list[Object]]) -> str:
-        return self._forward((way.service, port), ready, sticky=way.sticky)
-
-    def _forward(
-        self, key: tuple[str, int], ready: Callable[[], list[Object]], *, sticky: bool = False
-    ) -> str:
-        if key not in self._forwards:
-            self._forwards[key] = Forward(self._api, ready, key[1], sticky=sticky)
-        return self._forwards[key].address
-
-    def _credential(self, way: Way) -> Secret | None:
-        if way.token is None:
-            return self._memory.kept(way.credential) if way.credential else None
-        return self.token(way.token)
-
-    def forget_token(self, where: tuple[str, str]) -> None:
-        """Read the token anew when it is next asked for."""
-        self._tokens.pop(where, None)
-
-    def token(self, where: tuple[str, str]) -> Secret:
-        """The token that the cluster has made in this Secret, under this key.
-
-        Raises:
-            PartFailed: It has not.
-        """
-        if where not in self._tokens:
-            name, key = where
-            kept = self._api.get("v1", "Secret", name)
-            value = ((kept or {}).get("data") or {}).get(key)
-            if not value:
-                raise PartFailed(
-                    f"The cluster has not made the token in the Secret {name}.",
-                    where=self._api.where,
-                    state=f"its key {key} is missing",
-                    hint="run this notebook again; kubectl describe secret " + name,
-                )
-            self._tokens[where] = Secret(base64.b64decode(value).decode())
-        return self._tokens[where]
-
-    def _routed(self, way: Way) -> str:
-        """The URL from outside, if a router serves it and its host is known here."""
-        host = ""
-        if way.route and not self._api.inside:
-            host = admitted(self._api.get("route.openshift.io/v1", "Route", way.route))
-        elif way.ingress and not self._api.inside:
-            host = served(self._api.get("networking.k8s.io/v1", "Ingress", way.ingress))
-        if not host:
-            return ""
-        try:
-            socket.getaddrinfo(host, 443)
-        except OSError:
-            return ""
-        return f"https://{host}"
+        place = f"{self._host(location)}:{self._service_port(location)}"
+        return Endpoint(f"{location.scheme}://{place}", user=location.user)
 
     def router_ca(self) -> Path | None:
         """The router's CA; None, the system's, where it is not shown, as with a public one."""
@@ -220,15 +154,6 @@ class Reach:
         except Forbidden:
             # Then it is not meant to be needed: the certificate is one that everybody knows.
             return None
-
-    def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
-        if (namespace, name) not in self._authorities:
-            kept = self._api.get("v1", "ConfigMap", name, namespace)
-            text = ((kept or {}).get("data") or {}).get(key)
-            if not text:
-                return None
-            self._authorities[namespace, name] = self.ca_file(name, text)
-        return self._authorities[namespace, name]
 
     def ca_file(self, name: str, text: str) -> Path:
         """A file with this CA, for as long as this process lives."""
@@ -240,27 +165,107 @@ class Reach:
         path.write_text(text, encoding="utf-8")
         return path
 
+    def renew_token(self, part: str, where: tuple[str, str], credential: str) -> Secret:
+        """Have a token made anew; gives the old one, kept until it is retired.
 
-def _is_sticky(plan: Plan) -> bool:
-    """Whether the part's Service keeps a client with the pod that it had."""
-    return any(
-        thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
-        for thing in plan.objects
-    )
+        The cluster believes a token for as long as its Secret is there: one that is deleted and
+        made again holds another.
 
+        Args:
+            part: Whose manifests have the Secret.
+            where: The Secret's name and key.
+            credential: The name under which the old one is kept.
 
-def _name(pod: Object) -> str:
-    return str(pod["metadata"]["name"])
+        Raises:
+            PartFailed: There is no token to begin with.
+            PartTooSlow: The cluster made no other.
+        """
+        name, key = where
+        old = self._store.kept(before(credential))
+        if old is None:
+            old = self._token(where)
+            self._store.keep(before(credential), old)
+        self._tokens.pop(where, None)
+        empty = objects.one(objects.build(objects.MANIFESTS / part / "base"), "Secret", name)
+        if self._api.get("v1", "Secret", name) is not None and self._token(where) == old:
+            self._api.delete(empty)
+        self._api.apply(empty)
 
+        def made() -> object:
+            found = objects.content(self._api.get("v1", "Secret", name))
+            return bool(found.get(key)) or NotYet(f"the Secret {name} has no {key} yet")
 
-def _port(service: Object, wanted: int) -> int:
-    if service["spec"].get("clusterIP") == "None":
-        return wanted
-    ports = service["spec"].get("ports") or []
-    for port in ports:
-        if wanted in (port["port"], port.get("targetPort")):
-            return int(port["port"])
-    return int(ports[0]["port"]) if len(ports) == 1 else wanted
+        wait_for(
+            "the cluster to make a token",
+            made,
+            timeout=TOKEN_MADE,
+            every=0.2,
+            where=self._api.where,
+        )
+        self._tokens.pop(where, None)
+        return old
+
+    def _host(self, location: Location) -> str:
+        return f"{location.service}.{self._api.namespace}.svc.cluster.local"
+
+    def _service_port(self, location: Location) -> int:
+        """The port on which the Service answers. A headless one leads to the pods' own port."""
+        name, wanted = location.service, location.port
+        if name not in self._ports:
+            service = self._api.get("v1", "Service", name)
+            if service is None:
+                return wanted
+            spec = service["spec"]
+            ports = [] if spec.get("clusterIP") == "None" else spec.get("ports") or []
+            fitting = [one for one in ports if wanted in (one["port"], one.get("targetPort"))]
+            fitting = fitting or (ports if len(ports) == 1 else [{"port": wanted}])
+            self._ports[name] = int(fitting[0]["port"])
+        return self._ports[name]
+
+    def _forward(
+        self, key: tuple[str, int], ready: Callable[[], list[Object]], *, sticky: bool = False
+    ) -> str:
+        if key not in self._forwards:
+            self._forwards[key] = Forward(self._api, ready, key[1], sticky=sticky)
+        return self._forwards[key].address
+
+    def _token(self, where: tuple[str, str]) -> Secret:
+        """The token that the cluster has made in this Secret, under this key."""
+        if where not in self._tokens:
+            name, key = where
+            value = objects.content(self._api.get("v1", "Secret", name)).get(key)
+            if not value:
+                raise PartFailed(
+                    f"The cluster has not made the token in the Secret {name}.",
+                    where=self._api.where,
+                    state=f"its key {key} is missing",
+                    hint="run this notebook again; kubectl describe secret " + name,
+                )
+            self._tokens[where] = Secret(value)
+        return self._tokens[where]
+
+    def _routed(self, location: Location) -> str:
+        """The URL from outside, if a router serves it and its host is known here."""
+        host = ""
+        if location.route and not self._api.inside:
+            host = admitted(self._api.get("route.openshift.io/v1", "Route", location.route))
+        elif location.ingress and not self._api.inside:
+            host = served(self._api.get("networking.k8s.io/v1", "Ingress", location.ingress))
+        if not host:
+            return ""
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            return ""
+        return f"https://{host}"
+
+    def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
+        if (namespace, name) not in self._authorities:
+            text = objects.content(self._api.get("v1", "ConfigMap", name, namespace)).get(key)
+            if not text:
+                return None
+            self._authorities[namespace, name] = self.ca_file(name, text)
+        return self._authorities[namespace, name]
 
 
 def served(ingress: Object | None) -> str:
@@ -272,51 +277,6 @@ def served(ingress: Object | None) -> str:
 def admitted(route: Object | None) -> str:
     """The host at which a router serves this Route, or "" when none does."""
     for ingress in ((route or {}).get("status") or {}).get("ingress") or []:
-        for condition in ingress.get("conditions") or []:
-            if condition["type"] == "Admitted" and condition["status"] == "True":
-                return str(ingress["host"])
+        if objects.condition({"status": ingress}, "Admitted"):
+            return str(ingress["host"])
     return ""
-
-
-TOKEN_MADE = 30.0
-"""Seconds for the cluster to make a token."""
-
-
-def renew_token(
-    api: Api, memory: Memory, reach: Reach, part: str, where: tuple[str, str], credential: str
-) -> Secret:
-    """Have the token in this Secret made anew; gives the old one, kept until it is retired.
-
-    The cluster believes a token for as long as its Secret is there: one that is deleted and made
-    again holds another.
-
-    Args:
-        api: The cluster.
-        memory: Keeps the old one.
-        reach: Is told to read the new one.
-        part: Whose manifests have the Secret.
-        where: The Secret's name and key.
-        credential: The name under which the old one is kept.
-
-    Raises:
-        PartFailed: There is no token to begin with.
-        PartTooSlow: The cluster made no other.
-    """
-    name, key = where
-    old = memory.kept(before(credential))
-    if old is None:
-        old = reach.token(where)
-        memory.given(before(credential), old)
-    reach.forget_token(where)
-    empty = objects.one(objects.build(objects.MANIFESTS / part / "base"), "Secret", name)
-    if api.get("v1", "Secret", name) is not None and reach.token(where) == old:
-        api.delete(empty)
-    api.apply(empty)
-
-    def made() -> object:
-        data = (api.get("v1", "Secret", name) or {}).get("data") or {}
-        return bool(data.get(key)) or NotYet(f"the Secret {name} has no {key} yet")
-
-    wait_for("the cluster to make a token", made, timeout=TOKEN_MADE, every=0.2, where=api.where)
-    reach.forget_token(where)
-    return old

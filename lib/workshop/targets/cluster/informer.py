@@ -1,4 +1,7 @@
-"""What is in the namespace now: kept up to date by watches, so that nothing is polled."""
+"""What is in the namespace now: kept up to date by watches, so that nothing is polled.
+
+Not the official client's informer: version 36 logs a refusal, and tries again for ever.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Unreachable
 
 AGAIN = 1.0
-"""Seconds before a watch that broke is begun again."""
+"""Seconds before a watch that broke is started again."""
 
 LISTED = 60.0
 """Seconds for the first list, and for an API server that is away."""
@@ -49,9 +52,14 @@ class _Watch:
         finally:
             self.ended = True
 
+    def is_due(self) -> bool:
+        """Whether it ended, and so long ago that it may start again."""
+        broken = isinstance(self.error, Unreachable)
+        return self.ended and (not broken or time.monotonic() - self.began >= AGAIN)
 
-class Watching:
-    """The namespace's objects by kind. Watches begin when a kind is first asked for."""
+
+class Informer:
+    """The namespace's objects by kind. Watches start when a kind is first asked for."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -76,7 +84,7 @@ class Watching:
         key = (api_version, kind, selected, namespace)
         with self._one_at_a_time:
             watch = self._watches.get(key)
-            if watch is None or self._is_due(watch):
+            if watch is None or watch.is_due():
                 watch = self._watches[key] = _Watch(self._api, *key)
                 threading.Thread(target=watch.run, name=f"watch {kind}", daemon=True).start()
         current = watch
@@ -90,11 +98,3 @@ class Watching:
         if current.error is not None:
             raise current.error
         return list(current.objects.values())
-
-    @staticmethod
-    def _is_due(watch: _Watch) -> bool:
-        """Whether it ended, and so long ago that it may begin again."""
-        if not watch.ended:
-            return False
-        broken = isinstance(watch.error, Unreachable)
-        return not broken or time.monotonic() - watch.began >= AGAIN

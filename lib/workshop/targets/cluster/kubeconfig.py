@@ -12,13 +12,14 @@ No error quotes a value, nor a parser's words, which quote the file: a token may
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+import yaml
 
 from workshop.core import proxies
 from workshop.core.errors import SettingsError
@@ -44,6 +45,8 @@ FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile
 """Fields that name a file: below the folder of the kubeconfig in which they stand."""
 
 TEXTS = (*CLUSTER, *USER, "server", "proxy-url", "token", "tokenFile", "username", "password")
+
+PARTS = ("clusters", "contexts", "users")
 
 DEFAULT = "~/.kube/config"
 
@@ -135,10 +138,12 @@ class Login:
         both = {**self._cluster, **self._user}
         found = {key: hint for key, hint in REFUSED.items() if both.get(key)}
         problems = [f"{key} is not supported" for key in found]
-        problems += [
-            f"{key} is not text" for key in TEXTS if not isinstance(both.get(key) or "", str)
-        ]
-        problems += [f"{key} is not base64" for key in TEXTS if not _is_base64(key, both)]
+        for key in TEXTS:
+            value = both.get(key) or ""
+            if not isinstance(value, str):
+                problems.append(f"{key} is not text")
+            elif key.endswith("-data") and not _is_base64(value):
+                problems.append(f"{key} is not base64")
         for one, other in (("certificate", "key"), ("key", "certificate")):
             if _either(both, f"client-{one}") and not _either(both, f"client-{other}"):
                 problems.append(f"client-{one} is there without client-{other}")
@@ -149,9 +154,8 @@ class Login:
         if not _is_server(both.get("server")):
             problems.append("server is not a URL such as https://host:6443, without a login in it")
         if problems:
-            raise unusable(
-                self.where, "; ".join(problems), "; ".join(dict.fromkeys(found.values()))
-            )
+            hints = "; ".join(dict.fromkeys(found.values()))
+            raise unusable(self.where, "; ".join(problems), hints)
 
 
 def none(where: str, state: str) -> SettingsError:
@@ -178,21 +182,18 @@ def unusable(where: str, state: str, hint: str = "") -> SettingsError:
 def _merged(paths: list[Path]) -> Section:
     """Several files as one: the first that has a name, or a current context, counts."""
     kept: Section = {"clusters": [], "contexts": [], "users": []}
-    read = 0
-    for path in paths:
-        content = _read(path)
-        if content is None:
-            continue
-        read += 1
+    contents = [(path, found) for path in paths if (found := _read(path)) is not None]
+    if not contents:
+        raise none(os.pathsep.join(map(str, paths)), "there is no such file")
+    for path, content in contents:
         kept["current-context"] = kept.get("current-context") or content.get("current-context")
-        for part, kind in (("clusters", "cluster"), ("contexts", "context"), ("users", "user")):
+        for part in PARTS:
+            kind = part.removesuffix("s")
             for entry in content.get(part) or []:
                 section = entry.get(kind) if isinstance(entry, dict) else None
                 if not isinstance(section, dict | None) or "name" not in entry:
                     raise unusable(str(path), f"an entry of {part} is not as kubectl writes it")
                 kept[part].append({"name": entry["name"], kind: _absolute(section or {}, path)})
-    if not read:
-        raise none(os.pathsep.join(map(str, paths)), "there is no such file")
     return kept
 
 
@@ -216,24 +217,17 @@ def _read(path: Path) -> Section | None:
     try:
         content = json.loads(text)
     except ValueError:
-        content = _yaml(path, text)
-    parts = ("clusters", "contexts", "users")
+        try:
+            content = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f", line {mark.line + 1}" if mark else ""
+            raise unusable(str(path), f"it is neither YAML nor JSON{line}") from None
     if not isinstance(content, dict) or any(
-        not isinstance(content.get(part) or [], list) for part in parts
+        not isinstance(content.get(part) or [], list) for part in PARTS
     ):
         raise unusable(str(path), "it is not a kubeconfig")
     return content
-
-
-def _yaml(path: Path, text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise unusable(str(path), f"it is neither YAML nor JSON{line}") from None
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -245,13 +239,10 @@ def _either(section: Section, key: str) -> bool:
     return bool(section.get(key) or section.get(f"{key}-data"))
 
 
-def _is_base64(key: str, section: Section) -> bool:
-    value = section.get(key)
-    if not key.endswith("-data") or not isinstance(value, str):
-        return True
+def _is_base64(text: str) -> bool:
     try:
-        base64.b64decode("".join(value.split()), validate=True)
-    except (binascii.Error, ValueError):
+        base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
         return False
     return True
 
@@ -260,17 +251,16 @@ def _is_plugin(section: object) -> bool:
     if not isinstance(section, dict) or not section.get("command"):
         return False
     env, args = section.get("env") or [], section.get("args") or []
-    named = isinstance(env, list) and all(
-        isinstance(one, dict) and "name" in one and "value" in one for one in env
-    )
-    return named and isinstance(args, list)
+    if not isinstance(env, list) or not isinstance(args, list):
+        return False
+    return all(isinstance(one, dict) and {"name", "value"} <= one.keys() for one in env)
 
 
 def _is_server(value: object) -> bool:
     try:
         parts = urlsplit(str(value or ""))
-        port_is_right = parts.port != 0
+        has_port = parts.port != 0
     except ValueError:
         return False
-    whole = parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right
-    return whole and parts.username is None
+    is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and has_port
+    return is_whole and parts.username is None

@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kubernetes import client, config
+
 from workshop.core import proxies
 from workshop.core.errors import SettingsError
 from workshop.core.proxies import Proxy
-from workshop.targets.cluster import api, kubeconfig
+from workshop.targets.cluster import kubeconfig
 from workshop.targets.cluster.api import Api
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -32,19 +34,18 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
     Raises:
         SettingsError: There is no cluster to reach, or the namespace's name is none.
     """
-    client = api.official_pieces()
     configuration = client.Configuration()
     # The kit repeats requests itself, with a limit and with progress.
     configuration.retries = False
     inside = bool(env.get("KUBERNETES_SERVICE_HOST")) and (account / "token").is_file()
     inside = inside and not env.get("KUBECONFIG")
     if inside:
-        where, own = str(account), _from_pod(client.config, configuration, account)
+        where, own = str(account), _from_pod(configuration, account)
         proxy = proxies.for_server(configuration.host, env)
     else:
         login = kubeconfig.Login(env.get("KUBECONFIG", ""))
         where, own, proxy = login.where, login.namespace, login.proxy(env)
-        _from_files(client.config, configuration, login)
+        _from_files(configuration, login)
     _verify(configuration, where)
     _go_through(configuration, proxy)
     domain = env.get("WORKSHOP_INGRESS_DOMAIN", "").strip(".")
@@ -58,7 +59,7 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
     return Api(client.ApiClient(configuration), namespace, inside=inside, ingress_domain=domain)
 
 
-def _from_pod(config: Any, configuration: Any, account: Path) -> str:
+def _from_pod(configuration: Any, account: Path) -> str:
     """Log in as the pod's service account; gives the pod's namespace."""
     try:
         config.load_incluster_config(client_configuration=configuration)
@@ -67,7 +68,7 @@ def _from_pod(config: Any, configuration: Any, account: Path) -> str:
         raise kubeconfig.none(str(account), " ".join(str(error).split())[:300]) from error
 
 
-def _from_files(config: Any, configuration: Any, login: kubeconfig.Login) -> None:
+def _from_files(configuration: Any, login: kubeconfig.Login) -> None:
     credential = login.credential()
     first = credential()
     try:

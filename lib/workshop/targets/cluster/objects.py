@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import functools
 import hashlib
@@ -110,13 +111,21 @@ def labels(component: str) -> dict[str, str]:
     }
 
 
-def secret(name: str, component: str, content: Mapping[str, str]) -> Object:
+def content(kept: Object | None) -> dict[str, str]:
+    """The texts in a Secret, as it was got by its name, or in a ConfigMap; none in None."""
+    data = (kept or {}).get("data") or {}
+    if (kept or {}).get("kind") == "Secret":
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+    return {key: str(value) for key, value in data.items()}
+
+
+def secret(name: str, component: str, texts: Mapping[str, str]) -> Object:
     """A Secret with these texts."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": name, "labels": labels(component)},
-        "stringData": dict(content),
+        "stringData": dict(texts),
     }
 
 
@@ -142,11 +151,6 @@ def container(workload: Object) -> Object:
     return first
 
 
-def set_variable(workload: Object, name: str, value: str) -> None:
-    """Give an environment variable of the first container this value, in place of another."""
-    set_variables(container(workload).setdefault("env", []), {name: value})
-
-
 def set_variables(environment: list[Object], values: Mapping[str, str]) -> None:
     """Give these variables of a container's environment their values, in place of others."""
     environment[:] = [one for one in environment if one["name"] not in values]
@@ -165,15 +169,28 @@ def mark(workload: Object, value: str) -> None:
     template.setdefault("metadata", {}).setdefault("annotations", {})[DIGEST] = value
 
 
-def waves(objects: Iterable[Object]) -> tuple[list[Object], list[Object]]:
-    """Those that others refer to, and the rest."""
-    first = [thing for thing in objects if thing["kind"] in FIRST]
-    return first, [thing for thing in objects if thing["kind"] not in FIRST]
+def is_owned(thing: Mapping[str, Any], uid: str = "") -> bool:
+    """Whether another object made it (this one, if ``uid`` is given): it goes with that one."""
+    owners = thing["metadata"].get("ownerReferences") or []
+    return any(uid in ("", owner.get("uid")) for owner in owners)
 
 
-def is_owned(thing: Mapping[str, Any]) -> bool:
-    """Whether another object made it: it goes with that one, and the kit leaves it alone."""
-    return bool(thing["metadata"].get("ownerReferences"))
+def labels_of(thing: Mapping[str, Any] | None) -> dict[str, str]:
+    """An object's labels; none where there is no object."""
+    found: dict[str, str] = ((thing or {}).get("metadata") or {}).get("labels") or {}
+    return found
+
+
+def conditions(thing: Mapping[str, Any]) -> list[Object]:
+    """What its controller says of an object."""
+    return (thing.get("status") or {}).get("conditions") or []
+
+
+def condition(thing: Mapping[str, Any], word: str, status: str = "True") -> Object | None:
+    """The condition of this type, if it has this status."""
+    wanted = (word, status)
+    found = (one for one in conditions(thing) if (one["type"], one.get("status")) == wanted)
+    return next(found, None)
 
 
 def key(thing: Mapping[str, Any]) -> tuple[str, str]:

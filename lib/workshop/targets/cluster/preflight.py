@@ -11,7 +11,7 @@ import yaml
 from workshop.core.checks import Check
 from workshop.core.errors import WorkshopError
 from workshop.targets.cluster import namespaces, objects, permissions
-from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.machines import machines, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET
@@ -88,14 +88,12 @@ def _discovered(api: Api) -> Seen:
 
 
 def _namespace(api: Api) -> Seen:
-    name = api.namespace
+    name, unseen = api.namespace, "is not there"
+    found: Object | None = None
     try:
         found = namespaces.find(api)
     except Forbidden:
-        found = None
         unseen = "is not there, or this user may not see it"
-    else:
-        unseen = "is not there"
     if found is not None:
         if namespaces.is_terminating(found):
             return False, f"{name} is being deleted: wait, or set WORKSHOP_NAMESPACE to another"
@@ -111,11 +109,9 @@ def _namespace(api: Api) -> Seen:
 
 def _pod_security(api: Api) -> Seen:
     try:
-        found = namespaces.find(api)
+        return True, objects.labels_of(namespaces.find(api)).get(LEVEL) or "none demanded"
     except Forbidden:
         return True, "not visible to this user"
-    labels = (found or {}).get("metadata", {}).get("labels") or {}
-    return True, labels.get(LEVEL) or "none demanded"
 
 
 def _permissions(api: Api) -> Seen:
@@ -149,10 +145,10 @@ def _storage(api: Api) -> Seen:
         classes = api.list("storage.k8s.io/v1", "StorageClass")
     except Forbidden:
         return True, "not visible to this user: notebook 04 takes the default, if there is one"
-    names = [one["metadata"]["name"] for one in classes]
-    for one in classes:
+    names = [str(one["metadata"]["name"]) for one in classes]
+    for name, one in zip(names, classes, strict=True):
         if (one["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
-            return True, str(one["metadata"]["name"])
+            return True, name
     if not names:
         return False, (
             "none at all: an administrator installs a storage driver; MongoDB needs a volume"
@@ -183,7 +179,7 @@ def _monitoring(api: Api) -> Seen:
         found = api.get("v1", "ConfigMap", MONITORING, "openshift-monitoring")
     except Forbidden:
         return True, "whether user-workload monitoring is on is not visible to this user"
-    config = yaml.safe_load(((found or {}).get("data") or {}).get("config.yaml") or "") or {}
+    config = yaml.safe_load(objects.content(found).get("config.yaml", "")) or {}
     if config.get("enableUserWorkload") is True:
         return True, "user-workload monitoring is on: oc apply -k manifests/monitoring/base"
     return True, (

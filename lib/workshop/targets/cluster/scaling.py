@@ -7,9 +7,12 @@ does not undo a scale, and says so. ``scale`` with one replica sets it back.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, replace
+from decimal import Decimal
 from typing import Any
+
+from kubernetes.utils import parse_quantity
 
 from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages
@@ -18,7 +21,8 @@ from workshop.targets.base import Part, Scale
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.manifests import Plan
-from workshop.targets.cluster.store import Memory
+from workshop.targets.cluster.pod_status import claims_of
+from workshop.targets.cluster.store import Store
 
 SCALED = "scaled"
 """The folder beside a part's manifests with its autoscaler and its disruption budget."""
@@ -58,8 +62,20 @@ def words(scale: Scale) -> str:
 
 def reason(plan: Plan) -> str | None:
     """Why there can be one replica alone, or None: what it keeps to itself, and its volumes."""
-    found = [*plan.keeps, *(f"the volume {name} is ReadWriteOnce" for name in _lonely(plan))]
-    return "; ".join(found) or None
+    claims = [thing for thing in plan.objects if thing["kind"] == "PersistentVolumeClaim"]
+    workloads = [thing for thing in plan.objects if thing["kind"] == "Deployment"]
+    return "; ".join([*plan.keeps, *(v for one in workloads for v in lonely(one, claims))]) or None
+
+
+def lonely(workload: Object, claims: Iterable[Object]) -> list[str]:
+    """A Deployment's volumes, of these claims, that the pods of one node alone can mount."""
+    named = claims_of(workload["spec"]["template"]["spec"])
+    return [
+        f"the volume {claim['metadata']['name']} is ReadWriteOnce"
+        for claim in claims
+        if claim["metadata"]["name"] in named
+        and set(claim["spec"].get("accessModes") or []) <= {"ReadWriteOnce", "ReadWriteOncePod"}
+    ]
 
 
 def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
@@ -80,35 +96,26 @@ def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
         raise SettingsError(f"{part.name} needs a replica at least.", state=str(scale.replicas))
 
 
-def as_asked(plan: Plan, part: Part, api: Api, memory: Memory, stage: Stages) -> Plan:
+def as_asked(plan: Plan, part: Part, api: Api, store: Store, stage: Stages) -> Plan:
     """The plan for as much of a part as was asked for last.
 
     Raises:
         SettingsError: It cannot have that any more, with the reason.
     """
-    scale = read(memory.recall(fact(part.name)))
+    scale = read(store.recall(fact(part.name)))
     if scale == Scale():
         return plan
     refuse(part, plan, scale, api.where)
     stage(f"{words(scale)}, as {notebook_of('postgresql')} has set it")
-    return applied(plan, part.name, scale, replicas_now(plan, api))
-
-
-def replicas_now(plan: Plan, api: Api) -> int:
-    """How many the part's Deployment has now; 0 when there is none yet."""
     live = api.get("apps/v1", "Deployment", plan.deployment)
-    return int((live or {"spec": {"replicas": 0}})["spec"].get("replicas", 1))
+    return applied(plan, part.name, scale, int(live["spec"].get("replicas", 1)) if live else 0)
 
 
 def applied(plan: Plan, part: str, scale: Scale, now: int) -> Plan:
-    """The plan for this much of it.
+    """The plan for this much of a part.
 
-    Args:
-        plan: As its recipe made it.
-        part: The part's name.
-        scale: How much.
-        now: How many replicas there are: between the least and the most an autoscaler has the say,
-            and its field is left as it is.
+    ``now`` is how many replicas there are: between the least and the most an autoscaler has the
+    say, and its field is left as it is.
     """
     plan = replace(plan, scale=scale)
     if scale == Scale():
@@ -154,10 +161,10 @@ def _deployment(thing: Object, scale: Scale, now: int) -> None:
 
 
 def _llama_stack_distribution(thing: Object, scale: Scale, _now: int) -> None:
-    spec = thing["spec"]
-    spec["replicas"] = scale.replicas
-    spec["server"] |= _by_operator(scale)
-    _limit(spec["server"]["containerSpec"].setdefault("resources", {}), scale)
+    thing["spec"]["replicas"] = scale.replicas
+    server = thing["spec"]["server"]
+    server |= _by_operator(scale)
+    _limit(server["containerSpec"].setdefault("resources", {}), scale)
 
 
 def _ogx_server(thing: Object, scale: Scale, _now: int) -> None:
@@ -209,14 +216,7 @@ def _limit(resources: dict[str, Any], scale: Scale) -> None:
             requests[name] = value
 
 
-UNITS: Mapping[str, float] = {
-    **{f"{letter}i": 1024.0**power for power, letter in enumerate("KMGT", 1)},
-    **{letter: 1000.0**power for power, letter in enumerate("kMGT", 1)},
-    "m": 0.001,
-}
-
-
-def quantity(written: object) -> float:
+def quantity(written: object) -> Decimal:
     """A quantity of Kubernetes as a number: of cores, or of bytes.
 
     Raises:
@@ -224,29 +224,11 @@ def quantity(written: object) -> float:
 
     Example:
         >>> quantity("500m"), quantity("2Gi")
-        (0.5, 2147483648.0)
+        (Decimal('0.500'), Decimal('2147483648'))
     """
-    word = str(written)
-    unit = next((unit for unit in UNITS if word.endswith(unit)), "")
     try:
-        return float(word.removesuffix(unit)) * UNITS.get(unit, 1.0)
+        return Decimal(parse_quantity(str(written)))
     except ValueError as error:
         raise SettingsError(
-            f"{word!r} is no quantity.", hint='such as "500m" of cores, "2Gi" of memory'
+            f"{str(written)!r} is no quantity.", hint='such as "500m" of cores, "2Gi" of memory'
         ) from error
-
-
-def _lonely(plan: Plan) -> Iterable[str]:
-    """The volume claims of its pods that one node alone can mount."""
-    claims = {
-        thing["metadata"]["name"]
-        for thing in plan.objects
-        if thing["kind"] == "PersistentVolumeClaim"
-        and "ReadWriteMany" not in thing["spec"]["accessModes"]
-    }
-    for thing in plan.objects:
-        if thing["kind"] == "Deployment":
-            for volume in thing["spec"]["template"]["spec"].get("volumes") or []:
-                name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-                if name in claims:
-                    yield str(name)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from workshop.core.errors import PartFailed, StepMissing
 from workshop.core.secret import Secret
@@ -18,11 +17,15 @@ from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.errors import Refused
 
 ATTEMPTS = 5
-"""How often a credential is looked for again when somebody else has just written one."""
+"""How often a change is tried again when somebody else has just written."""
 
 
-class Memory:
-    """Reads and writes them."""
+class Store:
+    """Reads and writes them.
+
+    Attributes:
+        written: The ConfigMap as this process saw it last when it changed it.
+    """
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -36,18 +39,8 @@ class Memory:
             Refused: This user may not read or write the namespace's Secrets.
         """
         key = _key(name)
-        for _ in range(ATTEMPTS):
-            kept = self._read("Secret")
-            if kept is not None:
-                self._secrets = _decoded(kept)
-            if key in self._secrets:
-                return Secret(self._secrets[key])
-            try:
-                self._write("Secret", kept, {key: base64.b64encode(make().encode()).decode()})
-            except Refused as error:
-                if error.code != 409:
-                    raise
-        raise self._contended("Secret")
+        self._update("Secret", lambda kept: {} if key in kept else {key: make()})
+        return Secret(self._secrets[key])
 
     def renew(self, name: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in this one's place; gives the old one, kept until ``retire``.
@@ -55,43 +48,29 @@ class Memory:
         Raises:
             StepMissing: There is none of this name.
         """
-        for _ in range(ATTEMPTS):
-            kept = self._read("Secret")
-            self._secrets = _decoded(kept) if kept else {}
-            old = self._secrets.get(_key(before(name))) or self._secrets.get(_key(name))
-            if kept is None or old is None:
+        key, old = _key(name), _key(before(name))
+
+        def change(kept: Mapping[str, str]) -> Mapping[str, str]:
+            if old in kept:
+                return {}
+            if key not in kept:
                 raise StepMissing(
                     f"There is no {name} yet.", where=self._api.where, hint="run 02 to 05 first"
                 )
-            if _key(before(name)) in self._secrets:
-                return Secret(old)
-            change = {before(name): old, name: make()}
-            encoded = {
-                _key(key): base64.b64encode(value.encode()).decode()
-                for key, value in change.items()
-            }
-            try:
-                # Both in one step, so that there is never a new one without the old.
-                self._write("Secret", kept, encoded)
-            except Refused as error:
-                if error.code != 409:
-                    raise
-                continue
-            self._secrets |= {_key(key): value for key, value in change.items()}
-            return Secret(old)
-        raise self._contended("Secret")
+            # Both in one step, so that there is never a new one without the old.
+            return {old: kept[key], key: make()}
+
+        self._update("Secret", change)
+        return Secret(self._secrets[old])
 
     def retire(self, name: str) -> None:
         """Forget the old one."""
-        self.given(before(name), None)
+        self.keep(before(name), None)
 
-    def given(self, name: str, value: Secret | None) -> None:
-        """Keep a credential that the user gave; None forgets it."""
-        encoded = base64.b64encode(value.reveal().encode()).decode() if value else None
-        kept = self._read("Secret")
-        if kept is not None or encoded is not None:
-            self._write("Secret", kept, {_key(name): encoded})
-        self._secrets.pop(_key(name), None)
+    def keep(self, name: str, value: Secret | None) -> None:
+        """Keep a credential that was made elsewhere; None forgets it."""
+        key, text = _key(name), value.reveal() if value else None
+        self._update("Secret", lambda kept: {key: text} if text or key in kept else {})
 
     def kept(self, name: str) -> Secret | None:
         """A credential that was made before, or None."""
@@ -102,38 +81,19 @@ class Memory:
 
     def secrets(self) -> list[Secret]:
         """All credentials that are kept, so that they can be masked."""
-        found = self._read("Secret")
-        self._secrets = _decoded(found) if found else {}
+        self._secrets = objects.content(self._api.get("v1", "Secret", MANAGER))
         return [Secret(value) for value in self._secrets.values() if value]
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact; None forgets it."""
-        for _ in range(ATTEMPTS):
-            kept = self._read("ConfigMap")
-            if kept is None and value is None:
-                return
-            try:
-                self.written = self._write("ConfigMap", kept, {_key(name): value})
-                return
-            except Refused as error:
-                # Somebody else has just made it, or removed it.
-                if error.code not in (404, 409):
-                    raise
-        raise self._contended("ConfigMap")
+        key = _key(name)
+        self.written = self._update(
+            "ConfigMap", lambda kept: {} if value is None and key not in kept else {key: value}
+        )
 
     def recall(self, name: str) -> str | None:
         """A fact, or None."""
-        return read(self._read("ConfigMap"), name)
-
-    def _contended(self, kind: str) -> PartFailed:
-        return PartFailed(
-            f"Somebody else changes the kit's {kind} all the time.",
-            where=self._api.where,
-            hint=f"kubectl get {kind.lower()} {MANAGER} -w",
-        )
-
-    def _read(self, kind: str) -> Object | None:
-        return self._api.get("v1", kind, MANAGER)
+        return read(self._api.get("v1", "ConfigMap", MANAGER), name)
 
     def newer(self, watched: Object | None) -> Object | None:
         """The ConfigMap as a watch has it, or as it was written here if the watch is behind."""
@@ -141,19 +101,48 @@ class Memory:
             return watched
         return self.written
 
-    def _write(self, kind: str, kept: Object | None, change: dict[str, Any]) -> Object:
+    def _update(
+        self, kind: str, change: Callable[[Mapping[str, str]], Mapping[str, str | None]]
+    ) -> Object | None:
+        """Change what is kept by what ``change`` makes of it; gives the object as it is then.
+
+        Raises:
+            PartFailed: Somebody else has written before each of the attempts.
+        """
+        for _ in range(ATTEMPTS):
+            thing = self._api.get("v1", kind, MANAGER)
+            changed = change(objects.content(thing))
+            try:
+                thing = self._write(kind, thing, changed) if changed else thing
+            except Refused as error:
+                # Somebody else has just made it, changed it, or removed it.
+                if error.code == 409 or (error.code == 404 and thing is not None):
+                    continue
+                raise
+            if kind == "Secret":
+                self._secrets = objects.content(thing)
+            return thing
+        raise PartFailed(
+            f"Somebody else changes the kit's {kind} all the time.",
+            where=self._api.where,
+            hint=f"kubectl get {kind.lower()} {MANAGER} -w",
+        )
+
+    def _write(self, kind: str, kept: Object | None, change: Mapping[str, str | None]) -> Object:
         thing: Object = {
             "apiVersion": "v1",
             "kind": kind,
             "metadata": {"name": MANAGER, "labels": objects.labels("workshop")},
         }
+        data = dict(change)
+        if kind == "Secret":
+            data = {k: v and base64.b64encode(v.encode()).decode() for k, v in change.items()}
         if kept is None:
-            present = {key: value for key, value in change.items() if value is not None}
-            return self._api.create(thing | {"data": present})
-        # Refused when somebody else has written in the meantime.
+            return self._api.create(thing | {"data": data})
+        # A Secret's is refused when somebody else has written in the meantime.
         version = {"resourceVersion": kept["metadata"]["resourceVersion"]}
         only = {"metadata": version} if kind == "Secret" else {}
-        return self._api.merge(thing, only | {"data": change})
+        return self._api.merge(thing, only | {"data": data})
 
 
 def before(name: str) -> str:
@@ -163,8 +152,7 @@ def before(name: str) -> str:
 
 def read(kept: Object | None, name: str) -> str | None:
     """A fact in this ConfigMap, or None."""
-    value = ((kept or {}).get("data") or {}).get(_key(name))
-    return str(value) if value is not None else None
+    return objects.content(kept).get(_key(name))
 
 
 def _version(thing: Object) -> int:
@@ -175,8 +163,3 @@ def _version(thing: Object) -> int:
 def _key(name: str) -> str:
     """A name as these objects allow one: letters, digits, dashes."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-
-
-def _decoded(kept: Object) -> dict[str, str]:
-    data = kept.get("data") or {}
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}

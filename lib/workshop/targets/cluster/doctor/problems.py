@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
 from workshop.core.errors import PartTooSlow
 from workshop.core.secret import Secret
 from workshop.parts.catalog import notebook_of
-from workshop.targets import network
 from workshop.targets.base import Ailment
 from workshop.targets.cluster import namespaces, permissions, preflight
-from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.deployed import Known
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.deployed import DeployedParts
 from workshop.targets.cluster.doctor.workloads import Workloads
 from workshop.targets.cluster.errors import Forbidden, Refused, Unreachable
 from workshop.targets.cluster.machines import machinesets, nodes, progress
-from workshop.targets.cluster.machines.machinesets import MACHINE, MACHINE_SET, MADE_FROM, MEMBER
+from workshop.targets.cluster.machines.machinesets import MACHINE_SET, MADE_FROM
 from workshop.targets.cluster.machines.operators import POLICY as GPU_POLICY
 from workshop.targets.cluster.manifests import is_openshift, llama_stack
-from workshop.targets.cluster.network import policies as network_policies
+from workshop.targets.cluster.network import policies
 from workshop.targets.cluster.network.isolation import POLICY, Isolation
-from workshop.targets.cluster.objects import COMPONENT
+from workshop.targets.cluster.objects import COMPONENT, labels_of
 from workshop.targets.cluster.pod_status import PROBE, is_ready
-from workshop.targets.cluster.store import Memory
+from workshop.targets.cluster.store import Store
 
 PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 """Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
 
 SHOWN = 6
-"""Ways that are named, of many that are shut."""
+"""Ways that are named, of many that are closed."""
 
 GPU_NODES, NETWORK = "gpu-nodes", "network"
 
 
-class Ailments:
+class Problems:
     """Works in the namespace of ``api``, and changes nothing.
 
     Args:
         api: The cluster.
-        memory: What notebooks keep for each other.
-        known: The ways to the parts that were deployed.
+        store: What notebooks keep for each other.
+        deployed: Where the parts are that were deployed.
         isolation: Which ways are declared on a cluster like this one.
     """
 
-    def __init__(self, api: Api, memory: Memory, known: Known, isolation: Isolation) -> None:
+    def __init__(
+        self, api: Api, store: Store, deployed: DeployedParts, isolation: Isolation
+    ) -> None:
         self._api = api
-        self._memory = memory
-        self._known = known
+        self._store = store
+        self._deployed = deployed
         self._isolation = isolation
 
     def found(self) -> list[Ailment]:
@@ -60,7 +61,7 @@ class Ailments:
             return [Ailment("cluster", error.what, error.state, hint)]
         found = [*rights, *self._seen(self._machines), *self._seen(self._idle_gpus)]
         try:
-            workloads = Workloads(self._api, self._hidden()).read()
+            workloads = Workloads(self._api, self._hidden())
         except Forbidden as error:
             return found or [Ailment("permissions", error.what, error.state, error.hint)]
         found += self._seen(lambda: self._network(workloads))
@@ -79,7 +80,7 @@ class Ailments:
 
     def _hidden(self) -> list[Secret]:
         try:
-            return self._memory.secrets()
+            return self._store.secrets()
         except Forbidden:
             return []
 
@@ -102,16 +103,12 @@ class Ailments:
 
     def _machines(self) -> Iterator[Ailment]:
         """Machines that the cloud does not give."""
-        space = machinesets.NAMESPACE
-        sets = self._api.list(*MACHINE_SET, namespace=space) if self._api.kind(*MACHINE_SET) else []
-        here = self._api.namespace
-        ours = [one for one in sets if (_labels(one)).get(MADE_FROM) == here]
-        names = {one["metadata"]["name"] for one in ours}
-        workers = [one for one in sets if not machinesets.is_ours(one)]
-        for machine in self._api.list(*MACHINE, namespace=space) if ours else []:
-            mine = _labels(machine).get(MEMBER) in names
-            zones = [z for z in machinesets.zones(workers) if z != machinesets.zone_of(machine)]
-            refused = progress.refusal(machine, zones) if mine else None
+        sets = self._api.list(*MACHINE_SET, namespace=machinesets.NAMESPACE)
+        ours = [one for one in sets if labels_of(one).get(MADE_FROM) == self._api.namespace]
+        zones = machinesets.zones([one for one in sets if not machinesets.is_ours(one)])
+        for machine in machinesets.machines(self._api, ours):
+            others = [zone for zone in zones if zone != machinesets.zone_of(machine)]
+            refused = progress.refusal(machine, others)
             if refused:
                 hint = f"{refused.hint} ({notebook_of(GPU_NODES)})"
                 yield Ailment(GPU_NODES, refused.what, refused.state, hint)
@@ -119,7 +116,7 @@ class Ailments:
     def _idle_gpus(self) -> Iterator[Ailment]:
         """Nodes that do not offer their GPU."""
         for node in self._api.list(*nodes.NODE):
-            has = any(_labels(node).get(label) == "true" for label in PRESENT)
+            has = any(labels_of(node).get(label) == "true" for label in PRESENT)
             if has and nodes.is_ready(node) and not nodes.gpus(node):
                 states = [
                     str((one.get("status") or {}).get("state") or "no state yet")
@@ -139,11 +136,11 @@ class Ailments:
             (workload.part, pod)
             for workload in workloads.all
             for pod in workload.seen.pods
-            if not (pod["spec"].get("nodeName")) and nodes.wanted(pod)
+            if not pod["spec"].get("nodeName") and nodes.wanted(pod)
         ]
-        offering = (
-            [one for one in self._api.list(*nodes.NODE) if nodes.gpus(one)] if waiting else []
-        )
+        if not waiting:
+            return
+        offering = [one for one in self._api.list(*nodes.NODE) if nodes.gpus(one)]
         for part, pod in waiting:
             for node in offering:
                 taints = nodes.untolerated(node, pod)
@@ -161,72 +158,57 @@ class Ailments:
                     break
 
     def _network(self, workloads: Workloads) -> Iterator[Ailment]:
-        """Declared ways between parts that are here, which policies shut."""
-        policies = self._api.list(*POLICY)
-        if not policies:
+        """Declared ways between parts that are here, which policies close."""
+        found = self._api.list(*POLICY)
+        if not found:
             return
         try:
-            found = namespaces.find(self._api)
+            space = labels_of(namespaces.find(self._api))
         except Forbidden:
-            found = None
-        space = _labels(found or {"metadata": {}}) | {
-            "kubernetes.io/metadata.name": self._api.namespace
-        }
+            space = {}
+        space = space | {"kubernetes.io/metadata.name": self._api.namespace}
         # By their labels, as policies see them: a part may have pods of more than one kind.
         pods = {
             peer: pod
             for pod in workloads.pods
             if is_ready(pod)
-            and PROBE not in _labels(pod)
-            and (peer := network_policies.part_of(_labels(pod)))
+            and PROBE not in labels_of(pod)
+            and (peer := policies.part_of(labels_of(pod)))
         }
-        closed = [
-            (way, one)
-            for way in self._isolation.declared(self._known.ways())
-            if way.allowed and way.source in pods and way.destination in pods
-            if (one := network_policies.way(*_ends(pods, way), policies, space)) is not None
-        ]
-        said = [f"{way.name}: {one}" for way, one in closed]
-        by = {name for _, one in closed for name in one.policies}
+        said: list[str] = []
+        closing: set[str] = set()
+        for way in self._isolation.declared(self._deployed.locations()):
+            if way.allowed and way.source in pods and way.destination in pods:
+                ends = pods[way.source], pods[way.destination]
+                if closed := policies.closed(*ends, way.port, found, space):
+                    said.append(f"{way.name}: {closed}")
+                    closing |= set(closed.policies)
         for part, pod in pods.items():
-            if blind := network_policies.without_names(pod, policies):
+            if blind := policies.without_names(pod, found):
                 said.append(f"{part} to DNS: egress closed by {', '.join(blind)}")
-                by |= set(blind)
+                closing |= set(blind)
         if said:
             yield Ailment(
                 NETWORK,
-                f"{len(said)} of the ways that parts need are shut by NetworkPolicies.",
+                f"{len(said)} of the ways that parts need are closed by NetworkPolicies.",
                 "; ".join(said[:SHOWN]),
                 "run 08_secure_the_network again: it opens what is declared; of policies that are "
-                f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(by))}",
+                f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(closing))}",
             )
 
     def _gone(self, workloads: Workloads) -> Iterator[Ailment]:
         """Parts that were deployed, and that nothing runs any more."""
         there = {workload.part for workload in workloads.all}
-        there |= {str(_labels(one).get(COMPONENT)) for one in workloads.resources}
-        served, kept = llama_stack.serves(self._api), self._memory.recall("server")
-        for part in self._known.ways():
+        there |= {labels_of(one).get(COMPONENT, "") for one in workloads.resources}
+        served, kept = llama_stack.serves(self._api), self._store.recall("server")
+        for part in self._deployed.locations():
             if part in there:
                 continue
             kind, state = "workload", "its Deployment was removed"
+            hint = f"run {notebook_of(part)} again"
             if part == llama_stack.NAME and kept and served and kept != served:
-                kind = f"{llama_stack.OPERATORS[kept].kind}"
+                kind = llama_stack.OPERATORS[kept].kind
                 state = f"the cluster knows {llama_stack.OPERATORS[served].kind} alone: the "
                 state += "operator was replaced, and does not take the old kind over"
-            yield Ailment(
-                part,
-                f"{part} was deployed, and its {kind} is gone.",
-                state,
-                f'run {notebook_of(part)} again, with SERVER = "auto"; then 08_secure_the_network'
-                if kind != "workload"
-                else f"run {notebook_of(part)} again",
-            )
-
-
-def _ends(pods: Mapping[str, Object], way: network.Tried) -> tuple[Object, Object, int]:
-    return pods[way.source], pods[way.destination], way.port
-
-
-def _labels(thing: Object) -> Object:
-    return thing["metadata"].get("labels") or {}
+                hint += ', with SERVER = "auto"; then 08_secure_the_network'
+            yield Ailment(part, f"{part} was deployed, and its {kind} is gone.", state, hint)

@@ -11,9 +11,8 @@ from collections.abc import Iterable, Sequence
 from workshop.core.errors import SettingsError
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.machines import machinesets, nodes
-from workshop.targets.cluster.machines.machinesets import MADE_FROM
+from workshop.targets.cluster.machines.machinesets import MADE_FROM, NAMESPACE, made_here
 
 MACHINES = ("autoscaling.openshift.io/v1beta1", "MachineAutoscaler")
 CLUSTER = ("autoscaling.openshift.io/v1", "ClusterAutoscaler")
@@ -46,20 +45,19 @@ def wanted(machine_set: Object, least: int, most: int, api: Api) -> list[Object]
         {
             "apiVersion": MACHINES[0],
             "kind": MACHINES[1],
-            "metadata": {"name": name, "namespace": machinesets.NAMESPACE, "labels": labels},
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
             "spec": {"minReplicas": least, "maxReplicas": most, "scaleTargetRef": target},
         }
     ]
     if _foreign(api) is None:
+        limits = {"gpus": [{"type": nodes.GPU, "min": 0, "max": most}]}
+        scale_down = {"enabled": True, "unneededTime": IDLE}
         made.append(
             {
                 "apiVersion": CLUSTER[0],
                 "kind": CLUSTER[1],
                 "metadata": {"name": DEFAULT, "labels": labels},
-                "spec": {
-                    "resourceLimits": {"gpus": [{"type": nodes.GPU, "min": 0, "max": most}]},
-                    "scaleDown": {"enabled": True, "unneededTime": IDLE},
-                },
+                "spec": {"resourceLimits": limits, "scaleDown": scale_down},
             }
         )
     return made
@@ -90,32 +88,19 @@ def ensure(api: Api, machine_set: Object, made: Sequence[Object]) -> list[str]:
 def remove(api: Api, name: str = "") -> list[str]:
     """Remove those made from this namespace, or the one of this name; gives what was removed."""
     removed = []
-    for one in _made_here(api):
+    for one in made_here(api, MACHINES, CLUSTER):
         if name in ("", one["metadata"]["name"]) or one["kind"] == CLUSTER[1]:
             api.delete(one)
-            removed.append(f"{one['kind']} {one['metadata']['name']}")
+            removed.append(" ".join(objects.key(one)))
     return removed
 
 
 def left(api: Api) -> list[str]:
     """Those made from this namespace that are still there."""
-    return [f"{one['kind']} {one['metadata']['name']}" for one in _made_here(api)]
-
-
-def _made_here(api: Api) -> list[Object]:
-    selector = f"{objects.OURS},{MADE_FROM}={api.namespace}"
-    try:
-        return [
-            *api.list(*MACHINES, selector, machinesets.NAMESPACE),
-            *api.list(*CLUSTER, selector, None),
-        ]
-    except Forbidden:
-        # Then this user has made none.
-        return []
+    return [" ".join(objects.key(one)) for one in made_here(api, MACHINES, CLUSTER)]
 
 
 def _foreign(api: Api) -> Object | None:
     """The cluster's autoscaler, if somebody else made it."""
     found = api.get(*CLUSTER, DEFAULT)
-    labels = (found or {}).get("metadata", {}).get("labels") or {}
-    return None if labels.get(MADE_FROM) == api.namespace else found
+    return None if objects.labels_of(found).get(MADE_FROM) == api.namespace else found

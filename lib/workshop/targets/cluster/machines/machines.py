@@ -11,12 +11,12 @@ from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Accelerator, Machines
-from workshop.targets.cluster import objects, permissions
+from workshop.targets.cluster import permissions
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines import autoscaling, machinesets, nodes, operators
-from workshop.targets.cluster.machines.machinesets import MACHINE, MACHINE_SET, MADE_FROM, MEMBER
+from workshop.targets.cluster.machines.machinesets import MACHINE, MACHINE_SET, made_here
 from workshop.targets.cluster.machines.nodes import NODE
 from workshop.targets.cluster.machines.operators import Operators
 from workshop.targets.cluster.machines.progress import Arrival, is_failed
@@ -29,9 +29,9 @@ GONE = 900.0
 class GpuMachines:
     """Adds and removes machines of the cluster that ``api`` reaches."""
 
-    def __init__(self, api: Api, watching: Watching) -> None:
+    def __init__(self, api: Api, informer: Informer) -> None:
         self._api = api
-        self._watching = watching
+        self._informer = informer
 
     def skip_reason(self) -> str | None:
         """Why this user cannot add machines here, or None when they can."""
@@ -64,7 +64,7 @@ class GpuMachines:
             for one in (machine_set, *grown):
                 self._api.apply(one, dry_run=True)
             return self._shown(machine_set, wanted.machine_type, grown)
-        Operators(self._api, self._watching).ensure(timeout=ends - time.monotonic(), stage=stage)
+        Operators(self._api, self._informer).ensure(timeout=ends - time.monotonic(), stage=stage)
         gone = self._tidy(machine_set, stage)
         there = self._api.get(*MACHINE_SET, name, machinesets.NAMESPACE)
         stage(f"{'taking up' if there else 'making'} MachineSet {name}")
@@ -76,7 +76,7 @@ class GpuMachines:
             # a conflict, while a patch takes it over.
             self._api.merge(machine_set, {"spec": {"replicas": replicas}})
         applied = self._api.apply(machine_set)
-        arrival = Arrival(self._watching, applied, others, gone, stage)
+        arrival = Arrival(self._informer, applied, others, gone, stage)
         found = wait_for(
             f"{replicas} x {nodes.GPU}",
             arrival.state,
@@ -95,7 +95,7 @@ class GpuMachines:
 
         The operators stay: they cost nothing, and others may use them.
         """
-        ours = self._made_here()
+        ours = made_here(self._api, MACHINE_SET)
         # First: they would ask for the machines again.
         autoscalers = autoscaling.remove(self._api)
         for machine_set in ours:
@@ -115,7 +115,9 @@ class GpuMachines:
 
     def left(self) -> list[str]:
         """The MachineSets made from this namespace that are still there."""
-        sets = [f"MachineSet {one['metadata']['name']}" for one in self._made_here()]
+        sets = [
+            f"MachineSet {one['metadata']['name']}" for one in made_here(self._api, MACHINE_SET)
+        ]
         return sets + autoscaling.left(self._api)
 
     def _plan(self, wanted: Machines) -> tuple[Object, list[str]]:
@@ -140,7 +142,7 @@ class GpuMachines:
             SettingsError: There are machines of another type.
         """
         name, wanted = made["metadata"]["name"], machinesets.type_of(made)
-        for machine in self._machines([made]):
+        for machine in machinesets.machines(self._api, [made]):
             found = machinesets.type_of(machine)
             if found != wanted and not is_failed(machine):
                 raise SettingsError(
@@ -155,7 +157,7 @@ class GpuMachines:
         """How many nodes with a GPU are there that are not of the kit's MachineSets."""
         own = {
             ((machine.get("status") or {}).get("nodeRef") or {}).get("name")
-            for machine in self._machines(ours)
+            for machine in machinesets.machines(self._api, ours)
         }
         return sum(found.ready and found.node not in own for found in self.accelerators())
 
@@ -167,41 +169,26 @@ class GpuMachines:
         """
         name = machine_set["metadata"]["name"]
         gone = set()
-        for other in self._made_here():
+        for other in made_here(self._api, MACHINE_SET):
             idle = not (other.get("status") or {}).get("readyReplicas")
             if other["metadata"]["name"] != name and idle:
                 stage(f"removing {other['metadata']['name']}, which got no machine")
                 self._api.delete(other)
-        for machine in self._machines([machine_set]):
+        for machine in machinesets.machines(self._api, [machine_set]):
             if is_failed(machine):
                 stage(f"removing the Machine {machine['metadata']['name']}, which failed earlier")
                 self._api.delete(machine)
                 gone.add(machine["metadata"]["uid"])
         return gone
 
-    def _machines(self, machine_sets: list[Object]) -> list[Object]:
-        names = {one["metadata"]["name"] for one in machine_sets}
-        return [
-            machine
-            for machine in self._api.list(*MACHINE, namespace=machinesets.NAMESPACE)
-            if (machine["metadata"].get("labels") or {}).get(MEMBER) in names
-        ]
-
-    def _made_here(self) -> list[Object]:
-        selector = f"{objects.OURS},{MADE_FROM}={self._api.namespace}"
-        try:
-            return self._api.list(*MACHINE_SET, selector, machinesets.NAMESPACE)
-        except Forbidden:
-            # Then this user has made none.
-            return []
-
     def _gone(self, ours: list[Object]) -> object:
-        names = [one["metadata"]["name"] for one in [*self._machines(ours), *self._made_here()]]
+        left = [*machinesets.machines(self._api, ours), *made_here(self._api, MACHINE_SET)]
+        names = [one["metadata"]["name"] for one in left]
         return NotYet("still there: " + ", ".join(names)) if names else True
 
     def _shown(self, machine_set: Object, machine_type: str, grown: list[Object]) -> str:
         """A dry run's result: what would be made, as YAML, and what it would cost."""
-        missing = [one.package for one in Operators(self._api, self._watching).missing()]
+        missing = [one.package for one in Operators(self._api, self._informer).missing()]
         lines = [f"# A dry run: nothing was made. {machine_set['kind']} that would be:"]
         lines += [f"# {machinesets.priced(machine_type, machine_set['spec']['replicas'])}"]
         lines += [f"# Operators that would be installed: {', '.join(missing)}"] if missing else []

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from workshop.core.errors import SettingsError
 from workshop.targets.base import Machines
 from workshop.targets.cluster import objects
-from workshop.targets.cluster.api import MANAGER, Object
+from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.objects import labels_of
 
 API_VERSION = "machine.openshift.io/v1beta1"
 MACHINE_SET = (API_VERSION, "MachineSet")
@@ -38,8 +40,24 @@ PROVIDER = "AWSMachineProviderConfig"
 
 def is_ours(machine_set: Object) -> bool:
     """Whether the kit made it, from whichever namespace."""
-    labels = machine_set["metadata"].get("labels") or {}
-    return bool(labels.get(objects.MANAGED_BY) == MANAGER)
+    return labels_of(machine_set).get(objects.MANAGED_BY) == MANAGER
+
+
+def made_here(api: Api, *kinds: tuple[str, str]) -> list[Object]:
+    """The objects of these kinds that were made from the namespace of ``api``."""
+    selector = f"{objects.OURS},{MADE_FROM}={api.namespace}"
+    try:
+        return [one for kind in kinds for one in api.list(*kind, selector, NAMESPACE)]
+    except Forbidden:
+        # Then this user has made none.
+        return []
+
+
+def machines(api: Api, machine_sets: Sequence[Object]) -> list[Object]:
+    """The Machines of these MachineSets."""
+    names = {one["metadata"]["name"] for one in machine_sets}
+    every = api.list(*MACHINE, namespace=NAMESPACE) if names else []
+    return [one for one in every if labels_of(one).get(MEMBER) in names]
 
 
 def zone_of(machine_set: Object) -> str:
@@ -61,7 +79,11 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
     Raises:
         SettingsError: There is none, or they are on a cloud that the kit does not know.
     """
-    found = [one for one in machine_sets if not is_ours(one) and _role(one) == "worker"]
+    found = [
+        one
+        for one in machine_sets
+        if not is_ours(one) and labels_of(one["spec"]["template"]).get(ROLE) == "worker"
+    ]
     if not found:
         raise SettingsError(
             "There is no worker MachineSet to clone.",
@@ -132,7 +154,7 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     spec = template["spec"]
     # Here they reach the node. In template.metadata they would mark the Machine, and no node would
     # ever be found by them.
-    spec["metadata"] = {"labels": {**_node_labels(spec), **wanted.labels}}
+    spec["metadata"] = {"labels": labels_of(spec) | dict(wanted.labels)}
     # A worker's own taints go: pods of the kit tolerate this one alone.
     spec.pop("taints", None)
     if wanted.taint:
@@ -166,17 +188,8 @@ def _likeliness(machine_set: Object) -> tuple[bool, bool, str]:
     return tainted, not machine_set["spec"].get("replicas"), _name(machine_set)
 
 
-def _node_labels(spec: Object) -> dict[str, str]:
-    return (spec.get("metadata") or {}).get("labels") or {}
-
-
 def _name(machine_set: Object) -> str:
     return str(machine_set["metadata"]["name"])
-
-
-def _role(machine_set: Object) -> str:
-    labels = (machine_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
-    return str(labels.get(ROLE) or "")
 
 
 def _provider(thing: Object) -> Object:

@@ -11,7 +11,7 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster import objects, permissions
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden, Unreachable
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.informer import Informer
 
 FOLDER = objects.MANIFESTS / "gpu-nodes"
 
@@ -47,9 +47,9 @@ OPERATORS = (
 class Operators:
     """Looks after both."""
 
-    def __init__(self, api: Api, watching: Watching) -> None:
+    def __init__(self, api: Api, informer: Informer) -> None:
         self._api = api
-        self._watching = watching
+        self._informer = informer
 
     def missing(self) -> list[Operator]:
         """Those that are not installed, as far as this user can see."""
@@ -171,7 +171,7 @@ class Operators:
         name, namespace = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
         found = [
             one
-            for one in self._watching.all(*SUBSCRIPTION, namespace=namespace)
+            for one in self._informer.all(*SUBSCRIPTION, namespace=namespace)
             if one["metadata"]["name"] == name
         ]
         status = (found[0].get("status") or {}) if found else {}
@@ -183,7 +183,7 @@ class Operators:
         version = str(status.get("installedCSV") or "")
         if status.get("state") != "AtLatestKnown" or not version:
             return f"Subscription {name}: {status.get('state') or 'no state yet'}"
-        for one in self._watching.all(*VERSION, namespace=namespace):
+        for one in self._informer.all(*VERSION, namespace=namespace):
             if one["metadata"]["name"] == version:
                 phase = str((one.get("status") or {}).get("phase") or "no phase yet")
                 if phase == "Failed":

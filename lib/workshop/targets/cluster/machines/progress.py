@@ -9,10 +9,11 @@ from workshop.core.progress import Stages
 from workshop.core.wait import NotYet
 from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.errors import Unreachable
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines import machinesets, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE, MEMBER
 from workshop.targets.cluster.machines.operators import POLICY
+from workshop.targets.cluster.objects import labels_of
 
 QUOTA = ("VcpuLimitExceeded", "InstanceLimitExceeded")
 """AWS's codes when the account may not have more of such machines."""
@@ -32,7 +33,7 @@ class Arrival:
     """Follows the machines of one MachineSet, and tells each stage once.
 
     Args:
-        watching: What is there now.
+        informer: What is there now.
         machine_set: The MachineSet as it was applied.
         zones: Other zones to try when this one has no machine.
         ignored: The uids of Machines that were deleted before.
@@ -41,13 +42,13 @@ class Arrival:
 
     def __init__(
         self,
-        watching: Watching,
+        informer: Informer,
         machine_set: Object,
         zones: Sequence[str],
         ignored: Collection[str],
         stage: Stages,
     ) -> None:
-        self._watching = watching
+        self._informer = informer
         self._name = machine_set["metadata"]["name"]
         self._wanted = int(machine_set["spec"]["replicas"])
         self._zones = zones
@@ -82,7 +83,7 @@ class Arrival:
         return self._nodes([_node_of(machine) for machine in machines])
 
     def _nodes(self, names: list[str]) -> list[str] | NotYet:
-        known = {one["metadata"]["name"]: one for one in self._watching.all(*nodes.NODE)}
+        known = {one["metadata"]["name"]: one for one in self._informer.all(*nodes.NODE)}
         for name in names:
             node = known.get(name)
             if node is None or not nodes.is_ready(node):
@@ -100,8 +101,8 @@ class Arrival:
     def _machines(self) -> list[Object]:
         return [
             one
-            for one in self._watching.all(*MACHINE, namespace=machinesets.NAMESPACE)
-            if (one["metadata"].get("labels") or {}).get(MEMBER) == self._name
+            for one in self._informer.all(*MACHINE, namespace=machinesets.NAMESPACE)
+            if labels_of(one).get(MEMBER) == self._name
             and not one["metadata"].get("deletionTimestamp")
             and one["metadata"]["uid"] not in self._ignored
         ]
@@ -110,7 +111,7 @@ class Arrival:
         """The state of the cluster's ClusterPolicy; "none" where GPUs come another way."""
         states = [
             str((one.get("status") or {}).get("state") or "no state yet")
-            for one in self._watching.all(*POLICY)
+            for one in self._informer.all(*POLICY)
         ]
         # The operator says "ignored" of every one but the first.
         heeded = [state for state in states if state != "ignored"]
@@ -135,7 +136,7 @@ def refusal(machine: Object, zones: Sequence[str]) -> PartFailed | None:
     return PartFailed(
         f"The cloud gave no machine for {name}.",
         where=f"Machine {name}, namespace {machinesets.NAMESPACE}, "
-        f"{machinesets.type_of(machine)} in {_zone(machine) or 'an unknown zone'}",
+        f"{machinesets.type_of(machine)} in {machinesets.zone_of(machine) or 'an unknown zone'}",
         state=": ".join(filter(None, [reason, said])) or "phase Failed, without a reason",
         hint=_hint(said + reason, name, zones),
     )
@@ -180,7 +181,3 @@ def _describe(machine: Object) -> str:
 
 def _node_of(machine: Object) -> str:
     return str(((machine.get("status") or {}).get("nodeRef") or {}).get("name") or "")
-
-
-def _zone(machine: Object) -> str:
-    return machinesets.zone_of(machine)

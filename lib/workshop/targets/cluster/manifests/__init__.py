@@ -1,22 +1,22 @@
 """What each part is on a cluster: which manifests, filled with what, and how it is reached.
 
-One module a part. A recipe turns a part's settings, secrets and needs into objects; it asks the
-cluster only which kinds it knows. Credentials go into Secrets and nowhere else.
+A recipe turns a part's settings, secrets and needs into objects; it asks the cluster only which
+kinds it knows. Credentials go into Secrets and nowhere else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from workshop.core.errors import SettingsError
 from workshop.targets.base import Part, Scale
+from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 
-ONE = Scale()
-"""What a part begins with."""
-
 ROUTE = ("route.openshift.io/v1", "Route")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,12 @@ class Plan:
     ingress: str = ""
     members: bool = False
     keeps: tuple[str, ...] = ()
-    scale: Scale = ONE
+    scale: Scale = field(default_factory=Scale)
+
+    @property
+    def workload(self) -> str:
+        """The kind of what runs it."""
+        return "StatefulSet" if self.members else "Deployment"
 
 
 Recipe = Callable[[Part, Api], Plan]
@@ -80,27 +85,18 @@ Recipe = Callable[[Part, Api], Plan]
 def known() -> dict[str, Recipe]:
     """The recipe of each part, by the part's name."""
     # They import this module.
-    from workshop.targets.cluster.manifests import (
-        collector,
-        llama_stack,
-        mcp_server,
-        model,
-        mongodb,
-        postgresql,
-        prometheus,
-        vllm,
-    )
+    from workshop.targets.cluster.manifests import llama_stack, model, plain, prometheus, vllm
 
     return {
         "model": model.plan,
-        "embedder": vllm.embedder_plan,
-        "collector": collector.plan,
+        "embedder": vllm.embedder,
+        "collector": plain.collector,
         "llama-stack": llama_stack.plan,
-        "mongodb": mongodb.plan,
-        "mcp-server": mcp_server.plan,
+        "mongodb": plain.mongodb,
+        "mcp-server": plain.mcp_server,
         "prometheus": prometheus.plan,
-        "postgresql": postgresql.plan,
-        "mongodb-replicas": mongodb.replicas_plan,
+        "postgresql": plain.postgresql,
+        "mongodb-replicas": plain.mongodb_replicas,
     }
 
 
@@ -132,6 +128,23 @@ def is_openshift(api: Api) -> bool:
     return api.kind(*ROUTE) is not None
 
 
-def overlay(api: Api) -> str:
-    """The overlay for this cluster: OpenShift gives pods their user, others must be told."""
-    return "base" if is_openshift(api) else "overlays/kubernetes"
+def built(part: Part, api: Api) -> list[Object]:
+    """A part's manifests for this cluster: OpenShift gives pods their user, others are told."""
+    folder = "base" if is_openshift(api) else "overlays/kubernetes"
+    return objects.build(objects.MANIFESTS / part.name / folder)
+
+
+def as_it_is(made: list[Object], part: Part, name: str, **more: Any) -> Plan:
+    """The plan for these objects, whose workload and Service have this name.
+
+    Args:
+        made: The objects; their workloads get the digest.
+        part: The part.
+        name: Also the value of the label ``app`` of its pods.
+        more: Further fields of the plan.
+    """
+    digest = objects.digest(made)
+    for thing in made:
+        if thing["kind"] in WORKLOADS:
+            objects.mark(thing, digest)
+    return Plan(made, digest, name, {"app": name}, name, part.port, **more)

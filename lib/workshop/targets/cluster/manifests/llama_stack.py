@@ -7,7 +7,6 @@ llama-stack 0.7.3; OGX 1.5.0 has the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -76,7 +75,11 @@ def plan(part: Part, api: Api) -> Plan:
     built = objects.build(objects.MANIFESTS / NAME / "overlays" / folder)
     _configure(objects.one(built, "ConfigMap", CONFIG), part)
     model, embedder = part.needs["model"], part.needs["embedder"]
-    tokens = {"model-token": _token(model), "embedder-token": _token(embedder)}
+    # A server without a token ignores one, and the configuration wants some text.
+    tokens = {
+        f"{name}-token": found.token.reveal() if found.token else "none"
+        for name, found in (("model", model), ("embedder", embedder))
+    }
     milvus, database = part.secrets.get("milvus token"), part.needs.get("postgresql")
     if milvus:
         tokens["milvus-token"] = milvus.reveal()
@@ -140,13 +143,12 @@ def _ingress(api: Api) -> list[Object]:
 
 
 def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
-    resource = objects.one(built, OPERATORS[server].kind)
+    spec = objects.one(built, OPERATORS[server].kind)["spec"]
     if server == "ogx":
-        environment = resource["spec"]["workload"]["overrides"]["env"]
-        secret = objects.one(built, "Secret", NAME)
-        secret["metadata"]["labels"]["ogx.io/watch"] = "true"
+        environment = spec["workload"]["overrides"]["env"]
+        objects.one(built, "Secret", NAME)["metadata"]["labels"]["ogx.io/watch"] = "true"
     else:
-        environment = resource["spec"]["server"]["containerSpec"]["env"]
+        environment = spec["server"]["containerSpec"]["env"]
     objects.set_variables(environment, values)
     _set_credentials(environment, built)
     values["SETTINGS"] = objects.digest(built)
@@ -177,11 +179,6 @@ def _set_credentials(environment: list[dict[str, Any]], built: list[Object]) -> 
             environment.append({"name": variable, "valueFrom": key})
 
 
-def _token(endpoint: Endpoint) -> str:
-    # A server without a token ignores one, and the configuration wants some text.
-    return endpoint.token.reveal() if endpoint.token else "none"
-
-
 def _configure(config_map: Object, part: Part) -> None:
     """Put the chosen vector store, and the longest answer, into the server's configuration."""
     text = config_map["data"]["config.yaml"]
@@ -202,17 +199,13 @@ def _configure(config_map: Object, part: Part) -> None:
 
 
 def _milvus(store: str, uri: str) -> dict[str, Any]:
+    where = {"uri": uri, "token": "${env.MILVUS_TOKEN:=}"}
+    inside = {"db_path": "${env.DATA}/milvus.db"}
     persistence = {"namespace": "vector_io::milvus", "backend": "kv_default"}
-    if uri:
-        return {
-            "provider_id": store,
-            "provider_type": "remote::milvus",
-            "config": {"uri": uri, "token": "${env.MILVUS_TOKEN:=}", "persistence": persistence},
-        }
     return {
         "provider_id": store,
-        "provider_type": "inline::milvus",
-        "config": {"db_path": "${env.DATA}/milvus.db", "persistence": persistence},
+        "provider_type": "remote::milvus" if uri else "inline::milvus",
+        "config": {**(where if uri else inside), "persistence": persistence},
     }
 
 
@@ -220,11 +213,7 @@ CLAIM = "llama-stack-data"
 STORE = "pgvector"
 
 CONNECTION = {
-    "host": "${env.POSTGRES_HOST}",
-    "port": "${env.POSTGRES_PORT}",
-    "db": "${env.POSTGRES_DB}",
-    "user": "${env.POSTGRES_USER}",
-    "password": "${env.POSTGRES_PASSWORD}",
+    name: f"${{env.POSTGRES_{name.upper()}}}" for name in ("host", "port", "db", "user", "password")
 }
 
 LEAVING = {"preStop": {"sleep": {"seconds": 5}}}
@@ -276,13 +265,10 @@ def without_volume(built: list[Object]) -> list[Object]:
             thing["spec"]["workload"].pop("storage", None)
         elif thing["kind"] == "Deployment":
             pod = thing["spec"]["template"]["spec"]
-            _without_claim(pod["volumes"])
+            for volume in pod["volumes"]:
+                if (volume.get("persistentVolumeClaim") or {}).get("claimName") == CLAIM:
+                    del volume["persistentVolumeClaim"]
+                    volume["emptyDir"] = {"sizeLimit": "1Gi"}
             pod["terminationGracePeriodSeconds"] = PATIENCE
             pod["containers"][0]["lifecycle"] = LEAVING
     return [thing for thing in built if thing["kind"] != "PersistentVolumeClaim"]
-
-
-def _without_claim(volumes: list[Mapping[str, Any]]) -> None:
-    for number, volume in enumerate(volumes):
-        if (volume.get("persistentVolumeClaim") or {}).get("claimName") == CLAIM:
-            volumes[number] = {"name": volume["name"], "emptyDir": {"sizeLimit": "1Gi"}}

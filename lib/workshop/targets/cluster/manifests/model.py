@@ -6,6 +6,7 @@ from workshop.targets.base import Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.machines import nodes
 from workshop.targets.cluster.manifests import Plan, Resource, is_openshift, vllm
 
 NAME = "model"
@@ -13,7 +14,6 @@ PREDICTOR = "model-predictor"
 """The Service, and the Deployment behind it: KServe's names, and ours where there is none."""
 
 KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
-GPU = "nvidia.com/gpu"
 USER = 65532
 """Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
 
@@ -34,14 +34,9 @@ def plan(part: Part, api: Api) -> Plan:
 def offers_gpu(api: Api) -> bool:
     """Whether a node offers a GPU. Who may not look at nodes takes the CPU."""
     try:
-        nodes = api.list("v1", "Node")
+        return any(map(nodes.gpus, api.list(*nodes.NODE)))
     except Forbidden:
         return False
-    return any(int(_allocatable(node).get(GPU, "0")) for node in nodes)
-
-
-def _allocatable(node: Object) -> dict[str, str]:
-    return (node.get("status") or {}).get("allocatable") or {}
 
 
 def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
@@ -81,12 +76,10 @@ def _choose(serving: Object, part: Part) -> None:
     model = str(part.settings.get("model") or "")
     if not model:
         return
-    context = int(part.settings["context"])
-    args = serving.get("args") or []
+    args = vllm.chosen(serving.get("args") or [], model, int(part.settings["context"]))
     if "://" in model and "storageUri" in serving:
         serving["storageUri"] = model
-        kept = vllm.chosen(args, model, context)
-        serving["args"] = [one for one in kept if not one.startswith("--model=")]
-        return
-    serving.pop("storageUri", None)
-    serving["args"] = vllm.chosen(args, model, context)
+        args = [one for one in args if not one.startswith("--model=")]
+    else:
+        serving.pop("storageUri", None)
+    serving["args"] = args

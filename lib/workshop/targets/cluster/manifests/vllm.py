@@ -9,7 +9,7 @@ from workshop.core.errors import SettingsError
 from workshop.targets.base import Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.manifests import Plan, overlay
+from workshop.targets.cluster.manifests import Plan, as_it_is, built
 
 TEMPLATES = "/vllm-workspace/examples"
 """The folder of chat templates in vLLM's image for GPUs; Red Hat's has /opt/app-root/template."""
@@ -86,18 +86,12 @@ def chosen(args: Sequence[str], model: str, context: int) -> list[str]:
     return arguments(kept, [*own, *tool_flags(model)])
 
 
-def deployed(built: list[Object], part: Part, name: str) -> Plan:
+def deployed(made: list[Object], part: Part, name: str) -> Plan:
     """The plan for vLLM as a Deployment ``name``, with the token in a Secret named as the part."""
-    built.append(objects.secret(part.name, part.name, {"token": part.secrets["token"].reveal()}))
-    digest = objects.digest(built)
-    objects.mark(objects.one(built, "Deployment"), digest)
-    return Plan(built, digest, deployment=name, pods={"app": name}, service=name, port=part.port)
+    texts = {"token": part.secrets["token"].reveal()}
+    return as_it_is([*made, objects.secret(part.name, part.name, texts)], part, name)
 
 
-EMBEDDER = "embedder"
-
-
-def embedder_plan(part: Part, api: Api) -> Plan:
+def embedder(part: Part, api: Api) -> Plan:
     """``manifests/embedder`` with its token."""
-    built = objects.build(objects.MANIFESTS / part.name / overlay(api))
-    return deployed(built, part, EMBEDDER)
+    return deployed(built(part, api), part, "embedder")

@@ -15,8 +15,8 @@ from workshop.targets.base import Endpoint
 from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
-from workshop.targets.cluster.endpoints import Way
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.endpoints import Location
+from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.manifests import ROUTE, is_openshift
 from workshop.targets.cluster.network.probes import End, Probing
 
@@ -26,29 +26,21 @@ YOURS = "workshop-yours"
 
 
 class Isolation:
-    """Works in the namespace of ``api``.
+    """Works in the namespace of ``api``; ``informer`` knows what is in it now."""
 
-    Args:
-        api: The cluster.
-        watching: What is in the namespace now.
-    """
-
-    def __init__(self, api: Api, watching: Watching) -> None:
+    def __init__(self, api: Api, informer: Informer) -> None:
         self._api = api
-        self._watching = watching
+        self._informer = informer
 
     def apply(
-        self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint], stage: Stages
+        self, parts: Mapping[str, Location], yours: Mapping[str, Endpoint], stage: Stages
     ) -> list[str]:
-        """Close the namespace, and open the ways that are declared.
+        """Close the namespace, and open the ways that are declared; gives the policies' names.
 
         Args:
-            parts: The ways to the kit's own parts that run.
+            parts: Where the kit's own parts are that run.
             yours: Endpoints of the user's own that Llama Stack asks, by part.
             stage: Shows what is done.
-
-        Returns:
-            The names of the policies.
 
         Raises:
             StepMissing: No part was deployed.
@@ -58,7 +50,7 @@ class Isolation:
                 "There is nothing to secure yet.", where=self._api.where, hint="run 02 to 07 first"
             )
         namespaces.ensure(self._api, stage)
-        wanted = self.policies(parts, yours)
+        wanted = built(self._shape(parts)) + ([_yours(yours)] if yours else [])
         others = self._others()
         if others:
             stage(f"not of the kit, and cut off from now on: {', '.join(others)}")
@@ -72,18 +64,11 @@ class Isolation:
         stage(f"applied {len(names)} policies")
         return names
 
-    def policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
-        """The policies for these parts: those of ``manifests/network`` that fit."""
-        wanted = built(self._shape(parts))
-        if yours:
-            wanted.append(_yours(yours))
-        return wanted
-
-    def declared(self, parts: Mapping[str, Way]) -> network.Matrix:
+    def declared(self, parts: Mapping[str, Location]) -> network.Matrix:
         """The whole matrix, as it is declared for these parts."""
         return network.declared(self._shape(parts))
 
-    def tried(self, parts: Mapping[str, Way], stage: Stages) -> network.Matrix:
+    def tried(self, parts: Mapping[str, Location], stage: Stages) -> network.Matrix:
         """Try every way for real, from pods that carry the labels that policies select by.
 
         Raises:
@@ -92,10 +77,10 @@ class Isolation:
         """
         found = network.ways(self._shape(parts))
         allowed = {(way.source, way.destination, way.port) for way in found}
-        probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
+        probing = Probing(self._api, fixes_user=not is_openshift(self._api))
         return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
 
-    def _shape(self, parts: Mapping[str, Way]) -> network.Shape:
+    def _shape(self, parts: Mapping[str, Location]) -> network.Shape:
         model, stack = parts.get("model"), parts.get("llama-stack")
         routes = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
         return network.Shape(
@@ -104,43 +89,44 @@ class Isolation:
             exposed=model is not None and model.service in routes,
         )
 
-    def _ends(self, parts: Mapping[str, Way]) -> list[End]:
+    def _ends(self, parts: Mapping[str, Location]) -> list[End]:
         """Every port on which a part is known to listen: it is Ready, and was asked there.
 
-        A port of its that is silent would look like one that is shut.
+        A port of its that is silent would look like one that is closed.
         """
         ends = []
-        for name, way in parts.items():
-            pods = pod_status.current(self._watching.all("v1", "Pod"), way.pods, "")
-            for pod in [one for one in pods if pod_status.is_ready(one)][:1]:
-                ports = {way.port, *way.also.values()}
+        for name, location in parts.items():
+            for pod in pod_status.ready(self._informer.all("v1", "Pod"), location.pods)[:1]:
+                ports = {location.port, *location.also.values()}
                 # Behind the proxy, what it leads to: another pod's connection would pass it by.
-                ports |= {network.PLAIN} if way.port == network.GUARDED else set()
+                ports |= {network.PLAIN} if location.port == network.GUARDED else set()
                 ends += [End(name, str(pod["status"]["podIP"]), port) for port in sorted(ports)]
         return ends
 
-    def _labels(self, parts: Mapping[str, Way]) -> dict[str, Mapping[str, str]]:
+    def _labels(self, parts: Mapping[str, Location]) -> dict[str, Mapping[str, str]]:
         """The labels by which the pods of each peer are selected: those of what really runs."""
         found: dict[str, Mapping[str, str]] = {}
-        pods = self._watching.all("v1", "Pod")
+        pods = self._informer.all("v1", "Pod")
         for peer in network.PEERS:
-            if not peer.labels:
-                continue
-            found[peer.name] = peer.labels[0]
-            way = parts.get(peer.name)
-            for pod in pod_status.current(pods, way.pods, "") if way else []:
-                have = (pod["metadata"].get("labels") or {}).items()
-                for labels in peer.labels:
-                    if labels.items() <= have:
-                        found[peer.name] = labels
+            location = parts.get(peer.name)
+            own = pod_status.current(pods, location.pods, "") if location else []
+            running = [
+                labels
+                for pod in own
+                for labels in peer.labels
+                if labels.items() <= objects.labels_of(pod).items()
+            ]
+            # Of the pods of an update, the last counts; of a part that is not there, the first.
+            for labels in (running[::-1] or peer.labels)[:1]:
+                found[peer.name] = labels
         return found
 
     def _others(self) -> list[str]:
         """Pods that no policy of the kit lets anywhere."""
         known = [labels for peer in network.PEERS for labels in peer.labels]
         names = []
-        for pod in self._watching.all("v1", "Pod"):
-            have = pod["metadata"].get("labels") or {}
+        for pod in self._informer.all("v1", "Pod"):
+            have = objects.labels_of(pod)
             ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
             if ended or pod_status.PROBE in have or "notebook-name" in have:
                 continue

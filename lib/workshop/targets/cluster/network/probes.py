@@ -22,7 +22,6 @@ from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
 from workshop.targets.cluster.errors import Refused, Unreachable
-from workshop.targets.cluster.informer import Watching
 from workshop.targets.cluster.pod_status import PROBE
 
 IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
@@ -35,6 +34,25 @@ PATIENCE = 2.0
 
 LIFE = 300
 """Seconds after which a probe ends by itself, whatever became of the kit."""
+
+
+STARTED = 180.0
+"""Seconds until a probe runs: a node may have to pull the image."""
+
+SETTLED = 45.0
+"""Seconds that the cluster's network has to know the probes: policies take hold with a delay."""
+
+AT_ONCE = 8
+
+NAME = "kubernetes.default.svc.cluster.local"
+"""The name that each probe looks up."""
+
+PROBE_NAMESPACE = {
+    network.ELSEWHERE.name: "elsewhere",
+    network.ROUTER.name: "router",
+    network.MONITORING.name: "monitoring",
+}
+"""The end of the name of the namespace that simulates each of these."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +82,18 @@ def pod_of(
         "seconds": LIFE,
         "patience": PATIENCE,
     }
-    security: dict[str, Any] = {
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
+    security: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if fixes_user:
         security["runAsUser"] = USER
-    meta: Object = {
-        "name": probe.name,
-        "labels": objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels),
-    }
+    labels = objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels)
+    meta: Object = {"name": probe.name, "labels": labels}
     if probe.namespace:
         meta["namespace"] = probe.namespace
     elif owner is not None:
-        reference = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True}
         own = {"name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
-        meta["ownerReferences"] = [reference | own]
+        meta["ownerReferences"] = [
+            {"apiVersion": "v1", "kind": "ConfigMap", "controller": True} | own
+        ]
     container = {
         "name": "probe",
         "image": IMAGE,
@@ -115,18 +129,6 @@ def pod_of(
     }
 
 
-STARTED = 180.0
-"""Seconds until a probe runs: a node may have to pull the image."""
-
-SETTLED = 45.0
-"""Seconds that the cluster's network has to know the probes: policies take hold with a delay."""
-
-AT_ONCE = 8
-
-NAME = "kubernetes.default.svc.cluster.local"
-"""The name that each probe looks up."""
-
-
 @dataclass(frozen=True)
 class End:
     """Where a way leads: a part's port, at a pod's address."""
@@ -141,13 +143,11 @@ class Probing:
 
     Args:
         api: The cluster.
-        watching: What is in the namespace now.
         fixes_user: Whether a pod must be told its user.
     """
 
-    def __init__(self, api: Api, watching: Watching, *, fixes_user: bool) -> None:
+    def __init__(self, api: Api, *, fixes_user: bool) -> None:
         self._api = api
-        self._watching = watching
         self._fixes_user = fixes_user
 
     def tried(
@@ -157,7 +157,7 @@ class Probing:
         allowed: Iterable[tuple[str, str, int]],
         stage: Stages,
     ) -> network.Matrix:
-        """Try every way from every peer to every end, and to pods that play three more ends.
+        """Try every way from every peer to every end, and to pods that simulate three more ends.
 
         Raises:
             PartFailed: A probe could not run.
@@ -167,18 +167,18 @@ class Probing:
         cleaning.probes(stage)
         try:
             outside, remark = self._outside(stage)
-            played = [
+            listening = [
                 Probe(who, f"workshop-end-{who}", labels[who]) for who in ("notebook", "stranger")
             ]
-            played += [
+            listening += [
                 Probe(one.who, "workshop-end", {}, one.namespace)
                 for one in outside
                 if one.who == network.ELSEWHERE.name
             ]
-            stage(f"starting {len(played)} pods that listen")
-            self._start(played, [])
-            addresses = self._addresses(played, stage)
-            whole = [*ends, *(End(p.who, addresses[p], network.PLAYED) for p in played)]
+            stage(f"starting {len(listening)} pods that listen")
+            self._start(listening, [])
+            found = self._addresses(listening, stage)
+            whole = [*ends, *(End(p.who, found[p], network.PLAYED) for p in listening)]
             trying = [Probe(who, f"workshop-from-{who}", own) for who, own in labels.items()]
             trying += outside
             stage(f"starting {len(trying)} pods that try {len(whole) + 1} ways each")
@@ -187,10 +187,9 @@ class Probing:
             seen = self._settled(trying, whole, set(allowed), stage)
         finally:
             cleaning.probes(stage)
-        found = [one for rows in seen.values() for one in rows]
-        wrong = sum(not one.agrees for one in found)
-        stage(f"tried {len(found)} ways: {wrong or 'none'} otherwise than declared")
-        return network.Matrix(found, remark)
+        wrong = sum(not one.agrees for one in seen)
+        stage(f"tried {len(seen)} ways: {wrong or 'none'} otherwise than declared")
+        return network.Matrix(seen, remark)
 
     def _outside(self, stage: Stages) -> tuple[list[Probe], str]:
         """Probes in namespaces of their own, where this user may make some."""
@@ -218,7 +217,7 @@ class Probing:
                 return NotYet("the one before is not gone yet")
             if there is None:
                 self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
-            elif own.items() - (there["metadata"].get("labels") or {}).items():
+            elif own.items() - objects.labels_of(there).items():
                 raise SettingsError(
                     f"There is a namespace {name}, and it is not the kit's.",
                     where=self._api.where,
@@ -278,22 +277,22 @@ class Probing:
         ends: Sequence[End],
         allowed: set[tuple[str, str, int]],
         stage: Stages,
-    ) -> dict[Probe, list[network.Tried]]:
+    ) -> list[network.Tried]:
         """What each saw, once two rounds in a row are as declared; or after ``SETTLED`` seconds."""
         seen: dict[Probe, list[network.Tried]] = {}
-        open_: set[Probe] = set(probes)
+        undecided: set[Probe] = set(probes)
 
         def agreed() -> object:
-            for probe in sorted(open_, key=lambda one: one.name):
+            for probe in sorted(undecided, key=lambda one: one.name):
                 rounds = [self._read(probe, ends, allowed, one) for one in self._lines(probe, 2)]
                 rounds = [one for one in rounds if one]
                 if rounds:
                     seen[probe] = rounds[-1]
                 if len(rounds) == 2 and all(one.agrees for both in rounds for one in both):
-                    open_.discard(probe)
-            wrong = [one.name for probe in open_ for one in seen.get(probe, []) if not one.agrees]
-            waiting = ", ".join(wrong[:3]) or f"{len(open_)} probes go on"
-            return NotYet(waiting) if open_ else True
+                    undecided.discard(probe)
+            wrong = [o.name for probe in undecided for o in seen.get(probe, []) if not o.agrees]
+            waiting = ", ".join(wrong[:3]) or f"{len(undecided)} probes go on"
+            return NotYet(waiting) if undecided else True
 
         try:
             wait_for("every way", agreed, timeout=SETTLED, stage=stage, every=0.5)
@@ -301,25 +300,19 @@ class Probing:
             silent = [probe for probe in probes if probe not in seen]
             if silent:
                 raise self._failed(silent[0], "told nothing", "", "kubectl get events") from None
-        return {probe: seen[probe] for probe in probes}
+        return [one for probe in probes for one in seen[probe]]
 
     def _read(
-        self,
-        probe: Probe,
-        ends: Sequence[End],
-        allowed: set[tuple[str, str, int]],
-        line: str,
+        self, probe: Probe, ends: Sequence[End], allowed: set[tuple[str, str, int]], line: str
     ) -> list[network.Tried]:
         said = json.loads(line)
         if not isinstance(said, list):
             return []
-        found = [
-            network.Tried(
-                probe.who, end.name, end.port, (probe.who, end.name, end.port) in allowed, word
-            )
-            for end, word in zip(ends, said, strict=False)
-            if network.is_ours(probe.who, end.name)
-        ]
+        found = []
+        for end, word in zip(ends, said, strict=False):
+            way = (probe.who, end.name, end.port)
+            if network.is_ours(probe.who, end.name):
+                found.append(network.Tried(*way, way in allowed, word))
         return [*found, network.Tried(probe.who, "DNS", 0, True, said[-1])]
 
     def _lines(self, probe: Probe, count: int) -> list[str]:
@@ -335,11 +328,3 @@ class Probing:
         return PartFailed(
             f"The probe {probe.name} {what}.", where=self._api.where, state=state, hint=hint
         )
-
-
-PROBE_NAMESPACE = {
-    network.ELSEWHERE.name: "elsewhere",
-    network.ROUTER.name: "router",
-    network.MONITORING.name: "monitoring",
-}
-"""The end of the name of the namespace that plays each of these."""

@@ -1,4 +1,4 @@
-"""The ways in from outside: the Routes that lead to a part's Service, and the kit's Ingress."""
+"""Routes from outside: those that lead to a part's Service, and the kit's Ingress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from workshop.targets.base import Endpoint, Front
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.endpoints import Reach, Way, admitted, served
+from workshop.targets.cluster.endpoints import Endpoints, Location, admitted, served
 from workshop.targets.cluster.manifests import ROUTE
 
 HAPROXY = "haproxy.router.openshift.io/timeout"
@@ -21,42 +21,35 @@ UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """HAProxy's, in seconds; without one it means milliseconds. nginx's annotation has bare seconds."""
 
 
-def found(api: Api, reach: Reach, parts: Mapping[str, Way]) -> list[Front]:
+def found(api: Api, endpoints: Endpoints, parts: Mapping[str, Location]) -> list[Front]:
     """Those that a router or a controller serves.
 
     A Route that OpenShift AI has made for an exposed model is among them.
     """
-    services = {way.service: way for way in parts.values()}
-    fronts = []
+    services = {location.service: location for location in parts.values()}
+    routes = []
     for route in api.list(*ROUTE):
-        way, host = services.get(route["spec"]["to"]["name"]), admitted(route)
-        if way is None or not host:
-            continue
-        tls = route["spec"].get("tls") or {}
-        fronts.append(
-            Front(
+        location, host = services.get(route["spec"]["to"]["name"]), admitted(route)
+        if location and host:
+            tls = route["spec"].get("tls") or {}
+            front = Front(
                 f"Route {route['metadata']['name']}",
-                Endpoint(f"https://{host}", ca_file=reach.router_ca()),
+                Endpoint(f"https://{host}", ca_file=endpoints.router_ca()),
                 str(tls.get("termination", "")),
-                way.scheme == "https",
+                location.scheme == "https",
                 seconds(route),
                 ours=not objects.is_owned(route),
             )
-        )
-    for way in parts.values():
-        ingress = api.get("networking.k8s.io/v1", "Ingress", way.ingress) if way.ingress else None
-        if ingress is None or not served(ingress):
-            continue
-        fronts.append(
-            Front(
-                f"Ingress {way.ingress}",
-                Endpoint(f"https://{served(ingress)}"),
-                "edge" if ingress["spec"].get("tls") else "",
-                way.scheme == "https",
-                seconds(ingress),
-            )
-        )
-    return fronts
+            routes.append(front)
+    for location in parts.values():
+        name = location.ingress
+        ingress = api.get("networking.k8s.io/v1", "Ingress", name) if name else None
+        if ingress and (host := served(ingress)):
+            termination = "edge" if ingress["spec"].get("tls") else ""
+            is_tls = location.scheme == "https"
+            endpoint = Endpoint(f"https://{host}")
+            routes.append(Front(f"Ingress {name}", endpoint, termination, is_tls, seconds(ingress)))
+    return routes
 
 
 def seconds(found: Object) -> float:
