@@ -24,28 +24,18 @@ from workshop.targets.base import (
     PartStatus,
     Scale,
 )
-from workshop.targets.cluster import (
-    apply,
-    endpoints,
-    logs,
-    manifests,
-    namespaces,
-    offered_model,
-    preflight,
-    scaling,
-)
-from workshop.targets.cluster.adopted import Given
+from workshop.targets.cluster import manifests, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.delete import Cleaning
-from workshop.targets.cluster.deployed import Known, fact
-from workshop.targets.cluster.doctor.findings import Ailments
-from workshop.targets.cluster.endpoints import Reach, Way
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts, fact
+from workshop.targets.cluster.doctor.problems import Problems
+from workshop.targets.cluster.endpoints import Endpoints, Location
+from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines.machines import GpuMachines
 from workshop.targets.cluster.network import routes
 from workshop.targets.cluster.network.isolation import Isolation
-from workshop.targets.cluster.rollout import Rollout, guarded
-from workshop.targets.cluster.store import Memory, read
+from workshop.targets.cluster.rollout import Rollout, apply, guarded
+from workshop.targets.cluster.store import Store, read
 from workshop.targets.network import Matrix
 
 STATUS = "workshop status --target cluster"
@@ -72,13 +62,13 @@ class ClusterTarget:
         self.settings = settings
         self.api = api
         self._recipes = recipes
-        self.memory = Memory(api)
-        self._watching = Watching(api)
-        self._known = Known(api, self._watching, self.memory)
-        self._reach = Reach(api, self.memory)
-        self._machines = GpuMachines(api, self._watching)
-        self._given = Given(self.memory, self._reach)
-        self._isolation = Isolation(api, self._watching)
+        self.store = Store(api)
+        self._informer = Informer(api)
+        self._deployed = DeployedParts(api, self._informer, self.store)
+        self._endpoints = Endpoints(api, self.store)
+        self._machines = GpuMachines(api, self._informer)
+        self._adopted = AdoptedParts(api, self.store, self._endpoints)
+        self._isolation = Isolation(api, self._informer)
 
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
@@ -86,7 +76,7 @@ class ClusterTarget:
 
     def ailments(self) -> list[Ailment]:
         """What the cluster knows to be wrong; see ``Target.ailments``."""
-        return Ailments(self.api, self.memory, self._known, self._isolation).found()
+        return Problems(self.api, self.store, self._deployed, self._isolation).found()
 
     def skip_reason(self, part: str) -> str | None:
         """Whether there is something to add for this part."""
@@ -117,13 +107,13 @@ class ClusterTarget:
         """Make the part run with these settings; see ``Target.ensure``."""
         namespaces.ensure(self.api, stage)
         plan = self._plan(part, stage)
-        was_up = read(self._known.facts(), fact(part.name)) is not None
-        action = apply.apply(self.api, part.name, plan, stage, was_up=was_up)
-        rollout = Rollout(self.api, self._watching, part.name, plan)
-        way = Way.of(plan, part)
+        was_up = read(self._deployed.facts(), fact(part.name)) is not None
+        action = apply(self.api, part.name, plan, stage, was_up=was_up)
+        rollout = Rollout(self.api, self._informer, part.name, plan)
+        location = Location.of(plan, part)
 
         def up() -> object:
-            return guarded(lambda: ready(self._reach.endpoint(way, rollout.pods)), rollout)
+            return guarded(lambda: ready(self._endpoints.endpoint(location, rollout.pods)), rollout)
 
         wait_for(
             f"{part.name} to answer",
@@ -135,17 +125,17 @@ class ClusterTarget:
             log=rollout.log,
             hint=f"workshop logs {part.name} --target cluster; kubectl get events",
         )
-        if self._given.url(self._known.facts(), part.name) is not None:
-            self._given.forget(part.name)
-        self.memory.remember(fact(part.name), way.text())
-        endpoint = self._reach.endpoint(way, rollout.pods)
+        if self._adopted.url(self._deployed.facts(), part.name) is not None:
+            self._adopted.forget(part.name)
+        self.store.remember(fact(part.name), location.text())
+        endpoint = self._endpoints.endpoint(location, rollout.pods)
         stage(f"ready at {endpoint.peer_url} ({action})")
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
 
     def scale_reason(self, part: Part) -> str | None:
         """What a second replica could not share; see ``Target.scale_reason``."""
-        if self._given.url(self._known.facts(), part.name) is not None:
+        if self._adopted.url(self._deployed.facts(), part.name) is not None:
             return "it is an endpoint of your own"
         return scaling.reason(manifests.plan(part, self.api, self._recipes))
 
@@ -161,7 +151,7 @@ class ClusterTarget:
         """Make this much of a part run; see ``Target.scale``."""
         plan = manifests.plan(part, self.api, self._recipes)
         scaling.refuse(part, plan, scale, self.api.where)
-        self.memory.remember(scaling.fact(part.name), scaling.text(scale))
+        self.store.remember(scaling.fact(part.name), scaling.text(scale))
         deployed = self.ensure(part, ready=ready, timeout=timeout, stage=stage)
         # An autoscaler that is not wanted any more goes.
         Cleaning(self.api).prune(part.name, scaling.applied(plan, part.name, scale, 0).objects)
@@ -169,89 +159,87 @@ class ClusterTarget:
 
     def replicas(self, name: str) -> list[Endpoint]:
         """Each pod that takes requests; see ``Target.replicas``."""
-        if self._given.url(self._known.facts(), name) is not None:
+        if self._adopted.url(self._deployed.facts(), name) is not None:
             return [self.find(name)]
-        way = self._known.running(name)
-        ready = functools.partial(self._known.ready_pods, way)
-        return [self._reach.replica(way, pod, ready) for pod in ready()]
+        location = self._deployed.running(name)
+        ready = functools.partial(self._deployed.ready_pods, location)
+        return [self._endpoints.replica(location, pod, ready) for pod in ready()]
 
     def begin(self, part: Part) -> Endpoint | None:
         """Apply a part's objects; the notebook that deploys it waits for them."""
         with stages(part.name) as stage:
             namespaces.ensure(self.api, stage)
             plan = self._plan(part, stage)
-            apply.apply(self.api, part.name, plan, stage, was_up=False)
-        return self._reach.peer(Way.of(plan, part))
+            apply(self.api, part.name, plan, stage, was_up=False)
+        return self._endpoints.peer(Location.of(plan, part))
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
         self.stop(name)
-        self._given.keep(name, endpoint)
+        self._adopted.keep(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
 
     def offered(self, name: str) -> Offer | None:
         """The model that ``workshop room`` has put into this namespace."""
-        return offered_model.read(self.api, self._reach) if name == "model" else None
+        return self._adopted.offered() if name == "model" else None
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        given = self._given.find(self._known.facts(), name)
+        given = self._adopted.find(self._deployed.facts(), name)
         if given is not None:
             return given
-        way = self._known.running(name)
-        return self._reach.endpoint(way, functools.partial(self._known.ready_pods, way))
+        location = self._deployed.running(name)
+        return self._endpoints.endpoint(
+            location, functools.partial(self._deployed.ready_pods, location)
+        )
 
     def secrets(self) -> list[Secret]:
         """Every credential that is kept here."""
-        return self.memory.secrets()
+        return self.store.secrets()
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once, in a Secret of the namespace."""
         namespaces.ensure(self.api, None)
-        return self.memory.secret(name, make)
+        return self.store.secret(name, make)
 
     def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
         """A new credential in the old one's place; see ``Target.renew``."""
-        way = self._known.ways().get(part)
-        if way is None or way.token is None:
-            return self.memory.renew(credential, make)
-        return endpoints.renew_token(
-            self.api, self.memory, self._reach, part, way.token, credential
-        )
+        location = self._deployed.locations().get(part)
+        if location is None or location.token is None:
+            return self.store.renew(credential, make)
+        return self._endpoints.renew_token(part, location.token, credential)
 
     def retire(self, credential: str) -> None:
         """Forget the old one."""
-        self.memory.retire(credential)
+        self.store.retire(credential)
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact for later notebooks, in a ConfigMap of the namespace."""
-        self.memory.remember(name, value)
+        self.store.remember(name, value)
 
     def recall(self, name: str) -> str | None:
         """A fact that an earlier notebook kept."""
-        return self.memory.recall(name)
+        return self.store.recall(name)
 
     def status(self) -> Table[PartStatus]:
         """One line a part that was deployed or taken over."""
         rows: Table[PartStatus] = Table()
         if not namespaces.is_visible(self.api):
             return rows
-        facts = self._known.facts()
+        facts = self._deployed.facts()
         for name in ON_A_CLUSTER:
-            given, kept = self._given.url(facts, name), read(facts, fact(name))
+            given, kept = self._adopted.url(facts, name), read(facts, fact(name))
             if given is not None:
                 rows.append(PartStatus(name, "yours", given, "an endpoint of your own"))
             elif kept is not None:
-                rows.append(self._known.status(name, Way.read(kept)))
+                rows.append(self._deployed.status(name, Location.read(kept)))
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """The log of a part's pods, or of the newest to be followed, without secrets."""
-        kept = read(self._known.facts(), fact(part_named(name, STATUS, ON_A_CLUSTER)))
-        way = Way.read(kept) if kept else None
-        hidden = self.secrets()
-        ask = logs.follow if follow else logs.newest
-        for line in ask(self.api, self._watching, name, way, lines=lines):
+        part, hidden = part_named(name, STATUS, ON_A_CLUSTER), self.secrets()
+        ask = self._deployed.follow if follow else self._deployed.newest
+        for line in ask(part, lines=lines):
             yield mask(line, hidden)
 
     def stop(self, name: str | None = None) -> list[str]:
@@ -259,7 +247,7 @@ class ClusterTarget:
         names = [part_named(name, STATUS, ON_A_CLUSTER)] if name else ON_A_CLUSTER[::-1]
         stopped = []
         for part in names:
-            self.memory.remember(fact(part), None)
+            self.store.remember(fact(part), None)
             if Cleaning(self.api).remove(part):
                 stopped.append(part)
         return stopped
@@ -267,7 +255,7 @@ class ClusterTarget:
     def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
         try:
-            self.memory.written = None
+            self.store.written = None
             removed = Cleaning(self.api).everything(ON_A_CLUSTER[::-1], data=data, stage=stage)
         finally:
             # Last, because the parts leave their nodes before these are drained; and whatever
@@ -281,23 +269,23 @@ class ClusterTarget:
 
     def declared(self) -> Matrix:
         """Who may talk to whom, on a cluster like this one."""
-        return self._isolation.declared(self._known.ways())
+        return self._isolation.declared(self._deployed.locations())
 
     def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Policies: the declared ways are open, all others closed; see ``Target.isolate``."""
-        facts = self._known.facts()
-        given = {n: g for n in ON_A_CLUSTER if (g := self._given.find(facts, n)) is not None}
-        return self._isolation.apply(self._known.ways(), {**yours, **given}, stage)
+        facts = self._deployed.facts()
+        given = {n: g for n in ON_A_CLUSTER if (g := self._adopted.find(facts, n)) is not None}
+        return self._isolation.apply(self._deployed.locations(), {**yours, **given}, stage)
 
     def tried(self, *, stage: Stages) -> Matrix:
         """Every way, tried from pods; see ``Target.tried``."""
-        return self._isolation.tried(self._known.ways(), stage)
+        return self._isolation.tried(self._deployed.locations(), stage)
 
     def fronts(self) -> list[Front]:
         """The Routes and Ingresses of the parts; see ``Target.fronts``."""
-        return routes.found(self.api, self._reach, self._known.ways())
+        return routes.found(self.api, self._endpoints, self._deployed.locations())
 
     def _plan(self, part: Part, stage: Stages) -> manifests.Plan:
         """What to apply, as much of it as was asked for."""
         plan = manifests.plan(part, self.api, self._recipes)
-        return scaling.as_asked(plan, part, self.api, self.memory, stage)
+        return scaling.as_asked(plan, part, self.api, self.store, stage)
