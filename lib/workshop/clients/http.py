@@ -57,11 +57,7 @@ class Reply:
 
 
 def tls(endpoint: Endpoint) -> ssl.SSLContext:
-    """How certificates are verified: against the endpoint's CA, or else the system's.
-
-    Raises:
-        EndpointError: The CA file cannot be used.
-    """
+    """How certificates are verified: against the endpoint's CA, or else the system's."""
     if not endpoint.url.startswith("https:"):
         # Reading the system's CAs takes 40 ms, and a request without TLS needs none. Should there
         # be TLS all the same, then this one trusts nobody.
@@ -83,11 +79,7 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def proxy(endpoint: Endpoint) -> Proxy | None:
-    """The environment's proxy, where it leads to an endpoint that is not the kit's own.
-
-    Raises:
-        SettingsError: The variable names no HTTP proxy.
-    """
+    """The environment's proxy, where it leads to an endpoint that is not the kit's own."""
     return proxies.of(endpoint.url) if endpoint.adopted else None
 
 

@@ -30,11 +30,7 @@ TIMEOUT = 300.0
 
 
 def server_version(endpoint: Endpoint) -> str:
-    """The version that Llama Stack or OGX says it has.
-
-    Raises:
-        EndpointError: It does not say.
-    """
+    """The version that Llama Stack or OGX says it has."""
     found = http.call(endpoint, "/v1/version", timeout=10).json
     version = found.get("version") if isinstance(found, dict) else None
     if not version:

@@ -65,9 +65,6 @@ def initialize(endpoint: Endpoint, path: str) -> str:
 
     One request tells refused, 401, 404 and a wrong protocol apart, where a client library reports
     an error in a task group.
-
-    Raises:
-        EndpointError: With its ``kind``.
     """
     import httpx
 
@@ -100,11 +97,7 @@ def initialize(endpoint: Endpoint, path: str) -> str:
 
 
 def revision(endpoint: Endpoint, path: str) -> str:
-    """The revision that the kit's own client and the server agree on.
-
-    Raises:
-        EndpointError: The server cannot be reached, refuses, or breaks off.
-    """
+    """The revision that the kit's own client and the server agree on."""
 
     async def ask(session: Any) -> str:
         return str(session.protocol_version)
@@ -113,11 +106,7 @@ def revision(endpoint: Endpoint, path: str) -> str:
 
 
 def list_tools(endpoint: Endpoint, path: str) -> list[Tool]:
-    """The tools that the server offers.
-
-    Raises:
-        EndpointError: The server cannot be reached, refuses, or breaks off.
-    """
+    """The tools that the server offers."""
 
     async def ask(session: Any) -> list[Tool]:
         listed = await session.list_tools()
@@ -127,11 +116,7 @@ def list_tools(endpoint: Endpoint, path: str) -> list[Tool]:
 
 
 def call_tool(endpoint: Endpoint, path: str, name: str, arguments: dict[str, Any]) -> Result:
-    """Call one tool.
-
-    Raises:
-        EndpointError: The server cannot be reached, refuses, or breaks off.
-    """
+    """Call one tool."""
 
     async def ask(session: Any) -> Result:
         result = await session.call_tool(name, arguments)
@@ -146,9 +131,6 @@ def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any]
     """A session of plain requests on one connection; gives what calls a tool with its arguments.
 
     For many calls, whose time is the server's and not a client library's.
-
-    Raises:
-        EndpointError: The server cannot be reached, or refuses.
     """
     import httpx
 

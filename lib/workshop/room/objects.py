@@ -88,13 +88,9 @@ DEFAULTS = [
 
 @dataclass(frozen=True)
 class SharedModel:
-    """One model endpoint for the whole room.
+    """One model endpoint for the whole room, as the notebooks and Llama Stack's pods reach it.
 
-    Args:
-        url: The address before ``/v1``, as the notebooks and Llama Stack's pods reach it.
-        name: The model's name there; "" when it has only one.
-        token: Its token, or None.
-        ca: The CA of its certificate as PEM text; "" for a public one.
+    ``url`` is the address before ``/v1``; ``name`` is "" when it has only one; ``ca`` is PEM text.
     """
 
     url: str
@@ -111,14 +107,10 @@ class SharedModel:
 
 @dataclass(frozen=True)
 class Room:
-    """Numbered namespaces for as many attendees.
+    """Numbered namespaces for as many attendees, and the model that all of them share, or None.
 
-    Args:
-        attendees: How many.
-        prefix: Their namespaces are ``prefix-1``, ``prefix-2``, ...
-        user_prefix: Their users are ``user1``, ``user2``, ...
-        openshift: Whether namespaces are projects there.
-        model: What all of them share, or None.
+    They are ``prefix-1``, ``prefix-2``, ..., of the users ``user1``, ``user2``, ...; on OpenShift
+    they are projects.
     """
 
     attendees: int
@@ -229,11 +221,7 @@ class Room:
 
 
 def checked(room: Room) -> Room:
-    """The room, if its names can be names.
-
-    Raises:
-        SettingsError: With all that cannot be used, at once.
-    """
+    """The room, if its names can be names; refused with all that cannot be used, at once."""
     problems = []
     if room.attendees < 0:
         problems.append(f"--attendees {room.attendees} is below 0")

@@ -92,14 +92,9 @@ SETTLED = 10.0
 class Seat:
     """One attendee's namespace, as the table shows it.
 
-    Args:
-        namespace: Its name.
-        user: Whose it is.
-        did: ``created``, ``changed``, ``unchanged``, or ``left alone``.
-        rights: How many of the rights that the notebooks need are there, such as ``104/104``.
-        quota: Whether the quota and the limits are there: ``yes`` or ``no``.
-        model: Whether the shared model is there: ``yes`` or ``no``, ``-`` without one.
-        problems: All that is wrong with it.
+    ``did`` is ``created``, ``changed``, ``unchanged`` or ``left alone``; ``rights`` how many are
+    there of those that the notebooks need, such as ``104/104``; ``quota`` and ``model`` whether
+    these are.
     """
 
     namespace: str
@@ -112,13 +107,7 @@ class Seat:
 
 
 class Preparing:
-    """One run of ``workshop room``.
-
-    Args:
-        api: The cluster, as its administrator.
-        room: What shall be.
-        stage: Shows progress.
-    """
+    """One run of ``workshop room``, as the cluster's administrator."""
 
     def __init__(self, api: Api, room: Room, stage: Stages) -> None:
         self._api = api
@@ -132,7 +121,6 @@ class Preparing:
         """See what is there, before anything is changed; ``without_model``: its model may go.
 
         Raises:
-            Forbidden: This user may not list namespaces.
             SettingsError: The room offers a model, and the arguments would take it away unsaid.
         """
         self._stage(f"looking at what {self._api.url} has")
@@ -157,10 +145,6 @@ class Preparing:
         """Make all that is missing, and fix what is not right.
 
         ``without``: the namespaces above the last attendee that will be removed.
-
-        Raises:
-            Forbidden: This user is no administrator of the cluster.
-            PartTooSlow: The API server was away, or a namespace does not go.
         """
         if self.found.ending:
             # Nothing can be put into namespaces that are being deleted.
@@ -308,12 +292,7 @@ def named(api: Api, prefix: str) -> list[str]:
 
 
 def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
-    """Delete these namespaces with all that is in them, and wait until they are gone.
-
-    Raises:
-        Refused: This user may not.
-        PartTooSlow: One does not go; names those that are left.
-    """
+    """Delete these namespaces with all that is in them, and wait until they are gone."""
 
     def one(name: str) -> None:
         try:

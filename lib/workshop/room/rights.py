@@ -21,12 +21,9 @@ def needs(api: Api) -> list[Right]:
 
 
 def listed(api: Api, user: str, namespace: str) -> set[tuple[str, str, str]]:
-    """All that a user may do in a namespace, by one request.
+    """All that a user may do in a namespace, by one request, which asks as that user.
 
     An authorizer need not be able to list its rules: a right that is not among them may be there.
-
-    Raises:
-        Refused: Whoever asks may not act as another user.
     """
     answer = api.request(
         "POST",

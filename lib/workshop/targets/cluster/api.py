@@ -74,9 +74,6 @@ class Api:
         namespace: Where namespaced objects without one of their own are.
         inside: Whether this code runs in a pod of that cluster.
         ingress_domain: A domain below which all names lead to the cluster's Ingress controller.
-
-    Attributes:
-        requests: How many were sent.
     """
 
     def __init__(
@@ -100,12 +97,7 @@ class Api:
         return f"{self.url}, namespace {self.namespace}"
 
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
-        """An object, or None when there is none.
-
-        Raises:
-            Refused: This user may not read it.
-            Unreachable: The API server does not answer.
-        """
+        """An object, or None when there is none."""
         known = self.kind(api_version, kind)
         if known is None:
             return None
@@ -145,7 +137,6 @@ class Api:
 
         Raises:
             Refused: It is not allowed, not valid, or another field manager owns a field.
-            Unreachable: The API server does not answer.
         """
         query = [("dryRun", "All")] if dry_run else []
         return self._patch("apply", wanted, wanted, "application/apply-patch+yaml", query)
@@ -173,12 +164,8 @@ class Api:
     ) -> Iterator[tuple[str, Object]]:
         """What is there, then every change: ``("ADDED" | "MODIFIED" | "DELETED", object)``.
 
-        After the first list comes ``("LISTED", {})``. Ends when the API server ends it.
-        ``namespace=None``: in all namespaces.
-
-        Raises:
-            Refused: This user may not.
-            Unreachable: The connection broke.
+        After the first list comes ``("LISTED", {})``. Ends when the API server ends it; raises
+        ``Unreachable`` when the connection breaks. ``namespace=None``: in all namespaces.
         """
         known = self.kind(api_version, kind)
         if known is None:
@@ -271,12 +258,11 @@ class Api:
             body: Sent as JSON.
             query: Names and values.
             headers: Those besides, or in place of, JSON's.
-            patient: Whether it is repeated.
+            patient: Whether it is repeated, for ``PATIENCE`` seconds.
 
         Raises:
             Refused: The API server refused, with what that means.
-            Unreachable: It did not answer.
-            PartTooSlow: It did not answer for ``PATIENCE`` seconds.
+            Unreachable: It did not answer; ``PartTooSlow``, where it was asked again.
         """
 
         def ask() -> Object | NotYet:

@@ -33,10 +33,7 @@ TOLD = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
 class Credential:
     """What to log in with; shows itself in no repr.
 
-    Args:
-        authorization: The header's value; "" sends none.
-        certificate: Of the client, as PEM; with ``key``.
-        key: Its private key.
+    ``authorization`` is the header's value, and "" sends none; ``certificate`` and ``key`` are PEM.
     """
 
     authorization: str = field(default="", repr=False)
@@ -45,13 +42,7 @@ class Credential:
 
 
 class Plugin:
-    """The program that an ``exec`` section names.
-
-    Args:
-        section: That section.
-        cluster: What the kubeconfig says of the cluster.
-        where: The kubeconfig, for errors.
-    """
+    """The program that an ``exec`` section names; ``where`` is its kubeconfig, for errors."""
 
     def __init__(self, section: Mapping[str, Any], cluster: Mapping[str, Any], where: str) -> None:
         self._section = section

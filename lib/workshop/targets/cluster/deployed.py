@@ -73,21 +73,12 @@ class DeployedParts:
         return pod_status.ready(self._informer.all("v1", "Pod"), location.pods)
 
     def follow(self, name: str, *, lines: int) -> Iterator[str]:
-        """The log of the newest pod, on and on.
-
-        Raises:
-            StepMissing: There is no pod.
-        """
+        """The log of the newest pod, on and on."""
         pod, container = self._logged(name)[-1]
         yield from self._api.logs(pod, container, lines=lines, follow=True)
 
     def newest(self, name: str, *, lines: int) -> list[str]:
-        """The newest lines of all pods together, oldest first: replicas share the part's work.
-
-        Raises:
-            StepMissing: There is no pod.
-            WorkshopError: None of them has a log yet.
-        """
+        """The newest lines of all pods together, oldest first: replicas share the part's work."""
         pods = self._logged(name)
         if len(pods) == 1:
             return list(self._api.logs(*pods[0], lines=lines))
@@ -165,11 +156,7 @@ class AdoptedParts:
         return Endpoint(url, token, ca_file=ca_file, adopted=True)
 
     def offered(self) -> Offer | None:
-        """The model that ``workshop room`` offers in this namespace, or None.
-
-        Raises:
-            Refused: This user may not read the namespace's Secrets.
-        """
+        """The model that ``workshop room`` offers in this namespace, or None."""
         content = objects.content(self._api.get("v1", "Secret", OFFER))
         if not content.get("url"):
             return None

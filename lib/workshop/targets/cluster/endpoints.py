@@ -175,10 +175,6 @@ class Endpoints:
             part: Whose manifests have the Secret.
             where: The Secret's name and key.
             credential: The name under which the old one is kept.
-
-        Raises:
-            PartFailed: There is no token to begin with.
-            PartTooSlow: The cluster made no other.
         """
         name, key = where
         old = self._store.kept(before(credential))

@@ -16,9 +16,7 @@ NOT_TYPED = "failed to create typed patch object"
 class Refused(WorkshopError):
     """The API server answered, and did not do what was asked.
 
-    Attributes:
-        code: The HTTP status.
-        reason: The API's word, such as ``NotFound``, or ``AlreadyExists``.
+    ``code`` is the HTTP status, ``reason`` the API's word, such as ``AlreadyExists``.
     """
 
     code: int = 0
@@ -36,14 +34,10 @@ class Unreachable(WorkshopError):
 def refused(
     code: int, body: str, *, what: str, where: str, sent: Mapping[str, Any] | None = None
 ) -> Refused:
-    """The error for an answer with this status.
+    """The error for an answer with this status; ``body`` is a ``Status`` object, or anything.
 
-    Args:
-        code: The HTTP status.
-        body: The answer: a ``Status`` object, or anything.
-        what: What was tried, such as ``apply Deployment mongodb``.
-        where: The API server and namespace.
-        sent: The object that was sent; never shown.
+    ``what`` was tried, such as ``apply Deployment mongodb``, with the object ``sent``, which is
+    never shown.
     """
     try:
         status = json.loads(body)

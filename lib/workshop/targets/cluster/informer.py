@@ -71,11 +71,7 @@ class Informer:
     ) -> list[Object]:
         """The objects of a kind as they are now.
 
-        Args:
-            api_version: Such as ``apps/v1``.
-            kind: Such as ``Deployment``.
-            selected: A field selector.
-            namespace: Another namespace than the user's; a kind of the whole cluster has none.
+        ``selected`` is a field selector; ``namespace`` another namespace than the user's.
 
         Raises:
             Refused: This user may not list or watch them.

@@ -54,12 +54,8 @@ DEFAULT = "~/.kube/config"
 class Login:
     """What the current context of these files says.
 
-    Args:
-        files: As ``KUBECONFIG`` has them, with the system's separator between them; "" is
-            ``~/.kube/config``.
-
-    Attributes:
-        namespace: The context's, or "".
+    ``files`` are as ``KUBECONFIG`` has them, with the system's separator between them; "" is
+    ``~/.kube/config``.
 
     Raises:
         SettingsError: There is none, it cannot be read, or it has what cannot be honoured.
@@ -96,9 +92,6 @@ class Login:
         """The way to the API server: ``proxy-url``, or else the environment's.
 
         The first whatever ``NO_PROXY`` says, as with kubectl.
-
-        Raises:
-            SettingsError: It is no HTTP proxy.
         """
         if self._cluster.get("proxy-url"):
             return proxies.read(self._cluster["proxy-url"], f"proxy-url in {self.where}")

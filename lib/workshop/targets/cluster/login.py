@@ -96,11 +96,7 @@ def _sendable(header: str, where: str) -> str:
 
 
 def _verify(configuration: Any, where: str) -> None:
-    """See that the certificates can be used: the client's own words for it are a traceback.
-
-    Raises:
-        SettingsError: Says which is broken.
-    """
+    """See that the certificates can be used: the client's own words for it are a traceback."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     field = "certificate-authority"
     try:
@@ -121,9 +117,6 @@ def _go_through(configuration: Any, proxy: Proxy | None) -> None:
 
     Left to itself it takes ``HTTP_PROXY`` for https too, sends no login to a proxy, and forwards
     ports by other rules than it sends requests.
-
-    Raises:
-        SettingsError: It is a kind of proxy through which it forwards no ports.
     """
     if proxy and proxy.url.startswith("https:"):
         raise SettingsError(

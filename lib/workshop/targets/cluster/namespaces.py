@@ -18,8 +18,7 @@ REQUEST = ("project.openshift.io/v1", "ProjectRequest")
 def find(api: Api) -> Object | None:
     """The namespace, or None when there is none.
 
-    Raises:
-        Forbidden: This user may not see it, and it may be there or not.
+    Raises ``Forbidden`` to who may not see it, whether it is there or not.
     """
     return api.get(*NAMESPACE, api.namespace)
 

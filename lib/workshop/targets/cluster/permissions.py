@@ -42,13 +42,9 @@ BESIDES = (
 
 
 class Right(NamedTuple):
-    """One verb on one resource.
+    """One verb on one resource, which is a plural with a subresource after a slash: ``pods/log``.
 
-    Args:
-        group: The API group; "" for the core's.
-        resource: The plural, with a subresource after a slash: ``pods/log``.
-        verb: Such as ``create``.
-        namespace: Where; "" in the whole cluster.
+    ``group`` is "" for the core's; ``namespace`` is "" in the whole cluster.
     """
 
     group: str
@@ -75,11 +71,7 @@ def of_kind(
 
 
 def lacking(api: Api, rights: Sequence[Right]) -> list[Right]:
-    """Those of these rights that this user does not have, in the same order.
-
-    Raises:
-        Unreachable: The API server does not answer.
-    """
+    """Those of these rights that this user does not have, in the same order."""
     kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
     def is_allowed(right: Right) -> bool:
@@ -102,11 +94,6 @@ def binding(name: str, namespace: str, lacks: Sequence[Right]) -> list[Object]:
 
     Where only kinds of operators are missing, the role has no rule for them: then a Role with
     exactly these comes first.
-
-    Args:
-        name: The user.
-        namespace: Where.
-        lacks: What is missing.
     """
     groups = {right.group for right in lacks}
     word = "admin" if RBAC in groups else "edit"

@@ -27,13 +27,9 @@ _one_at_a_time = threading.Lock()
 
 
 class Forward:
-    """Listens until the process ends, or ``close``.
+    """Listens until the process ends, or ``close``; ``pods`` gives those that are ready now.
 
-    Args:
-        api: The cluster.
-        pods: Gives the pods that are ready now.
-        port: The pod's port.
-        sticky: Whether all connections go to one pod, for as long as it is ready.
+    ``sticky``: whether all connections go to one pod, for as long as it is ready.
     """
 
     def __init__(

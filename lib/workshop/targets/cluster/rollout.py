@@ -30,13 +30,8 @@ def apply(
 ) -> Literal["created", "reused", "changed", "restarted"]:
     """Apply what a part is made of, without what is not wanted any more; gives what that is for it.
 
-    Args:
-        api: The cluster.
-        part: The part's name.
-        plan: What to apply.
-        stage: Shows what is done.
-        was_up: Whether it was ready once. One that never was, was started ahead of its notebook, or
-            by one that was interrupted.
+    ``was_up``: whether it was ready once. One that never was, was started ahead of its notebook, or
+    by one that was interrupted.
     """
     before = api.get("apps/v1", plan.workload, plan.deployment)
     was = before and pod_status.carries(before["spec"]["template"], plan.digest)
@@ -58,14 +53,7 @@ def apply(
 
 
 class Rollout:
-    """One part's way up.
-
-    Args:
-        api: The cluster.
-        informer: What is in the namespace now.
-        name: The part's name, for errors.
-        plan: What was applied.
-    """
+    """One part's way up: what was applied, held against what is in the namespace now."""
 
     def __init__(self, api: Api, informer: Informer, name: str, plan: Plan) -> None:
         self._api = api

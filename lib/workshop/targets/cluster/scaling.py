@@ -79,11 +79,7 @@ def lonely(workload: Object, claims: Iterable[Object]) -> list[str]:
 
 
 def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
-    """See that a scale can be had.
-
-    Raises:
-        SettingsError: It cannot, with the reason.
-    """
+    """Raise, with the reason, where a scale cannot be had."""
     why = reason(plan)
     if max(scale.replicas, scale.most) > 1 and why:
         raise SettingsError(
@@ -97,11 +93,7 @@ def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
 
 
 def as_asked(plan: Plan, part: Part, api: Api, store: Store, stage: Stages) -> Plan:
-    """The plan for as much of a part as was asked for last.
-
-    Raises:
-        SettingsError: It cannot have that any more, with the reason.
-    """
+    """The plan for as much of a part as was asked for last, if it can have that still."""
     scale = read(store.recall(fact(part.name)))
     if scale == Scale():
         return plan

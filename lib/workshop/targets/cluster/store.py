@@ -23,8 +23,7 @@ ATTEMPTS = 5
 class Store:
     """Reads and writes them.
 
-    Attributes:
-        written: The ConfigMap as this process saw it last when it changed it.
+    ``written`` is the ConfigMap as this process saw it last when it changed it.
     """
 
     def __init__(self, api: Api) -> None:
@@ -33,11 +32,7 @@ class Store:
         self.written: Object | None = None
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
-        """A credential that is made once; two that ask at once get the same.
-
-        Raises:
-            Refused: This user may not read or write the namespace's Secrets.
-        """
+        """A credential that is made once; two that ask at once get the same."""
         key = _key(name)
         self._update("Secret", lambda kept: {} if key in kept else {key: make()})
         return Secret(self._secrets[key])
@@ -104,11 +99,7 @@ class Store:
     def _update(
         self, kind: str, change: Callable[[Mapping[str, str]], Mapping[str, str | None]]
     ) -> Object | None:
-        """Change what is kept by what ``change`` makes of it; gives the object as it is then.
-
-        Raises:
-            PartFailed: Somebody else has written before each of the attempts.
-        """
+        """Change what is kept by what ``change`` makes of it; gives the object as it is then."""
         for _ in range(ATTEMPTS):
             thing = self._api.get("v1", kind, MANAGER)
             changed = change(objects.content(thing))

@@ -33,14 +33,7 @@ GPU_NODES, NETWORK = "gpu-nodes", "network"
 
 
 class Problems:
-    """Works in the namespace of ``api``, and changes nothing.
-
-    Args:
-        api: The cluster.
-        store: What notebooks keep for each other.
-        deployed: Where the parts are that were deployed.
-        isolation: Which ways are declared on a cluster like this one.
-    """
+    """Works in the namespace of ``api``, and changes nothing."""
 
     def __init__(
         self, api: Api, store: Store, deployed: DeployedParts, isolation: Isolation

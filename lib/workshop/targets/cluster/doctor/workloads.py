@@ -53,15 +53,9 @@ class Workload:
 
 @dataclass
 class Workloads:
-    """The parts' objects, read once.
+    """The parts' objects, read once, when it is made.
 
-    Args:
-        api: The cluster.
-        hidden: Credentials, which no log that is shown may hold.
-
-    Raises:
-        Refused: This user may not.
-        Unreachable: It does not answer.
+    ``hidden`` are credentials, which no log that is shown may hold.
     """
 
     api: Api

@@ -136,11 +136,7 @@ class GpuMachines:
         return made, [*zones[here + 1 :], *zones[:here]]
 
     def _refuse_another_type(self, made: Object) -> None:
-        """A MachineSet leaves the machines that it has as they are, so their type must fit.
-
-        Raises:
-            SettingsError: There are machines of another type.
-        """
+        """A MachineSet leaves the machines that it has as they are, so their type must fit."""
         name, wanted = made["metadata"]["name"], machinesets.type_of(made)
         for machine in machinesets.machines(self._api, [made]):
             found = machinesets.type_of(machine)

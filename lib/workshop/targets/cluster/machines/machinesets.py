@@ -131,10 +131,7 @@ def in_zone(models: Sequence[Object], zone: str) -> Object:
 def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     """A MachineSet like this worker's, of another type, whose nodes carry label and taint.
 
-    Args:
-        model: The worker's MachineSet of the same zone.
-        wanted: Type, number, labels and taint.
-        namespace: The user's namespace, for ``MADE_FROM``.
+    ``model`` is of the same zone; ``namespace`` is the user's, for ``MADE_FROM``.
 
     Raises:
         SettingsError: The worker lacks the label with the infrastructure's name.
@@ -204,12 +201,9 @@ PRICED_IN = "us-east-1"
 
 @dataclass(frozen=True)
 class MachineType:
-    """One type.
+    """One type: its GPU, that one's memory in GB as the maker counts, and its price.
 
-    Args:
-        gpu: The GPU's name; each of these types has one.
-        gpu_gb: Its memory in GB, as the maker counts.
-        dollars: USD an hour, on demand, Linux, in ``REGION``. Without disk and traffic.
+    ``dollars`` are USD an hour, on demand, Linux, in ``PRICED_IN``, without disk and traffic.
     """
 
     gpu: str

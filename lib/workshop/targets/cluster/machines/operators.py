@@ -25,12 +25,9 @@ DISCOVERY = ("nfd.openshift.io/v1", "NodeFeatureDiscovery")
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator of OLM's catalogues.
+    """One operator of OLM's catalogues: its name there, and where it runs.
 
-    Args:
-        package: Its name there.
-        namespace: Where it runs.
-        brings: The kind that exists once it is installed.
+    ``brings``: the kind that exists once it is installed.
     """
 
     package: str

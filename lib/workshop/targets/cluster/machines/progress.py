@@ -30,14 +30,10 @@ QUOTA_HINT = (
 
 
 class Arrival:
-    """Follows the machines of one MachineSet, and tells each stage once.
+    """Follows the machines of one MachineSet, as it was applied, and tells each stage once.
 
-    Args:
-        informer: What is there now.
-        machine_set: The MachineSet as it was applied.
-        zones: Other zones to try when this one has no machine.
-        ignored: The uids of Machines that were deleted before.
-        stage: Where each stage is told.
+    ``zones`` are others to try when this one has no machine; ``ignored`` are the uids of Machines
+    that were deleted before.
     """
 
     def __init__(
@@ -59,8 +55,7 @@ class Arrival:
     def state(self) -> list[str] | NotYet:
         """The names of the nodes once all offer a GPU; what is missing until then.
 
-        Raises:
-            PartFailed: The cloud gives no machine, with its own words.
+        Raises ``PartFailed``, with the cloud's own words, when it gives no machine.
         """
         try:
             return self._state()

@@ -135,13 +135,9 @@ def built(part: Part, api: Api) -> list[Object]:
 
 
 def as_it_is(made: list[Object], part: Part, name: str, **more: Any) -> Plan:
-    """The plan for these objects, whose workload and Service have this name.
+    """The plan for these objects, whose workload, Service and label ``app`` have this name.
 
-    Args:
-        made: The objects; their workloads get the digest.
-        part: The part.
-        name: Also the value of the label ``app`` of its pods.
-        more: Further fields of the plan.
+    Their workloads get the digest; ``more`` are further fields of the plan.
     """
     digest = objects.digest(made)
     for thing in made:

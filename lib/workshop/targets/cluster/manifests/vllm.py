@@ -38,10 +38,7 @@ Llama 3 wants its chat template besides. The names: ``tests/unit/vllm_parsers.js
 
 
 def tool_flags(model: str) -> list[str]:
-    """The flags with which vLLM makes tool calls of what this model writes.
-
-    Args:
-        model: Its name or URI, such as ``ibm-granite/granite-3.3-8b-instruct``.
+    """The flags with which vLLM makes tool calls of what this model, by name or URI, writes.
 
     Raises:
         SettingsError: The kit knows no parser for it; says which families it knows.

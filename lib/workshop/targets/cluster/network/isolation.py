@@ -37,10 +37,7 @@ class Isolation:
     ) -> list[str]:
         """Close the namespace, and open the ways that are declared; gives the policies' names.
 
-        Args:
-            parts: Where the kit's own parts are that run.
-            yours: Endpoints of the user's own that Llama Stack asks, by part.
-            stage: Shows what is done.
+        ``parts`` are the kit's own that run, ``yours`` the user's own that Llama Stack asks.
 
         Raises:
             StepMissing: No part was deployed.
@@ -69,12 +66,7 @@ class Isolation:
         return network.declared(self._shape(parts))
 
     def tried(self, parts: Mapping[str, Location], stage: Stages) -> network.Matrix:
-        """Try every way for real, from pods that carry the labels that policies select by.
-
-        Raises:
-            PartFailed: A probe could not run; says why.
-            PartTooSlow: A probe was not up in time.
-        """
+        """Try every way for real, from pods that carry the labels that policies select by."""
         found = network.ways(self._shape(parts))
         allowed = {(way.source, way.destination, way.port) for way in found}
         probing = Probing(self._api, fixes_user=not is_openshift(self._api))

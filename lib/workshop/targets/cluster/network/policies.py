@@ -41,12 +41,7 @@ def closed(
 ) -> Closed | None:
     """What closes the way from one pod to another on a port, or None when it is open.
 
-    Args:
-        source: A pod.
-        destination: A pod of the same namespace.
-        port: The destination's own.
-        policies: All of the namespace.
-        namespace: The namespace's labels.
+    ``policies`` are all of the namespace; ``namespace`` holds its labels.
     """
     for direction, chosen, peer in (
         ("Egress", source, destination),

@@ -68,13 +68,9 @@ class Probe:
 def pod_of(
     probe: Probe, destinations: list[dict[str, Any]], *, fixes_user: bool, owner: Object | None
 ) -> Object:
-    """The pod of a probe.
+    """The pod of a probe, owned by the kit's ConfigMap where that is in the same namespace.
 
-    Args:
-        probe: Whose labels it carries, and where.
-        destinations: What it tries: each has a ``host`` and a ``port``, or a ``name`` to look up.
-        fixes_user: Whether it must be told its user.
-        owner: The kit's ConfigMap, in the kit's own namespace.
+    Each of ``destinations`` has a ``host`` and a ``port``, or a ``name`` to look up.
     """
     told = {
         "destinations": destinations,
@@ -141,9 +137,7 @@ class End:
 class Probing:
     """Makes probes, reads what they saw, and removes them.
 
-    Args:
-        api: The cluster.
-        fixes_user: Whether a pod must be told its user.
+    ``fixes_user``: whether a pod must be told its user.
     """
 
     def __init__(self, api: Api, *, fixes_user: bool) -> None:
