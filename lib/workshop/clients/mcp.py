@@ -107,23 +107,15 @@ def revision(endpoint: Endpoint, path: str) -> str:
 
 def list_tools(endpoint: Endpoint, path: str) -> list[Tool]:
     """The tools that the server offers."""
-
-    async def ask(session: Any) -> list[Tool]:
-        listed = await session.list_tools()
-        return [Tool(t.name, t.description or "", t.input_schema) for t in listed.tools]
-
-    return _with_session(endpoint, path, ask)
+    listed = _with_session(endpoint, path, lambda session: session.list_tools())
+    return [Tool(one.name, one.description or "", one.input_schema) for one in listed.tools]
 
 
 def call_tool(endpoint: Endpoint, path: str, name: str, arguments: dict[str, Any]) -> Result:
     """Call one tool."""
-
-    async def ask(session: Any) -> Result:
-        result = await session.call_tool(name, arguments)
-        text = "\n".join(getattr(part, "text", "") for part in result.content)
-        return Result(text, bool(result.is_error))
-
-    return _with_session(endpoint, path, ask)
+    result = _with_session(endpoint, path, lambda session: session.call_tool(name, arguments))
+    text = "\n".join(getattr(part, "text", "") for part in result.content)
+    return Result(text, bool(result.is_error))
 
 
 @contextmanager

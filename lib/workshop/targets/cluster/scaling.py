@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from decimal import Decimal
-from typing import Any
 
 from kubernetes.utils import parse_quantity
 
@@ -27,7 +26,7 @@ from workshop.targets.cluster.store import Store
 SCALED = "scaled"
 """The folder beside a part's manifests with its autoscaler and its disruption budget."""
 
-AUTOSCALER, BUDGET = "HorizontalPodAutoscaler", "PodDisruptionBudget"
+AUTOSCALER = "HorizontalPodAutoscaler"
 SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 """Of a Deployment with several replicas: the next one is ready before one goes."""
 
@@ -114,9 +113,8 @@ def applied(plan: Plan, part: str, scale: Scale, now: int) -> Plan:
         return plan
     several = max(scale.replicas, scale.most) > 1
     for thing in plan.objects:
-        workload = WORKLOADS.get(thing["kind"])
-        if workload and (plan.resource or thing["metadata"]["name"] == plan.deployment):
-            workload(thing, scale, now)
+        if plan.resource or thing["metadata"]["name"] == plan.deployment:
+            _resize(thing, scale, now)
     managed = {thing["kind"] for thing in plan.objects} & {"LlamaStackDistribution", "OGXServer"}
     folder = objects.MANIFESTS / part / SCALED
     if several and not managed and folder.is_dir():
@@ -144,68 +142,49 @@ def fits(deployment: Object, scale: Scale) -> bool:
     return in_range and all(given.get(name) == value for name, value in _limits(scale).items())
 
 
-def _deployment(thing: Object, scale: Scale, now: int) -> None:
-    spec = thing["spec"]
-    spec["replicas"] = min(max(now, scale.replicas), max(scale.most, scale.replicas))
-    if max(scale.replicas, scale.most) > 1:
-        spec["strategy"] = SURGE
-    _limit(objects.container(thing).setdefault("resources", {}), scale)
-
-
-def _llama_stack_distribution(thing: Object, scale: Scale, _now: int) -> None:
-    thing["spec"]["replicas"] = scale.replicas
-    server = thing["spec"]["server"]
-    server |= _by_operator(scale)
-    _limit(server["containerSpec"].setdefault("resources", {}), scale)
-
-
-def _ogx_server(thing: Object, scale: Scale, _now: int) -> None:
-    workload = thing["spec"]["workload"]
-    workload |= {"replicas": scale.replicas} | _by_operator(scale)
-    _limit(workload.setdefault("resources", {}), scale)
-
-
-def _inference_service(thing: Object, scale: Scale, _now: int) -> None:
-    predictor = thing["spec"]["predictor"]
-    predictor["minReplicas"] = scale.replicas
-    predictor["maxReplicas"] = max(scale.most, scale.replicas)
-    _limit(predictor["model"].setdefault("resources", {}), scale)
-
-
-WORKLOADS = {
-    "Deployment": _deployment,
-    "LlamaStackDistribution": _llama_stack_distribution,
-    "OGXServer": _ogx_server,
-    "InferenceService": _inference_service,
-}
-"""How each kind is told how many; the fields of the operators' kinds are of their own types."""
+def _resize(thing: Object, scale: Scale, now: int) -> None:
+    """Tell an object how many; the fields of the operators' kinds are of their own types."""
+    kind, spec, most = thing["kind"], thing.get("spec", {}), max(scale.most, scale.replicas)
+    if kind == "Deployment":
+        spec["replicas"] = min(max(now, scale.replicas), most)
+        if most > 1:
+            spec["strategy"] = SURGE
+        limited = objects.container(thing)
+    elif kind == "LlamaStackDistribution":
+        spec["replicas"] = scale.replicas
+        spec["server"] |= _by_operator(scale)
+        limited = spec["server"]["containerSpec"]
+    elif kind == "OGXServer":
+        limited = spec["workload"]
+        limited |= {"replicas": scale.replicas} | _by_operator(scale)
+    elif kind == "InferenceService":
+        spec["predictor"] |= {"minReplicas": scale.replicas, "maxReplicas": most}
+        limited = spec["predictor"]["model"]
+    else:
+        return
+    resources = limited.setdefault("resources", {})
+    for name, value in _limits(scale).items():
+        resources.setdefault("limits", {})[name] = value
+        requests = resources.setdefault("requests", {})
+        # Requests that would exceed the limits come down to them.
+        if name not in requests or quantity(requests[name]) > quantity(value):
+            requests[name] = value
 
 
 def _by_operator(scale: Scale) -> Object:
     """What both generations of Llama Stack's operator make an autoscaler and a budget of."""
-    several = max(scale.replicas, scale.most) > 1
-    fields: Object = {"podDisruptionBudget": {"minAvailable": 1}} if several else {}
+    fields: Object = {}
+    if max(scale.replicas, scale.most) > 1:
+        fields["podDisruptionBudget"] = {"minAvailable": 1}
     if scale.most > scale.replicas:
-        fields["autoscaling"] = {
-            "minReplicas": scale.replicas,
-            "maxReplicas": scale.most,
-            "targetCPUUtilizationPercentage": 75,
-        }
+        least = {"minReplicas": scale.replicas, "maxReplicas": scale.most}
+        fields["autoscaling"] = least | {"targetCPUUtilizationPercentage": 75}
     return fields
 
 
 def _limits(scale: Scale) -> dict[str, str]:
     given = {"cpu": scale.cpu, "memory": scale.memory}
     return {name: value for name, value in given.items() if value}
-
-
-def _limit(resources: dict[str, Any], scale: Scale) -> None:
-    """Set limits; requests that would exceed them come down to them."""
-    for name, value in _limits(scale).items():
-        resources.setdefault("limits", {})[name] = value
-        requests = resources.setdefault("requests", {})
-        if name not in requests or quantity(requests[name]) > quantity(value):
-            requests[name] = value
 
 
 def quantity(written: object) -> Decimal:

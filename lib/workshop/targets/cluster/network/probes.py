@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from workshop.core import versions
 from workshop.core.errors import PartFailed, PartTooSlow, SettingsError
 from workshop.core.progress import Stages
@@ -25,7 +27,7 @@ from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.pod_status import PROBE
 
 IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
-SCRIPT = Path(__file__).with_name("probe.js")
+SCRIPT, POD = (Path(__file__).with_name(f"probe.{kind}") for kind in ("js", "yaml"))
 USER = 65532
 """Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
 
@@ -78,51 +80,25 @@ def pod_of(
         "seconds": LIFE,
         "patience": PATIENCE,
     }
-    security: Object = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    if fixes_user:
-        security["runAsUser"] = USER
+    pod: Object = yaml.safe_load(POD.read_text(encoding="utf-8"))
     labels = objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels)
-    meta: Object = {"name": probe.name, "labels": labels}
+    pod["metadata"] = {"name": probe.name, "labels": labels}
     if probe.namespace:
-        meta["namespace"] = probe.namespace
+        pod["metadata"]["namespace"] = probe.namespace
     elif owner is not None:
-        own = {"name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
-        meta["ownerReferences"] = [
-            {"apiVersion": "v1", "kind": "ConfigMap", "controller": True} | own
-        ]
-    container = {
-        "name": "probe",
+        own = {key: owner["metadata"][key] for key in ("name", "uid")}
+        reference = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True}
+        pod["metadata"]["ownerReferences"] = [reference | own]
+    pod["spec"]["activeDeadlineSeconds"] = LIFE
+    if fixes_user:
+        pod["spec"]["securityContext"]["runAsUser"] = USER
+    pod["spec"]["containers"][0] |= {
         "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
         "command": ["node", "-e", SCRIPT.read_text(encoding="utf-8")],
         "env": [{"name": "PROBE", "value": json.dumps(told)}],
         "ports": [{"containerPort": network.PLAYED}],
-        # Nothing will ever listen there: a probe is never Ready, and no Service leads to it.
-        "readinessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 3600},
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "48Mi"},
-            "limits": {"cpu": "500m", "memory": "128Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
     }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": meta,
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIFE,
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": security,
-            "containers": [container],
-        },
-    }
+    return pod
 
 
 @dataclass(frozen=True)
