@@ -94,3 +94,8 @@ class Informer:
         if current.error is not None:
             raise current.error
         return list(current.objects.values())
+
+    def named(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """The object of this kind and name as it is now, or None."""
+        every = self.all(api_version, kind, namespace=namespace)
+        return next((one for one in every if one["metadata"]["name"] == name), None)

@@ -96,41 +96,32 @@ class Rollout:
             nothing = "its Deployment is not there yet"
             return NotYet(pod_status.awaited(resource) if resource else nothing)
         seen = self._seen(workload)
-        jobs = {
-            job["metadata"]["name"]: job
-            for job in self._informer.all("batch/v1", "Job")
-            if job["metadata"]["name"] in self._plan.jobs
-        }
-        failed = map(pod_status.failed_job, jobs.values())
+        jobs = {name: self._informer.named("batch/v1", "Job", name) for name in self._plan.jobs}
+        failed = map(pod_status.failed_job, filter(None, jobs.values()))
         if found := pod_status.find(seen) or next(filter(None, failed), None):
             return found
         if not _is_rolled_out(workload):
             return NotYet(pod_status.describe(seen))
-        for name in self._plan.jobs:
-            if not self._has_succeeded(jobs.get(name)):
+        for name, job in jobs.items():
+            ours = job and pod_status.carries(job["spec"]["template"], self._plan.digest)
+            if not job or not ours or not (job.get("status") or {}).get("succeeded"):
                 return NotYet(f"the job {name} is not done yet")
         return self._routed()
 
     def _routed(self) -> object:
         """Whether the router serves the part's Route."""
         name = self._plan.route
-        if not name:
+        route = self._informer.named(*ROUTE, name) if name else None
+        if not name or admitted(route):
             return True
-        for route in self._informer.all(*ROUTE):
-            if route["metadata"]["name"] == name:
-                if admitted(route):
-                    return True
-                if refused := pod_status.refused_route(route):
-                    return refused
-        return NotYet(f"no router has admitted the Route {name} yet")
+        refused = pod_status.refused_route(route) if route else None
+        return refused or NotYet(f"no router has admitted the Route {name} yet")
 
     def _workload(self) -> Object | None:
-        for found in self._informer.all("apps/v1", self._plan.workload):
-            ours = found["metadata"]["name"] == self._plan.deployment
-            ours = ours and pod_status.carries(found["spec"]["template"], self._plan.digest)
-            if ours and scaling.fits(found, self._plan.scale):
-                return found
-        return None
+        """What runs it, once it is as it was asked for."""
+        found = self._informer.named("apps/v1", self._plan.workload, self._plan.deployment)
+        ours = found and pod_status.carries(found["spec"]["template"], self._plan.digest)
+        return found if found and ours and scaling.fits(found, self._plan.scale) else None
 
     def _current(self) -> list[Object]:
         pods = self._informer.all("v1", "Pod")
@@ -156,14 +147,8 @@ class Rollout:
         wanted = self._plan.resource
         if wanted is None:
             return None
-        for one in self._informer.all(wanted.api_version, wanted.kind):
-            if one["metadata"]["name"] == wanted.name:
-                return {"kind": wanted.kind, **one}
-        return None
-
-    def _has_succeeded(self, job: Object | None) -> bool:
-        ours = job and pod_status.carries(job["spec"]["template"], self._plan.digest)
-        return bool(job and ours and (job.get("status") or {}).get("succeeded"))
+        found = self._informer.named(wanted.api_version, wanted.kind, wanted.name)
+        return {"kind": wanted.kind, **found} if found else None
 
 
 def _is_rolled_out(workload: Object) -> bool:

@@ -103,7 +103,12 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
             "notebook again: it checks what is there",
         )
     fitting = [one for one in found if _provider(one).get("kind") == PROVIDER]
-    return sorted(fitting, key=_likeliness)
+
+    def likeliness(one: Object) -> tuple[bool, bool, str]:
+        tainted = bool(one["spec"]["template"]["spec"].get("taints"))
+        return tainted, not one["spec"].get("replicas"), str(one["metadata"]["name"])
+
+    return sorted(fitting, key=likeliness)
 
 
 def zones(models: Sequence[Object]) -> list[str]:
@@ -141,7 +146,7 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     infrastructure = labels.get(CLUSTER)
     if not infrastructure:
         raise SettingsError(
-            f"The MachineSet {_name(model)} cannot be cloned.",
+            f"The MachineSet {model['metadata']['name']} cannot be cloned.",
             where=NAMESPACE,
             state=f"its template lacks the label {CLUSTER}",
             hint="oc get infrastructure cluster -o yaml; a MachineSet of the installer's has it",
@@ -166,27 +171,14 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     return {
         "apiVersion": API_VERSION,
         "kind": "MachineSet",
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            # The labels of the nodes as well: the autoscaler reads them here.
-            "labels": {**wanted.labels, **own},
-        },
+        # The labels of the nodes as well: the autoscaler reads them here.
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {**wanted.labels, **own}},
         "spec": {
             "replicas": wanted.replicas,
             "selector": {"matchLabels": selector},
             "template": template,
         },
     }
-
-
-def _likeliness(machine_set: Object) -> tuple[bool, bool, str]:
-    tainted = bool(machine_set["spec"]["template"]["spec"].get("taints"))
-    return tainted, not machine_set["spec"].get("replicas"), _name(machine_set)
-
-
-def _name(machine_set: Object) -> str:
-    return str(machine_set["metadata"]["name"])
 
 
 def _provider(thing: Object) -> Object:
