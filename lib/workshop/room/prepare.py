@@ -23,6 +23,7 @@ from workshop.room.rights import Right
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.deployed import OFFER
 from workshop.targets.cluster.errors import Refused
+from workshop.targets.cluster.objects import labels_of
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Found:
         ending: The names of namespaces that are being deleted.
         extra: The names of the room's namespaces above the last attendee.
         right: Kind and number of each object that is as it shall be.
-        offers: The namespaces in which a model is offered.
+        offers: The numbers of namespaces in which a model is offered.
         kept: What is known of that model: ``url``, ``name``, ``token``, ``ca``.
     """
 
@@ -44,7 +45,7 @@ class Found:
     ending: set[str] = field(default_factory=set)
     extra: list[str] = field(default_factory=list)
     right: set[tuple[str, int]] = field(default_factory=set)
-    offers: list[str] = field(default_factory=list)
+    offers: list[int] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
 
 
@@ -60,7 +61,7 @@ def survey(api: Api, room: Room) -> Found:
             if number not in found.ours or meta["name"] != OFFER:
                 continue
             if kind == "Secret":
-                found.offers.append(meta["namespace"])
+                found.offers.append(number)
                 found.kept |= set(thing.get("data") or {})
             if (api_version, kind) in room.kinds and is_right(room.build(kind, number), thing):
                 found.right.add((kind, number))
@@ -70,7 +71,7 @@ def survey(api: Api, room: Room) -> Found:
 def _place(found: Found, room: Room, namespace: Object) -> None:
     meta = namespace["metadata"]
     name, number = meta["name"], room.number(meta["name"])
-    ours = (meta.get("labels") or {}).get(ROOM) == room.prefix
+    ours = labels_of(namespace).get(ROOM) == room.prefix
     wanted = number is not None and number <= room.attendees
     if meta.get("deletionTimestamp") and (ours or wanted):
         found.ending.add(name)
@@ -202,12 +203,12 @@ class Preparing:
             if (kind, number) not in self.found.right:
                 self._api.apply(self._room.build(kind, number))
 
-    def _without_model(self, namespace: str) -> None:
-        meta = {"name": OFFER, "namespace": namespace}
-        if self._api.delete({"apiVersion": "v1", "kind": "Secret", "metadata": meta}):
-            number = self._room.number(namespace)
-            if number in self.seats and self.seats[number].did == "unchanged":
-                self.seats[number].did = "changed"
+    def _without_model(self, number: int) -> None:
+        seat = self.seats[number]
+        meta = {"name": OFFER, "namespace": seat.namespace}
+        gone = self._api.delete({"apiVersion": "v1", "kind": "Secret", "metadata": meta})
+        if gone and seat.did == "unchanged":
+            seat.did = "changed"
 
     def _check(self, number: int, needs: Sequence[Right]) -> None:
         seat, right = self.seats[number], self.found.right
@@ -245,25 +246,21 @@ class Preparing:
             wait_for("its RoleBinding to count", settled, timeout=max(0.0, left), every=0.2)
         return absent
 
-    def _each[Item: (int, str)](
-        self, what: str, do: Callable[[Item], None], items: Sequence[Item]
-    ) -> None:
+    def _each(self, what: str, do: Callable[[int], None], numbers: Sequence[int]) -> None:
         """Do it for each, several at once. A refusal is that attendee's; any other error ends it.
 
         Interrupted, it sends nothing new, and waits for the requests that are on their way.
         """
 
-        def one(item: Item) -> None:
+        def one(number: int) -> None:
             try:
-                do(item)
+                do(number)
             except Refused as error:
                 if error.code == 401:
                     raise
-                number = item if isinstance(item, int) else self._room.number(str(item))
-                if number in self.seats:
-                    self.seats[number].problems.append(f"{error.what} {error.state}")
+                self.seats[number].problems.append(f"{error.what} {error.state}")
 
-        for_all(one, items, self._stage, what)
+        for_all(one, numbers, self._stage, what)
 
 
 def _named(lacks: Sequence[Right]) -> str:
