@@ -25,8 +25,7 @@ and Milvus gives the cosine (ogx 1.5.0 and llama-stack 0.7.3, ``query_vector`` i
 providers/.../vector_io). The embedder's vectors have the length 1. A perfect hit has no score.
 """
 
-TIMEOUT = 300.0
-"""Seconds for one request: a small model on two cores reads 58 tokens a second."""
+TIMEOUT = 300.0  # Seconds for one request: a small model on two cores reads 58 tokens a second.
 
 
 def server_version(endpoint: Endpoint) -> str:

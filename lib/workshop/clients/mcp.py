@@ -15,9 +15,7 @@ from workshop.clients import http
 from workshop.core.errors import EndpointError
 from workshop.targets.base import Endpoint
 
-CALL = 60.0
-"""Seconds that a tool may take. A server whose database cannot be found says so after 30."""
-
+CALL = 60.0  # Seconds that a tool may take: one whose database is away says so after 30.
 PROTOCOL = "2025-11-25"
 """The revision that Llama Stack 0.7.3 and OGX 1.5.0 offer, so the one that the agent will use: the
 newest with sessions, of their ``mcp`` 1.30 and 2.3's ``ClientSession``. MCP server 3.0.4 speaks it,

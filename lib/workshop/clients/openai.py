@@ -12,18 +12,12 @@ from workshop.core.secret import mask
 from workshop.targets.base import Endpoint
 
 COMPLETIONS = "/v1/chat/completions"
-ELSEWHERE = "/version"
-"""A harmless path that vLLM answers without its key (0.21 to 0.33)."""
-
+ELSEWHERE = "/version"  # A harmless path that vLLM answers without its key (0.21 to 0.33).
 PATIENCE = 30.0
 """Seconds for the user's own endpoint to list its models: it runs already, or it does not."""
 
-THOUGHT = 512
-"""Tokens for an answer in the checks: models that think before they answer need some."""
-
-MORE = 4096
-"""Tokens for a second try, when thinking took all of the first."""
-
+THOUGHT = 512  # Tokens for an answer in the checks: models that think before they answer need some.
+MORE = 4096  # Tokens for a second try, when thinking took all of the first.
 ANSWER_SECONDS = 180
 
 

@@ -85,8 +85,7 @@ def _place(found: Found, room: Room, namespace: Object) -> None:
         found.strangers.add(number)
 
 
-SETTLED = 10.0
-"""Seconds until a new RoleBinding counts: each API server learns of it by a watch."""
+SETTLED = 10.0  # Seconds until a new RoleBinding counts: each API server learns of it by a watch.
 
 
 @dataclass
@@ -271,12 +270,8 @@ def _named(lacks: Sequence[Right]) -> str:
     return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 
 
-AT_ONCE = 8
-"""Requests at the same time, each on a connection of its own."""
-
-SHOWN = 0.5
-"""Seconds between two lines of progress."""
-
+AT_ONCE = 8  # Requests at the same time, each on a connection of its own.
+SHOWN = 0.5  # Seconds between two lines of progress.
 GONE = 900.0
 """Seconds for namespaces to be gone. The cluster empties ten at a time, each in 5 seconds or more;
 one whose pods take their half minute to end lasts longer."""

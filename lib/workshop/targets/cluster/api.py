@@ -25,9 +25,7 @@ from workshop.targets.cluster.errors import Refused, Unreachable
 
 Object = dict[str, Any]
 
-CONNECT, ANSWER = 5.0, 30.0
-"""Seconds for a connection, and for an answer."""
-
+CONNECT, ANSWER = 5.0, 30.0  # Seconds for a connection, and for an answer.
 SILENCE = 330.0
 """Seconds without a line after which a watch or a followed log counts as broken: longer than the
 API server lets a watch live."""
@@ -36,15 +34,9 @@ PATIENCE = 60.0
 """Seconds for which an API server may be away in the middle of a step: it is updated now and then,
 and behind it etcd elects a new leader."""
 
-MANAGER = "agent-workshop-kit"
-"""The field manager of server-side apply, and the value of the kit's labels."""
-
-WATCHED = 300
-"""Seconds after which the API server ends a watch; it is then started again where it ended."""
-
-PAGE = 250
-"""Objects of one page of a list: half a megabyte."""
-
+MANAGER = "agent-workshop-kit"  # Field manager of server-side apply; value of the kit's labels.
+WATCHED = 300  # Seconds after which the API server ends a watch; it is started again there.
+PAGE = 250  # Objects of one page of a list: half a megabyte.
 _AGAIN = (429, 500, 502, 503, 504)
 """Answers of an API server that is busy, that starts (it has no addresses for Services then, and
 says 500), or that cannot reach etcd."""

@@ -19,12 +19,8 @@ from typing import Any
 
 from workshop.core.errors import SettingsError
 
-PATIENCE = 60.0
-"""Seconds for a plugin: it may ask a server for a token."""
-
-EARLY = timedelta(minutes=1)
-"""How long before its end a token is asked for anew."""
-
+PATIENCE = 60.0  # Seconds for a plugin: it may ask a server for a token.
+EARLY = timedelta(minutes=1)  # How long before its end a token is asked for anew.
 TOLD = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
 """What a plugin is told of the cluster where ``provideClusterInfo`` is set."""
 

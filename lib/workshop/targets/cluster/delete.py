@@ -13,13 +13,10 @@ from workshop.targets.cluster.manifests import Plan
 from workshop.targets.cluster.objects import OURS, PRUNED
 from workshop.targets.cluster.pod_status import PROBE
 
-GONE = 180.0
-"""Seconds for what was deleted to be gone: a pod may take half a minute to end."""
-
+GONE = 180.0  # Seconds for what was deleted to be gone: a pod may take half a minute to end.
 VOLUMES = ("v1", "PersistentVolumeClaim")
 PODS = ("v1", "Pod")
-NETWORK = "network"
-"""The component of policies, and of the pods that try them: no part, and last to go."""
+NETWORK = "network"  # The component of policies and of the pods that try them: no part.
 
 
 class Cleaning:

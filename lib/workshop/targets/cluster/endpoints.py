@@ -30,8 +30,7 @@ from workshop.targets.cluster.store import Store, before
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
 """Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
 
-TOKEN_MADE = 30.0
-"""Seconds for the cluster to make a token."""
+TOKEN_MADE = 30.0  # Seconds for the cluster to make a token.
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,8 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Unreachable
 
-AGAIN = 1.0
-"""Seconds before a watch that broke is started again."""
-
-LISTED = 60.0
-"""Seconds for the first list, and for an API server that is away."""
+AGAIN = 1.0  # Seconds before a watch that broke is started again.
+LISTED = 60.0  # Seconds for the first list, and for an API server that is away.
 
 
 @dataclass

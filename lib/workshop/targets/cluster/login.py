@@ -21,8 +21,7 @@ from workshop.targets.cluster.api import Api
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its service account; an OpenShift AI workbench is a pod."""
 
-NAMESPACE = "agent-workshop"
-"""Used where neither the environment nor the kubeconfig names one."""
+NAMESPACE = "agent-workshop"  # Used where neither the environment nor the kubeconfig names one.
 
 
 def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api:

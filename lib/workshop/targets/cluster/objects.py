@@ -25,9 +25,7 @@ MANIFESTS = CHECKOUT / "manifests"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 COMPONENT = "app.kubernetes.io/component"
-OURS = f"{MANAGED_BY}={MANAGER}"
-"""The label selector of all that the kit made."""
-
+OURS = f"{MANAGED_BY}={MANAGER}"  # The label selector of all that the kit made.
 DIGEST = "agent-workshop-kit/settings"
 """The annotation with the digest of all that a pod was made from, its credentials included. A pod
 is made anew when it differs, and one with another digest is of an earlier deployment."""

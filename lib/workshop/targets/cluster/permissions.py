@@ -14,9 +14,7 @@ import yaml
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.objects import PRUNED
 
-AT_ONCE = 8
-"""Reviews that are asked at the same time."""
-
+AT_ONCE = 8  # Reviews that are asked at the same time.
 VERBS = ("get", "list", "watch", "create", "patch", "delete")
 READ = ("get", "list", "watch")
 

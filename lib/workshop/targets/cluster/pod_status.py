@@ -15,16 +15,13 @@ from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.objects import DIGEST, condition, conditions, labels_of
 
 IMAGE = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
-ONCE = "ErrImagePull"
-"""A pull that failed, and will be tried again: it may work in a moment."""
+ONCE = "ErrImagePull"  # A pull that failed, and will be tried again: it may work in a moment.
 CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 PROBE = "agent-workshop-kit/probe"
 """The label of pods that only try the network under a part's labels: they are of no part."""
 
-SCALING = "TriggeredScaleUp"
-"""The event that says that a missing node is on its way."""
-
+SCALING = "TriggeredScaleUp"  # The event that says that a missing node is on its way.
 NOT_CREATED = (
     (
         "exceeded quota",

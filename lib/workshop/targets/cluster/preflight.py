@@ -17,9 +17,7 @@ from workshop.targets.cluster.machines import machines, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET
 from workshop.targets.cluster.manifests import is_openshift
 
-OLDEST = (1, 30)
-"""The first Kubernetes that lists all of its kinds at once; OpenShift 4.17 is made from 1.30."""
-
+OLDEST = (1, 30)  # The first Kubernetes that lists all kinds at once; OpenShift 4.17 has it.
 KINDS = {
     "Routes": ("route.openshift.io/v1", "Route"),
     "MachineSets": MACHINE_SET,

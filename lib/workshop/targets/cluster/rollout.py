@@ -18,11 +18,8 @@ from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.manifests import ROUTE, Plan
 from workshop.targets.cluster.pod_status import Problem, Seen
 
-AT_ONCE = 8
-"""Objects that are applied at the same time."""
-
-LOG = 12
-"""Lines of a log in an error."""
+AT_ONCE = 8  # Objects that are applied at the same time.
+LOG = 12  # Lines of a log in an error.
 
 
 def apply(

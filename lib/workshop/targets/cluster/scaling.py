@@ -23,9 +23,7 @@ from workshop.targets.cluster.manifests import Plan
 from workshop.targets.cluster.pod_status import claims_of
 from workshop.targets.cluster.store import Store
 
-SCALED = "scaled"
-"""The folder beside a part's manifests with its autoscaler and its disruption budget."""
-
+SCALED = "scaled"  # The folder beside a part's manifests with its autoscaler and its budget.
 AUTOSCALER = "HorizontalPodAutoscaler"
 SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 """Of a Deployment with several replicas: the next one is ready before one goes."""

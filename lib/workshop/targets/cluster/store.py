@@ -16,8 +16,7 @@ from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.errors import Refused
 
-ATTEMPTS = 5
-"""How often a change is tried again when somebody else has just written."""
+ATTEMPTS = 5  # How often a change is tried again when somebody else has just written.
 
 
 class Store:

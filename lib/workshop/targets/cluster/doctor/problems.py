@@ -26,9 +26,7 @@ from workshop.targets.cluster.store import Store
 PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 """Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
 
-SHOWN = 6
-"""Ways that are named, of many that are closed."""
-
+SHOWN = 6  # Ways that are named, of many that are closed.
 GPU_NODES, NETWORK = "gpu-nodes", "network"
 
 

@@ -29,9 +29,7 @@ RESOURCES = (
 )
 """The custom resources that operators turn into parts."""
 
-RESTARTS = 2
-"""How often a container must have been started again, until it is told though it runs now."""
-
+RESTARTS = 2  # From this many restarts on, a container is reported though it runs now.
 RECENT = timedelta(minutes=15)
 
 TOOLS = "mcp-server"

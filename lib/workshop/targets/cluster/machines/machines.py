@@ -22,8 +22,7 @@ from workshop.targets.cluster.machines.operators import Operators
 from workshop.targets.cluster.machines.progress import Arrival, is_failed
 from workshop.targets.cluster.permissions import Right
 
-GONE = 900.0
-"""Seconds for machines to be gone: their nodes are drained, then the cloud ends them."""
+GONE = 900.0  # Seconds for machines to be gone: their nodes are drained, then the cloud ends them.
 
 
 class GpuMachines:

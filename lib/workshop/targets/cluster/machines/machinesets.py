@@ -34,8 +34,7 @@ ROLE = "machine.openshift.io/cluster-api-machine-role"
 MADE_FROM = "agent-workshop-kit/namespace"
 """The label with the namespace whose notebooks made it: only their clean-up removes it."""
 
-PROVIDER = "AWSMachineProviderConfig"
-"""The only cloud that is known."""
+PROVIDER = "AWSMachineProviderConfig"  # The only cloud that is known.
 
 
 def is_ours(machine_set: Object) -> bool:

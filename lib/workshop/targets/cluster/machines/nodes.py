@@ -8,9 +8,7 @@ from workshop.targets.cluster.objects import condition, labels_of
 
 NODE = ("v1", "Node")
 
-GPU = "nvidia.com/gpu"
-"""The resource that NVIDIA's device plugin offers to pods, a count as text."""
-
+GPU = "nvidia.com/gpu"  # The resource that NVIDIA's device plugin offers to pods, a count as text.
 PRODUCT = "nvidia.com/gpu.product"
 """The label in which GPU feature discovery writes the GPU's name, such as ``NVIDIA-L4``."""
 

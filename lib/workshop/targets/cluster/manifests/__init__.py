@@ -78,8 +78,7 @@ class Plan:
         return "StatefulSet" if self.members else "Deployment"
 
 
-Recipe = Callable[[Part, Api], Plan]
-"""Takes a part and the cluster; says what to apply."""
+Recipe = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what to apply.
 
 
 def known() -> dict[str, Recipe]:

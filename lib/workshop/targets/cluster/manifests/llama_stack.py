@@ -219,8 +219,7 @@ CONNECTION = {
 LEAVING = {"preStop": {"sleep": {"seconds": 5}}}
 """A pod that ends goes on for a moment: until then Services still lead requests to it."""
 
-PATIENCE = 120
-"""Seconds that a pod has to answer what it was asked before it ends."""
+PATIENCE = 120  # Seconds that a pod has to answer what it was asked before it ends.
 
 
 def database_variables(database: Endpoint) -> dict[str, str]:

@@ -14,11 +14,8 @@ PREDICTOR = "model-predictor"
 """The Service, and the Deployment behind it: KServe's names, and ours where there is none."""
 
 KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
-USER = 65532
-"""Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
-
-SECURE = 8443
-"""The port of the proxy that OpenShift AI puts before a model with authentication."""
+USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
+SECURE = 8443  # The port of the proxy that OpenShift AI puts before a model with authentication.
 
 
 def plan(part: Part, api: Api) -> Plan:

@@ -21,8 +21,7 @@ from workshop.targets.cluster.manifests import ROUTE, is_openshift
 from workshop.targets.cluster.network.probes import End, Probing
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
-YOURS = "workshop-yours"
-"""The policy that lets Llama Stack out to an endpoint of the user's own."""
+YOURS = "workshop-yours"  # The policy that lets Llama Stack out to an endpoint of the user's own.
 
 
 class Isolation:

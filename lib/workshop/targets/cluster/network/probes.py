@@ -28,27 +28,16 @@ from workshop.targets.cluster.pod_status import PROBE
 
 IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
 SCRIPT, POD = (Path(__file__).with_name(f"probe.{kind}") for kind in ("js", "yaml"))
-USER = 65532
-"""Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
-
-PATIENCE = 2.0
-"""Seconds for one connection: what a policy refuses is silence, on most networks."""
-
-LIFE = 300
-"""Seconds after which a probe ends by itself, whatever became of the kit."""
+USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
+PATIENCE = 2.0  # Seconds for one connection: what a policy refuses is silence, on most networks.
+LIFE = 300  # Seconds after which a probe ends by itself, whatever became of the kit.
 
 
-STARTED = 180.0
-"""Seconds until a probe runs: a node may have to pull the image."""
-
-SETTLED = 45.0
-"""Seconds that the cluster's network has to know the probes: policies take hold with a delay."""
-
+STARTED = 180.0  # Seconds until a probe runs: a node may have to pull the image.
+SETTLED = 45.0  # Seconds for the cluster's network: policies take hold with a delay.
 AT_ONCE = 8
 
-NAME = "kubernetes.default.svc.cluster.local"
-"""The name that each probe looks up."""
-
+NAME = "kubernetes.default.svc.cluster.local"  # The name that each probe looks up.
 PROBE_NAMESPACE = {
     network.ELSEWHERE.name: "elsewhere",
     network.ROUTER.name: "router",
