@@ -99,7 +99,7 @@ def test_a_namespace_is_an_attendees_by_its_whole_name(namespace, number):
         (Room(1, prefix="a" * 62), "63 with the number"),
         (Room(1, prefix="openshift-lab"), "--prefix 'openshift-lab' is the cluster's own"),
         (Room(1, prefix="kube-system"), "is the cluster's own"),
-        (Room(1, user_prefix="system:masters"), "--user-prefix 'system:masters' cannot begin"),
+        (Room(1, user_prefix="system:masters"), "--user-prefix 'system:masters' cannot start"),
     ],
 )
 def test_names_that_cannot_be_are_refused(room, said):

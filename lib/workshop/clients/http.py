@@ -234,7 +234,7 @@ def _by_proxy(url: str, error: Exception, way: Proxy) -> EndpointError:
 
 
 def _not_secure(url: str, error: ssl.SSLError) -> EndpointError:
-    """The error for a TLS connection that was not made; never mended by verifying less."""
+    """The error for a TLS connection that was not made; never fixed by verifying less."""
     what, state, hint = "No TLS connection could be made.", str(error), "check the server's TLS"
     if isinstance(error, ssl.SSLCertVerificationError):
         what, state = "The server's certificate was not verified.", error.verify_message

@@ -1,7 +1,7 @@
 """What a prepared namespace holds: pure functions from an attendee's number to objects.
 
 All of it carries a manager of its own, not the kit's: notebook 99 removes what the kit made, and an
-attendee who cleans up must keep the way in.
+attendee who cleans up must keep their access.
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def checked(room: Room) -> Room:
     if room.prefix.startswith(("openshift", "kube")):
         problems.append(f"--prefix {room.prefix!r} is the cluster's own")
     if not re.fullmatch(r"[\w.@+-]+", room.user_prefix):
-        problems.append(f"--user-prefix {room.user_prefix!r} cannot begin a user's name")
+        problems.append(f"--user-prefix {room.user_prefix!r} cannot start a user's name")
     if problems:
         raise SettingsError("The room cannot be prepared like this.", state="; ".join(problems))
     return room

@@ -337,7 +337,7 @@ def for_all[Item](
 ) -> None:
     """Do it for each item, ``AT_ONCE`` at a time, and show how far it is.
 
-    The first error ends it, and so does Ctrl-C: what was not begun is not done.
+    The first error ends it, and so does Ctrl-C: what was not started is not done.
     """
     if not items:
         return

@@ -61,7 +61,7 @@ def _is_permission(code: int, message: str) -> bool:
 
 
 def _explained(code: int, reason: str, message: str, kind: str) -> tuple[str, str]:
-    """What it means, and what mends it."""
+    """What it means, and what fixes it."""
     if code == 401:
         return (
             "the login is not valid, or has expired",
@@ -75,7 +75,7 @@ def _explained(code: int, reason: str, message: str, kind: str) -> tuple[str, st
     if "is being terminated" in message or "NamespaceTerminating" in message:
         return (
             "the namespace is being deleted",
-            "wait until it is gone, or set WORKSHOP_NAMESPACE to another, then begin at step 0",
+            "wait until it is gone, or set WORKSHOP_NAMESPACE to another, then start at step 0",
         )
     if "violates PodSecurity" in message or "security context constraint" in message:
         return (

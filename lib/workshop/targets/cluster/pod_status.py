@@ -82,7 +82,7 @@ PULL_HINTS = (
 
 
 @dataclass(frozen=True)
-class Problem:
+class Blocker:
     """Why waiting is useless.
 
     Args:
@@ -164,7 +164,7 @@ def is_ready(pod: Object) -> bool:
     return condition(pod, "Ready") is not None
 
 
-def find(seen: Seen, images: Sequence[str] = IMAGE) -> Problem | None:
+def find(seen: Seen, images: Sequence[str] = IMAGE) -> Blocker | None:
     """The first problem that waiting would not fix, or None; ``images``: what counts as one."""
     found = [_not_created(one) for one in seen.sets]
     for pod in seen.pods:
@@ -184,7 +184,7 @@ def _refusal(replica_set: Object) -> str:
     return _clean((condition(replica_set, "ReplicaFailure") or {}).get("message", ""))
 
 
-def _not_created(replica_set: Object) -> Problem | None:
+def _not_created(replica_set: Object) -> Blocker | None:
     message = _refusal(replica_set)
     # An account is made together with the pods, or by the cluster in a namespace of this moment.
     if not message or "error looking up service account" in message:
@@ -192,14 +192,14 @@ def _not_created(replica_set: Object) -> Problem | None:
     return _known(NOT_CREATED, message)
 
 
-def _known(table: Sequence[tuple[str, str, str]], message: str) -> Problem | None:
+def _known(table: Sequence[tuple[str, str, str]], message: str) -> Blocker | None:
     for pattern, what, hint in table:
         if re.search(pattern, message):
-            return Problem(what, message, hint)
+            return Blocker(what, message, hint)
     return None
 
 
-def _unschedulable(pod: Object, seen: Seen) -> Problem | None:
+def _unschedulable(pod: Object, seen: Seen) -> Blocker | None:
     refused = condition(pod, "PodScheduled", "False")
     if refused is None:
         return None
@@ -213,7 +213,7 @@ def _unschedulable(pod: Object, seen: Seen) -> Problem | None:
     return _known(UNSCHEDULABLE, message)
 
 
-def _volume(pod: Object, seen: Seen, message: str) -> Problem | None:
+def _volume(pod: Object, seen: Seen, message: str) -> Blocker | None:
     """A claim that nothing will bind; one that is being provisioned is waited for."""
     names = claims_of(pod["spec"])
     for claim in seen.claims:
@@ -222,7 +222,7 @@ def _volume(pod: Object, seen: Seen, message: str) -> Problem | None:
         for event in events_of(claim, seen.events):
             said = _clean(event.get("message", ""))
             if event.get("reason") == "ProvisioningFailed" or "no storage class is set" in said:
-                return Problem(
+                return Blocker(
                     f"waits for its volume {claim['metadata']['name']}, and nothing provides it",
                     f"{said}; {message}",
                     "kubectl get storageclass; name one in the notebook's STORAGE_CLASS, or make "
@@ -238,7 +238,7 @@ def claims_of(pod: Object) -> list[str]:
     return [claim["claimName"] for claim in claims]
 
 
-def _probed(pod: Object, seen: Seen) -> Problem | None:
+def _probed(pod: Object, seen: Seen) -> Blocker | None:
     """A container that its node ends again and again because it does not answer in time."""
     events = [(e.get("reason"), str(e.get("message", ""))) for e in events_of(pod, seen.events)]
     failed = re.compile("failed (startup|liveness) probe")
@@ -247,7 +247,7 @@ def _probed(pod: Object, seen: Seen) -> Problem | None:
     for one in _statuses(pod):
         if one.get("restartCount", 0) and not one.get("ready"):
             unhealthy = [_clean(said) for reason, said in events if reason == "Unhealthy"]
-            return Problem(
+            return Blocker(
                 "is ended by its own probe while it still loads",
                 f"{'; '.join(unhealthy[-1:])}; started {one['restartCount'] + 1} times",
                 "give its startupProbe more time in the manifest: failureThreshold times "
@@ -257,7 +257,7 @@ def _probed(pod: Object, seen: Seen) -> Problem | None:
     return None
 
 
-def _container(pod: Object, images: Sequence[str]) -> Problem | None:
+def _container(pod: Object, images: Sequence[str]) -> Blocker | None:
     name = pod["metadata"]["name"]
     for one in _statuses(pod):
         waiting = (one.get("state") or {}).get("waiting") or {}
@@ -267,19 +267,19 @@ def _container(pod: Object, images: Sequence[str]) -> Problem | None:
         started = f"started {one.get('restartCount', 0) + 1} times"
         if reason in images:
             said = f"{one['image']}: {message or reason}"
-            return Problem("cannot pull its image", said, pull_hint(message))
+            return Blocker("cannot pull its image", said, pull_hint(message))
         if reason in CONFIG:
             hint = f"kubectl describe pod {name}"
-            return Problem("cannot be started by its node", f"{reason}: {message}", hint)
+            return Blocker("cannot be started by its node", f"{reason}: {message}", hint)
         if "OOMKilled" in (ended.get("reason"), last.get("reason")):
-            return Problem(
+            return Blocker(
                 "was ended because it used more memory than its limit" + _limit(pod, one["name"]),
                 f"OOMKilled, {started}",
                 "raise the memory limit in its manifest, or take a smaller model",
                 *(name, one["name"], not ended),
             )
         if reason == "CrashLoopBackOff":
-            return Problem(
+            return Blocker(
                 "ends again and again",
                 f"exit code {last.get('exitCode')}, {started}",
                 f"its log says why: kubectl logs {name} --previous",
@@ -334,7 +334,7 @@ def _clean(text: str) -> str:
     return " ".join(text.split())[:400]
 
 
-def given_up(resource: Object) -> Problem | None:
+def given_up(resource: Object) -> Blocker | None:
     """What the operator says when it gave up on a custom resource; it must have its ``kind``."""
     kind, status = resource["kind"], resource.get("status") or {}
     model = status.get("modelStatus") or {}
@@ -348,7 +348,7 @@ def given_up(resource: Object) -> Problem | None:
     said += [str((model.get("lastFailureInfo") or {}).get("message") or "")]
     state = "; ".join(filter(None, said)) or f"phase {status.get('phase')}"
     name = resource["metadata"]["name"]
-    return Problem("was given up by its operator", state, f"kubectl describe {kind} {name}")
+    return Blocker("was given up by its operator", state, f"kubectl describe {kind} {name}")
 
 
 def awaited(resource: Object) -> str:
@@ -360,16 +360,16 @@ def awaited(resource: Object) -> str:
     return f"{resource['kind']}: {status.get('phase') or said}"
 
 
-def failed_job(job: Object) -> Problem | None:
+def failed_job(job: Object) -> Blocker | None:
     """Why a Job will not be tried again, or None."""
     failed, name = condition(job, "Failed"), job["metadata"]["name"]
     if failed is None:
         return None
     what = f"could not be set up: its job {name} failed"
-    return Problem(what, str(failed.get("message", "")), f"kubectl logs job/{name}")
+    return Blocker(what, str(failed.get("message", "")), f"kubectl logs job/{name}")
 
 
-def refused_route(route: Object) -> Problem | None:
+def refused_route(route: Object) -> Blocker | None:
     """Why the router does not serve a Route, or None: it serves it, or has not looked at it."""
     if admitted(route):
         return None
@@ -379,7 +379,7 @@ def refused_route(route: Object) -> Problem | None:
             if one["type"] == "Admitted":
                 said = f"{one.get('reason')}: {one.get('message')}"
                 hint = f"kubectl describe route {name}; another Route may have its host"
-                return Problem("has a Route that was refused", said, hint)
+                return Blocker("has a Route that was refused", said, hint)
     return None
 
 

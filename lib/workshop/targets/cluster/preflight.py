@@ -1,4 +1,4 @@
-"""What the cluster target needs of the cluster and of this user, as checks with their remedies."""
+"""What the cluster target needs of the cluster and of this user, as checks that say what to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Seen = tuple[bool, str]
 
 
 def checks(api: Api) -> list[Check]:
-    """Every requirement, so that all lacks show at once, each with what mends it."""
+    """Every requirement, so that all lacks show at once, each with what fixes it."""
     oldest = ".".join(map(str, OLDEST))
     first = _check("API server", f"Kubernetes {oldest} or newer", lambda: _version(api))
     if not first.ok:

@@ -16,7 +16,7 @@ from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.manifests import ROUTE, Plan
-from workshop.targets.cluster.pod_status import Problem, Seen
+from workshop.targets.cluster.pod_status import Blocker, Seen
 
 AT_ONCE = 8  # Objects that are applied at the same time.
 LOG = 12  # Lines of a log in an error.
@@ -68,7 +68,7 @@ class Rollout:
             found = self._state()
         except Unreachable as error:
             return NotYet(f"{error.what} {error.state}")
-        if not isinstance(found, Problem):
+        if not isinstance(found, Blocker):
             return found
         log = tail(self._api, found.pod, found.container, previous=found.previous)
         what = f"{self._name} {found.what}."
@@ -84,7 +84,7 @@ class Rollout:
         return tail(self._api, *pods[-1]) if pods else []
 
     def _state(self) -> object:
-        """True, ``NotYet``, or the ``Problem`` that waiting does not fix."""
+        """True, ``NotYet``, or the ``Blocker`` that waiting does not fix."""
         resource = self._resource()
         if resource and (refused := pod_status.given_up(resource)):
             return refused

@@ -40,7 +40,7 @@ def read(kept: str | None) -> Scale:
 
 
 def text(scale: Scale) -> str | None:
-    """The scale as it is kept; None, when it is what every part begins with."""
+    """The scale as it is kept; None, when it is what every part starts with."""
     return None if scale == Scale() else json.dumps(asdict(scale))
 
 

@@ -59,7 +59,7 @@ class Problems:
         found += self._seen(lambda: self._no_room(workloads))
         # A part that is kept from its only fitting node is told once.
         told = {one.part for one in found}
-        found += [one for one in self._seen(workloads.ailments) if one.part not in told]
+        found += [one for one in self._seen(workloads.problems) if one.part not in told]
         return found + self._seen(lambda: self._gone(workloads))
 
     def _seen(self, look: Callable[[], Iterable[Ailment]]) -> list[Ailment]:

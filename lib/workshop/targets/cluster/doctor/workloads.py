@@ -20,7 +20,7 @@ from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.manifests import ROUTE, llama_stack
 from workshop.targets.cluster.network import policies, routes
 from workshop.targets.cluster.objects import labels_of
-from workshop.targets.cluster.pod_status import Problem, Seen
+from workshop.targets.cluster.pod_status import Blocker, Seen
 
 RESOURCES = (
     ("serving.kserve.io/v1beta1", "InferenceService"),
@@ -77,7 +77,7 @@ class Workloads:
         self.services = [one for one in api.list("v1", "Service") if _part(one)]
         self.resources = [o for kind in RESOURCES for o in api.list(*kind, objects.OURS)]
 
-    def ailments(self) -> Iterator[Ailment]:
+    def problems(self) -> Iterator[Ailment]:
         """Everything that is wrong, a part's own pods first."""
         yield from filter(None, map(self._of_pods, self.all))
         yield from self._of_jobs()
@@ -95,26 +95,26 @@ class Workloads:
             # A part that ends may do so for want of what it needs; the rest is its own fault.
             ended = "ends again" in found.what or "ended again" in found.what
             because = ("gpu-nodes",) if "GPU" in found.what else None if ended else ()
-            return self._ailment(workload.part, found, because)
+            return self._problem(workload.part, found, because)
         waiting = [pod for pod in workload.seen.pods if not pod_status.is_ready(pod)]
         if len(workload.seen.pods) - len(waiting) >= workload.replicas:
             return None
         # Whose log is shown.
         name, container = pod_status.by_age(waiting)[-1] if waiting else ("", "")
-        unready = Problem(
+        unready = Blocker(
             "is not ready",
             pod_status.describe(workload.seen),
             f"it may still be starting: ask again in a minute; else {_again(workload.part)}",
             name,
             container,
         )
-        return self._ailment(workload.part, unready, None)
+        return self._problem(workload.part, unready, None)
 
     def _of_jobs(self) -> Iterator[Ailment]:
         for job in self.api.list("batch/v1", "Job", objects.OURS):
             found, part = pod_status.failed_job(job), _part(job)
             if found and part:
-                yield self._ailment(part, found, None)
+                yield self._problem(part, found, None)
 
     def _of_resources(self) -> Iterator[Ailment]:
         running = {workload.part for workload in self.all}
@@ -122,7 +122,7 @@ class Workloads:
             part = _part(resource)
             found = pod_status.given_up(resource)
             if found:
-                yield self._ailment(part, found, None)
+                yield self._problem(part, found, None)
             elif part not in running:
                 kind, name = resource["kind"], resource["metadata"]["name"]
                 yield Ailment(
@@ -194,7 +194,7 @@ class Workloads:
                 continue
             refused, allowed = pod_status.refused_route(route), routes.seconds(route)
             if refused:
-                yield self._ailment(part, refused, ())
+                yield self._problem(part, refused, ())
             elif not admitted(route):
                 yield Ailment(
                     part,
@@ -211,7 +211,7 @@ class Workloads:
                     f"{_again(part)}",
                 )
 
-    def _ailment(self, part: str, found: Problem, because: tuple[str, ...] | None) -> Ailment:
+    def _problem(self, part: str, found: Blocker, because: tuple[str, ...] | None) -> Ailment:
         state = found.state
         if because != ("gpu-nodes",) and self._is_called_ready(part):
             state += "; its InferenceService says Ready all the same"
@@ -226,13 +226,13 @@ class Workloads:
         )
 
 
-def _held_volume(workload: Workload) -> Problem | None:
+def _held_volume(workload: Workload) -> Blocker | None:
     """A volume that a pod of another node holds: a rollout that waits for itself."""
     for pod in workload.seen.pods:
         for event in pod_status.events_of(pod, workload.seen.events):
             said = " ".join(str(event.get("message", "")).split())
             if "Multi-Attach" in said and not pod_status.is_ready(pod):
-                return Problem(
+                return Blocker(
                     "waits for a volume that its other pod holds",
                     said,
                     'it is ReadWriteOnce: set the strategy of its Deployment to "Recreate", or '
@@ -241,14 +241,14 @@ def _held_volume(workload: Workload) -> Problem | None:
     return None
 
 
-def _restarts(workload: Workload) -> Problem | None:
+def _restarts(workload: Workload) -> Blocker | None:
     """A container that runs at this moment, and ended again and again before."""
     for pod in workload.seen.pods:
         for one in (pod.get("status") or {}).get("containerStatuses") or []:
             last = (one.get("lastState") or {}).get("terminated") or {}
             often = one.get("restartCount", 0) >= RESTARTS and last.get("exitCode")
             if often and _is_recent(str(last.get("finishedAt") or "")):
-                return Problem(
+                return Blocker(
                     "ends again and again, though it runs now",
                     f"exit code {last['exitCode']}, started {one['restartCount'] + 1} times",
                     f"its log says why: kubectl logs {pod['metadata']['name']} --previous",

@@ -125,7 +125,7 @@ class GpuMachines:
         models = machinesets.workers(sets)
         zones = machinesets.zones(models)
         ours = [one for one in sets if machinesets.is_ours(one)]
-        # Without a choice, where an earlier run began.
+        # Without a choice, where an earlier run started.
         zone = wanted.zone or next((z for z in map(machinesets.zone_of, ours) if z in zones), "")
         made = machinesets.clone(machinesets.in_zone(models, zone), wanted, self._api.namespace)
         self._refuse_another_type(made)

@@ -109,8 +109,8 @@ class Arrival:
             for one in self._informer.all(*POLICY)
         ]
         # The operator says "ignored" of every one but the first.
-        heeded = [state for state in states if state != "ignored"]
-        return heeded[0] if heeded else "none"
+        counted = [state for state in states if state != "ignored"]
+        return counted[0] if counted else "none"
 
     def _tell(self, text: str) -> None:
         if text not in self._told:

@@ -64,7 +64,7 @@ def serves(api: Api) -> str:
 
 
 def plan(part: Part, api: Api) -> Plan:
-    """The server with its configuration, its credentials and its way in."""
+    """The server with its configuration, its credentials, and its Route or Ingress."""
     server = str(part.settings["server"])
     operated = serves(api)
     if operated and operated != server:
@@ -136,7 +136,7 @@ def _keeps(part: Part, operated: str) -> tuple[str, ...]:
 
 
 def _ingress(api: Api) -> list[Object]:
-    """A way in from outside, if the user has named a domain that leads to an Ingress controller."""
+    """The Ingress, if the user has named a domain that leads to an Ingress controller."""
     if not api.ingress_domain:
         return []
     built = objects.build(objects.MANIFESTS / NAME / "overlays" / "ingress")

@@ -210,9 +210,9 @@ class Probing:
                     raise self._failed(probe, "was removed", "", "kubectl get events")
                 events = self._api.list("v1", "Event", namespace=probe.namespace)
                 seen = pod_status.Seen([pod], (), (), events)
-                amiss = pod_status.find(seen)
-                if amiss is not None:
-                    raise self._failed(probe, amiss.what, amiss.state, amiss.hint)
+                blocker = pod_status.find(seen)
+                if blocker is not None:
+                    raise self._failed(probe, blocker.what, blocker.state, blocker.hint)
                 address = (pod.get("status") or {}).get("podIP", "")
                 if not address or not self._lines(probe, 1):
                     return NotYet(pod_status.describe(seen))

@@ -32,7 +32,7 @@ def found(api: Api, endpoints: Endpoints, parts: Mapping[str, Location]) -> list
         location, host = services.get(route["spec"]["to"]["name"]), admitted(route)
         if location and host:
             tls = route["spec"].get("tls") or {}
-            front = Front(
+            entry = Front(
                 f"Route {route['metadata']['name']}",
                 Endpoint(f"https://{host}", ca_file=endpoints.router_ca()),
                 str(tls.get("termination", "")),
@@ -40,7 +40,7 @@ def found(api: Api, endpoints: Endpoints, parts: Mapping[str, Location]) -> list
                 seconds(route),
                 ours=not objects.is_owned(route),
             )
-            routes.append(front)
+            routes.append(entry)
     for location in parts.values():
         name = location.ingress
         ingress = api.get("networking.k8s.io/v1", "Ingress", name) if name else None
