@@ -189,10 +189,7 @@ def refused_with(url: str, status: int, text: str) -> EndpointError:
 def unreachable(
     url: str, error: Exception, timeout: float, way: Proxy | None = None
 ) -> EndpointError:
-    """The error for a request that got no answer within ``timeout`` seconds, or none at all.
-
-    ``way`` is the proxy through which it was sent.
-    """
+    """The error for a request, through this proxy, that got no answer in ``timeout`` seconds."""
     import httpx
 
     chain = _chain(error)

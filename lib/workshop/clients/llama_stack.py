@@ -98,10 +98,7 @@ def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
 
 
 def with_log[E: WorkshopError](error: E, target: Target, part: str) -> E:
-    """The error with the end of the server's log, where the server failed.
-
-    Of what went wrong inside, both servers say "Internal server error" alone; the log says more.
-    """
+    """The error with the end of the server's log, where it says "Internal server error" alone."""
     if getattr(error, "kind", "") != "server error" or error.log:
         return error
     lines: list[str] = []

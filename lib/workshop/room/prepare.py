@@ -142,10 +142,7 @@ class Preparing:
         return self.found
 
     def make(self, *, without: Sequence[str] = ()) -> None:
-        """Make all that is missing, and fix what is not right.
-
-        ``without``: the namespaces above the last attendee that will be removed.
-        """
+        """Make what is missing and fix what is not right; those of ``without`` will be removed."""
         if self.found.ending:
             # Nothing can be put into namespaces that are being deleted.
             gone(self._api, self._stage, lambda: survey(self._api, self._room).ending)
@@ -246,10 +243,7 @@ class Preparing:
         return absent
 
     def _each(self, what: str, do: Callable[[int], None], numbers: Sequence[int]) -> None:
-        """Do it for each, several at once. A refusal is that attendee's; any other error ends it.
-
-        Interrupted, it sends nothing new, and waits for the requests that are on their way.
-        """
+        """Do it for each. A refusal is that attendee's problem; any other error ends it."""
 
         def one(number: int) -> None:
             try:
@@ -335,10 +329,7 @@ def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:
 def for_all[Item](
     do: Callable[[Item], None], items: Sequence[Item], stage: Stages, what: str
 ) -> None:
-    """Do it for each item, ``AT_ONCE`` at a time, and show how far it is.
-
-    The first error ends it, and so does Ctrl-C: what was not started is not done.
-    """
+    """Do it for each item, ``AT_ONCE`` at a time. The first error, or Ctrl-C, starts no more."""
     if not items:
         return
     stage(f"{what}: {len(items)}")

@@ -99,10 +99,7 @@ class Api:
     def list(
         self, api_version: str, kind: str, selector: str = "", namespace: str | None = ""
     ) -> list[Object]:
-        """The objects with these labels; ``namespace=None``: in all namespaces.
-
-        A kind that the cluster does not know has none.
-        """
+        """The objects with these labels; ``namespace=None``: in all. An unknown kind has none."""
         return [*self.each(api_version, kind, selector, namespace)]
 
     def each(
@@ -189,10 +186,7 @@ class Api:
         times: bool = False,
         namespace: str = "",
     ) -> Iterator[str]:
-        """A container's log, oldest line first; with ``times`` each begins with its own.
-
-        Times are RFC 3339 with nine digits of a second, so that they sort as text.
-        """
+        """A container's log, oldest line first; with ``times`` each has one to sort by."""
         where = quote(namespace or self.namespace)
         flags = {"previous": previous, "follow": follow, "timestamps": times}
         query = [("container", container), ("tailLines", str(lines))]

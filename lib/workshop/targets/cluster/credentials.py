@@ -27,10 +27,7 @@ TOLD = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
 
 @dataclass(frozen=True)
 class Credential:
-    """What to log in with; shows itself in no repr.
-
-    ``authorization`` is the header's value, and "" sends none; ``certificate`` and ``key`` are PEM.
-    """
+    """What to log in with, shown in no repr: a header's value, or a certificate and key as PEM."""
 
     authorization: str = field(default="", repr=False)
     certificate: str = field(default="", repr=False)

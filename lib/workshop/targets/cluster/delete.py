@@ -80,10 +80,7 @@ class Cleaning:
         return [_name(one) for one in found if objects.key(one) != shared]
 
     def probes(self, stage: Stages | None = None) -> None:
-        """Remove the pods that try the network, and the namespaces that were made for some.
-
-        The pods are gone then; a namespace goes in the background.
-        """
+        """Remove the pods that try the network, and, in the background, their namespaces."""
         pods = self._found([PODS], f"{OURS},{PROBE}")
         self._delete([*pods, *self._probe_namespaces()])
         self._await_gone(pods, stage)

@@ -119,10 +119,7 @@ def fact(name: str) -> str:
 
 
 class AdoptedParts:
-    """Endpoints that the user, or whoever prepared the namespace, gives in place of a part.
-
-    They are kept beside what else notebooks keep for each other.
-    """
+    """Endpoints that the user, or whoever prepared the namespace, gives in place of a part."""
 
     def __init__(self, api: Api, store: Store, endpoints: Endpoints) -> None:
         self._api = api

@@ -14,10 +14,7 @@ NOT_TYPED = "failed to create typed patch object"
 
 
 class Refused(WorkshopError):
-    """The API server answered, and did not do what was asked.
-
-    ``code`` is the HTTP status, ``reason`` the API's word, such as ``AlreadyExists``.
-    """
+    """The API server said no: with an HTTP status, and its word, such as ``AlreadyExists``."""
 
     code: int = 0
     reason: str = ""

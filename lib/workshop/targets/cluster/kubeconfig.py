@@ -89,10 +89,7 @@ class Login:
         }
 
     def proxy(self, env: Mapping[str, str]) -> Proxy | None:
-        """The way to the API server: ``proxy-url``, or else the environment's.
-
-        The first whatever ``NO_PROXY`` says, as with kubectl.
-        """
+        """``proxy-url``, whatever ``NO_PROXY`` says, as with kubectl; or else the environment's."""
         if self._cluster.get("proxy-url"):
             return proxies.read(self._cluster["proxy-url"], f"proxy-url in {self.where}")
         return proxies.for_server(self.server, env)

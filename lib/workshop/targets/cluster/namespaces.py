@@ -16,10 +16,7 @@ REQUEST = ("project.openshift.io/v1", "ProjectRequest")
 
 
 def find(api: Api) -> Object | None:
-    """The namespace, or None when there is none.
-
-    Raises ``Forbidden`` to who may not see it, whether it is there or not.
-    """
+    """The namespace, or None; ``Forbidden``, there or not, to a user who may not see it."""
     return api.get(*NAMESPACE, api.namespace)
 
 
@@ -56,11 +53,7 @@ def way_to_make(api: Api) -> str:
 
 
 def ensure(api: Api, stage: Stages | None) -> None:
-    """Make it, unless it is there.
-
-    Raises:
-        SettingsError: It is not there, or not seen, and this user may not make it.
-    """
+    """Make it, unless it is there; refused where this user may not."""
     name = api.namespace
     cause: Forbidden | None = None
     try:

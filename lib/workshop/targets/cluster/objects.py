@@ -57,11 +57,7 @@ PRUNED = (
 
 
 def build(folder: Path) -> list[Object]:
-    """The objects of a kustomization, as ``oc apply -k`` makes them.
-
-    Raises:
-        SetupError: There is no kubectl, or the folder is no kustomization.
-    """
+    """The objects of a kustomization, as ``oc apply -k`` makes them."""
     return copy.deepcopy(_built(folder))
 
 
@@ -87,11 +83,7 @@ def _built(folder: Path) -> list[Object]:
 
 
 def kubectl() -> str:
-    """Kubectl from PATH, or from the wheel that the kit depends on.
-
-    Raises:
-        SetupError: There is neither.
-    """
+    """Kubectl from PATH, or from the wheel that the kit depends on."""
     beside = Path(sys.executable).with_name("kubectl")
     found = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
     if found is None:
@@ -128,11 +120,7 @@ def secret(name: str, component: str, texts: Mapping[str, str]) -> Object:
 
 
 def one(objects: Iterable[Object], kind: str, name: str = "") -> Object:
-    """The only object of this kind, or the one of this name.
-
-    Raises:
-        SetupError: The manifests were changed and have none.
-    """
+    """The only object of this kind, or the one of this name; an error where there is none."""
     for thing in objects:
         if thing["kind"] == kind and name in ("", thing["metadata"]["name"]):
             return thing

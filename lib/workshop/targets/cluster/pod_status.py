@@ -104,10 +104,7 @@ class Blocker:
 
 @dataclass(frozen=True)
 class Seen:
-    """What there is of a part: its current pods, and the namespace's claims and events.
-
-    ``leaving``: the namespace's pods that are being deleted. Their room will be free.
-    """
+    """A part's current pods; the namespace's claims, events, and pods that are being deleted."""
 
     pods: Sequence[Object]
     sets: Sequence[Object]

@@ -20,10 +20,7 @@ ATTEMPTS = 5  # How often a change is tried again when somebody else has just wr
 
 
 class Store:
-    """Reads and writes them.
-
-    ``written`` is the ConfigMap as this process saw it last when it changed it.
-    """
+    """Reads and writes them; ``written`` is the ConfigMap as this process changed it last."""
 
     def __init__(self, api: Api) -> None:
         self._api = api

@@ -51,10 +51,7 @@ class Workload:
 
 @dataclass
 class Workloads:
-    """The parts' objects, read once, when it is made.
-
-    ``hidden`` are credentials, which no log that is shown may hold.
-    """
+    """The parts' objects, read when it is made; no log shows the credentials ``hidden``."""
 
     api: Api
     hidden: Sequence[Secret]

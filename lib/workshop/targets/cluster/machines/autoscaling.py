@@ -24,11 +24,7 @@ a quarter of one to come back."""
 
 
 def wanted(machine_set: Object, least: int, most: int, api: Api) -> list[Object]:
-    """What lets the cluster have up to ``most`` nodes of this MachineSet; none when not more.
-
-    Raises:
-        SettingsError: The cluster has no such kinds.
-    """
+    """What lets the cluster have up to ``most`` nodes of this MachineSet; none when not more."""
     if most <= least:
         return []
     if api.kind(*MACHINES) is None:

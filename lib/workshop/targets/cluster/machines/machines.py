@@ -90,10 +90,7 @@ class GpuMachines:
         return f"MachineSet {name} {verb}; nodes with a GPU: {', '.join(found)}"
 
     def remove(self) -> list[str]:
-        """Remove the MachineSets made from this namespace, and wait until their Machines are gone.
-
-        The operators stay: they cost nothing, and others may use them.
-        """
+        """Remove this namespace's MachineSets, wait for their Machines to go; operators stay."""
         ours = made_here(self._api, MACHINE_SET)
         # First: they would ask for the machines again.
         autoscalers = autoscaling.remove(self._api)

@@ -116,11 +116,7 @@ def zones(models: Sequence[Object]) -> list[str]:
 
 
 def in_zone(models: Sequence[Object], zone: str) -> Object:
-    """The worker to clone for this zone: subnet and zone must fit. "" takes the first.
-
-    Raises:
-        SettingsError: No worker is in that zone.
-    """
+    """The worker to clone for this zone: subnet and zone must fit. "" takes the first."""
     for one in models:
         if zone in ("", zone_of(one)):
             return one

@@ -25,10 +25,7 @@ DISCOVERY = ("nfd.openshift.io/v1", "NodeFeatureDiscovery")
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator of OLM's catalogues: its name there, and where it runs.
-
-    ``brings``: the kind that exists once it is installed.
-    """
+    """One operator: its name in OLM's catalogue, where it runs, and the kind that it brings."""
 
     package: str
     namespace: str

@@ -53,10 +53,7 @@ class Arrival:
         self._told: set[str] = set()
 
     def state(self) -> list[str] | NotYet:
-        """The names of the nodes once all offer a GPU; what is missing until then.
-
-        Raises ``PartFailed``, with the cloud's own words, when it gives no machine.
-        """
+        """The nodes once all offer a GPU, or what is missing; raises where the cloud refuses."""
         try:
             return self._state()
         except Unreachable as error:

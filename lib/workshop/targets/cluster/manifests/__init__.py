@@ -100,11 +100,7 @@ def known() -> dict[str, Recipe]:
 
 
 def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> Plan:
-    """What this part is on this cluster, by the recipes that the kit knows, or by these.
-
-    Raises:
-        SettingsError: No recipe is known for the part, or its settings do not fit the cluster.
-    """
+    """What this part is on this cluster, by the recipes that the kit knows, or by these."""
     recipes = known() if recipes is None else recipes
     if part.name not in recipes:
         raise SettingsError(
@@ -134,10 +130,7 @@ def built(part: Part, api: Api) -> list[Object]:
 
 
 def as_it_is(made: list[Object], part: Part, name: str, **more: Any) -> Plan:
-    """The plan for these objects, whose workload, Service and label ``app`` have this name.
-
-    Their workloads get the digest; ``more`` are further fields of the plan.
-    """
+    """The plan for these objects: their workloads get the digest, and all have this name."""
     digest = objects.digest(made)
     for thing in made:
         if thing["kind"] in WORKLOADS:

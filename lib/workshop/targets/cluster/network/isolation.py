@@ -81,10 +81,7 @@ class Isolation:
         )
 
     def _ends(self, parts: Mapping[str, Location]) -> list[End]:
-        """Every port on which a part is known to listen: it is Ready, and was asked there.
-
-        A port of its that is silent would look like one that is closed.
-        """
+        """Every port on which a Ready part is known to listen: a silent one would look closed."""
         ends = []
         for name, location in parts.items():
             for pod in pod_status.ready(self._informer.all("v1", "Pod"), location.pods)[:1]:

@@ -22,10 +22,7 @@ DNS = (53, 5353, "dns", "dns-tcp")
 
 @dataclass(frozen=True)
 class Closed:
-    """Why a way is closed: the direction, the policies, and those that would have opened it.
-
-    ``idle``: the latter, with the labels that no pod has.
-    """
+    """Why a way is closed: by which policies, and which of another label would have opened it."""
 
     direction: str
     policies: tuple[str, ...]
@@ -39,10 +36,7 @@ class Closed:
 def closed(
     source: Object, destination: Object, port: int, policies: Sequence[Object], namespace: Labels
 ) -> Closed | None:
-    """What closes the way from one pod to another on a port, or None when it is open.
-
-    ``policies`` are all of the namespace; ``namespace`` holds its labels.
-    """
+    """What closes the way from one pod to another on its port, or None when it is open."""
     for direction, chosen, peer in (
         ("Egress", source, destination),
         ("Ingress", destination, source),

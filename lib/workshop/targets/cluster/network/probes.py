@@ -100,10 +100,7 @@ class End:
 
 
 class Probing:
-    """Makes probes, reads what they saw, and removes them.
-
-    ``fixes_user``: whether a pod must be told its user.
-    """
+    """Makes probes, reads what they saw, and removes them."""
 
     def __init__(self, api: Api, *, fixes_user: bool) -> None:
         self._api = api
@@ -116,12 +113,7 @@ class Probing:
         allowed: Iterable[tuple[str, str, int]],
         stage: Stages,
     ) -> network.Matrix:
-        """Try every way from every peer to every end, and to pods that simulate three more ends.
-
-        Raises:
-            PartFailed: A probe could not run.
-            PartTooSlow: One was not up in time.
-        """
+        """Try every way from every peer to every end, and to pods that simulate three more ends."""
         cleaning = Cleaning(self._api)
         cleaning.probes(stage)
         try:

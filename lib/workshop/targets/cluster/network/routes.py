@@ -22,10 +22,7 @@ UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def found(api: Api, endpoints: Endpoints, parts: Mapping[str, Location]) -> list[Front]:
-    """Those that a router or a controller serves.
-
-    A Route that OpenShift AI has made for an exposed model is among them.
-    """
+    """Those that a router or a controller serves, also what OpenShift AI has made for a model."""
     services = {location.service: location for location in parts.values()}
     routes = []
     for route in api.list(*ROUTE):
