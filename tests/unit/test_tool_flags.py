@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from workshop.core.errors import SettingsError
 from workshop.targets.cluster import images, objects
-from workshop.targets.cluster.manifests import vllm
+from workshop.targets.cluster.manifests import model as vllm
 
 TEMPLATE = "--chat-template=/vllm-workspace/examples/tool_chat_template_llama3.{}_json.jinja"
 

@@ -1,26 +1,282 @@
-"""GPU nodes: a MachineSet of the kit's own, followed until its nodes offer a GPU, and removed."""
+"""GPU nodes: a MachineSet of the kit's own, followed until its nodes offer a GPU, and removed.
+
+They come and go by themselves with a MachineAutoscaler and the cluster's ClusterAutoscaler, which
+must be named ``default``; there is one a cluster. Source of the fields:
+openshift/cluster-autoscaler-operator, ``autoscaling.openshift.io``.
+"""
 
 from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Collection, Iterable, Sequence
 
 import yaml
 
-from workshop.core.errors import SettingsError
+from workshop.core.errors import PartFailed, SettingsError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Accelerator, Machines
-from workshop.targets.cluster import permissions
+from workshop.targets.cluster import objects, permissions
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.errors import Forbidden, Unreachable
 from workshop.targets.cluster.informer import Informer
-from workshop.targets.cluster.machines import autoscaling, machinesets, nodes, operators
-from workshop.targets.cluster.machines.machinesets import MACHINE, MACHINE_SET, made_here
+from workshop.targets.cluster.machines import machinesets, nodes
+from workshop.targets.cluster.machines.machinesets import (
+    MACHINE,
+    MACHINE_SET,
+    MADE_FROM,
+    MEMBER,
+    NAMESPACE,
+    made_here,
+)
 from workshop.targets.cluster.machines.nodes import NODE
-from workshop.targets.cluster.machines.operators import Operators
-from workshop.targets.cluster.machines.progress import Arrival, is_failed
+from workshop.targets.cluster.machines.operators import DISCOVERY, POLICY, Operators
+from workshop.targets.cluster.objects import labels_of
 from workshop.targets.cluster.permissions import Right
+
+MACHINES = ("autoscaling.openshift.io/v1beta1", "MachineAutoscaler")
+CLUSTER = ("autoscaling.openshift.io/v1", "ClusterAutoscaler")
+DEFAULT = "default"
+
+IDLE = "10m"
+"""How long a node must have been of no use before it goes: a GPU node costs by the hour, and takes
+a quarter of one to come back."""
+
+
+def autoscalers(machine_set: Object, least: int, most: int, api: Api) -> list[Object]:
+    """What lets the cluster have up to ``most`` nodes of this MachineSet; none when not more."""
+    if most <= least:
+        return []
+    if api.kind(*MACHINES) is None:
+        raise SettingsError(
+            "This cluster cannot add GPU nodes by itself.",
+            where=api.url,
+            state=f"it does not know the kind {MACHINES[1]}",
+            hint="set MOST_GPU_NODES = 0; OpenShift's cluster-autoscaler-operator brings it",
+        )
+    labels = {**objects.labels(machinesets.COMPONENT), MADE_FROM: api.namespace}
+    name = machine_set["metadata"]["name"]
+    target = {"apiVersion": machine_set["apiVersion"], "kind": machine_set["kind"], "name": name}
+    made: list[Object] = [
+        {
+            "apiVersion": MACHINES[0],
+            "kind": MACHINES[1],
+            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
+            "spec": {"minReplicas": least, "maxReplicas": most, "scaleTargetRef": target},
+        }
+    ]
+    if _foreign(api) is None:
+        limits = {"gpus": [{"type": nodes.GPU, "min": 0, "max": most}]}
+        scale_down = {"enabled": True, "unneededTime": IDLE}
+        made.append(
+            {
+                "apiVersion": CLUSTER[0],
+                "kind": CLUSTER[1],
+                "metadata": {"name": DEFAULT, "labels": labels},
+                "spec": {"resourceLimits": limits, "scaleDown": scale_down},
+            }
+        )
+    return made
+
+
+def kept(machine_set: Object, ours: Iterable[Object], least: int, most: int) -> int:
+    """How many the MachineSet shall have: between the two numbers, as many as it has."""
+    name = machine_set["metadata"]["name"]
+    now = next((o["spec"].get("replicas", 1) for o in ours if o["metadata"]["name"] == name), least)
+    return min(max(int(now), least), max(most, least))
+
+
+def ensure_autoscalers(api: Api, machine_set: Object, made: Sequence[Object]) -> list[str]:
+    """Apply these, or remove what an earlier wish left; gives what to tell."""
+    if not made:
+        return remove_autoscalers(api, machine_set["metadata"]["name"])
+    for one in made:
+        api.apply(one)
+    spec = made[0]["spec"]
+    told = [f"the cluster may have {spec['minReplicas']} to {spec['maxReplicas']} by itself"]
+    foreign = _foreign(api)
+    if foreign is not None:
+        limits = (foreign["spec"].get("resourceLimits") or {}).get("gpus") or "none"
+        told.append(f"within the limits of the ClusterAutoscaler that is there; of GPUs: {limits}")
+    return told
+
+
+def remove_autoscalers(api: Api, name: str = "") -> list[str]:
+    """Remove those made from this namespace, or the one of this name; gives what was removed."""
+    removed = []
+    for one in made_here(api, MACHINES, CLUSTER):
+        if name in ("", one["metadata"]["name"]) or one["kind"] == CLUSTER[1]:
+            api.delete(one)
+            removed.append(" ".join(objects.key(one)))
+    return removed
+
+
+def _foreign(api: Api) -> Object | None:
+    """The cluster's autoscaler, if somebody else made it."""
+    found = api.get(*CLUSTER, DEFAULT)
+    return None if labels_of(found).get(MADE_FROM) == api.namespace else found
+
+
+QUOTA = ("VcpuLimitExceeded", "InstanceLimitExceeded")
+"""AWS's codes when the account may not have more of such machines."""
+
+ELSEWHERE = ("InsufficientInstanceCapacity", "sufficient capacity", "Unsupported")
+"""AWS's words when a zone has none left, or never has that type."""
+
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
+QUOTA_HINT = (
+    'the quota "Running On-Demand G and VT instances" counts vCPUs in a region, and another zone '
+    "does not help: have it raised (AWS Service Quotas, code L-DB2E81BA), or set MACHINE_TYPE to a "
+    "smaller one"
+)
+
+
+class Arrival:
+    """Follows the machines of one MachineSet, as it was applied, and tells each stage once.
+
+    ``zones`` are others to try when this one has no machine; ``ignored`` are the uids of Machines
+    that were deleted before.
+    """
+
+    def __init__(
+        self,
+        informer: Informer,
+        machine_set: Object,
+        zones: Sequence[str],
+        ignored: Collection[str],
+        stage: Stages,
+    ) -> None:
+        self._informer = informer
+        self._name = machine_set["metadata"]["name"]
+        self._wanted = int(machine_set["spec"]["replicas"])
+        self._zones = zones
+        self._ignored = ignored
+        self._stage = stage
+        self._told: set[str] = set()
+
+    def state(self) -> list[str] | NotYet:
+        """The nodes once all offer a GPU, or what is missing; raises where the cloud refuses."""
+        try:
+            return self._state()
+        except Unreachable as error:
+            return NotYet(f"{error.what} {error.state}")
+
+    def _state(self) -> list[str] | NotYet:
+        machines = self._machines()
+        for machine in machines:
+            refused = refusal(machine, self._zones)
+            if refused is not None:
+                raise refused
+            self._tell(f"Machine {machine['metadata']['name']} is there")
+        if len(machines) < self._wanted:
+            return NotYet(f"{len(machines)} of {self._wanted} Machines are there")
+        for machine in machines:
+            if not _node_of(machine):
+                return NotYet(_describe(machine))
+            self._tell(f"Machine {machine['metadata']['name']} is the node {_node_of(machine)}")
+        return self._nodes([_node_of(machine) for machine in machines])
+
+    def _nodes(self, names: list[str]) -> list[str] | NotYet:
+        known = {one["metadata"]["name"]: one for one in self._informer.all(*NODE)}
+        for name in names:
+            node = known.get(name)
+            if node is None or not nodes.is_ready(node):
+                return NotYet(f"the node {name} is not Ready yet")
+            self._tell(f"node {name} is Ready; next come the driver and the device plugin")
+            if not nodes.gpus(node):
+                return NotYet(
+                    f"the node {name} offers no {nodes.GPU} yet, ClusterPolicy: {self._policy()}"
+                )
+            self._tell(f"node {name} offers {nodes.GPU}: {nodes.gpus(node)}")
+        if self._policy() not in ("ready", "none"):
+            return NotYet(f"ClusterPolicy: {self._policy()}")
+        return names
+
+    def _machines(self) -> list[Object]:
+        return [
+            one
+            for one in self._informer.all(*MACHINE, namespace=NAMESPACE)
+            if labels_of(one).get(MEMBER) == self._name
+            and not one["metadata"].get("deletionTimestamp")
+            and one["metadata"]["uid"] not in self._ignored
+        ]
+
+    def _policy(self) -> str:
+        """The state of the cluster's ClusterPolicy; "none" where GPUs come another way."""
+        states = [
+            str((one.get("status") or {}).get("state") or "no state yet")
+            for one in self._informer.all(*POLICY)
+        ]
+        # The operator says "ignored" of every one but the first.
+        counted = [state for state in states if state != "ignored"]
+        return counted[0] if counted else "none"
+
+    def _tell(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            self._stage(text)
+
+
+def refusal(machine: Object, zones: Sequence[str]) -> PartFailed | None:
+    """Why the cloud gives no such machine, or None; ``zones`` are the others to try."""
+    status, said = machine.get("status") or {}, _said(machine)
+    # The provider tries for ever what a quota or an empty zone forbids, and the phase stays
+    # Provisioning meanwhile.
+    hopeless = any(word in said for word in (*QUOTA, *ELSEWHERE))
+    if status.get("phase") != "Failed" and not hopeless:
+        return None
+    name = machine["metadata"]["name"]
+    reason = str(status.get("errorReason") or "")
+    return PartFailed(
+        f"The cloud gave no machine for {name}.",
+        where=f"Machine {name}, namespace {NAMESPACE}, "
+        f"{machinesets.type_of(machine)} in {machinesets.zone_of(machine) or 'an unknown zone'}",
+        state=": ".join(filter(None, [reason, said])) or "phase Failed, without a reason",
+        hint=_hint(said + reason, name, zones),
+    )
+
+
+def _hint(said: str, name: str, zones: Sequence[str]) -> str:
+    if any(word in said for word in QUOTA):
+        return QUOTA_HINT
+    if zones:
+        others = f" (or {', '.join(zones[1:])})" if zones[1:] else ""
+        return f'set ZONE = "{zones[0]}"{others} and run this notebook again'
+    return (
+        f"oc describe machine {name} -n {NAMESPACE}; the cluster has no workers in "
+        "another zone, so try another MACHINE_TYPE, or later"
+    )
+
+
+def is_failed(machine: Object) -> bool:
+    """Whether the cluster has given it up: no MachineSet replaces such a Machine by itself."""
+    return bool((machine.get("status") or {}).get("phase") == "Failed")
+
+
+def _said(machine: Object) -> str:
+    """What the cloud said: of a Machine that failed, or of one that is tried again and again."""
+    status = machine.get("status") or {}
+    if status.get("errorMessage"):
+        return " ".join(str(status["errorMessage"]).split())
+    conditions = (status.get("providerStatus") or {}).get("conditions") or []
+    said = [
+        str(one.get("message") or "")
+        for one in conditions
+        if one.get("status") == "False" and one.get("reason") == "MachineCreationFailed"
+    ]
+    return " ".join(" ".join(said).split())
+
+
+def _describe(machine: Object) -> str:
+    name = machine["metadata"]["name"]
+    phase = (machine.get("status") or {}).get("phase") or "no phase yet"
+    return f"Machine {name}: " + ", ".join(filter(None, [phase, _said(machine)]))
+
+
+def _node_of(machine: Object) -> str:
+    return str(((machine.get("status") or {}).get("nodeRef") or {}).get("name") or "")
+
 
 GONE = 900.0  # Seconds for machines to be gone: their nodes are drained, then the cloud ends them.
 
@@ -58,17 +314,17 @@ class GpuMachines:
         name, zone = machine_set["metadata"]["name"], machinesets.zone_of(machine_set)
         replicas = machine_set["spec"]["replicas"]
         stage(f"{machinesets.priced(wanted.machine_type, replicas)}; zone {zone}")
-        grown = autoscaling.wanted(machine_set, wanted.replicas, wanted.most, self._api)
+        grown = autoscalers(machine_set, wanted.replicas, wanted.most, self._api)
         if dry_run:
             for one in (machine_set, *grown):
                 self._api.apply(one, dry_run=True)
             return self._shown(machine_set, wanted.machine_type, grown)
         Operators(self._api, self._informer).ensure(timeout=ends - time.monotonic(), stage=stage)
         gone = self._tidy(machine_set, stage)
-        there = self._api.get(*MACHINE_SET, name, machinesets.NAMESPACE)
+        there = self._api.get(*MACHINE_SET, name, NAMESPACE)
         stage(f"{'taking up' if there else 'making'} MachineSet {name}")
         # First: it would bring a number that it does not allow back.
-        for told in autoscaling.ensure(self._api, machine_set, grown):
+        for told in ensure_autoscalers(self._api, machine_set, grown):
             stage(told)
         if there and there["spec"].get("replicas") != replicas:
             # Whoever set the number, such as the autoscaler, owns it: to apply another one would be
@@ -82,8 +338,8 @@ class GpuMachines:
             timeout=max(1.0, ends - time.monotonic()),
             stage=stage,
             every=0.1,
-            where=f"MachineSet {name}, namespace {machinesets.NAMESPACE}",
-            hint=f"oc get machines -n {machinesets.NAMESPACE}; oc get pods -n nvidia-gpu-operator; "
+            where=f"MachineSet {name}, namespace {NAMESPACE}",
+            hint=f"oc get machines -n {NAMESPACE}; oc get pods -n nvidia-gpu-operator; "
             "run this cell again to go on waiting",
         )
         verb = "reused" if there else "created"
@@ -93,7 +349,7 @@ class GpuMachines:
         """Remove this namespace's MachineSets, wait for their Machines to go; operators stay."""
         ours = made_here(self._api, MACHINE_SET)
         # First: they would ask for the machines again.
-        autoscalers = autoscaling.remove(self._api)
+        removed = remove_autoscalers(self._api)
         for machine_set in ours:
             self._api.delete(machine_set)
         if ours:
@@ -102,23 +358,22 @@ class GpuMachines:
                 lambda: self._gone(ours),
                 timeout=GONE,
                 every=0.5,
-                where=f"namespace {machinesets.NAMESPACE}",
-                hint=f"oc get machines -n {machinesets.NAMESPACE}: a pod that cannot be moved may "
+                where=f"namespace {NAMESPACE}",
+                hint=f"oc get machines -n {NAMESPACE}: a pod that cannot be moved may "
                 "hold a node; until its machine is gone, it costs money",
             )
         names = [f"MachineSet {one['metadata']['name']} and its machines" for one in ours]
-        return [*autoscalers, *names]
+        return [*removed, *names]
 
     def left(self) -> list[str]:
-        """The MachineSets made from this namespace that are still there."""
-        sets = [
-            f"MachineSet {one['metadata']['name']}" for one in made_here(self._api, MACHINE_SET)
-        ]
-        return sets + autoscaling.left(self._api)
+        """What was made from this namespace and is still there."""
+        sets = made_here(self._api, MACHINE_SET)
+        grown = made_here(self._api, MACHINES, CLUSTER)
+        return [" ".join(objects.key(one)) for one in (*sets, *grown)]
 
     def _plan(self, wanted: Machines) -> tuple[Object, list[str]]:
         """The MachineSet to make, and the other zones, nearest in the list first."""
-        sets = self._api.list(*MACHINE_SET, namespace=machinesets.NAMESPACE)
+        sets = self._api.list(*MACHINE_SET, namespace=NAMESPACE)
         models = machinesets.workers(sets)
         zones = machinesets.zones(models)
         ours = [one for one in sets if machinesets.is_ours(one)]
@@ -127,7 +382,7 @@ class GpuMachines:
         made = machinesets.clone(machinesets.in_zone(models, zone), wanted, self._api.namespace)
         self._refuse_another_type(made)
         least = max(1, wanted.replicas - self._foreign(ours))
-        made["spec"]["replicas"] = autoscaling.kept(made, ours, least, wanted.most)
+        made["spec"]["replicas"] = kept(made, ours, least, wanted.most)
         here = zones.index(machinesets.zone_of(made))
         return made, [*zones[here + 1 :], *zones[:here]]
 
@@ -142,7 +397,7 @@ class GpuMachines:
                     where=f"Machine {machine['metadata']['name']}",
                     state=f"it is a {found}, and MACHINE_TYPE is {wanted}",
                     hint=f'set MACHINE_TYPE = "{found}", or remove it first: oc delete machineset '
-                    f"{name} -n {machinesets.NAMESPACE}",
+                    f"{name} -n {NAMESPACE}",
                 )
 
     def _foreign(self, ours: list[Object]) -> int:
@@ -190,12 +445,12 @@ class GpuMachines:
 
 def rights(api: Api) -> list[Right]:
     """What adding machines needs besides the user's namespace."""
-    space = machinesets.NAMESPACE
+    space = NAMESPACE
     of_kind = functools.partial(permissions.of_kind, api)
     return [
         *of_kind(*NODE, ["list", "watch"], ""),
         *of_kind(*MACHINE_SET, ["get", "list", "create", "patch", "delete"], space),
         *of_kind(*MACHINE, ["list", "watch", "delete"], space),
-        *of_kind(*operators.POLICY, ["list", "watch"], ""),
-        *of_kind(*operators.DISCOVERY, ["list"], ""),
+        *of_kind(*POLICY, ["list", "watch"], ""),
+        *of_kind(*DISCOVERY, ["list"], ""),
     ]

@@ -84,11 +84,11 @@ Recipe = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what 
 def known() -> dict[str, Recipe]:
     """The recipe of each part, by the part's name."""
     # They import this module.
-    from workshop.targets.cluster.manifests import llama_stack, model, plain, prometheus, vllm
+    from workshop.targets.cluster.manifests import llama_stack, model, plain, prometheus
 
     return {
         "model": model.plan,
-        "embedder": vllm.embedder,
+        "embedder": model.embedder,
         "collector": plain.collector,
         "llama-stack": llama_stack.plan,
         "mongodb": plain.mongodb,
