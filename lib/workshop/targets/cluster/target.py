@@ -28,7 +28,7 @@ from workshop.targets.cluster import manifests, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.delete import Cleaning
 from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts, fact
-from workshop.targets.cluster.doctor.problems import Problems
+from workshop.targets.cluster.doctor import Problems
 from workshop.targets.cluster.endpoints import Endpoints, Location
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines.machines import GpuMachines
