@@ -160,7 +160,7 @@ class Room:
         }
         meta = {"name": OFFER, "namespace": namespace, "labels": self._labels()}
         api_version = next(version for version, known in KINDS if known == kind)
-        return {"apiVersion": api_version, "kind": kind, "metadata": meta} | content[kind]
+        return objects.made(api_version, kind, meta, **content[kind])
 
     def all(self, number: int) -> list[Object]:
         """Everything of one attendee, in the order in which it is applied."""
@@ -176,14 +176,10 @@ class Room:
         ]
         subjects = [one for number in numbers for one in self._subjects(number)]
         return [
-            {"apiVersion": V1, "kind": "ClusterRole", "metadata": meta, "rules": rules},
-            {
-                "apiVersion": V1,
-                "kind": "ClusterRoleBinding",
-                "metadata": meta,
-                "roleRef": _reference(name),
-                "subjects": subjects,
-            },
+            objects.made(V1, "ClusterRole", meta, rules=rules),
+            objects.made(
+                V1, "ClusterRoleBinding", meta, roleRef=_reference(name), subjects=subjects
+            ),
         ]
 
     def _namespace(self, name: str, number: int) -> Object:
@@ -202,11 +198,7 @@ class Room:
             }
         else:
             labels[f"{level}/enforce"] = "restricted"
-        return {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": meta | {"labels": self._labels() | labels},
-        }
+        return objects.made("v1", "Namespace", meta | {"labels": self._labels() | labels})
 
     def _labels(self) -> dict[str, str]:
         return objects.labels("room") | {objects.MANAGED_BY: OFFER, ROOM: self.prefix}

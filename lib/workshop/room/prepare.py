@@ -23,7 +23,7 @@ from workshop.room.rights import Right
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.deployed import OFFER
 from workshop.targets.cluster.errors import Refused
-from workshop.targets.cluster.objects import labels_of
+from workshop.targets.cluster.objects import labels_of, made
 
 
 @dataclass
@@ -202,7 +202,7 @@ class Preparing:
     def _without_model(self, number: int) -> None:
         seat = self.seats[number]
         meta = {"name": OFFER, "namespace": seat.namespace}
-        gone = self._api.delete({"apiVersion": "v1", "kind": "Secret", "metadata": meta})
+        gone = self._api.delete(made("v1", "Secret", meta))
         if gone and seat.did == "unchanged":
             seat.did = "changed"
 
@@ -282,7 +282,7 @@ def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
 
     def one(name: str) -> None:
         try:
-            api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            api.delete(made("v1", "Namespace", {"name": name}))
         except Refused as error:
             # It is being deleted already, as after Ctrl-C.
             if error.code != 409:

@@ -72,10 +72,10 @@ def ensure(api: Api, stage: Stages | None) -> None:
     if stage:
         stage(f"making the {'project' if way == REQUEST[1] else 'namespace'} {name}")
     if way == REQUEST[1]:
-        api.create({"apiVersion": REQUEST[0], "kind": REQUEST[1], "metadata": {"name": name}})
+        api.create(objects.made(*REQUEST, {"name": name}))
     else:
         meta = {"name": name, "labels": objects.labels("workshop")}
-        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        api.apply(objects.made(*NAMESPACE, meta))
 
     def account() -> object:
         # Pods are refused until the namespace has its ServiceAccount; and the maker of a project

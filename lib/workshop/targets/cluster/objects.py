@@ -109,14 +109,15 @@ def content(kept: Object | None) -> dict[str, str]:
     return {key: str(value) for key, value in data.items()}
 
 
+def made(api_version: str, kind: str, metadata: Mapping[str, Any], **more: Any) -> Object:
+    """An object of this kind."""
+    return {"apiVersion": api_version, "kind": kind, "metadata": dict(metadata), **more}
+
+
 def secret(name: str, component: str, texts: Mapping[str, str]) -> Object:
     """A Secret with these texts."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "labels": labels(component)},
-        "stringData": dict(texts),
-    }
+    meta = {"name": name, "labels": labels(component)}
+    return made("v1", "Secret", meta, stringData=dict(texts))
 
 
 def one(objects: Iterable[Object], kind: str, name: str = "") -> Object:

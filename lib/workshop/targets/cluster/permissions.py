@@ -12,7 +12,7 @@ from typing import NamedTuple
 import yaml
 
 from workshop.targets.cluster.api import MANAGER, Api, Object
-from workshop.targets.cluster.objects import PRUNED
+from workshop.targets.cluster.objects import PRUNED, made
 
 AT_ONCE = 8  # Reviews that are asked at the same time.
 VERBS = ("get", "list", "watch", "create", "patch", "delete")
@@ -95,34 +95,22 @@ def binding(name: str, namespace: str, lacks: Sequence[Right]) -> list[Object]:
     """
     groups = {right.group for right in lacks}
     word = "admin" if RBAC in groups else "edit"
-    objects: list[Object] = []
+    found: list[Object] = []
     role = {"kind": "ClusterRole", "name": word}
     if not groups & set(BUILT_IN):
         word = "operators"
         role = {"kind": "Role", "name": f"{MANAGER}-{word}"}
-        objects.append(
-            {
-                "apiVersion": f"{RBAC}/v1",
-                "kind": "Role",
-                "metadata": {"name": role["name"], "namespace": namespace},
-                "rules": [
-                    {"apiGroups": [group], "resources": [resource], "verbs": verbs}
-                    for group, resource, verbs in _grouped(lacks)
-                ],
-            }
-        )
+        rules = [
+            {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+            for group, resource, verbs in _grouped(lacks)
+        ]
+        meta = {"name": role["name"], "namespace": namespace}
+        found.append(made(f"{RBAC}/v1", "Role", meta, rules=rules))
     # A binding's role can never be changed, so its name holds it; and another user's stays. It has
     # none of the kit's labels: cleaning up must not take the user's own rights.
-    objects.append(
-        {
-            "apiVersion": f"{RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": f"{MANAGER}-{word}-{_slug(name)}", "namespace": namespace},
-            "roleRef": {"apiGroup": RBAC, **role},
-            "subjects": [_subject(name)],
-        }
-    )
-    return objects
+    meta = {"name": f"{MANAGER}-{word}-{_slug(name)}", "namespace": namespace}
+    given = {"roleRef": {"apiGroup": RBAC, **role}, "subjects": [_subject(name)]}
+    return [*found, made(f"{RBAC}/v1", "RoleBinding", meta, **given)]
 
 
 def command(bound: Object) -> str:

@@ -116,11 +116,8 @@ class Store:
         )
 
     def _write(self, kind: str, kept: Object | None, change: Mapping[str, str | None]) -> Object:
-        thing: Object = {
-            "apiVersion": "v1",
-            "kind": kind,
-            "metadata": {"name": MANAGER, "labels": objects.labels("workshop")},
-        }
+        meta = {"name": MANAGER, "labels": objects.labels("workshop")}
+        thing = objects.made("v1", kind, meta)
         data = dict(change)
         if kind == "Secret":
             data = {k: v and base64.b64encode(v.encode()).decode() for k, v in change.items()}

@@ -58,25 +58,14 @@ def autoscalers(machine_set: Object, least: int, most: int, api: Api) -> list[Ob
     labels = {**objects.labels(machinesets.COMPONENT), MADE_FROM: api.namespace}
     name = machine_set["metadata"]["name"]
     target = {"apiVersion": machine_set["apiVersion"], "kind": machine_set["kind"], "name": name}
-    made: list[Object] = [
-        {
-            "apiVersion": MACHINES[0],
-            "kind": MACHINES[1],
-            "metadata": {"name": name, "namespace": NAMESPACE, "labels": labels},
-            "spec": {"minReplicas": least, "maxReplicas": most, "scaleTargetRef": target},
-        }
-    ]
+    meta = {"name": name, "namespace": NAMESPACE, "labels": labels}
+    spec = {"minReplicas": least, "maxReplicas": most, "scaleTargetRef": target}
+    made = [objects.made(*MACHINES, meta, spec=spec)]
     if _foreign(api) is None:
         limits = {"gpus": [{"type": nodes.GPU, "min": 0, "max": most}]}
-        scale_down = {"enabled": True, "unneededTime": IDLE}
-        made.append(
-            {
-                "apiVersion": CLUSTER[0],
-                "kind": CLUSTER[1],
-                "metadata": {"name": DEFAULT, "labels": labels},
-                "spec": {"resourceLimits": limits, "scaleDown": scale_down},
-            }
-        )
+        limited = {"resourceLimits": limits, "scaleDown": {"enabled": True, "unneededTime": IDLE}}
+        meta = {"name": DEFAULT, "labels": labels}
+        made.append(objects.made(*CLUSTER, meta, spec=limited))
     return made
 
 

@@ -163,17 +163,11 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     own = {**objects.labels(COMPONENT), CLUSTER: infrastructure, MADE_FROM: namespace}
     # Only these: the model's autoscaler annotations are about its own type, and status, uid,
     # versions and managed fields are about the object that it is.
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "MachineSet",
-        # The labels of the nodes as well: the autoscaler reads them here.
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {**wanted.labels, **own}},
-        "spec": {
-            "replicas": wanted.replicas,
-            "selector": {"matchLabels": selector},
-            "template": template,
-        },
-    }
+    # The labels of the nodes as well: the autoscaler reads them here.
+    meta = {"name": name, "namespace": NAMESPACE, "labels": {**wanted.labels, **own}}
+    matched = {"matchLabels": selector}
+    whole = {"replicas": wanted.replicas, "selector": matched, "template": template}
+    return objects.made(*MACHINE_SET, meta, spec=whole)
 
 
 def _provider(thing: Object) -> Object:

@@ -153,13 +153,6 @@ def _yours(endpoints: Mapping[str, Endpoint]) -> Object:
             rule = {"to": [{"namespaceSelector": {"matchLabels": name}, "podSelector": {}}]}
         rules.append(rule)
     expressions = [{"key": "app", "operator": "In", "values": ["llama-stack", "ogx"]}]
-    return {
-        "apiVersion": POLICY[0],
-        "kind": POLICY[1],
-        "metadata": {"name": YOURS, "labels": objects.labels(NETWORK)},
-        "spec": {
-            "podSelector": {"matchExpressions": expressions},
-            "policyTypes": ["Egress"],
-            "egress": rules,
-        },
-    }
+    selector = {"matchExpressions": expressions}
+    spec = {"podSelector": selector, "policyTypes": ["Egress"], "egress": rules}
+    return objects.made(*POLICY, {"name": YOURS, "labels": objects.labels(NETWORK)}, spec=spec)

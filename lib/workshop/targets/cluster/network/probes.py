@@ -167,7 +167,7 @@ class Probing:
             if there is not None and namespaces.is_terminating(there):
                 return NotYet("the one before is not gone yet")
             if there is None:
-                self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+                self._api.create(objects.made("v1", "Namespace", meta))
             elif own.items() - objects.labels_of(there).items():
                 raise SettingsError(
                     f"There is a namespace {name}, and it is not the kit's.",
