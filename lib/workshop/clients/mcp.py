@@ -39,16 +39,9 @@ class Result:
     failed: bool
 
 
-_HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": PROTOCOL,
-        "capabilities": {},
-        "clientInfo": {"name": "workshop", "version": "1"},
-    },
-}
+_US = {"name": "workshop", "version": "1"}
+_PARAMETERS = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _US}
+_HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _PARAMETERS}
 OLDER = (
     "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
     "05_deploy_mcp_server, which brings one that does not"

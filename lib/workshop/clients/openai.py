@@ -214,18 +214,13 @@ def _said(endpoint: Endpoint, path: str, **options: Any) -> str:
     return "HTTP 200"
 
 
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "count_documents",
-        "description": "Counts the documents in a collection",
-        "parameters": {
-            "type": "object",
-            "properties": {"collection": {"type": "string"}},
-            "required": ["collection"],
-        },
-    },
+_COLLECTION = {"type": "object", "properties": {"collection": {"type": "string"}}}
+_FUNCTION = {
+    "name": "count_documents",
+    "description": "Counts the documents in a collection",
+    "parameters": _COLLECTION | {"required": ["collection"]},
 }
+_TOOL = {"type": "function", "function": _FUNCTION}
 
 
 def tool_call(endpoint: Endpoint, name: str) -> str:

@@ -27,12 +27,7 @@ WORKBENCH = "workshop"
 RBAC = "rbac.authorization.k8s.io"
 V1 = f"{RBAC}/v1"
 
-KINDS = (
-    ("v1", "ResourceQuota"),
-    ("v1", "LimitRange"),
-    (V1, "RoleBinding"),
-    ("v1", "Secret"),
-)
+KINDS = (("v1", "ResourceQuota"), ("v1", "LimitRange"), (V1, "RoleBinding"), ("v1", "Secret"))
 """What is put into each namespace, in this order. The Secret is there with a shared model alone."""
 
 CLUSTER_KINDS = ((V1, "ClusterRoleBinding"), (V1, "ClusterRole"))

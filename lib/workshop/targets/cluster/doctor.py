@@ -335,7 +335,7 @@ class Problems:
             return [Ailment("cluster", error.what, error.state, hint)]
         found = [*rights, *self._seen(self._machines), *self._seen(self._idle_gpus)]
         try:
-            workloads = Workloads(self._api, self._hidden())
+            workloads = Workloads(self._api, self._seen(self._store.secrets))
         except Forbidden as error:
             return found or [Ailment("permissions", error.what, error.state, error.hint)]
         found += self._seen(lambda: self._network(workloads))
@@ -345,17 +345,11 @@ class Problems:
         found += [one for one in self._seen(workloads.problems) if one.part not in told]
         return found + self._seen(lambda: self._gone(workloads))
 
-    def _seen(self, look: Callable[[], Iterable[Ailment]]) -> list[Ailment]:
+    def _seen[T](self, look: Callable[[], Iterable[T]]) -> list[T]:
         try:
             return list(look())
         except Forbidden:
             # What this user lacks was told before.
-            return []
-
-    def _hidden(self) -> list[Secret]:
-        try:
-            return self._store.secrets()
-        except Forbidden:
             return []
 
     def _rights(self) -> list[Ailment]:
@@ -365,15 +359,10 @@ class Problems:
         name, space = permissions.user(self._api), self._api.namespace
         bound = permissions.binding(name, space, lacks)[-1]
         text = permissions.explained(name, space, lacks, openshift=is_openshift(self._api))
-        return [
-            Ailment(
-                "permissions",
-                f"{name} may not do all that the notebooks need.",
-                permissions.short(lacks),
-                f"an administrator of the namespace runs {permissions.command(bound)}",
-                tuple(text.splitlines()),
-            )
-        ]
+        what = f"{name} may not do all that the notebooks need."
+        hint = f"an administrator of the namespace runs {permissions.command(bound)}"
+        state, lines = permissions.short(lacks), tuple(text.splitlines())
+        return [Ailment("permissions", what, state, hint, lines)]
 
     def _machines(self) -> Iterator[Ailment]:
         """Machines that the cloud does not give."""

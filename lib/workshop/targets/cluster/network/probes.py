@@ -63,12 +63,8 @@ def pod_of(
 
     Each of ``destinations`` has a ``host`` and a ``port``, or a ``name`` to look up.
     """
-    told = {
-        "destinations": destinations,
-        "listen": network.PLAYED,
-        "seconds": LIFE,
-        "patience": PATIENCE,
-    }
+    told = {"destinations": destinations, "listen": network.PLAYED}
+    told |= {"seconds": LIFE, "patience": PATIENCE}
     pod: Object = yaml.safe_load(POD.read_text(encoding="utf-8"))
     labels = objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels)
     pod["metadata"] = {"name": probe.name, "labels": labels}
