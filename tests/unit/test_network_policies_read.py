@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from workshop.targets.cluster import pod_status
+from workshop.targets.cluster import endpoints, pod_status
 from workshop.targets.cluster.network import policies as network_policies
-from workshop.targets.cluster.network import routes
 
 
 def pod(address: str = "10.0.0.1", **labels: str) -> dict[str, Any]:
@@ -130,12 +129,12 @@ def test_what_a_registry_says_of_a_pull(said: str, hint: str) -> None:
     [("", 30), ("300s", 300), ("5m", 300), ("1h", 3600), ("5000", 5), ("5000ms", 5), ("x", 30)],
 )
 def test_how_long_a_route_lets_an_answer_take(annotation: str, seconds: float) -> None:
-    annotations = {routes.HAPROXY: annotation} if annotation else {}
+    annotations = {endpoints.HAPROXY: annotation} if annotation else {}
     route = {"kind": "Route", "metadata": {"annotations": annotations}}
-    assert routes.seconds(route) == seconds
+    assert endpoints.seconds_of(route) == seconds
 
 
 def test_an_ingress_says_it_in_bare_seconds() -> None:
-    ingress = {"kind": "Ingress", "metadata": {"annotations": {routes.NGINX: "300"}}}
-    assert routes.seconds(ingress) == 300
-    assert routes.seconds({"kind": "Ingress", "metadata": {}}) == 60
+    ingress = {"kind": "Ingress", "metadata": {"annotations": {endpoints.NGINX: "300"}}}
+    assert endpoints.seconds_of(ingress) == 300
+    assert endpoints.seconds_of({"kind": "Ingress", "metadata": {}}) == 60

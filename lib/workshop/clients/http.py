@@ -40,11 +40,7 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body as JSON.
-
-        Raises:
-            EndpointError: The body is something else, such as a login page.
-        """
+        """The body as JSON; an ``EndpointError``, if it is something else, such as a login page."""
         try:
             return json_codec.loads(self.text)
         except ValueError as error:
@@ -102,11 +98,11 @@ def call(
     authorize: bool = True,
     expect: int | None = None,
 ) -> Reply:
-    """POST ``json``, or GET when there is none.
+    """POST ``json``, or GET when there is none; ``path`` starts with a slash.
 
     Args:
         endpoint: Where to.
-        path: Beginning with ``/``.
+        path: Below its URL.
         json: The body.
         timeout: Seconds for each of connecting and answering.
         authorize: Send the credential; False to see whether the part refuses without it.
@@ -114,7 +110,6 @@ def call(
 
     Raises:
         EndpointError: With its ``kind``; the text says what to do about it.
-        SettingsError: A variable names a proxy that cannot be used.
     """
     import httpx  # a quarter of a second, so not at import
 

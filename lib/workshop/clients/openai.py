@@ -29,13 +29,10 @@ def ask(
     timeout: float = PATIENCE,
     authorize: bool = True,
 ) -> Any:
-    """The JSON of an answer, as ``http.call`` asks for it, when it holds no error.
+    """The JSON of an answer, as ``http.call`` asks for it; an error in it is raised, and quoted.
 
     A gateway sends HTTP 200 before the model is asked; what goes wrong then stands in the body, or
     in the choice (https://openrouter.ai/docs/api-reference/errors).
-
-    Raises:
-        EndpointError: As ``http.call``; or the body holds an error, which is quoted.
     """
     reply = http.call(endpoint, path, json=json, timeout=timeout, authorize=authorize)
     body = reply.json
@@ -68,11 +65,7 @@ def _error_in(body: Any) -> Any:
 
 
 def names(endpoint: Endpoint, timeout: float = PATIENCE) -> list[str]:
-    """The models that it lists, at least one.
-
-    Raises:
-        EndpointError: It does not answer, serves none, or is no OpenAI-compatible endpoint.
-    """
+    """The models that it lists, at least one."""
     try:
         found = ask(endpoint, "/v1/models", timeout=timeout)
         listed = [str(model["id"]) for model in found["data"]]
@@ -118,11 +111,8 @@ def complete(
 ) -> dict[str, Any]:
     """The message that answers a question; ``options`` go into the request.
 
-    Asked a second time with ``MORE`` tokens when thinking took all of ``max_tokens``.
-
-    Raises:
-        EndpointError: It does not answer, or not as an OpenAI-compatible endpoint does; or it
-            thought, and gave no answer.
+    Asked a second time with ``MORE`` tokens when thinking took all of ``max_tokens``. Raises also
+    where it thought, and gave no answer.
     """
     messages = [{"role": "user", "content": question}]
     body = {"model": name, "messages": messages, "temperature": 0, **options}

@@ -120,8 +120,7 @@ class Preparing:
     def look(self, *, without_model: bool = False) -> Found:
         """See what is there, before anything is changed; ``without_model``: its model may go.
 
-        Raises:
-            SettingsError: The room offers a model, and the arguments would take it away unsaid.
+        Refused where the arguments would take the room's model away unsaid.
         """
         self._stage(f"looking at what {self._api.url} has")
         self.found = survey(self._api, self._room)

@@ -245,10 +245,6 @@ class Api:
             query: Names and values.
             headers: Those besides, or in place of, JSON's.
             patient: Whether it is repeated, for ``PATIENCE`` seconds.
-
-        Raises:
-            Refused: The API server refused, with what that means.
-            Unreachable: It did not answer; ``PartTooSlow``, where it was asked again.
         """
 
         def ask() -> Object | NotYet:

@@ -41,11 +41,7 @@ class DeployedParts:
         return {n: Location.read(kept) for n in ON_A_CLUSTER if (kept := read(facts, fact(n)))}
 
     def running(self, name: str) -> Location:
-        """Where a part is that runs.
-
-        Raises:
-            StepMissing: It was not deployed, or it ended since.
-        """
+        """Where a part is that runs; ``StepMissing``, where it was not deployed, or has ended."""
         location = self.locations().get(name)
         if location is None:
             raise StepMissing(

@@ -26,13 +26,13 @@ from workshop.targets.cluster import (
 )
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.deployed import DeployedParts
-from workshop.targets.cluster.endpoints import admitted
+from workshop.targets.cluster.endpoints import HAPROXY, admitted, seconds_of
 from workshop.targets.cluster.errors import Forbidden, Refused, Unreachable
 from workshop.targets.cluster.machines import machines, machinesets, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET, MADE_FROM
 from workshop.targets.cluster.machines.operators import POLICY as GPU_POLICY
 from workshop.targets.cluster.manifests import ROUTE, is_openshift, llama_stack
-from workshop.targets.cluster.network import policies, routes
+from workshop.targets.cluster.network import policies
 from workshop.targets.cluster.network.isolation import POLICY, Isolation
 from workshop.targets.cluster.objects import COMPONENT, labels_of
 from workshop.targets.cluster.pod_status import PROBE, Blocker, Seen, is_ready
@@ -205,7 +205,7 @@ class Workloads:
             part, name = parts.get(route["spec"]["to"]["name"], ""), route["metadata"]["name"]
             if not part:
                 continue
-            refused, allowed = pod_status.refused_route(route), routes.seconds(route)
+            refused, allowed = pod_status.refused_route(route), seconds_of(route)
             if refused:
                 yield self._problem(part, refused, ())
             elif not admitted(route):
@@ -220,8 +220,7 @@ class Workloads:
                     part,
                     f"The Route {name} ends an answer after {allowed:g} s.",
                     "a longer answer ends in 504 Gateway Timeout",
-                    f"kubectl annotate route {name} --overwrite {routes.HAPROXY}=300s; or "
-                    f"{_again(part)}",
+                    f"kubectl annotate route {name} --overwrite {HAPROXY}=300s; or {_again(part)}",
                 )
 
     def _problem(self, part: str, found: Blocker, because: tuple[str, ...] | None) -> Ailment:

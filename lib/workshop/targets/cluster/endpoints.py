@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import atexit
 import json
+import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +20,25 @@ from typing import Any
 from workshop.core.errors import PartFailed
 from workshop.core.secret import Secret
 from workshop.core.wait import NotYet, wait_for
-from workshop.targets.base import Endpoint, Part
+from workshop.targets.base import Endpoint, Front, Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
-from workshop.targets.cluster.manifests import Plan
+from workshop.targets.cluster.manifests import ROUTE, Plan
 from workshop.targets.cluster.portforward import Forward
 from workshop.targets.cluster.store import Store, before
 
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
 """Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
+
+HAPROXY = "haproxy.router.openshift.io/timeout"
+NGINX = "nginx.ingress.kubernetes.io/proxy-read-timeout"
+
+DEFAULTS = {HAPROXY: 30.0, NGINX: 60.0}
+"""Seconds that a router, or ingress-nginx, gives an answer unless it is told."""
+
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""HAProxy's, in seconds; without one it means milliseconds. nginx's annotation has bare seconds."""
 
 TOKEN_MADE = 30.0  # Seconds for the cluster to make a token.
 
@@ -89,11 +99,7 @@ class Endpoints:
         self._folder: Path | None = None
 
     def endpoint(self, location: Location, ready: Callable[[], list[Object]]) -> Endpoint:
-        """How to reach it; ``ready`` gives its pods that are ready.
-
-        Raises:
-            PartFailed: Its credential or its CA is not where the cluster keeps it.
-        """
+        """How to reach it; ``ready`` gives its pods that are ready."""
         inside = self.peer(location).url
 
         def at(port: int) -> str:
@@ -165,15 +171,10 @@ class Endpoints:
         return path
 
     def renew_token(self, part: str, where: tuple[str, str], credential: str) -> Secret:
-        """Have a token made anew; gives the old one, kept until it is retired.
+        """Have the token in this Secret, and key, made anew; gives the old one, kept by its name.
 
         The cluster believes a token for as long as its Secret is there: one that is deleted and
-        made again holds another.
-
-        Args:
-            part: Whose manifests have the Secret.
-            where: The Secret's name and key.
-            credential: The name under which the old one is kept.
+        made again, from this part's manifests, holds another.
         """
         name, key = where
         old = self._store.kept(before(credential))
@@ -243,7 +244,7 @@ class Endpoints:
         """The URL from outside, if a router serves it and its host is known here."""
         host = ""
         if location.route and not self._api.inside:
-            host = admitted(self._api.get("route.openshift.io/v1", "Route", location.route))
+            host = admitted(self._api.get(*ROUTE, location.route))
         elif location.ingress and not self._api.inside:
             host = served(self._api.get("networking.k8s.io/v1", "Ingress", location.ingress))
         if not host:
@@ -275,3 +276,43 @@ def admitted(route: Object | None) -> str:
         if objects.condition({"status": ingress}, "Admitted"):
             return str(ingress["host"])
     return ""
+
+
+def routes(api: Api, endpoints: Endpoints, parts: Mapping[str, Location]) -> list[Front]:
+    """The Routes and Ingresses that are served, also what OpenShift AI has made for a model."""
+    services = {location.service: location for location in parts.values()}
+    found = []
+    for route in api.list(*ROUTE):
+        location, host = services.get(route["spec"]["to"]["name"]), admitted(route)
+        if location and host:
+            tls = route["spec"].get("tls") or {}
+            entry = Front(
+                f"Route {route['metadata']['name']}",
+                Endpoint(f"https://{host}", ca_file=endpoints.router_ca()),
+                str(tls.get("termination", "")),
+                location.scheme == "https",
+                seconds_of(route),
+                ours=not objects.is_owned(route),
+            )
+            found.append(entry)
+    for location in parts.values():
+        name = location.ingress
+        ingress = api.get("networking.k8s.io/v1", "Ingress", name) if name else None
+        if ingress and (host := served(ingress)):
+            termination = "edge" if ingress["spec"].get("tls") else ""
+            is_tls = location.scheme == "https"
+            endpoint = Endpoint(f"https://{host}")
+            found.append(
+                Front(f"Ingress {name}", endpoint, termination, is_tls, seconds_of(ingress))
+            )
+    return found
+
+
+def seconds_of(route: Object) -> float:
+    """How long a Route or an Ingress lets an answer take; one that is no time does not count."""
+    key = NGINX if route.get("kind") == "Ingress" else HAPROXY
+    annotation = (route["metadata"].get("annotations") or {}).get(key, "")
+    said = re.fullmatch(r"(\d+)(us|ms|s|m|h|d)?", annotation)
+    if said is None:
+        return DEFAULTS[key]
+    return int(said[1]) * UNITS[said[2] or ("s" if key == NGINX else "ms")]

@@ -66,13 +66,9 @@ class Informer:
     def all(
         self, api_version: str, kind: str, selected: str = "", namespace: str = ""
     ) -> list[Object]:
-        """The objects of a kind as they are now.
+        """The objects of a kind as they are now; ``selected`` is a field selector.
 
-        ``selected`` is a field selector; ``namespace`` another namespace than the user's.
-
-        Raises:
-            Refused: This user may not list or watch them.
-            Unreachable: The API server does not answer at this moment; ask again.
+        Raises ``Unreachable`` when the API server does not answer at this moment: ask again.
         """
         key = (api_version, kind, selected, namespace)
         with self._one_at_a_time:

@@ -59,11 +59,7 @@ class Plugin:
         self._until: datetime | None = datetime.min.replace(tzinfo=UTC)
 
     def ask(self) -> Credential:
-        """What it gives; kept for as long as it says that it is valid.
-
-        Raises:
-            SettingsError: It is not there, wants a terminal, fails, or gives nothing to use.
-        """
+        """What it gives; kept for as long as it says that it is valid."""
         if self._until is None or datetime.now(UTC) + EARLY < self._until:
             return self._kept
         status = self._run()

@@ -83,15 +83,9 @@ PULL_HINTS = (
 
 @dataclass(frozen=True)
 class Blocker:
-    """Why waiting is useless.
+    """Why waiting is useless: the end of "mongodb ...", what Kubernetes says, and what fixes it.
 
-    Args:
-        what: The end of "mongodb ...".
-        state: What Kubernetes says.
-        hint: What fixes it.
-        pod: Whose log says more, with the container; or "".
-        container: Of that pod.
-        previous: Whether the log is that of the container's last run.
+    Where a log says more, it is that of this pod's container, or of its previous run.
     """
 
     what: str

@@ -61,8 +61,7 @@ class Rollout:
     def state(self) -> object:
         """True when all pods run as they were asked for; ``NotYet`` with what they do until then.
 
-        Raises:
-            PartFailed: Waiting is useless; with the reason, and the log's end if it says more.
+        Raises ``PartFailed``, with the end of a log, where waiting is useless.
         """
         try:
             found = self._state()

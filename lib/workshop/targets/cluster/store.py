@@ -34,11 +34,7 @@ class Store:
         return Secret(self._secrets[key])
 
     def renew(self, name: str, make: Callable[[], str]) -> Secret:
-        """Put a new credential in this one's place; gives the old one, kept until ``retire``.
-
-        Raises:
-            StepMissing: There is none of this name.
-        """
+        """Put a new credential in this one's place; gives the old one, kept until ``retire``."""
         key, old = _key(name), _key(before(name))
 
         def change(kept: Mapping[str, str]) -> Mapping[str, str]:

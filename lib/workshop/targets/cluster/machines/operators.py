@@ -73,13 +73,7 @@ class Operators:
         return [one for one in every if one["spec"].get("name") == operator.package]
 
     def ensure(self, *, timeout: float, stage: Stages) -> None:
-        """Install what is missing, wait until it runs, and make what tells it to work.
-
-        Raises:
-            SettingsError: Something is missing, and this user or this cluster cannot install it.
-            PartFailed: OLM gave up, with its own words.
-            PartTooSlow: After ``timeout`` seconds.
-        """
+        """Install what is missing, wait until it runs, and make what tells it to work."""
         missing = self.missing()
         if missing:
             self._must_be_allowed(missing)

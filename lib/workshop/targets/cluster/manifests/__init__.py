@@ -38,16 +38,13 @@ class Plan:
         deployment: The Deployment that runs it, made by the kit or by an operator.
         pods: The labels by which its pods are found.
         service: Its Service.
-        port: The Service's and the pods' port.
-        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``.
-        also: Further ports by name.
-        user: Of a database.
+        port: The Service's and the pods' port; ``also`` are further ones by name.
+        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``, with the ``user`` of a database.
         resource: The custom resource that an operator turns into the Deployment, if there is one.
         jobs: Jobs that must have succeeded.
         token: Where the credential is when the cluster makes it: a Secret's name and key.
         ca: The ConfigMap and key with the CA of its certificate.
-        route: The Route by which it is reached from outside; "" when there is none.
-        ingress: The Ingress, on clusters without Routes; "" when there is none.
+        route: The Route, or ``ingress`` the Ingress, by which it is reached from outside; or "".
         members: Whether it is a StatefulSet of that name, and no Deployment.
         keeps: What each replica would keep to itself, so that there can be one alone.
         scale: How much of it runs.

@@ -40,11 +40,7 @@ Llama 3 wants its chat template besides. The names: ``tests/unit/vllm_parsers.js
 
 
 def tool_flags(model: str) -> list[str]:
-    """The flags with which vLLM makes tool calls of what this model, by name or URI, writes.
-
-    Raises:
-        SettingsError: The kit knows no parser for it; says which families it knows.
-    """
+    """The flags with which vLLM makes tool calls of what this model, by name or URI, writes."""
     for pattern, flags in PARSERS:
         if re.search(pattern, model.lower()):
             if not flags:

@@ -37,9 +37,6 @@ class Isolation:
         """Close the namespace, and open the ways that are declared; gives the policies' names.
 
         ``parts`` are the kit's own that run, ``yours`` the user's own that Llama Stack asks.
-
-        Raises:
-            StepMissing: No part was deployed.
         """
         if not parts:
             raise StepMissing(
