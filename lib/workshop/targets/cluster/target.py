@@ -29,10 +29,9 @@ from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.delete import Cleaning
 from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts, fact
 from workshop.targets.cluster.doctor import Problems
-from workshop.targets.cluster.endpoints import Endpoints, Location
+from workshop.targets.cluster.endpoints import Endpoints, Location, routes
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines.machines import GpuMachines
-from workshop.targets.cluster.network import routes
 from workshop.targets.cluster.network.isolation import Isolation
 from workshop.targets.cluster.rollout import Rollout, apply, guarded
 from workshop.targets.cluster.store import Store, read
@@ -283,7 +282,7 @@ class ClusterTarget:
 
     def fronts(self) -> list[Front]:
         """The Routes and Ingresses of the parts; see ``Target.fronts``."""
-        return routes.found(self.api, self._endpoints, self._deployed.locations())
+        return routes(self.api, self._endpoints, self._deployed.locations())
 
     def _plan(self, part: Part, stage: Stages) -> manifests.Plan:
         """What to apply, as much of it as was asked for."""
