@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from workshop.core.errors import WorkshopError
@@ -92,3 +93,11 @@ class Informer:
         """The object of this kind and name as it is now, or None."""
         every = self.all(api_version, kind, namespace=namespace)
         return next((one for one in every if one["metadata"]["name"] == name), None)
+
+
+def patient[T](probe: Callable[[], T]) -> T | NotYet:
+    """What a probe gives; ``NotYet`` while the API server is away."""
+    try:
+        return probe()
+    except Unreachable as error:
+        return NotYet(f"{error.what} {error.state}")

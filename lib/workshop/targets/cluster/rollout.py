@@ -14,7 +14,7 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.delete import Cleaning
 from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import Refused, Unreachable
-from workshop.targets.cluster.informer import Informer
+from workshop.targets.cluster.informer import Informer, patient
 from workshop.targets.cluster.manifests import ROUTE, Plan
 from workshop.targets.cluster.pod_status import Blocker, Seen
 
@@ -63,10 +63,7 @@ class Rollout:
 
         Raises ``PartFailed``, with the end of a log, where waiting is useless.
         """
-        try:
-            found = self._state()
-        except Unreachable as error:
-            return NotYet(f"{error.what} {error.state}")
+        found = patient(self._state)
         if not isinstance(found, Blocker):
             return found
         log = tail(self._api, found.pod, found.container, previous=found.previous)

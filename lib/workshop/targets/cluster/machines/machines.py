@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import yaml
 
@@ -19,8 +20,8 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Accelerator, Machines
 from workshop.targets.cluster import objects, permissions
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden, Unreachable
-from workshop.targets.cluster.informer import Informer
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.informer import Informer, patient
 from workshop.targets.cluster.machines import machinesets, nodes
 from workshop.targets.cluster.machines.machinesets import (
     MACHINE,
@@ -121,6 +122,7 @@ QUOTA_HINT = (
 )
 
 
+@dataclass
 class Arrival:
     """Follows the machines of one MachineSet, as it was applied, and tells each stage once.
 
@@ -128,38 +130,23 @@ class Arrival:
     that were deleted before.
     """
 
-    def __init__(
-        self,
-        informer: Informer,
-        machine_set: Object,
-        zones: Sequence[str],
-        ignored: Collection[str],
-        stage: Stages,
-    ) -> None:
-        self._informer = informer
-        self._name = machine_set["metadata"]["name"]
-        self._wanted = int(machine_set["spec"]["replicas"])
-        self._zones = zones
-        self._ignored = ignored
-        self._stage = stage
-        self._told: set[str] = set()
+    informer: Informer
+    machine_set: Object
+    zones: Sequence[str]
+    ignored: Collection[str]
+    stage: Stages
+    told: set[str] = field(default_factory=set)
 
     def state(self) -> list[str] | NotYet:
         """The nodes once all offer a GPU, or what is missing; raises where the cloud refuses."""
-        try:
-            return self._state()
-        except Unreachable as error:
-            return NotYet(f"{error.what} {error.state}")
-
-    def _state(self) -> list[str] | NotYet:
-        machines = self._machines()
+        machines, wanted = self._machines(), int(self.machine_set["spec"]["replicas"])
         for machine in machines:
-            refused = refusal(machine, self._zones)
+            refused = refusal(machine, self.zones)
             if refused is not None:
                 raise refused
             self._tell(f"Machine {machine['metadata']['name']} is there")
-        if len(machines) < self._wanted:
-            return NotYet(f"{len(machines)} of {self._wanted} Machines are there")
+        if len(machines) < wanted:
+            return NotYet(f"{len(machines)} of {wanted} Machines are there")
         for machine in machines:
             if not _node_of(machine):
                 return NotYet(_describe(machine))
@@ -167,7 +154,7 @@ class Arrival:
         return self._nodes([_node_of(machine) for machine in machines])
 
     def _nodes(self, names: list[str]) -> list[str] | NotYet:
-        known = {one["metadata"]["name"]: one for one in self._informer.all(*NODE)}
+        known = {one["metadata"]["name"]: one for one in self.informer.all(*NODE)}
         for name in names:
             node = known.get(name)
             if node is None or not nodes.is_ready(node):
@@ -183,28 +170,29 @@ class Arrival:
         return names
 
     def _machines(self) -> list[Object]:
+        name = self.machine_set["metadata"]["name"]
         return [
             one
-            for one in self._informer.all(*MACHINE, namespace=NAMESPACE)
-            if labels_of(one).get(MEMBER) == self._name
+            for one in self.informer.all(*MACHINE, namespace=NAMESPACE)
+            if labels_of(one).get(MEMBER) == name
             and not one["metadata"].get("deletionTimestamp")
-            and one["metadata"]["uid"] not in self._ignored
+            and one["metadata"]["uid"] not in self.ignored
         ]
 
     def _policy(self) -> str:
         """The state of the cluster's ClusterPolicy; "none" where GPUs come another way."""
         states = [
             str((one.get("status") or {}).get("state") or "no state yet")
-            for one in self._informer.all(*POLICY)
+            for one in self.informer.all(*POLICY)
         ]
         # The operator says "ignored" of every one but the first.
         counted = [state for state in states if state != "ignored"]
         return counted[0] if counted else "none"
 
     def _tell(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
-            self._stage(text)
+        if text not in self.told:
+            self.told.add(text)
+            self.stage(text)
 
 
 def refusal(machine: Object, zones: Sequence[str]) -> PartFailed | None:
@@ -323,7 +311,7 @@ class GpuMachines:
         arrival = Arrival(self._informer, applied, others, gone, stage)
         found = wait_for(
             f"{replicas} x {nodes.GPU}",
-            arrival.state,
+            lambda: patient(arrival.state),
             timeout=max(1.0, ends - time.monotonic()),
             stage=stage,
             every=0.1,

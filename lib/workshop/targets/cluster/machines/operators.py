@@ -10,8 +10,8 @@ from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster import objects, permissions
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden, Unreachable
-from workshop.targets.cluster.informer import Informer
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.informer import Informer, patient
 
 FOLDER = objects.MANIFESTS / "gpu-nodes"
 
@@ -80,7 +80,7 @@ class Operators:
             subscriptions = [self._subscribe(one, stage) for one in missing]
             wait_for(
                 "the operators to be installed",
-                lambda: self._installed(subscriptions, stage),
+                lambda: patient(lambda: self._installed(subscriptions, stage)),
                 timeout=timeout,
                 stage=stage,
                 every=0.1,
@@ -139,10 +139,7 @@ class Operators:
         return applied["Subscription"]
 
     def _installed(self, subscriptions: Sequence[Object], stage: Stages) -> object:
-        try:
-            waiting = list(filter(None, map(self._state, subscriptions)))
-        except Unreachable as error:
-            return NotYet(f"{error.what} {error.state}")
+        waiting = list(filter(None, map(self._state, subscriptions)))
         if waiting:
             return NotYet("; ".join(waiting))
         stage("the operators run")

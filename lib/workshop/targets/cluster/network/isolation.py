@@ -17,7 +17,7 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
-from workshop.targets.cluster.manifests import ROUTE, is_openshift
+from workshop.targets.cluster.manifests import ROUTE
 from workshop.targets.cluster.network.probes import End, Probing
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
@@ -65,8 +65,7 @@ class Isolation:
         """Try every way for real, from pods that carry the labels that policies select by."""
         found = network.ways(self._shape(parts))
         allowed = {(way.source, way.destination, way.port) for way in found}
-        probing = Probing(self._api, fixes_user=not is_openshift(self._api))
-        return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
+        return Probing(self._api, allowed).tried(self._ends(parts), self._labels(parts), stage)
 
     def _shape(self, parts: Mapping[str, Location]) -> network.Shape:
         model, stack = parts.get("model"), parts.get("llama-stack")

@@ -7,7 +7,7 @@ so that no controller adopts it. What it runs on, the MCP server's image has: No
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
 from workshop.targets.cluster.errors import Refused, Unreachable
+from workshop.targets.cluster.manifests import is_openshift
 from workshop.targets.cluster.pod_status import PROBE
 
 IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
@@ -98,16 +99,12 @@ class End:
 class Probing:
     """Makes probes, reads what they saw, and removes them."""
 
-    def __init__(self, api: Api, *, fixes_user: bool) -> None:
+    def __init__(self, api: Api, allowed: Collection[tuple[str, str, int]]) -> None:
         self._api = api
-        self._fixes_user = fixes_user
+        self._allowed = allowed
 
     def tried(
-        self,
-        ends: Sequence[End],
-        labels: Mapping[str, Mapping[str, str]],
-        allowed: Iterable[tuple[str, str, int]],
-        stage: Stages,
+        self, ends: Sequence[End], labels: Mapping[str, Mapping[str, str]], stage: Stages
     ) -> network.Matrix:
         """Try every way from every peer to every end, and to pods that simulate three more ends."""
         cleaning = Cleaning(self._api)
@@ -131,7 +128,7 @@ class Probing:
             stage(f"starting {len(trying)} pods that try {len(whole) + 1} ways each")
             self._start(trying, whole)
             self._addresses(trying, stage)
-            seen = self._settled(trying, whole, set(allowed), stage)
+            seen = self._settled(trying, whole, stage)
         finally:
             cleaning.probes(stage)
         wrong = sum(not one.agrees for one in seen)
@@ -181,9 +178,8 @@ class Probing:
         if ends:
             destinations.append({"name": NAME})
         owner = self._api.get("v1", "ConfigMap", MANAGER)
-        pods = [
-            pod_of(one, destinations, fixes_user=self._fixes_user, owner=owner) for one in probes
-        ]
+        fixes_user = not is_openshift(self._api)
+        pods = [pod_of(one, destinations, fixes_user=fixes_user, owner=owner) for one in probes]
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
             list(pool.map(self._api.create, pods))
 
@@ -219,11 +215,7 @@ class Probing:
         return found
 
     def _settled(
-        self,
-        probes: Sequence[Probe],
-        ends: Sequence[End],
-        allowed: set[tuple[str, str, int]],
-        stage: Stages,
+        self, probes: Sequence[Probe], ends: Sequence[End], stage: Stages
     ) -> list[network.Tried]:
         """What each saw, once two rounds in a row are as declared; or after ``SETTLED`` seconds."""
         seen: dict[Probe, list[network.Tried]] = {}
@@ -231,7 +223,7 @@ class Probing:
 
         def agreed() -> object:
             for probe in sorted(undecided, key=lambda one: one.name):
-                rounds = [self._read(probe, ends, allowed, one) for one in self._lines(probe, 2)]
+                rounds = [self._read(probe, ends, one) for one in self._lines(probe, 2)]
                 rounds = [one for one in rounds if one]
                 if rounds:
                     seen[probe] = rounds[-1]
@@ -249,9 +241,7 @@ class Probing:
                 raise self._failed(silent[0], "told nothing", "", "kubectl get events") from None
         return [one for probe in probes for one in seen[probe]]
 
-    def _read(
-        self, probe: Probe, ends: Sequence[End], allowed: set[tuple[str, str, int]], line: str
-    ) -> list[network.Tried]:
+    def _read(self, probe: Probe, ends: Sequence[End], line: str) -> list[network.Tried]:
         said = json.loads(line)
         if not isinstance(said, list):
             return []
@@ -259,7 +249,7 @@ class Probing:
         for end, word in zip(ends, said, strict=False):
             way = (probe.who, end.name, end.port)
             if network.is_ours(probe.who, end.name):
-                found.append(network.Tried(*way, way in allowed, word))
+                found.append(network.Tried(*way, way in self._allowed, word))
         return [*found, network.Tried(probe.who, "DNS", 0, True, said[-1])]
 
     def _lines(self, probe: Probe, count: int) -> list[str]:
