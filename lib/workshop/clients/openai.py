@@ -124,7 +124,9 @@ def complete(
             tokens = MORE
         except EndpointError as error:
             also = f"; asked with {MORE}: {error.what} {error.state}".rstrip()
-    thoughts = _thoughts(message)
+    # vLLM names the field in two ways, or thoughts stand in the text.
+    fields = (message.get(name) for name in ("reasoning_content", "reasoning", "content"))
+    thoughts = " ".join(str(next(filter(None, fields), "")).split())
     if not _silent(message) or (ending != "length" and not thoughts):
         return message
     what = "The model gave thoughts, and no answer."
@@ -167,12 +169,6 @@ def _message(endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[dict[str, Any
 
 def _silent(message: dict[str, Any]) -> bool:
     return not text(message) and not message.get("tool_calls")
-
-
-def _thoughts(message: dict[str, Any]) -> str:
-    """What it thought, in one line: vLLM names the field in two ways, or it stands in the text."""
-    found = message.get("reasoning_content") or message.get("reasoning") or message.get("content")
-    return " ".join(str(found or "").split())
 
 
 def text(message: dict[str, Any]) -> str:

@@ -157,10 +157,6 @@ class Room:
         api_version = next(version for version, known in KINDS if known == kind)
         return objects.made(api_version, kind, meta, **content[kind])
 
-    def all(self, number: int) -> list[Object]:
-        """Everything of one attendee, in the order in which it is applied."""
-        return [self.build(kind, number) for kind in ("Namespace", *(k for _, k in self.kinds))]
-
     def shared(self, numbers: Iterable[int]) -> list[Object]:
         """What lets these attendees look at the cluster, and change nothing of it."""
         name = f"{OFFER}-{self.prefix}"

@@ -28,16 +28,11 @@ from workshop.targets.cluster.objects import labels_of, made
 
 @dataclass
 class Found:
-    """What there is of a room.
+    """What there is of a room, by the numbers of its namespaces, or by their names.
 
-    Args:
-        ours: The numbers of namespaces that carry the room's label.
-        strangers: The numbers of namespaces that have such a name, and no label.
-        ending: The names of namespaces that are being deleted.
-        extra: The names of the room's namespaces above the last attendee.
-        right: Kind and number of each object that is as it shall be.
-        offers: The numbers of namespaces in which a model is offered.
-        kept: What is known of that model: ``url``, ``name``, ``token``, ``ca``.
+    ``strangers`` have such a name, and not the room's label; ``ending`` are being deleted;
+    ``extra`` are above the last attendee. ``right`` are kind and number of each object that is as
+    it shall be. A model is offered in ``offers``, and of it ``kept`` is known: ``url``, ``token``.
     """
 
     ours: set[int] = field(default_factory=set)

@@ -63,10 +63,10 @@ def may(api: Api, user: str, namespace: str, right: Right) -> bool:
 
 def _groups(user: str) -> list[str]:
     """The groups that the API server gives to everybody who acts as this user."""
-    if not user.startswith("system:serviceaccount:"):
-        return ["system:authenticated"]
     accounts = "system:serviceaccounts"
-    return [accounts, f"{accounts}:{user.split(':')[2]}", "system:authenticated"]
+    is_account = user.startswith("system:serviceaccount:")
+    own = [accounts, f"{accounts}:{user.split(':')[2]}"] if is_account else []
+    return [*own, "system:authenticated"]
 
 
 def _rights(rules: Iterable[Mapping[str, Object]]) -> Iterator[tuple[str, str, str]]:

@@ -40,8 +40,7 @@ def refused(
         status = json.loads(body)
     except ValueError:
         status = {}
-    if not isinstance(status, dict):
-        status = {}
+    status = status if isinstance(status, dict) else {}
     reason = str(status.get("reason", ""))
     message = " ".join(str(status.get("message") or body).split())[:600]
     kind = str((sent or {}).get("kind", "object"))

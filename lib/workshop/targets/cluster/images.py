@@ -36,8 +36,3 @@ def images() -> tuple[Image, ...]:
             for parts in re.findall(NAMED, path.read_text(encoding="utf-8")):
                 found.add(Image(part, ":".join(filter(None, parts))))
     return tuple(sorted(one for one in found if f"/{KIT}:" not in one.name))
-
-
-def of(part: str) -> list[str]:
-    """The names of one part's images."""
-    return [one.name for one in images() if one.part == part]

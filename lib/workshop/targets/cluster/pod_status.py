@@ -314,11 +314,9 @@ def events_of(thing: Object, events: Iterable[Object]) -> list[Object]:
 
 
 def _limit(pod: Object, container: str) -> str:
-    for one in pod["spec"]["containers"]:
-        if one["name"] == container:
-            limit = ((one.get("resources") or {}).get("limits") or {}).get("memory")
-            return f" of {limit}" if limit else ""
-    return ""
+    found = next((one for one in pod["spec"]["containers"] if one["name"] == container), {})
+    limit = ((found.get("resources") or {}).get("limits") or {}).get("memory")
+    return f" of {limit}" if limit else ""
 
 
 def _clean(text: str) -> str:

@@ -16,6 +16,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from kubernetes import client
+from kubernetes.stream import portforward
+
 from workshop.targets.cluster.api import Api, Object
 
 LOOPBACK = "127.0.0.1"
@@ -44,10 +47,6 @@ class Forward:
         self._listener = socket.create_server((LOOPBACK, 0), backlog=BACKLOG)
         self.address: str = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, name=f"forward {port}", daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
 
     def _accept(self) -> None:
         while True:
@@ -84,9 +83,6 @@ class Forward:
         return self._last
 
     def _connect(self, pod: str) -> Any:
-        from kubernetes import client
-        from kubernetes.stream import portforward
-
         with _one_at_a_time:
             own = client.ApiClient(self._api.client.configuration)
             call = client.CoreV1Api(own).connect_get_namespaced_pod_portforward

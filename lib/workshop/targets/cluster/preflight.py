@@ -162,12 +162,12 @@ def _gpu_rights(api: Api) -> Seen:
     if api.kind(*MACHINE_SET) is None:
         return True, "no MachineSets here: nodes are added outside of the cluster"
     lacks = permissions.lacking(api, machines.rights(api))
-    if not lacks:
-        return True, "this user may add machines"
     return True, (
         f"this user may not add machines ({permissions.short(lacks)}): notebook 01 is the "
         "instructor's, as cluster-admin; to look at nodes and machines an attendee needs "
         f"oc adm policy add-cluster-role-to-user cluster-reader '{permissions.user(api)}'"
+        if lacks
+        else "this user may add machines"
     )
 
 

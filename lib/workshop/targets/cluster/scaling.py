@@ -45,12 +45,7 @@ def text(scale: Scale) -> str | None:
 
 
 def words(scale: Scale) -> str:
-    """For progress.
-
-    Example:
-        >>> words(Scale(2, 4, memory="1Gi"))
-        '2 replicas, up to 4 by an autoscaler, memory 1Gi each'
-    """
+    """For progress, such as ``2 replicas, up to 4 by an autoscaler, memory 1Gi each``."""
     said = [f"{scale.replicas} replica{'s' if scale.replicas > 1 else ''}"]
     said += [f"up to {scale.most} by an autoscaler"] if scale.most > scale.replicas else []
     limits = [f"{name} {value}" for name, value in _limits(scale).items()]
@@ -186,15 +181,7 @@ def _limits(scale: Scale) -> dict[str, str]:
 
 
 def quantity(written: object) -> Decimal:
-    """A quantity of Kubernetes as a number: of cores, or of bytes.
-
-    Raises:
-        SettingsError: It is none.
-
-    Example:
-        >>> quantity("500m"), quantity("2Gi")
-        (Decimal('0.500'), Decimal('2147483648'))
-    """
+    """A quantity of Kubernetes, such as ``500m`` or ``2Gi``, as a number of cores or of bytes."""
     try:
         return Decimal(parse_quantity(str(written)))
     except ValueError as error:

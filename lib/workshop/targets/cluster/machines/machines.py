@@ -270,12 +270,8 @@ class GpuMachines:
         if self._api.kind(*MACHINE_SET) is None:
             return "this cluster has no MachineSets: its nodes are added outside of it"
         lacks = permissions.lacking(self._api, rights(self._api))
-        if lacks:
-            return (
-                f"adding machines is an administrator's step, and this user may not: "
-                f"{permissions.short(lacks)}"
-            )
-        return None
+        step = "adding machines is an administrator's step, and this user may not: "
+        return step + permissions.short(lacks) if lacks else None
 
     def accelerators(self) -> list[Accelerator]:
         """The nodes that offer a GPU; none where this user may not see nodes."""
