@@ -60,7 +60,8 @@ def client(endpoint: Endpoint) -> Any:
         # A kernel outlives its questions: no connection is kept open between them.
         limits=httpx.Limits(max_keepalive_connections=0),
     )
-    if client_name(server_version(endpoint)) == "llama-stack-client":
+    version = server_version(endpoint).split(".")
+    if version[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]:
         from llama_stack_client import LlamaStackClient
 
         return LlamaStackClient(base_url=endpoint.url, http_client=transport, **options)  # type: ignore[arg-type]
@@ -75,12 +76,6 @@ def api_error(client: Any) -> tuple[type[Exception], ...]:
 
     module = importlib.import_module(type(client).__module__.partition(".")[0])
     return module.APIError, httpx.HTTPError
-
-
-def client_name(version: str) -> str:
-    """Which client drives a server of this version."""
-    same = version.split(".")[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]
-    return "llama-stack-client" if same else "openai"
 
 
 def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:

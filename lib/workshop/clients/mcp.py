@@ -189,14 +189,11 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
     except Exception as error:
         # One plain request finds the reason, if the server is the reason.
         initialize(endpoint, path)
-        raise _broken(endpoint.url + path, _first(error)) from error
-
-
-def _first(error: BaseException) -> BaseException:
-    """The reason within what a task group raises, which only counts its errors."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        first: BaseException = error
+        # A task group only counts its errors; the reason is within.
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise _broken(endpoint.url + path, first) from error
 
 
 def _broken(url: str, error: BaseException) -> EndpointError:

@@ -89,11 +89,9 @@ def names(endpoint: Endpoint, timeout: float = PATIENCE) -> list[str]:
 def context(endpoint: Endpoint, name: str) -> int:
     """How many tokens a model reads at once, where its server tells, as vLLM does; else 0."""
     found = ask(endpoint, "/v1/models")
-    listed = found.get("data") if isinstance(found, dict) else None
-    for entry in listed or []:
-        if isinstance(entry, dict) and entry.get("id") == name:
-            return int(entry.get("max_model_len") or 0)
-    return 0
+    listed = (found.get("data") if isinstance(found, dict) else None) or []
+    mine = (one for one in listed if isinstance(one, dict) and one.get("id") == name)
+    return int(next(mine, {}).get("max_model_len") or 0)
 
 
 def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:

@@ -240,11 +240,8 @@ def _within(wanted: Any, found: Any) -> bool:
             _within(value, found.get(key)) for key, value in wanted.items()
         )
     if isinstance(wanted, list):
-        return (
-            isinstance(found, list)
-            and len(wanted) == len(found)
-            and all(_within(one, other) for one, other in zip(wanted, found, strict=True))
-        )
+        same = isinstance(found, list) and len(wanted) == len(found)
+        return same and all(map(_within, wanted, found))
     return bool(wanted == found)
 
 

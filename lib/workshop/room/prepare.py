@@ -23,7 +23,7 @@ from workshop.room.rights import Right
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.deployed import OFFER
 from workshop.targets.cluster.errors import Refused
-from workshop.targets.cluster.objects import labels_of, made
+from workshop.targets.cluster.objects import key, labels_of, made
 
 
 @dataclass
@@ -293,12 +293,8 @@ def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
 
 def remove_shared(api: Api, prefix: str) -> list[str]:
     """Delete what a room has outside of its namespaces."""
-    removed = []
-    for api_version, kind in CLUSTER_KINDS:
-        for thing in api.list(api_version, kind, f"{ROOM}={prefix}"):
-            if api.delete(thing):
-                removed.append(f"{kind} {thing['metadata']['name']}")
-    return removed
+    every = (one for kind in CLUSTER_KINDS for one in api.list(*kind, f"{ROOM}={prefix}"))
+    return [" ".join(key(one)) for one in every if api.delete(one)]
 
 
 def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:

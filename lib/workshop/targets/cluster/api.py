@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import urllib3
@@ -49,8 +48,7 @@ _HINT = "is the cluster up, and the network? kubectl get --raw /readyz"
 logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind, as the cluster serves it."""
 
     api_version: str

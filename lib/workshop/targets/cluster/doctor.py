@@ -46,9 +46,7 @@ RESOURCES = (
 """The custom resources that operators turn into parts."""
 
 RESTARTS = 2  # From this many restarts on, a container is reported though it runs now.
-RECENT = timedelta(minutes=15)
-
-TOOLS = "mcp-server"
+RECENT, TOOLS = timedelta(minutes=15), "mcp-server"
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,7 @@ class Workload:
     part: str
     thing: Object
     seen: Seen
-
-    @property
-    def replicas(self) -> int:
-        """How many are wanted."""
-        return int(self.thing["spec"].get("replicas", 1))
+    replicas: int
 
 
 @dataclass
@@ -86,7 +80,8 @@ class Workloads:
                 uid, labels = thing["metadata"]["uid"], thing["spec"]["selector"]["matchLabels"]
                 mine = [o for o in sets if objects.is_owned(o, uid) and o["spec"].get("replicas")]
                 pods = pod_status.current(self.pods, labels, "")
-                self.all.append(Workload(part, thing, Seen(pods, mine, claims, events, leaving)))
+                seen = Seen(pods, mine, claims, events, leaving)
+                self.all.append(Workload(part, thing, seen, int(thing["spec"].get("replicas", 1))))
         self.services = [one for one in api.list("v1", "Service") if _part(one)]
         self.resources = [o for kind in RESOURCES for o in api.list(*kind, objects.OURS)]
 

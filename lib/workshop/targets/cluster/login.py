@@ -80,18 +80,16 @@ def _from_files(configuration: Any, login: kubeconfig.Login) -> None:
         return
 
     def renew(configuration: Any) -> None:
-        configuration.api_key["BearerToken"] = _sendable(credential().authorization, login.where)
+        header = credential().authorization
+        if not all(32 <= ord(letter) <= 126 for letter in header):
+            # It would be refused as a header, and the refusal would quote it.
+            said = "the token holds a line break or a letter beyond ASCII"
+            raise kubeconfig.unusable(login.where, said)
+        configuration.api_key["BearerToken"] = header
 
     renew(configuration)
     # The client calls it before each request.
     configuration.refresh_api_key_hook = renew
-
-
-def _sendable(header: str, where: str) -> str:
-    if all(32 <= ord(letter) <= 126 for letter in header):
-        return header
-    # It would be refused as a header, and the refusal would quote it.
-    raise kubeconfig.unusable(where, "the token holds a line break or a letter beyond ASCII")
 
 
 def _verify(configuration: Any, where: str) -> None:

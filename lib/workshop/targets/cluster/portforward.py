@@ -22,8 +22,6 @@ from kubernetes.stream import portforward
 from workshop.targets.cluster.api import Api, Object
 
 LOOPBACK = "127.0.0.1"
-CHUNK = 65536
-BACKLOG = 64
 
 _one_at_a_time = threading.Lock()
 """The client's ``portforward`` swaps a method of its ``ApiClient`` for the time of a call."""
@@ -44,7 +42,7 @@ class Forward:
         self._sticky = sticky
         self._turns = itertools.count()
         self._last = ""
-        self._listener = socket.create_server((LOOPBACK, 0), backlog=BACKLOG)
+        self._listener = socket.create_server((LOOPBACK, 0), backlog=64)
         self.address: str = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, name=f"forward {port}", daemon=True).start()
 
@@ -98,7 +96,7 @@ def _carry(here: socket.socket, there: Any) -> bool:
         while True:
             for key, _ in ready.select():
                 source = here if key.fileobj is here else there
-                data = source.recv(CHUNK)
+                data = source.recv(65536)
                 if not data:
                     return source is there
                 key.data.sendall(data)

@@ -28,9 +28,7 @@ KINDS = {
 """What makes a cluster more than plain Kubernetes. The kit does without each of them."""
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-
 MONITORING = "cluster-monitoring-config"
-
 LEVEL = "pod-security.kubernetes.io/enforce"
 
 Seen = tuple[bool, str]
@@ -68,10 +66,9 @@ def _check(name: str, expected: str, see: Callable[[], Seen]) -> Check:
 
 def _version(api: Api) -> Seen:
     found = str(api.request("GET", "/version", what="tell its version").get("gitVersion"))
-    numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
-    if numbers >= OLDEST:
-        return True, f"{found} at {api.url}"
-    return False, f"{found} at {api.url} is too old: an administrator updates the cluster"
+    is_new = tuple(map(int, re.findall(r"\d+", found)[:2])) >= OLDEST
+    old = "" if is_new else " is too old: an administrator updates the cluster"
+    return is_new, f"{found} at {api.url}{old}"
 
 
 def _discovered(api: Api) -> Seen:

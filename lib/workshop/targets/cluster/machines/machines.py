@@ -325,10 +325,16 @@ class GpuMachines:
         removed = remove_autoscalers(self._api)
         for machine_set in ours:
             self._api.delete(machine_set)
+
+        def gone() -> object:
+            left = [*machinesets.machines(self._api, ours), *made_here(self._api, MACHINE_SET)]
+            names = [one["metadata"]["name"] for one in left]
+            return NotYet("still there: " + ", ".join(names)) if names else True
+
         if ours:
             wait_for(
                 "the machines to be gone",
-                lambda: self._gone(ours),
+                gone,
                 timeout=GONE,
                 every=0.5,
                 where=f"namespace {NAMESPACE}",
@@ -400,11 +406,6 @@ class GpuMachines:
                 self._api.delete(machine)
                 gone.add(machine["metadata"]["uid"])
         return gone
-
-    def _gone(self, ours: list[Object]) -> object:
-        left = [*machinesets.machines(self._api, ours), *made_here(self._api, MACHINE_SET)]
-        names = [one["metadata"]["name"] for one in left]
-        return NotYet("still there: " + ", ".join(names)) if names else True
 
     def _shown(self, machine_set: Object, machine_type: str, grown: list[Object]) -> str:
         """A dry run's result: what would be made, as YAML, and what it would cost."""

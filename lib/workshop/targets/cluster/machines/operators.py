@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from workshop.core.errors import PartFailed, SettingsError
 from workshop.core.progress import Stages
@@ -23,8 +23,7 @@ POLICY = ("nvidia.com/v1", "ClusterPolicy")
 DISCOVERY = ("nfd.openshift.io/v1", "NodeFeatureDiscovery")
 
 
-@dataclass(frozen=True)
-class Operator:
+class Operator(NamedTuple):
     """One operator: its name in OLM's catalogue, where it runs, and the kind that it brings."""
 
     package: str
