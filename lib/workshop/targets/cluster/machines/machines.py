@@ -305,7 +305,7 @@ class GpuMachines:
             self._api.merge(machine_set, {"spec": {"replicas": replicas}})
         applied = self._api.apply(machine_set)
         arrival = Arrival(self._informer, applied, others, gone, stage)
-        found = wait_for(
+        found: list[str] = wait_for(
             f"{replicas} x {nodes.GPU}",
             lambda: patient(arrival.state),
             timeout=max(1.0, ends - time.monotonic()),
