@@ -30,8 +30,8 @@ class Store:
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
         """A credential that is made once; two that ask at once get the same."""
         key = _key(name)
-        self._update("Secret", lambda kept: {} if key in kept else {key: make()})
-        return Secret(self._secrets[key])
+        found = self._update("Secret", lambda kept: {} if key in kept else {key: make()})
+        return Secret(objects.content(found)[key])
 
     def renew(self, name: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in this one's place; gives the old one, kept until ``retire``."""
@@ -47,8 +47,7 @@ class Store:
             # Both in one step, so that there is never a new one without the old.
             return {old: kept[key], key: make()}
 
-        self._update("Secret", change)
-        return Secret(self._secrets[old])
+        return Secret(objects.content(self._update("Secret", change))[old])
 
     def retire(self, name: str) -> None:
         """Forget the old one."""
