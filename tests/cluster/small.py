@@ -160,7 +160,7 @@ def recipe(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Pl
 
 def setting(name: str, value: str) -> Bend:
     """Set a variable of the server."""
-    return lambda made: objects.set_variable(made[0], name, value)
+    return lambda made: objects.set_variables(objects.container(made[0])["env"], {name: value})
 
 
 @contextmanager

@@ -26,10 +26,10 @@ from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Part
-from workshop.targets.cluster.deployed import fact
-from workshop.targets.cluster.endpoints import Way
+from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.login import connect
 from workshop.targets.cluster.network import isolation
+from workshop.targets.cluster.store import fact
 from workshop.targets.cluster.target import ClusterTarget
 from workshop.targets.network import Shape
 
@@ -341,8 +341,10 @@ def test_policies_for_the_labels_of_another_generation(sick: Sick) -> None:
         )
     )
     sick.rolled_out("ogx", "mongodb-mcp-server")
-    blamed, hint = sick.only("shut by NetworkPolicies")
-    assert blamed.startswith("network: 1 of the ways that parts need are shut by NetworkPolicies. ")
+    blamed, hint = sick.only("closed by NetworkPolicies")
+    assert blamed.startswith(
+        "network: 1 of the ways that parts need are closed by NetworkPolicies. "
+    )
     assert "llama-stack to mcp-server:3000: egress closed by deny, names" in blamed
     assert "stack selects app=llama-stack, and the pod has app=ogx" in blamed
     assert hint.startswith("  Hint: run 08_secure_the_network again")
@@ -380,7 +382,7 @@ def test_a_policy_that_cuts_the_tools_off_from_the_database(sick: Sick) -> None:
         )
     )
     sick.rolled_out("mongodb", app)
-    blamed, _ = sick.only("shut by NetworkPolicies")
+    blamed, _ = sick.only("closed by NetworkPolicies")
     assert "mcp-server to mongodb:27017: egress closed by deny, names, tools" in blamed
 
 
@@ -388,7 +390,7 @@ def test_a_namespace_that_is_closed_to_names_too(sick: Sick) -> None:
     sick.put(*server("mongodb", "mongodb"))
     sick.put(policy("deny", {}, policyTypes=["Egress"]))
     sick.rolled_out("mongodb")
-    blamed, hint = sick.only("shut by NetworkPolicies")
+    blamed, hint = sick.only("closed by NetworkPolicies")
     assert "mongodb to DNS: egress closed by deny" in blamed
     assert "kubectl describe networkpolicy deny" in hint
 
@@ -398,8 +400,8 @@ def test_a_part_that_runs_and_is_not_what_it_should_be(sick: Sick) -> None:
     sick.put(*server("model", app))
     sick.rolled_out(app)
     # As notebook 02 keeps it. What answers is the small server, which is no model.
-    way = Way(app, {"app": app}, app, 8080, "http")
-    sick.target.store.remember(fact("model"), way.text())
+    location = Location(app, {"app": app}, app, 8080, "http")
+    sick.target.store.remember(fact("model"), location.text())
     shown, named = sick.doctor()
     assert f"model  running  http://{app}.{sick.name}.svc:8080" in shown
     ((blamed, hint),) = named

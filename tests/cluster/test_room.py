@@ -16,13 +16,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from kubernetes import client
 from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
 from workshop.core.settings import Settings
 from workshop.parts.catalog import ALL
 from workshop.parts.model import model_name, serve_model
 from workshop.room import rights
-from workshop.targets.cluster import api as cluster_api
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.login import connect
@@ -197,7 +197,6 @@ def test_a_workbench_works_with_its_own_token(
     assert run(node, "--attendees", "2", "--prefix", name, *MODEL, token=TOKEN).returncode == 0
     apply(node.kubeconfig, account("bench-1", "workshop"))
     made = kubectl(node.kubeconfig, "-n", "bench-1", "create", "token", "workshop")
-    client = cluster_api.official_pieces()
     configuration = client.Configuration()
     configuration.host, configuration.ssl_ca_cert = api.url, str(node.folder / "pki" / "ca.crt")
     configuration.api_key = {"authorization": f"Bearer {made.stdout.strip()}"}

@@ -117,7 +117,7 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
     assert (front.termination, front.serves_tls) == ("reencrypt", True)
     assert "workshop-model-router" in workshop.secure_network(target)
     assert network.Way("router", "model", 8443, "its Route") in network.ways(
-        target.network._shape(target.known.ways())
+        target.network._shape(target.deployed.locations())
     )
     with routes_resolved():
         door = routes.look(front)

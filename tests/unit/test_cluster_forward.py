@@ -27,7 +27,7 @@ def forward(names: list[str], *, sticky: bool) -> Iterator[Forward]:
         nobody, lambda: [{"metadata": {"name": name}} for name in names], 80, sticky=sticky
     )
     yield made
-    made.close()
+    made._listener.close()
 
 
 def test_each_pod_gets_its_turn() -> None:
@@ -88,5 +88,5 @@ def test_a_connection_that_the_pod_ends_leaves_nothing_open() -> None:
         # It ends when the client has closed its connection to the API server.
         server.join(20)
         assert not server.is_alive()
-        made.close()
+        made._listener.close()
     gc.collect()

@@ -40,11 +40,7 @@ class Reply:
 
     @property
     def json(self) -> Any:
-        """The body as JSON.
-
-        Raises:
-            EndpointError: The body is something else, such as a login page.
-        """
+        """The body as JSON; an ``EndpointError``, if it is something else, such as a login page."""
         try:
             return json_codec.loads(self.text)
         except ValueError as error:
@@ -57,11 +53,7 @@ class Reply:
 
 
 def tls(endpoint: Endpoint) -> ssl.SSLContext:
-    """How certificates are verified: against the endpoint's CA, or else the system's.
-
-    Raises:
-        EndpointError: The CA file cannot be used.
-    """
+    """How certificates are verified: against the endpoint's CA, or else the system's."""
     if not endpoint.url.startswith("https:"):
         # Reading the system's CAs takes 40 ms, and a request without TLS needs none. Should there
         # be TLS all the same, then this one trusts nobody.
@@ -83,11 +75,7 @@ def headers(endpoint: Endpoint) -> dict[str, str]:
 
 
 def proxy(endpoint: Endpoint) -> Proxy | None:
-    """The environment's proxy, where it leads to an endpoint that is not the kit's own.
-
-    Raises:
-        SettingsError: The variable names no HTTP proxy.
-    """
+    """The environment's proxy, where it leads to an endpoint that is not the kit's own."""
     return proxies.of(endpoint.url) if endpoint.adopted else None
 
 
@@ -110,11 +98,11 @@ def call(
     authorize: bool = True,
     expect: int | None = None,
 ) -> Reply:
-    """POST ``json``, or GET when there is none.
+    """POST ``json``, or GET when there is none; ``path`` starts with a slash.
 
     Args:
         endpoint: Where to.
-        path: Beginning with ``/``.
+        path: Below its URL.
         json: The body.
         timeout: Seconds for each of connecting and answering.
         authorize: Send the credential; False to see whether the part refuses without it.
@@ -122,7 +110,6 @@ def call(
 
     Raises:
         EndpointError: With its ``kind``; the text says what to do about it.
-        SettingsError: A variable names a proxy that cannot be used.
     """
     import httpx  # a quarter of a second, so not at import
 
@@ -197,10 +184,7 @@ def refused_with(url: str, status: int, text: str) -> EndpointError:
 def unreachable(
     url: str, error: Exception, timeout: float, way: Proxy | None = None
 ) -> EndpointError:
-    """The error for a request that got no answer within ``timeout`` seconds, or none at all.
-
-    ``way`` is the proxy through which it was sent.
-    """
+    """The error for a request, through this proxy, that got no answer in ``timeout`` seconds."""
     import httpx
 
     chain = _chain(error)
@@ -210,32 +194,20 @@ def unreachable(
         return _not_secure(url, secure)
     if way is not None and isinstance(error, httpx.ProxyError | httpx.ConnectError):
         return _by_proxy(url, error, way)
+    kind, what, state = "protocol", "The connection broke.", str(error)
+    hint = "workshop status"
     if isinstance(error, httpx.TimeoutException):
-        connected = not isinstance(error, httpx.ConnectTimeout)
-        return EndpointError(
-            f"No answer within {timeout:g} s.",
-            where=url,
-            state="connected, and then nothing came" if connected else "no connection was made",
-            hint="workshop status",
-        ).of_kind("timeout")
-    if any(isinstance(link, socket.gaierror) for link in chain):
-        return EndpointError(
-            "The host name is not known.", where=url, state=str(error), hint="check the URL's host"
-        ).of_kind("dns")
-    if isinstance(error, httpx.ConnectError):
-        return EndpointError(
-            "Nothing listens at this address.", where=url, state=str(error), hint="workshop status"
-        ).of_kind("refused")
-    if "status line" in text:
-        return EndpointError(
-            "The server does not speak HTTP.",
-            where=url,
-            state=str(error)[:200],
-            hint="check the URL: another program may listen there, or it wants https://",
-        ).of_kind("protocol")
-    return EndpointError(
-        "The connection broke.", where=url, state=str(error), hint="workshop status"
-    ).of_kind("protocol")
+        kind, what = "timeout", f"No answer within {timeout:g} s."
+        is_connected = not isinstance(error, httpx.ConnectTimeout)
+        state = "connected, and then nothing came" if is_connected else "no connection was made"
+    elif any(isinstance(link, socket.gaierror) for link in chain):
+        kind, what, hint = "dns", "The host name is not known.", "check the URL's host"
+    elif isinstance(error, httpx.ConnectError):
+        kind, what = "refused", "Nothing listens at this address."
+    elif "status line" in text:
+        what, state = "The server does not speak HTTP.", state[:200]
+        hint = "check the URL: another program may listen there, or it wants https://"
+    return EndpointError(what, where=url, state=state, hint=hint).of_kind(kind)
 
 
 def _by_proxy(url: str, error: Exception, way: Proxy) -> EndpointError:
@@ -254,7 +226,7 @@ def _by_proxy(url: str, error: Exception, way: Proxy) -> EndpointError:
 
 
 def _not_secure(url: str, error: ssl.SSLError) -> EndpointError:
-    """The error for a TLS connection that was not made; never mended by verifying less."""
+    """The error for a TLS connection that was not made; never fixed by verifying less."""
     what, state, hint = "No TLS connection could be made.", str(error), "check the server's TLS"
     if isinstance(error, ssl.SSLCertVerificationError):
         what, state = "The server's certificate was not verified.", error.verify_message

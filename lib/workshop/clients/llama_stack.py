@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -24,16 +25,11 @@ and Milvus gives the cosine (ogx 1.5.0 and llama-stack 0.7.3, ``query_vector`` i
 providers/.../vector_io). The embedder's vectors have the length 1. A perfect hit has no score.
 """
 
-TIMEOUT = 300.0
-"""Seconds for one request: a small model on two cores reads 58 tokens a second."""
+TIMEOUT = 300.0  # Seconds for one request: a small model on two cores reads 58 tokens a second.
 
 
 def server_version(endpoint: Endpoint) -> str:
-    """The version that Llama Stack or OGX says it has.
-
-    Raises:
-        EndpointError: It does not say.
-    """
+    """The version that Llama Stack or OGX says it has."""
     found = http.call(endpoint, "/v1/version", timeout=10).json
     version = found.get("version") if isinstance(found, dict) else None
     if not version:
@@ -64,7 +60,8 @@ def client(endpoint: Endpoint) -> Any:
         # A kernel outlives its questions: no connection is kept open between them.
         limits=httpx.Limits(max_keepalive_connections=0),
     )
-    if client_name(server_version(endpoint)) == "llama-stack-client":
+    version = server_version(endpoint).split(".")
+    if version[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]:
         from llama_stack_client import LlamaStackClient
 
         return LlamaStackClient(base_url=endpoint.url, http_client=transport, **options)  # type: ignore[arg-type]
@@ -77,42 +74,26 @@ def api_error(client: Any) -> tuple[type[Exception], ...]:
     """What this client raises: its own errors, and httpx's when a stream breaks off."""
     import httpx
 
-    module = type(client).__module__.partition(".")[0]
-    if module == "openai":
-        from openai import APIError
-
-        return APIError, httpx.HTTPError
-    from llama_stack_client import APIError as LlamaStackError
-
-    return LlamaStackError, httpx.HTTPError
-
-
-def client_name(version: str) -> str:
-    """Which client drives a server of this version."""
-    same = version.split(".")[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]
-    return "llama-stack-client" if same else "openai"
+    module = importlib.import_module(type(client).__module__.partition(".")[0])
+    return module.APIError, httpx.HTTPError
 
 
 def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
     """Either client's exception as the kit's own, with the reason and the next step."""
     status = getattr(error, "status_code", None)
     if status is None:
-        state = f"{type(error).__name__}: {error.__cause__ or error}"
-        return EndpointError(what, where=endpoint.url, state=state, hint="workshop status").of_kind(
-            "timeout" if "imeout" in type(error).__name__ else "refused"
-        )
-    mended = http.refused_with(endpoint.url, status, str(error))
-    hint = "workshop logs llama-stack; workshop logs model" if status >= 500 else mended.hint
-    return EndpointError(what, where=endpoint.url, state=mended.state, hint=hint).of_kind(
-        mended.kind
-    )
+        kind = "timeout" if "imeout" in type(error).__name__ else "refused"
+        state, hint = f"{type(error).__name__}: {error.__cause__ or error}", "workshop status"
+    else:
+        told = http.refused_with(endpoint.url, status, str(error))
+        kind, state, hint = told.kind, told.state, told.hint
+        if status >= 500:
+            hint = "workshop logs llama-stack; workshop logs model"
+    return EndpointError(what, where=endpoint.url, state=state, hint=hint).of_kind(kind)
 
 
 def with_log[E: WorkshopError](error: E, target: Target, part: str) -> E:
-    """The error with the end of the server's log, where the server failed.
-
-    Of what went wrong inside, both servers say "Internal server error" alone; the log says more.
-    """
+    """The error with the end of the server's log, where it says "Internal server error" alone."""
     if getattr(error, "kind", "") != "server error" or error.log:
         return error
     lines: list[str] = []

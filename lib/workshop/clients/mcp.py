@@ -14,9 +14,7 @@ from workshop.clients import http
 from workshop.core.errors import EndpointError
 from workshop.targets.base import Endpoint
 
-CALL = 60.0
-"""Seconds that a tool may take. A server whose database cannot be found says so after 30."""
-
+CALL = 60.0  # Seconds that a tool may take: one whose database is away says so after 30.
 PROTOCOL = "2025-11-25"
 """The revision that Llama Stack 0.7.3 and OGX 1.5.0 offer, so the one that the agent will use: the
 newest with sessions, of their ``mcp`` 1.30 and 2.3's ``ClientSession``. MCP server 3.0.4 speaks it,
@@ -70,16 +68,9 @@ def json_in(text: str) -> Any:
     raise ValueError("no JSON in the tool's result")
 
 
-_HELLO = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {
-        "protocolVersion": PROTOCOL,
-        "capabilities": {},
-        "clientInfo": {"name": "workshop", "version": "1"},
-    },
-}
+_US = {"name": "workshop", "version": "1"}
+_PARAMETERS = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _US}
+_HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _PARAMETERS}
 OLDER = (
     "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
     "05_deploy_mcp_server, which brings one that does not"
@@ -94,9 +85,6 @@ def initialize(endpoint: Endpoint, path: str) -> str:
 
     One request tells refused, 401, 404 and a wrong protocol apart, where a client library reports
     an error in a task group.
-
-    Raises:
-        EndpointError: With its ``kind``.
     """
     import httpx
 
@@ -129,11 +117,7 @@ def initialize(endpoint: Endpoint, path: str) -> str:
 
 
 def revision(endpoint: Endpoint, path: str) -> str:
-    """The revision that the kit's own client and the server agree on.
-
-    Raises:
-        EndpointError: The server cannot be reached, refuses, or breaks off.
-    """
+    """The revision that the kit's own client and the server agree on."""
 
     async def ask(session: Any) -> str:
         return str(session.protocol_version)
@@ -142,32 +126,16 @@ def revision(endpoint: Endpoint, path: str) -> str:
 
 
 def list_tools(endpoint: Endpoint, path: str) -> list[Tool]:
-    """The tools that the server offers.
-
-    Raises:
-        EndpointError: The server cannot be reached, refuses, or breaks off.
-    """
-
-    async def ask(session: Any) -> list[Tool]:
-        listed = await session.list_tools()
-        return [Tool(t.name, t.description or "", t.input_schema) for t in listed.tools]
-
-    return _with_session(endpoint, path, ask)
+    """The tools that the server offers."""
+    listed = _with_session(endpoint, path, lambda session: session.list_tools())
+    return [Tool(one.name, one.description or "", one.input_schema) for one in listed.tools]
 
 
 def call_tool(endpoint: Endpoint, path: str, name: str, arguments: dict[str, Any]) -> Result:
-    """Call one tool.
-
-    Raises:
-        EndpointError: The server cannot be reached, refuses, or breaks off.
-    """
-
-    async def ask(session: Any) -> Result:
-        result = await session.call_tool(name, arguments)
-        text = "\n".join(getattr(part, "text", "") for part in result.content)
-        return Result(text, bool(result.is_error))
-
-    return _with_session(endpoint, path, ask)
+    """Call one tool."""
+    result = _with_session(endpoint, path, lambda session: session.call_tool(name, arguments))
+    text = "\n".join(getattr(part, "text", "") for part in result.content)
+    return Result(text, bool(result.is_error))
 
 
 @contextmanager
@@ -175,9 +143,6 @@ def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any]
     """A session of plain requests on one connection; gives what calls a tool with its arguments.
 
     For many calls, whose time is the server's and not a client library's.
-
-    Raises:
-        EndpointError: The server cannot be reached, or refuses.
     """
     import httpx
 
@@ -255,27 +220,20 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
     except Exception as error:
         # One plain request finds the reason, if the server is the reason.
         initialize(endpoint, path)
-        raise _broken(endpoint.url + path, _first(error)) from error
-
-
-def _first(error: BaseException) -> BaseException:
-    """The reason within what a task group raises, which only counts its errors."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        first: BaseException = error
+        # A task group only counts its errors; the reason is within.
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise _broken(endpoint.url + path, first) from error
 
 
 def _broken(url: str, error: BaseException) -> EndpointError:
-    state = f"{type(error).__name__}: {error}"
+    what, hint = "The MCP server broke off.", "workshop logs mcp-server"
     if "session" in str(error).lower():
-        return EndpointError(
-            "The MCP server does not know the session that it has just begun.",
-            where=url,
-            state=state,
-            hint="a session is in one process's memory: another answered, or it was started anew; "
-            "run 05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity "
-            "ClientIP)",
+        what = "The MCP server does not know the session that it has just begun."
+        hint = (
+            "a session is in one process's memory: another answered, or it was started anew; run "
+            "05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity ClientIP)"
         )
-    return EndpointError(
-        "The MCP server broke off.", where=url, state=state, hint="workshop logs mcp-server"
-    )
+    state = f"{type(error).__name__}: {error}"
+    return EndpointError(what, where=url, state=state, hint=hint)

@@ -12,18 +12,12 @@ from workshop.core.secret import mask
 from workshop.targets.base import Endpoint
 
 COMPLETIONS = "/v1/chat/completions"
-ELSEWHERE = "/version"
-"""A harmless path that vLLM answers without its key (0.21 to 0.33)."""
-
+ELSEWHERE = "/version"  # A harmless path that vLLM answers without its key (0.21 to 0.33).
 PATIENCE = 30.0
 """Seconds for the user's own endpoint to list its models: it runs already, or it does not."""
 
-THOUGHT = 512
-"""Tokens for an answer in the checks: models that think before they answer need some."""
-
-MORE = 4096
-"""Tokens for a second try, when thinking took all of the first."""
-
+THOUGHT = 512  # Tokens for an answer in the checks: models that think before they answer need some.
+MORE = 4096  # Tokens for a second try, when thinking took all of the first.
 ANSWER_SECONDS = 180
 
 
@@ -35,13 +29,10 @@ def ask(
     timeout: float = PATIENCE,
     authorize: bool = True,
 ) -> Any:
-    """The JSON of an answer, as ``http.call`` asks for it, when it holds no error.
+    """The JSON of an answer, as ``http.call`` asks for it; an error in it is raised, and quoted.
 
     A gateway sends HTTP 200 before the model is asked; what goes wrong then stands in the body, or
     in the choice (https://openrouter.ai/docs/api-reference/errors).
-
-    Raises:
-        EndpointError: As ``http.call``; or the body holds an error, which is quoted.
     """
     reply = http.call(endpoint, path, json=json, timeout=timeout, authorize=authorize)
     body = reply.json
@@ -74,11 +65,7 @@ def _error_in(body: Any) -> Any:
 
 
 def names(endpoint: Endpoint, timeout: float = PATIENCE) -> list[str]:
-    """The models that it lists, at least one.
-
-    Raises:
-        EndpointError: It does not answer, serves none, or is no OpenAI-compatible endpoint.
-    """
+    """The models that it lists, at least one."""
     try:
         found = ask(endpoint, "/v1/models", timeout=timeout)
         listed = [str(model["id"]) for model in found["data"]]
@@ -102,11 +89,9 @@ def names(endpoint: Endpoint, timeout: float = PATIENCE) -> list[str]:
 def context(endpoint: Endpoint, name: str) -> int:
     """How many tokens a model reads at once, where its server tells, as vLLM does; else 0."""
     found = ask(endpoint, "/v1/models")
-    listed = found.get("data") if isinstance(found, dict) else None
-    for entry in listed or []:
-        if isinstance(entry, dict) and entry.get("id") == name:
-            return int(entry.get("max_model_len") or 0)
-    return 0
+    listed = (found.get("data") if isinstance(found, dict) else None) or []
+    mine = (one for one in listed if isinstance(one, dict) and one.get("id") == name)
+    return int(next(mine, {}).get("max_model_len") or 0)
 
 
 def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:
@@ -124,18 +109,11 @@ def complete(
 ) -> dict[str, Any]:
     """The message that answers a question; ``options`` go into the request.
 
-    Asked a second time with ``MORE`` tokens when thinking took all of ``max_tokens``.
-
-    Raises:
-        EndpointError: It does not answer, or not as an OpenAI-compatible endpoint does; or it
-            thought, and gave no answer.
+    Asked a second time with ``MORE`` tokens when thinking took all of ``max_tokens``. Raises also
+    where it thought, and gave no answer.
     """
-    body = {
-        "model": name,
-        "messages": [{"role": "user", "content": question}],
-        "temperature": 0,
-        **options,
-    }
+    messages = [{"role": "user", "content": question}]
+    body = {"model": name, "messages": messages, "temperature": 0, **options}
     message, ending = _message(endpoint, {**body, "max_tokens": max_tokens})
     tokens, also = max_tokens, ""
     if ending == "length" and _silent(message):
@@ -144,26 +122,28 @@ def complete(
             tokens = MORE
         except EndpointError as error:
             also = f"; asked with {MORE}: {error.what} {error.state}".rstrip()
-    thoughts = _thoughts(message)
+    # vLLM names the field in two ways, or thoughts stand in the text.
+    fields = (message.get(name) for name in ("reasoning_content", "reasoning", "content"))
+    thoughts = " ".join(str(next(filter(None, fields), "")).split())
     if not _silent(message) or (ending != "length" and not thoughts):
         return message
-    shown = f"it thought: {thoughts[:120]}" if thoughts else "its thoughts are not shown"
-    if ending == "length":
-        raise EndpointError(
-            "Thinking took all of the model's tokens, and it gave no answer.",
-            where=endpoint.url + COMPLETIONS,
-            state=f"{tokens} tokens; {shown}{also}",
-            hint="serve this model with thinking switched off, or with less of it (vLLM: "
-            """--default-chat-template-kwargs '{"enable_thinking": false}'), or choose one that """
-            "thinks less",
-        )
-    raise EndpointError(
-        "The model gave thoughts, and no answer.",
-        where=endpoint.url + COMPLETIONS,
-        state=f"finish_reason {ending}; {shown}",
-        hint="its server takes the answer for thoughts: start it with the reasoning parser of this "
-        "model (vLLM: --reasoning-parser), or with thinking switched off",
+    what = "The model gave thoughts, and no answer."
+    state = f"finish_reason {ending}"
+    hint = (
+        "its server takes the answer for thoughts: start it with the reasoning parser of this "
+        "model (vLLM: --reasoning-parser), or with thinking switched off"
     )
+    if ending == "length":
+        what = "Thinking took all of the model's tokens, and it gave no answer."
+        state = f"{tokens} tokens"
+        hint = (
+            "serve this model with thinking switched off, or with less of it (vLLM: "
+            """--default-chat-template-kwargs '{"enable_thinking": false}'), or choose one that """
+            "thinks less"
+        )
+    shown = f"it thought: {thoughts[:120]}" if thoughts else "its thoughts are not shown"
+    state = f"{state}; {shown}{also}"
+    raise EndpointError(what, where=endpoint.url + COMPLETIONS, state=state, hint=hint)
 
 
 def _message(endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
@@ -187,12 +167,6 @@ def _message(endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[dict[str, Any
 
 def _silent(message: dict[str, Any]) -> bool:
     return not text(message) and not message.get("tool_calls")
-
-
-def _thoughts(message: dict[str, Any]) -> str:
-    """What it thought, in one line: vLLM names the field in two ways, or it stands in the text."""
-    found = message.get("reasoning_content") or message.get("reasoning") or message.get("content")
-    return " ".join(str(found or "").split())
 
 
 def text(message: dict[str, Any]) -> str:
@@ -224,18 +198,13 @@ def _said(endpoint: Endpoint, path: str, **options: Any) -> str:
     return "HTTP 200"
 
 
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "count_documents",
-        "description": "Counts the documents in a collection",
-        "parameters": {
-            "type": "object",
-            "properties": {"collection": {"type": "string"}},
-            "required": ["collection"],
-        },
-    },
+_COLLECTION = {"type": "object", "properties": {"collection": {"type": "string"}}}
+_FUNCTION = {
+    "name": "count_documents",
+    "description": "Counts the documents in a collection",
+    "parameters": _COLLECTION | {"required": ["collection"]},
 }
+_TOOL = {"type": "function", "function": _FUNCTION}
 
 
 def tool_call(endpoint: Endpoint, name: str) -> str:

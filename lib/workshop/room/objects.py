@@ -1,7 +1,7 @@
 """What a prepared namespace holds: pure functions from an attendee's number to objects.
 
 All of it carries a manager of its own, not the kit's: notebook 99 removes what the kit made, and an
-attendee who cleans up must keep the way in.
+attendee who cleans up must keep their access.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Object
-from workshop.targets.cluster.offered_model import NAME
+from workshop.targets.cluster.store import OFFER
 
 ROOM = "agent-workshop-kit/room"
 """The label with the room's prefix. What lacks it is never changed or removed."""
@@ -27,12 +27,7 @@ WORKBENCH = "workshop"
 RBAC = "rbac.authorization.k8s.io"
 V1 = f"{RBAC}/v1"
 
-KINDS = (
-    ("v1", "ResourceQuota"),
-    ("v1", "LimitRange"),
-    (V1, "RoleBinding"),
-    ("v1", "Secret"),
-)
+KINDS = (("v1", "ResourceQuota"), ("v1", "LimitRange"), (V1, "RoleBinding"), ("v1", "Secret"))
 """What is put into each namespace, in this order. The Secret is there with a shared model alone."""
 
 CLUSTER_KINDS = ((V1, "ClusterRoleBinding"), (V1, "ClusterRole"))
@@ -88,13 +83,9 @@ DEFAULTS = [
 
 @dataclass(frozen=True)
 class SharedModel:
-    """One model endpoint for the whole room.
+    """One model endpoint for the whole room, as the notebooks and Llama Stack's pods reach it.
 
-    Args:
-        url: The address before ``/v1``, as the notebooks and Llama Stack's pods reach it.
-        name: The model's name there; "" when it has only one.
-        token: Its token, or None.
-        ca: The CA of its certificate as PEM text; "" for a public one.
+    ``url`` is the address before ``/v1``; ``name`` is "" when it has only one; ``ca`` is PEM text.
     """
 
     url: str
@@ -102,17 +93,19 @@ class SharedModel:
     token: Secret | None = None
     ca: str = ""
 
+    def data(self) -> dict[str, str]:
+        """As it is in a Secret; what there is not has no key."""
+        token = self.token.reveal() if self.token else ""
+        texts = {"url": self.url, "name": self.name, "token": token, "ca": self.ca}
+        return {k: base64.b64encode(text.encode()).decode() for k, text in texts.items() if text}
+
 
 @dataclass(frozen=True)
 class Room:
-    """Numbered namespaces for as many attendees.
+    """Numbered namespaces for as many attendees, and the model that all of them share, or None.
 
-    Args:
-        attendees: How many.
-        prefix: Their namespaces are ``prefix-1``, ``prefix-2``, ...
-        user_prefix: Their users are ``user1``, ``user2``, ...
-        openshift: Whether namespaces are projects there.
-        model: What all of them share, or None.
+    They are ``prefix-1``, ``prefix-2``, ..., of the users ``user1``, ``user2``, ...; on OpenShift
+    they are projects.
     """
 
     attendees: int
@@ -154,19 +147,19 @@ class Room:
         namespace = self.namespace(number)
         if kind == "Namespace":
             return self._namespace(namespace, number)
-        meta = {"name": NAME, "namespace": namespace, "labels": self._labels()}
+        content: dict[str, Object] = {
+            "ResourceQuota": {"spec": {"hard": SHARED if self.model else OWN}},
+            "LimitRange": {"spec": {"limits": DEFAULTS}},
+            "RoleBinding": {"roleRef": _reference(ROLE), "subjects": self._subjects(number)},
+            "Secret": {"type": "Opaque", "data": self.model.data() if self.model else {}},
+        }
+        meta = {"name": OFFER, "namespace": namespace, "labels": self._labels()}
         api_version = next(version for version, known in KINDS if known == kind)
-        return {"apiVersion": api_version, "kind": kind, "metadata": meta} | (
-            self._content(kind, namespace, number)
-        )
-
-    def all(self, number: int) -> list[Object]:
-        """Everything of one attendee, in the order in which it is applied."""
-        return [self.build(kind, number) for kind in ("Namespace", *(k for _, k in self.kinds))]
+        return objects.made(api_version, kind, meta, **content[kind])
 
     def shared(self, numbers: Iterable[int]) -> list[Object]:
         """What lets these attendees look at the cluster, and change nothing of it."""
-        name = f"{NAME}-{self.prefix}"
+        name = f"{OFFER}-{self.prefix}"
         meta = {"name": name, "labels": self._labels()}
         rules = [
             {"apiGroups": [group], "resources": list(resources), "verbs": ["get", "list"]}
@@ -174,34 +167,11 @@ class Room:
         ]
         subjects = [one for number in numbers for one in self._subjects(number)]
         return [
-            {"apiVersion": V1, "kind": "ClusterRole", "metadata": meta, "rules": rules},
-            {
-                "apiVersion": V1,
-                "kind": "ClusterRoleBinding",
-                "metadata": meta,
-                "roleRef": _reference(name),
-                "subjects": subjects,
-            },
+            objects.made(V1, "ClusterRole", meta, rules=rules),
+            objects.made(
+                V1, "ClusterRoleBinding", meta, roleRef=_reference(name), subjects=subjects
+            ),
         ]
-
-    def _content(self, kind: str, namespace: str, number: int) -> Object:
-        if kind == "ResourceQuota":
-            return {"spec": {"hard": SHARED if self.model else OWN}}
-        if kind == "LimitRange":
-            return {"spec": {"limits": DEFAULTS}}
-        if kind == "RoleBinding":
-            return {"roleRef": _reference(ROLE), "subjects": self._subjects(number)}
-        model = self.model
-        if model is None:
-            raise ValueError(f"there is nothing to put into a {kind} of {namespace}")
-        content = {
-            "url": model.url,
-            "name": model.name,
-            "token": model.token.reveal() if model.token else "",
-            "ca": model.ca,
-        }
-        data = {key: _encoded(value) for key, value in content.items() if value}
-        return {"type": "Opaque", "data": data}
 
     def _namespace(self, name: str, number: int) -> Object:
         user = self.user(number)
@@ -219,14 +189,10 @@ class Room:
             }
         else:
             labels[f"{level}/enforce"] = "restricted"
-        return {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": meta | {"labels": self._labels() | labels},
-        }
+        return objects.made("v1", "Namespace", meta | {"labels": self._labels() | labels})
 
     def _labels(self) -> dict[str, str]:
-        return objects.labels("room") | {objects.MANAGED_BY: NAME, ROOM: self.prefix}
+        return objects.labels("room") | {objects.MANAGED_BY: OFFER, ROOM: self.prefix}
 
     def _subjects(self, number: int) -> list[Object]:
         """The attendee, and the workbench in which the notebooks run."""
@@ -238,11 +204,7 @@ class Room:
 
 
 def checked(room: Room) -> Room:
-    """The room, if its names can be names.
-
-    Raises:
-        SettingsError: With all that cannot be used, at once.
-    """
+    """The room, if its names can be names; refused with all that cannot be used, at once."""
     problems = []
     if room.attendees < 0:
         problems.append(f"--attendees {room.attendees} is below 0")
@@ -254,7 +216,7 @@ def checked(room: Room) -> Room:
     if room.prefix.startswith(("openshift", "kube")):
         problems.append(f"--prefix {room.prefix!r} is the cluster's own")
     if not re.fullmatch(r"[\w.@+-]+", room.user_prefix):
-        problems.append(f"--user-prefix {room.user_prefix!r} cannot begin a user's name")
+        problems.append(f"--user-prefix {room.user_prefix!r} cannot start a user's name")
     if problems:
         raise SettingsError("The room cannot be prepared like this.", state="; ".join(problems))
     return room
@@ -264,7 +226,7 @@ def is_right(wanted: Object, found: Object) -> bool:
     """Whether all that is wanted of an object is so. What the cluster has added does not count.
 
     Lists must be equally long: one subject more is one too many, and so is one key of a Secret.
-    Kind and version are those by which it was listed, and stand in no listed object.
+    Kind and version are those by which it was listed.
     """
     content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
     if "data" in content and set(content["data"]) != set(found.get("data") or {}):
@@ -278,17 +240,10 @@ def _within(wanted: Any, found: Any) -> bool:
             _within(value, found.get(key)) for key, value in wanted.items()
         )
     if isinstance(wanted, list):
-        return (
-            isinstance(found, list)
-            and len(wanted) == len(found)
-            and all(_within(one, other) for one, other in zip(wanted, found, strict=True))
-        )
+        same = isinstance(found, list) and len(wanted) == len(found)
+        return same and all(map(_within, wanted, found))
     return bool(wanted == found)
 
 
 def _reference(role: str) -> Object:
     return {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}
-
-
-def _encoded(text: str) -> str:
-    return base64.b64encode(text.encode()).decode()

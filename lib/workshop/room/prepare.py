@@ -7,6 +7,7 @@ repeated.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,24 +19,20 @@ from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.room import rights
 from workshop.room.objects import CLUSTER_KINDS, KINDS, ROOM, Room, is_right
-from workshop.room.rights import Right
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Refused
-from workshop.targets.cluster.offered_model import NAME
+from workshop.targets.cluster.objects import key, labels_of, made
+from workshop.targets.cluster.permissions import Right
+from workshop.targets.cluster.store import OFFER
 
 
 @dataclass
 class Found:
-    """What there is of a room.
+    """What there is of a room, by the numbers of its namespaces, or by their names.
 
-    Args:
-        ours: The numbers of namespaces that carry the room's label.
-        strangers: The numbers of namespaces that have such a name, and no label.
-        ending: The names of namespaces that are being deleted.
-        extra: The names of the room's namespaces above the last attendee.
-        right: Kind and number of each object that is as it shall be.
-        offers: The namespaces in which a model is offered.
-        kept: What is known of that model: ``url``, ``name``, ``token``, ``ca``.
+    ``strangers`` have such a name, and not the room's label; ``ending`` are being deleted;
+    ``extra`` are above the last attendee. ``right`` are kind and number of each object that is as
+    it shall be. A model is offered in ``offers``, and of it ``kept`` is known: ``url``, ``token``.
     """
 
     ours: set[int] = field(default_factory=set)
@@ -43,7 +40,7 @@ class Found:
     ending: set[str] = field(default_factory=set)
     extra: list[str] = field(default_factory=list)
     right: set[tuple[str, int]] = field(default_factory=set)
-    offers: list[str] = field(default_factory=list)
+    offers: list[int] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
 
 
@@ -56,10 +53,10 @@ def survey(api: Api, room: Room) -> Found:
         for thing in api.each(api_version, kind, room.selector):
             meta = thing["metadata"]
             number = room.number(meta["namespace"])
-            if number not in found.ours or meta["name"] != NAME:
+            if number not in found.ours or meta["name"] != OFFER:
                 continue
             if kind == "Secret":
-                found.offers.append(meta["namespace"])
+                found.offers.append(number)
                 found.kept |= set(thing.get("data") or {})
             if (api_version, kind) in room.kinds and is_right(room.build(kind, number), thing):
                 found.right.add((kind, number))
@@ -69,7 +66,7 @@ def survey(api: Api, room: Room) -> Found:
 def _place(found: Found, room: Room, namespace: Object) -> None:
     meta = namespace["metadata"]
     name, number = meta["name"], room.number(meta["name"])
-    ours = (meta.get("labels") or {}).get(ROOM) == room.prefix
+    ours = labels_of(namespace).get(ROOM) == room.prefix
     wanted = number is not None and number <= room.attendees
     if meta.get("deletionTimestamp") and (ours or wanted):
         found.ending.add(name)
@@ -83,22 +80,16 @@ def _place(found: Found, room: Room, namespace: Object) -> None:
         found.strangers.add(number)
 
 
-SETTLED = 10.0
-"""Seconds until a new RoleBinding counts: each API server learns of it by a watch."""
+SETTLED = 10.0  # Seconds until a new RoleBinding counts: each API server learns of it by a watch.
 
 
 @dataclass
 class Seat:
     """One attendee's namespace, as the table shows it.
 
-    Args:
-        namespace: Its name.
-        user: Whose it is.
-        did: ``created``, ``changed``, ``unchanged``, or ``left alone``.
-        rights: How many of the rights that the notebooks need are there, such as ``104/104``.
-        quota: Whether the quota and the limits are there: ``yes`` or ``no``.
-        model: Whether the shared model is there: ``yes`` or ``no``, ``-`` without one.
-        problems: All that is wrong with it.
+    ``did`` is ``created``, ``changed``, ``unchanged`` or ``left alone``; ``rights`` how many are
+    there of those that the notebooks need, such as ``104/104``; ``quota`` and ``model`` whether
+    these are.
     """
 
     namespace: str
@@ -111,13 +102,7 @@ class Seat:
 
 
 class Preparing:
-    """One run of ``workshop room``.
-
-    Args:
-        api: The cluster, as its administrator.
-        room: What shall be.
-        stage: Shows progress.
-    """
+    """One run of ``workshop room``, as the cluster's administrator."""
 
     def __init__(self, api: Api, room: Room, stage: Stages) -> None:
         self._api = api
@@ -128,38 +113,34 @@ class Preparing:
         self._made = 0.0
 
     def look(self, *, without_model: bool = False) -> Found:
-        """See what is there, before anything is changed.
+        """See what is there, before anything is changed; ``without_model``: its model may go.
 
-        Args:
-            without_model: Whether a model that the room offers may go.
-
-        Raises:
-            Forbidden: This user may not list namespaces.
-            SettingsError: The room offers a model, and the arguments would take it away unsaid.
+        Refused where the arguments would take the room's model away unsaid.
         """
         self._stage(f"looking at what {self._api.url} has")
         self.found = survey(self._api, self._room)
-        model = self._room.model
-        if self.found.offers and not without_model:
-            if model is None:
-                raise self._unsaid("it offers a model, and --model-url is not given")
-            if "token" in self.found.kept and model.token is None:
-                raise self._unsaid("its model has a token, and MODEL_TOKEN is not set")
-            if "ca" in self.found.kept and not model.ca:
-                raise self._unsaid("its model has a CA, and MODEL_CA_FILE is not set")
+        model, kept, left_out = self._room.model, self.found.kept, ""
+        if model is None:
+            left_out = "it offers a model, and --model-url is not given"
+        elif "token" in kept and model.token is None:
+            left_out = "its model has a token, and MODEL_TOKEN is not set"
+        elif "ca" in kept and not model.ca:
+            left_out = "its model has a CA, and MODEL_CA_FILE is not set"
+        if self.found.offers and left_out and not without_model:
+            raise SettingsError(
+                "This room shares a model, and these arguments leave something of it out.",
+                where=self._api.url,
+                state=left_out,
+                hint="say again what the model is; or --no-model, if it shall go",
+            )
         return self.found
 
     def make(self, *, without: Sequence[str] = ()) -> None:
-        """Make all that is missing, and mend what is not right.
-
-        Args:
-            without: The namespaces above the last attendee that will be removed.
-
-        Raises:
-            Forbidden: This user is no administrator of the cluster.
-            PartTooSlow: The API server was away, or a namespace does not go.
-        """
-        self._await_ended()
+        """Make what is missing and fix what is not right; those of ``without`` will be removed."""
+        if self.found.ending:
+            # Nothing can be put into namespaces that are being deleted.
+            gone(self._api, self._stage, lambda: survey(self._api, self._room).ending)
+            self.found = survey(self._api, self._room)
         room, found = self._room, self.found
         for number in found.strangers:
             self.seats[number].did = "left alone"
@@ -212,12 +193,12 @@ class Preparing:
             if (kind, number) not in self.found.right:
                 self._api.apply(self._room.build(kind, number))
 
-    def _without_model(self, namespace: str) -> None:
-        meta = {"name": NAME, "namespace": namespace}
-        if self._api.delete({"apiVersion": "v1", "kind": "Secret", "metadata": meta}):
-            number = self._room.number(namespace)
-            if number in self.seats and self.seats[number].did == "unchanged":
-                self.seats[number].did = "changed"
+    def _without_model(self, number: int) -> None:
+        seat = self.seats[number]
+        meta = {"name": OFFER, "namespace": seat.namespace}
+        gone = self._api.delete(made("v1", "Secret", meta))
+        if gone and seat.did == "unchanged":
+            seat.did = "changed"
 
     def _check(self, number: int, needs: Sequence[Right]) -> None:
         seat, right = self.seats[number], self.found.right
@@ -234,7 +215,9 @@ class Preparing:
                 if (kind, number) not in right
             ]
         absent = self._absent(seat, needs)
-        lacks = [right for right in absent if not self._may(seat, right)]
+        lacks = [
+            right for right in absent if not rights.may(self._api, seat.user, seat.namespace, right)
+        ]
         seat.rights = f"{len(needs) - len(lacks)}/{len(needs)}"
         if lacks:
             seat.problems.append(f"{seat.user} may not {_named(lacks)}")
@@ -249,65 +232,34 @@ class Preparing:
             return NotYet("its RoleBinding does not count yet") if absent else True
 
         left = self._made + SETTLED - time.monotonic()
-        try:
+        with contextlib.suppress(PartTooSlow):
             wait_for("its RoleBinding to count", settled, timeout=max(0.0, left), every=0.2)
-        except PartTooSlow:
-            return absent
-        return []
+        return absent
 
-    def _may(self, seat: Seat, right: Right) -> bool:
-        return rights.may(self._api, seat.user, seat.namespace, right)
+    def _each(self, what: str, do: Callable[[int], None], numbers: Sequence[int]) -> None:
+        """Do it for each. A refusal is that attendee's problem; any other error ends it."""
 
-    def _each[Item: (int, str)](
-        self, what: str, do: Callable[[Item], None], items: Sequence[Item]
-    ) -> None:
-        """Do it for each, several at once. A refusal is that attendee's; any other error ends it.
-
-        Interrupted, it sends nothing new, and waits for the requests that are on their way.
-        """
-
-        def one(item: Item) -> None:
+        def one(number: int) -> None:
             try:
-                do(item)
+                do(number)
             except Refused as error:
                 if error.code == 401:
                     raise
-                number = item if isinstance(item, int) else self._room.number(str(item))
-                if number in self.seats:
-                    self.seats[number].problems.append(f"{error.what} {error.state}")
+                self.seats[number].problems.append(f"{error.what} {error.state}")
 
-        for_all(one, items, self._stage, what)
-
-    def _await_ended(self) -> None:
-        """Wait for the end of namespaces that are being deleted: nothing can be put into them."""
-        if not self.found.ending:
-            return
-        gone(self._api, self._stage, lambda: survey(self._api, self._room).ending)
-        self.found = survey(self._api, self._room)
-
-    def _unsaid(self, state: str) -> SettingsError:
-        return SettingsError(
-            "This room shares a model, and these arguments leave something of it out.",
-            where=self._api.url,
-            state=state,
-            hint="say again what the model is; or --no-model, if it shall go",
-        )
+        for_all(one, numbers, self._stage, what)
 
 
 def _named(lacks: Sequence[Right]) -> str:
     """Rights in words, the first few."""
     words = [
-        f"{verb} {resource}" + (f".{group}" if group else "") for group, resource, verb in lacks
+        f"{verb} {resource}" + (f".{group}" if group else "") for group, resource, verb, _ in lacks
     ]
     return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
 
 
-AT_ONCE = 8
-"""Requests at the same time, each on a connection of its own."""
-
-SHOWN = 0.5
-"""Seconds between two lines of progress."""
-
+AT_ONCE = 8  # Requests at the same time, each on a connection of its own.
+SHOWN = 0.5  # Seconds between two lines of progress.
 GONE = 900.0
 """Seconds for namespaces to be gone. The cluster empties ten at a time, each in 5 seconds or more;
 one whose pods take their half minute to end lasts longer."""
@@ -320,16 +272,11 @@ def named(api: Api, prefix: str) -> list[str]:
 
 
 def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
-    """Delete these namespaces with all that is in them, and wait until they are gone.
-
-    Raises:
-        Refused: This user may not.
-        PartTooSlow: One does not go; names those that are left.
-    """
+    """Delete these namespaces with all that is in them, and wait until they are gone."""
 
     def one(name: str) -> None:
         try:
-            api.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            api.delete(made("v1", "Namespace", {"name": name}))
         except Refused as error:
             # It is being deleted already, as after Ctrl-C.
             if error.code != 409:
@@ -346,12 +293,8 @@ def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
 
 def remove_shared(api: Api, prefix: str) -> list[str]:
     """Delete what a room has outside of its namespaces."""
-    removed = []
-    for api_version, kind in CLUSTER_KINDS:
-        for thing in api.list(api_version, kind, f"{ROOM}={prefix}"):
-            if api.delete(thing):
-                removed.append(f"{kind} {thing['metadata']['name']}")
-    return removed
+    every = (one for kind in CLUSTER_KINDS for one in api.list(*kind, f"{ROOM}={prefix}"))
+    return [" ".join(key(one)) for one in every if api.delete(one)]
 
 
 def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:
@@ -376,10 +319,7 @@ def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:
 def for_all[Item](
     do: Callable[[Item], None], items: Sequence[Item], stage: Stages, what: str
 ) -> None:
-    """Do it for each item, ``AT_ONCE`` at a time, and show how far it is.
-
-    The first error ends it, and so does Ctrl-C: what was not begun is not done.
-    """
+    """Do it for each item, ``AT_ONCE`` at a time. The first error, or Ctrl-C, starts no more."""
     if not items:
         return
     stage(f"{what}: {len(items)}")

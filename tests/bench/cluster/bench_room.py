@@ -133,7 +133,8 @@ def write(folder: Path, prefix: str, attendees: int, *, together: bool) -> list[
     room = Room(attendees, prefix=prefix, model=SharedModel(URL, token=Secret(TOKEN)))
     files = []
     for number in room.numbers:
-        mine = room.all(number)
+        kinds = ("Namespace", *(kind for _, kind in room.kinds))
+        mine = [room.build(kind, number) for kind in kinds]
         for index, group in enumerate([mine] if together else [[one] for one in mine]):
             path = folder / f"{prefix}-{number}-{index}.json"
             path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": group}))

@@ -243,7 +243,7 @@ def set_status(api: Api, thing: Object, status: Object) -> None:
         "PATCH",
         f"{root}/{kind.api_version}{within}/{kind.plural}/{meta['name']}/status",
         body={"status": status},
-        content="application/merge-patch+json",
+        headers={"Content-Type": "application/merge-patch+json"},
         what=f"set the status of {meta['name']}",
     )
 

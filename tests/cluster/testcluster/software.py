@@ -16,18 +16,24 @@ from pathlib import Path
 
 from uv import find_uv_bin
 from workshop.setup import ensure, locate
-from workshop.targets.cluster import images as image_names
+from workshop.targets.cluster.images import images as image_names
 from workshop.targets.cluster.manifests.llama_stack import IMAGES as LLAMA_STACK
 from workshop.targets.local.programs import llamacpp
 
 from testcluster import images, programs
 from testcluster.place import Place
 
-[MCP_SERVER] = image_names.of("mcp-server")
-[MONGODB] = image_names.of("mongodb")
-VLLM = image_names.of("model")
-EXPORTER, PROMETHEUS = image_names.of("prometheus")
-[POSTGRESQL] = image_names.of("postgresql")
+
+def pulled_by(part: str) -> list[str]:
+    """The names of one part's images."""
+    return [one.name for one in image_names() if one.part == part]
+
+
+[MCP_SERVER] = pulled_by("mcp-server")
+[MONGODB] = pulled_by("mongodb")
+VLLM = pulled_by("model")
+EXPORTER, PROMETHEUS = pulled_by("prometheus")
+[POSTGRESQL] = pulled_by("postgresql")
 POSTGRESQL_LOCK = Path(__file__).with_name("postgresql.txt")
 MONGOSH = "2.12.0"
 PARSERS = Path(__file__).parents[2] / "unit" / "vllm_parsers.json"

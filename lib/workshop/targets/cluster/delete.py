@@ -13,14 +13,10 @@ from workshop.targets.cluster.manifests import Plan
 from workshop.targets.cluster.objects import OURS, PRUNED
 from workshop.targets.cluster.pod_status import PROBE
 
-GONE = 180.0
-"""Seconds for what was deleted to be gone: a pod may take half a minute to end."""
-
+GONE = 180.0  # Seconds for what was deleted to be gone: a pod may take half a minute to end.
 VOLUMES = ("v1", "PersistentVolumeClaim")
-NAMESPACES = ("v1", "Namespace")
 PODS = ("v1", "Pod")
-NETWORK = "network"
-"""The component of policies, and of the pods that try them: no part, and last to go."""
+NETWORK = "network"  # The component of policies and of the pods that try them: no part.
 
 
 class Cleaning:
@@ -32,20 +28,15 @@ class Cleaning:
     def prune(self, part: str, wanted: Iterable[Object]) -> list[str]:
         """Remove a part's objects that are not wanted any more; gives what was removed."""
         keep = {objects.key(thing) for thing in wanted}
-        extra = [thing for thing in self._of_part(part) if objects.key(thing) not in keep]
-        return self._delete(extra)
+        return self._delete(one for one in self._of_part(part) if objects.key(one) not in keep)
 
     def outdated_jobs(self, plan: Plan) -> None:
         """Remove jobs of other settings, and failed ones: a job's pods cannot be changed."""
         outdated = []
-        for name in plan.jobs:
-            job = self._api.get("batch/v1", "Job", name)
-            if job is None:
-                continue
-            status = job.get("status") or {}
-            failed = any(one["type"] == "Failed" for one in status.get("conditions") or [])
+        for job in filter(None, (self._api.get("batch/v1", "Job", name) for name in plan.jobs)):
+            failed = any(one["type"] == "Failed" for one in objects.conditions(job))
             if failed or not pod_status.carries(job["spec"]["template"], plan.digest):
-                outdated.append({"apiVersion": "batch/v1", "kind": "Job"} | job)
+                outdated.append(job)
         self._delete(outdated)
         # The part's other pods go on.
         self._await_gone(outdated, with_pods=False)
@@ -63,104 +54,78 @@ class Cleaning:
         """Remove all parts, in this order, and what they share; with ``data`` the volumes too."""
         if not namespaces.is_visible(self._api):
             return []
+        self.probes(stage)
         removed: list[str] = []
         stopped: list[Object] = []
-        self.probes(stage)
         for part in (*parts, NETWORK):
             found = self._of_part(part)
             removed += self._delete(found)
             stopped += found
         self._await_gone(stopped, stage)
-        if data:
-            # Last: without the passwords, what is left in a volume could not be read any more.
-            volumes = self._found([VOLUMES], OURS)
-            shared = self._found(PRUNED, OURS)
-            removed += self._delete([*volumes, *shared])
-            self._await_gone([*volumes, *shared], stage)
-            removed += self._own_namespace(stage)
-        else:
-            removed += self._forget_facts()
+        if not data:
+            facts = self._api.get("v1", "ConfigMap", MANAGER)
+            return removed + self._delete([facts] if facts else [])
+        # Last: without the passwords, what is left in a volume could not be read any more.
+        for rest in (self._found([VOLUMES, *PRUNED], OURS), self._own_namespace()):
+            removed += self._delete(rest)
+            self._await_gone(rest, stage)
         return removed
 
     def left(self) -> list[str]:
         """What still carries the kit's label; volumes and the kit's Secret hold data."""
         if not namespaces.is_visible(self._api):
             return []
-        found = self._found([*PRUNED, PODS], OURS)
-        found += self._probe_namespaces()
+        found = self._found([*PRUNED, PODS], OURS) + self._probe_namespaces()
         shared = ("Secret", MANAGER)
-        return [f"{t['kind']} {t['metadata']['name']}" for t in found if objects.key(t) != shared]
+        return [_name(one) for one in found if objects.key(one) != shared]
 
     def probes(self, stage: Stages | None = None) -> None:
-        """Remove the pods that try the network, and the namespaces that were made for some.
-
-        The pods are gone then; a namespace goes in the background.
-        """
+        """Remove the pods that try the network, and, in the background, their namespaces."""
         pods = self._found([PODS], f"{OURS},{PROBE}")
         self._delete([*pods, *self._probe_namespaces()])
         self._await_gone(pods, stage)
 
     def _probe_namespaces(self) -> list[Object]:
         """Those that are not being removed yet."""
+        selector = f"{OURS},{PROBE}={self._api.namespace}"
         try:
-            made = self._api.list(*NAMESPACES, f"{OURS},{PROBE}={self._api.namespace}")
+            made = self._api.list(*namespaces.NAMESPACE, selector)
         except Forbidden:
             # Who may not see namespaces has made none.
             return []
         return [one for one in made if not namespaces.is_terminating(one)]
 
-    def _forget_facts(self) -> list[str]:
-        kept = self._api.get("v1", "ConfigMap", MANAGER)
-        return self._delete([{"apiVersion": "v1", "kind": "ConfigMap"} | kept] if kept else [])
-
-    def _own_namespace(self, stage: Stages | None) -> list[str]:
-        """Remove the namespace if the kit made it: it goes with all that is in it."""
+    def _own_namespace(self) -> list[Object]:
+        """The namespace, if the kit made it: it goes with all that is in it."""
         try:
-            namespace = self._api.get("v1", "Namespace", self._api.namespace)
+            found = namespaces.find(self._api)
         except Forbidden:
             return []
-        labels = (namespace or {}).get("metadata", {}).get("labels") or {}
-        if namespace is None or labels.get(objects.MANAGED_BY) != MANAGER:
-            return []
-        whole = {"apiVersion": "v1", "kind": "Namespace"} | namespace
-        removed = self._delete([whole])
-        self._await_gone([whole], stage)
-        return removed
+        made = objects.labels_of(found).get(objects.MANAGED_BY) == MANAGER
+        return [found] if found and made else []
 
     def _of_part(self, part: str) -> list[Object]:
         """A part's objects but its volumes."""
         return self._found(PRUNED, _selector(part))
 
     def _found(self, kinds: Iterable[tuple[str, str]], selector: str) -> list[Object]:
-        found = []
-        for api_version, kind in kinds:
-            found += self._api.list(api_version, kind, selector)
-        return [thing for thing in found if not objects.is_owned(thing) or thing["kind"] == "Pod"]
+        found = [one for kind in kinds for one in self._api.list(*kind, selector)]
+        return [one for one in found if not objects.is_owned(one) or one["kind"] == "Pod"]
 
     def _delete(self, things: Iterable[Object]) -> list[str]:
-        return [
-            f"{thing['kind']} {thing['metadata']['name']}"
-            for thing in things
-            if self._api.delete(thing)
-        ]
+        return [_name(one) for one in things if self._api.delete(one)]
 
     def _await_gone(
         self, things: Sequence[Object], stage: Stages | None = None, *, with_pods: bool = True
     ) -> None:
         """Wait until they are gone, and the pods of the parts that they were."""
-        parts = {(t["metadata"].get("labels") or {}).get(objects.COMPONENT) for t in things}
-        parts = parts if with_pods else set()
+        parts = {objects.labels_of(one).get(objects.COMPONENT) for one in things if with_pods}
 
         def gone() -> object:
-            left = [
-                f"{t['kind']} {t['metadata']['name']}"
-                for t in things
-                if self._api.get(t["apiVersion"], t["kind"], t["metadata"]["name"]) is not None
-            ]
+            there = [one for one in things if self._api.get(one["apiVersion"], *objects.key(one))]
             for part in filter(None, parts):
-                pods = self._api.list(*PODS, _selector(part))
-                left += [f"Pod {pod['metadata']['name']}" for pod in pods]
-            return NotYet("still there: " + ", ".join(left)) if left else True
+                there += self._api.list(*PODS, _selector(part))
+            return NotYet("still there: " + ", ".join(map(_name, there))) if there else True
 
         if things:
             wait_for(
@@ -172,6 +137,10 @@ class Cleaning:
                 where=self._api.where,
                 hint="kubectl get all; a finalizer whose operator is away holds an object",
             )
+
+
+def _name(thing: Object) -> str:
+    return " ".join(objects.key(thing))
 
 
 def _selector(part: str) -> str:

@@ -7,29 +7,44 @@ here; else by a forwarded port of this machine's loopback.
 from __future__ import annotations
 
 import atexit
-import base64
 import json
+import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from workshop.core.errors import PartFailed
 from workshop.core.secret import Secret
-from workshop.targets.base import Endpoint, Part
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.base import Endpoint, Part, Route
+from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
-from workshop.targets.cluster.manifests import Plan
+from workshop.targets.cluster.manifests import ROUTE, Plan
 from workshop.targets.cluster.portforward import Forward
 
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
 """Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
 
+INGRESS = ("networking.k8s.io/v1", "Ingress")
+HAPROXY = "haproxy.router.openshift.io/timeout"
+NGINX = "nginx.ingress.kubernetes.io/proxy-read-timeout"
+
+DEFAULTS = {HAPROXY: 30.0, NGINX: 60.0}
+"""Seconds that a router, or ingress-nginx, gives an answer unless it is told."""
+
+UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+"""HAProxy's, in seconds; without one it means milliseconds. nginx's annotation has bare seconds."""
+
+TOKEN_MADE = 30.0  # Seconds for the cluster to make a token.
+
 
 @dataclass(frozen=True)
-class Way:
+class Location:
     """What is kept of a plan, so that another notebook finds the part. No credential is in it."""
 
     deployment: str
@@ -47,30 +62,23 @@ class Way:
     sticky: bool = False
 
     @classmethod
-    def of(cls, plan: Plan, part: Part) -> Way:
-        """The way to a part; ``credential`` names the one that the kit keeps."""
-        return cls(
-            deployment=plan.deployment,
-            pods=dict(plan.pods),
-            service=plan.service,
-            port=plan.port,
-            scheme=plan.scheme,
-            also=dict(plan.also),
-            user=plan.user,
-            credential=part.credential,
-            token=plan.token,
-            ca=plan.ca,
-            route=plan.route,
-            ingress=plan.ingress,
-            sticky=_is_sticky(plan),
+    def of(cls, plan: Plan, part: Part) -> Location:
+        """Where a part is; ``credential`` names the one that the kit keeps."""
+        # Whether the part's Service keeps a client with the pod that it had.
+        sticky = any(
+            thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
+            for thing in plan.objects
         )
+        own: dict[str, Any] = {"credential": part.credential, "sticky": sticky}
+        same = {f.name: getattr(plan, f.name) for f in fields(cls) if f.name not in own}
+        return cls(**same, **own)
 
     def text(self) -> str:
         """As it is kept."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def read(cls, text: str) -> Way:
+    def read(cls, text: str) -> Location:
         """From what was kept."""
         content = json.loads(text)
         for pair in ("token", "ca"):
@@ -78,12 +86,10 @@ class Way:
         return cls(**content)
 
 
-class Reach:
+class Endpoints:
     """Makes endpoints, and keeps the forwarded ports of this process.
 
-    Args:
-        api: The cluster.
-        kept: Gives the credential of this name, where the kit keeps it.
+    ``kept`` gives the credential of a name, where the kit keeps it.
     """
 
     def __init__(self, api: Api, kept: Callable[[str], Secret | None]) -> None:
@@ -95,125 +101,59 @@ class Reach:
         self._authorities: dict[tuple[str, str], Path] = {}
         self._folder: Path | None = None
 
-    def endpoint(self, way: Way, ready: Callable[[], list[Object]]) -> Endpoint:
-        """How to reach it; ``ready`` gives its pods that are ready.
+    def endpoint(self, location: Location, ready: Callable[[], list[Object]]) -> Endpoint:
+        """How to reach it; ``ready`` gives its pods that are ready."""
+        inside = self.peer(location).url
 
-        Raises:
-            PartFailed: Its credential or its CA is not where the cluster keeps it.
-        """
-        inside = self.peer(way).url
-        credential = self._credential(way)
-        if self._api.inside:
-            url = inside
-            also = {name: f"http://{self._host(way)}:{port}" for name, port in way.also.items()}
-        else:
-            url = f"{way.scheme}://{self._forwarded(way, way.port, ready)}"
-            also = {
-                name: f"http://{self._forwarded(way, port, ready)}"
-                for name, port in way.also.items()
-            }
-        routed = self._routed(way)
-        ca = self._ca(*way.ca) if way.ca else None
+        def at(port: int) -> str:
+            if self._api.inside:
+                return f"{self._host(location)}:{port}"
+            return self._forward((location.service, port), ready, sticky=location.sticky)
+
+        url = inside if self._api.inside else f"{location.scheme}://{at(location.port)}"
+        also = {name: f"http://{at(port)}" for name, port in location.also.items()}
+        credential: Secret | None = None
+        if location.token:
+            credential = self.token(location.token)
+        elif location.credential:
+            credential = self._kept(location.credential)
+        routed = self._routed(location)
+        ca = self._ca(*location.ca) if location.ca else None
         # A credential with a user is a password, else a token.
-        database = bool(way.user)
+        is_password = bool(location.user)
+        is_tls = location.scheme == "https" and not routed
         return Endpoint(
             routed or url,
-            token=None if database else credential,
-            user=way.user,
-            password=credential if database else None,
-            ca_file=self.router_ca() if routed and way.route else ca,
+            token=None if is_password else credential,
+            user=location.user,
+            password=credential if is_password else None,
+            ca_file=self.router_ca() if routed and location.route else ca,
             also=also,
             inside=inside,
-            server_name=self._host(way) if way.scheme == "https" and not routed else "",
+            server_name=self._host(location) if is_tls else "",
         )
 
-    def replica(self, way: Way, pod: Object, ready: Callable[[], list[Object]]) -> Endpoint:
+    def replica(
+        self, location: Location, pod: Object, ready: Callable[[], list[Object]]
+    ) -> Endpoint:
         """How to reach this pod of it by itself."""
         name, address = str(pod["metadata"]["name"]), str(pod["status"]["podIP"])
 
-        def place(port: int) -> str:
-            if self._api.inside:
-                return f"{address}:{port}"
-            return self._forward((name, port), lambda: [p for p in ready() if _name(p) == name])
+        def itself() -> list[Object]:
+            return [one for one in ready() if one["metadata"]["name"] == name]
 
-        whole = self.endpoint(replace(way, route="", ingress=""), ready)
-        return replace(
-            whole,
-            url=f"{way.scheme}://{place(way.port)}",
-            also={key: f"http://{place(port)}" for key, port in way.also.items()},
-        )
+        def at(port: int) -> str:
+            place = f"{address}:{port}" if self._api.inside else self._forward((name, port), itself)
+            return f"{location.scheme}://{place}"
 
-    def peer(self, way: Way) -> Endpoint:
+        whole = self.endpoint(replace(location, route="", ingress=""), ready)
+        also = {key: at(port) for key, port in location.also.items()}
+        return replace(whole, url=at(location.port), also=also)
+
+    def peer(self, location: Location) -> Endpoint:
         """How other parts reach it, whether it runs already or not; without its credential."""
-        return Endpoint(
-            f"{way.scheme}://{self._host(way)}:{self._service_port(way)}", user=way.user
-        )
-
-    def _host(self, way: Way) -> str:
-        return f"{way.service}.{self._api.namespace}.svc.cluster.local"
-
-    def _service_port(self, way: Way) -> int:
-        """The port on which the Service answers. A headless one leads to the pods' own port."""
-        if way.service not in self._ports:
-            service = self._api.get("v1", "Service", way.service)
-            if service is None:
-                return way.port
-            self._ports[way.service] = _port(service, way.port)
-        return self._ports[way.service]
-
-    def _forwarded(self, way: Way, port: int, ready: Callable[[], list[Object]]) -> str:
-        return self._forward((way.service, port), ready, sticky=way.sticky)
-
-    def _forward(
-        self, key: tuple[str, int], ready: Callable[[], list[Object]], *, sticky: bool = False
-    ) -> str:
-        if key not in self._forwards:
-            self._forwards[key] = Forward(self._api, ready, key[1], sticky=sticky)
-        return self._forwards[key].address
-
-    def _credential(self, way: Way) -> Secret | None:
-        if way.token is None:
-            return self._kept(way.credential) if way.credential else None
-        return self.token(way.token)
-
-    def forget_token(self, where: tuple[str, str]) -> None:
-        """Read the token anew when it is next asked for."""
-        self._tokens.pop(where, None)
-
-    def token(self, where: tuple[str, str]) -> Secret:
-        """The token that the cluster has made in this Secret, under this key.
-
-        Raises:
-            PartFailed: It has not.
-        """
-        if where not in self._tokens:
-            name, key = where
-            kept = self._api.get("v1", "Secret", name)
-            value = ((kept or {}).get("data") or {}).get(key)
-            if not value:
-                raise PartFailed(
-                    f"The cluster has not made the token in the Secret {name}.",
-                    where=self._api.where,
-                    state=f"its key {key} is missing",
-                    hint="run this notebook again; kubectl describe secret " + name,
-                )
-            self._tokens[where] = Secret(base64.b64decode(value).decode())
-        return self._tokens[where]
-
-    def _routed(self, way: Way) -> str:
-        """The URL from outside, if a router serves it and its host is known here."""
-        host = ""
-        if way.route and not self._api.inside:
-            host = admitted(self._api.get("route.openshift.io/v1", "Route", way.route))
-        elif way.ingress and not self._api.inside:
-            host = served(self._api.get("networking.k8s.io/v1", "Ingress", way.ingress))
-        if not host:
-            return ""
-        try:
-            socket.getaddrinfo(host, 443)
-        except OSError:
-            return ""
-        return f"https://{host}"
+        place = f"{self._host(location)}:{self._service_port(location)}"
+        return Endpoint(f"{location.scheme}://{place}", user=location.user)
 
     def router_ca(self) -> Path | None:
         """The router's CA; None, the system's, where it is not shown, as with a public one."""
@@ -223,15 +163,6 @@ class Reach:
         except Forbidden:
             # Then it is not meant to be needed: the certificate is one that everybody knows.
             return None
-
-    def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
-        if (namespace, name) not in self._authorities:
-            kept = self._api.get("v1", "ConfigMap", name, namespace)
-            text = ((kept or {}).get("data") or {}).get(key)
-            if not text:
-                return None
-            self._authorities[namespace, name] = self.ca_file(name, text)
-        return self._authorities[namespace, name]
 
     def ca_file(self, name: str, text: str) -> Path:
         """A file with this CA, for as long as this process lives."""
@@ -243,27 +174,120 @@ class Reach:
         path.write_text(text, encoding="utf-8")
         return path
 
+    def renew_token(self, part: str, where: tuple[str, str], old: Secret) -> None:
+        """Have the cluster make another token than this in this Secret, and key.
 
-def _is_sticky(plan: Plan) -> bool:
-    """Whether the part's Service keeps a client with the pod that it had."""
-    return any(
-        thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
-        for thing in plan.objects
-    )
+        It believes a token for as long as its Secret is there: one that is deleted and made again,
+        from this part's manifests, holds another.
+        """
+        name, key = where
+        self._tokens.pop(where, None)
+        empty = objects.one(objects.build(objects.MANIFESTS / part / "base"), "Secret", name)
+        if self._api.get("v1", "Secret", name) is not None and self.token(where) == old:
+            self._api.delete(empty)
+        self._api.apply(empty)
 
+        def made() -> object:
+            found = objects.content(self._api.get("v1", "Secret", name))
+            return bool(found.get(key)) or NotYet(f"the Secret {name} has no {key} yet")
 
-def _name(pod: Object) -> str:
-    return str(pod["metadata"]["name"])
+        wait_for(
+            "the cluster to make a token",
+            made,
+            timeout=TOKEN_MADE,
+            every=0.2,
+            where=self._api.where,
+        )
+        self._tokens.pop(where, None)
 
+    def routes(self, parts: Iterable[Location]) -> list[Route]:
+        """The Routes and Ingresses that are served, also what OpenShift AI has made for a model."""
+        services = {location.service: location for location in parts}
+        found = []
+        for route in self._api.list(*ROUTE):
+            location, host = services.get(route["spec"]["to"]["name"]), admitted(route)
+            if location and host:
+                tls = route["spec"].get("tls") or {}
+                entry = Route(
+                    f"Route {route['metadata']['name']}",
+                    Endpoint(f"https://{host}", ca_file=self.router_ca()),
+                    str(tls.get("termination", "")),
+                    location.scheme == "https",
+                    seconds_of(route),
+                    ours=not objects.is_owned(route),
+                )
+                found.append(entry)
+        for location in services.values():
+            name = location.ingress
+            ingress = self._api.get(*INGRESS, name) if name else None
+            if ingress and (host := served(ingress)):
+                termination = "edge" if ingress["spec"].get("tls") else ""
+                is_tls, endpoint = location.scheme == "https", Endpoint(f"https://{host}")
+                allowed = seconds_of(ingress)
+                found.append(Route(f"Ingress {name}", endpoint, termination, is_tls, allowed))
+        return found
 
-def _port(service: Object, wanted: int) -> int:
-    if service["spec"].get("clusterIP") == "None":
-        return wanted
-    ports = service["spec"].get("ports") or []
-    for port in ports:
-        if wanted in (port["port"], port.get("targetPort")):
-            return int(port["port"])
-    return int(ports[0]["port"]) if len(ports) == 1 else wanted
+    def _host(self, location: Location) -> str:
+        return f"{location.service}.{self._api.namespace}.svc.cluster.local"
+
+    def _service_port(self, location: Location) -> int:
+        """The port on which the Service answers. A headless one leads to the pods' own port."""
+        name, wanted = location.service, location.port
+        if name not in self._ports:
+            service = self._api.get("v1", "Service", name)
+            if service is None:
+                return wanted
+            spec = service["spec"]
+            ports = [] if spec.get("clusterIP") == "None" else spec.get("ports") or []
+            fitting = [one for one in ports if wanted in (one["port"], one.get("targetPort"))]
+            fitting = fitting or (ports if len(ports) == 1 else [{"port": wanted}])
+            self._ports[name] = int(fitting[0]["port"])
+        return self._ports[name]
+
+    def _forward(
+        self, key: tuple[str, int], ready: Callable[[], list[Object]], *, sticky: bool = False
+    ) -> str:
+        if key not in self._forwards:
+            self._forwards[key] = Forward(self._api, ready, key[1], sticky=sticky)
+        return self._forwards[key].address
+
+    def token(self, where: tuple[str, str]) -> Secret:
+        """The token that the cluster has made in this Secret, under this key."""
+        if where not in self._tokens:
+            name, key = where
+            value = objects.content(self._api.get("v1", "Secret", name)).get(key)
+            if not value:
+                raise PartFailed(
+                    f"The cluster has not made the token in the Secret {name}.",
+                    where=self._api.where,
+                    state=f"its key {key} is missing",
+                    hint="run this notebook again; kubectl describe secret " + name,
+                )
+            self._tokens[where] = Secret(value)
+        return self._tokens[where]
+
+    def _routed(self, location: Location) -> str:
+        """The URL from outside, if a router serves it and its host is known here."""
+        host = ""
+        if location.route and not self._api.inside:
+            host = admitted(self._api.get(*ROUTE, location.route))
+        elif location.ingress and not self._api.inside:
+            host = served(self._api.get(*INGRESS, location.ingress))
+        if not host:
+            return ""
+        try:
+            socket.getaddrinfo(host, 443)
+        except OSError:
+            return ""
+        return f"https://{host}"
+
+    def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
+        if (namespace, name) not in self._authorities:
+            text = objects.content(self._api.get("v1", "ConfigMap", name, namespace)).get(key)
+            if not text:
+                return None
+            self._authorities[namespace, name] = self.ca_file(name, text)
+        return self._authorities[namespace, name]
 
 
 def served(ingress: Object | None) -> str:
@@ -275,7 +299,16 @@ def served(ingress: Object | None) -> str:
 def admitted(route: Object | None) -> str:
     """The host at which a router serves this Route, or "" when none does."""
     for ingress in ((route or {}).get("status") or {}).get("ingress") or []:
-        for condition in ingress.get("conditions") or []:
-            if condition["type"] == "Admitted" and condition["status"] == "True":
-                return str(ingress["host"])
+        if objects.condition({"status": ingress}, "Admitted"):
+            return str(ingress["host"])
     return ""
+
+
+def seconds_of(route: Object) -> float:
+    """How long a Route or an Ingress lets an answer take; one that is no time does not count."""
+    key = NGINX if route.get("kind") == "Ingress" else HAPROXY
+    annotation = (route["metadata"].get("annotations") or {}).get(key, "")
+    said = re.fullmatch(r"(\d+)(us|ms|s|m|h|d)?", annotation)
+    if said is None:
+        return DEFAULTS[key]
+    return int(said[1]) * UNITS[said[2] or ("s" if key == NGINX else "ms")]

@@ -14,12 +14,7 @@ NOT_TYPED = "failed to create typed patch object"
 
 
 class Refused(WorkshopError):
-    """The API server answered, and did not do what was asked.
-
-    Attributes:
-        code: The HTTP status.
-        reason: The API's word, such as ``NotFound``, or ``AlreadyExists``.
-    """
+    """The API server said no: with an HTTP status, and its word, such as ``AlreadyExists``."""
 
     code: int = 0
     reason: str = ""
@@ -36,21 +31,16 @@ class Unreachable(WorkshopError):
 def refused(
     code: int, body: str, *, what: str, where: str, sent: Mapping[str, Any] | None = None
 ) -> Refused:
-    """The error for an answer with this status.
+    """The error for an answer with this status; ``body`` is a ``Status`` object, or anything.
 
-    Args:
-        code: The HTTP status.
-        body: The answer: a ``Status`` object, or anything.
-        what: What was tried, such as ``apply Deployment mongodb``.
-        where: The API server and namespace.
-        sent: The object that was sent; never shown.
+    ``what`` was tried, such as ``apply Deployment mongodb``, with the object ``sent``, which is
+    never shown.
     """
     try:
         status = json.loads(body)
     except ValueError:
         status = {}
-    if not isinstance(status, dict):
-        status = {}
+    status = status if isinstance(status, dict) else {}
     reason = str(status.get("reason", ""))
     message = " ".join(str(status.get("message") or body).split())[:600]
     kind = str((sent or {}).get("kind", "object"))
@@ -67,7 +57,7 @@ def _is_permission(code: int, message: str) -> bool:
 
 
 def _explained(code: int, reason: str, message: str, kind: str) -> tuple[str, str]:
-    """What it means, and what mends it."""
+    """What it means, and what fixes it."""
     if code == 401:
         return (
             "the login is not valid, or has expired",
@@ -81,7 +71,7 @@ def _explained(code: int, reason: str, message: str, kind: str) -> tuple[str, st
     if "is being terminated" in message or "NamespaceTerminating" in message:
         return (
             "the namespace is being deleted",
-            "wait until it is gone, or set WORKSHOP_NAMESPACE to another, then begin at step 0",
+            "wait until it is gone, or set WORKSHOP_NAMESPACE to another, then start at step 0",
         )
     if "violates PodSecurity" in message or "security context constraint" in message:
         return (

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import yaml
 
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.manifests import llama_stack
@@ -17,7 +13,8 @@ from workshop.targets.cluster.network import probes
 KIT = "agent-workshop-kit"
 """The workbench's image, which an administrator builds; what it is built from is in the list."""
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+NAMED = r"(?m)^[ -]*image: (\S+)$|^FROM (\S+)|newName: (\S+)\n +newTag: (\S+)"
+"""How manifests, Containerfiles and a kustomization's replacements name an image."""
 
 
 @dataclass(frozen=True, order=True)
@@ -33,30 +30,9 @@ def images() -> tuple[Image, ...]:
     """All of them, by part and name. What an operator brings by itself is not among them."""
     found = {Image(llama_stack.NAME, name) for name in llama_stack.IMAGES.values()}
     found.add(Image("network", probes.IMAGE))
-    for path in objects.MANIFESTS.rglob("*.yaml"):
-        part = path.relative_to(objects.MANIFESTS).parts[0]
-        for thing in yaml.load_all(path.read_text(encoding="utf-8"), LOADER):
-            found |= {Image(part, name) for name in _named(thing)}
-    for path in objects.MANIFESTS.rglob("Containerfile"):
-        part = path.relative_to(objects.MANIFESTS).parts[0]
-        found |= {Image(part, name) for name in re.findall(r"(?m)^FROM (\S+)", path.read_text())}
+    for pattern in ("*.yaml", "Containerfile"):
+        for path in objects.MANIFESTS.rglob(pattern):
+            part = path.relative_to(objects.MANIFESTS).parts[0]
+            for parts in re.findall(NAMED, path.read_text(encoding="utf-8")):
+                found.add(Image(part, ":".join(filter(None, parts))))
     return tuple(sorted(one for one in found if f"/{KIT}:" not in one.name))
-
-
-def of(part: str) -> list[str]:
-    """The names of one part's images."""
-    return [one.name for one in images() if one.part == part]
-
-
-def _named(thing: Any) -> Iterator[str]:
-    """The images that a YAML document names, a kustomization's replacements included."""
-    if isinstance(thing, list):
-        for one in thing:
-            yield from _named(one)
-    elif isinstance(thing, dict):
-        if isinstance(thing.get("image"), str):
-            yield thing["image"]
-        if "newName" in thing:
-            yield f"{thing['newName']}:{thing['newTag']}"
-        for value in thing.values():
-            yield from _named(value)

@@ -1,9 +1,13 @@
-"""What is in the namespace now: kept up to date by watches, so that nothing is polled."""
+"""What is in the namespace now: kept up to date by watches, so that nothing is polled.
+
+Not the official client's informer: version 36 logs a refusal, and tries again for ever.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from workshop.core.errors import WorkshopError
@@ -11,11 +15,8 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Unreachable
 
-AGAIN = 1.0
-"""Seconds before a watch that broke is begun again."""
-
-LISTED = 60.0
-"""Seconds for the first list, and for an API server that is away."""
+AGAIN = 1.0  # Seconds before a watch that broke is started again.
+LISTED = 60.0  # Seconds for the first list, and for an API server that is away.
 
 
 @dataclass
@@ -49,9 +50,14 @@ class _Watch:
         finally:
             self.ended = True
 
+    def is_due(self) -> bool:
+        """Whether it ended, and so long ago that it may start again."""
+        broken = isinstance(self.error, Unreachable)
+        return self.ended and (not broken or time.monotonic() - self.began >= AGAIN)
 
-class Watching:
-    """The namespace's objects by kind. Watches begin when a kind is first asked for."""
+
+class Informer:
+    """The namespace's objects by kind. Watches start when a kind is first asked for."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -61,22 +67,14 @@ class Watching:
     def all(
         self, api_version: str, kind: str, selected: str = "", namespace: str = ""
     ) -> list[Object]:
-        """The objects of a kind as they are now.
+        """The objects of a kind as they are now; ``selected`` is a field selector.
 
-        Args:
-            api_version: Such as ``apps/v1``.
-            kind: Such as ``Deployment``.
-            selected: A field selector.
-            namespace: Another namespace than the user's; a kind of the whole cluster has none.
-
-        Raises:
-            Refused: This user may not list or watch them.
-            Unreachable: The API server does not answer at this moment; ask again.
+        Raises ``Unreachable`` when the API server does not answer at this moment: ask again.
         """
         key = (api_version, kind, selected, namespace)
         with self._one_at_a_time:
             watch = self._watches.get(key)
-            if watch is None or self._is_due(watch):
+            if watch is None or watch.is_due():
                 watch = self._watches[key] = _Watch(self._api, *key)
                 threading.Thread(target=watch.run, name=f"watch {kind}", daemon=True).start()
         current = watch
@@ -91,10 +89,15 @@ class Watching:
             raise current.error
         return list(current.objects.values())
 
-    @staticmethod
-    def _is_due(watch: _Watch) -> bool:
-        """Whether it ended, and so long ago that it may begin again."""
-        if not watch.ended:
-            return False
-        broken = isinstance(watch.error, Unreachable)
-        return not broken or time.monotonic() - watch.began >= AGAIN
+    def named(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
+        """The object of this kind and name as it is now, or None."""
+        every = self.all(api_version, kind, namespace=namespace)
+        return next((one for one in every if one["metadata"]["name"] == name), None)
+
+
+def patient[T](probe: Callable[[], T]) -> T | NotYet:
+    """What a probe gives; ``NotYet`` while the API server is away."""
+    try:
+        return probe()
+    except Unreachable as error:
+        return NotYet(f"{error.what} {error.state}")

@@ -6,24 +6,140 @@ fails, and does not read JSON with tabs. So the kit reads the files, and leaves 
 server and the certificates. What cannot be honoured is refused by its name before anything is
 sent. The fields: ``clientcmd/api/v1/types.go`` of client-go.
 
-No error quotes a value, nor a parser's words, which quote the file: a token may stand there.
+The protocol of plugins: https://kubernetes.io/docs/reference/access-authn-authz/authentication/,
+"client-go credential plugins".
+
+No error quotes a value, nothing that a plugin writes to its output,
+nor a parser's words, which quote the file: a token may stand there.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
+import re
+import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
+
 from workshop.core import proxies
 from workshop.core.errors import SettingsError
 from workshop.core.proxies import Proxy
-from workshop.targets.cluster.credentials import Credential, Plugin
+
+PATIENCE = 60.0  # Seconds for a plugin: it may ask a server for a token.
+EARLY = timedelta(minutes=1)  # How long before its end a token is asked for anew.
+TOLD = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
+"""What a plugin is told of the cluster where ``provideClusterInfo`` is set."""
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What to log in with, shown in no repr: a header's value, or a certificate and key as PEM."""
+
+    authorization: str = field(default="", repr=False)
+    certificate: str = field(default="", repr=False)
+    key: str = field(default="", repr=False)
+
+
+class Plugin:
+    """The program that an ``exec`` section names; ``where`` is its kubeconfig, for errors."""
+
+    def __init__(self, section: Mapping[str, Any], cluster: Mapping[str, Any], where: str) -> None:
+        self._section = section
+        self._cluster = cluster
+        self._where = where
+        self._kept = Credential()
+        self._until: datetime | None = datetime.min.replace(tzinfo=UTC)
+
+    def ask(self) -> Credential:
+        """What it gives; kept for as long as it says that it is valid."""
+        if self._until is None or datetime.now(UTC) + EARLY < self._until:
+            return self._kept
+        status = self._run()
+        certificate, key = (str(status.get(f"client{part}Data") or "")
+                            for part in ("Certificate", "Key"))  # fmt: skip
+        token = str(status.get("token") or "")
+        if not token and not (certificate and key):
+            raise self._failed("it gave neither a token nor a certificate with its key")
+        ends = status.get("expirationTimestamp")
+        try:
+            self._until = datetime.fromisoformat(str(ends)) if ends else None
+        except ValueError:
+            raise self._failed("its expirationTimestamp is no time") from None
+        self._kept = Credential(f"Bearer {token}" if token else "", certificate, key)
+        return self._kept
+
+    def _run(self) -> Mapping[str, Any]:
+        section = self._section
+        if section.get("interactiveMode") == "Always":
+            raise self._failed(
+                "interactiveMode Always is not supported: a notebook has no terminal",
+                "log in by that plugin in a terminal, and use a plugin that keeps its login",
+            )
+        version = str(section.get("apiVersion"))
+        env = {str(one["name"]): str(one["value"]) for one in section.get("env") or []}
+        try:
+            told = {"kind": "ExecCredential", "apiVersion": version, "spec": self._spec()}
+            env = {**os.environ, **env, "KUBERNETES_EXEC_INFO": json.dumps(told)}
+            done = subprocess.run(
+                [str(section["command"]), *map(str, section.get("args") or [])],
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except OSError as error:
+            hint = " ".join(str(section.get("installHint") or "").split())
+            raise self._failed(f"{error.filename}: {error.strerror}", hint) from None
+        except subprocess.TimeoutExpired:
+            raise self._failed(f"it did not end within {PATIENCE:g} s") from None
+        if done.returncode:
+            raise self._failed(f"exit code {done.returncode}: {_last_words(done.stderr)}")
+        try:
+            given = json.loads(done.stdout)
+            if given["kind"] != "ExecCredential" or given["apiVersion"] != version:
+                raise ValueError
+            return dict(given["status"])
+        except (ValueError, KeyError, TypeError):
+            raise self._failed(f"its output is no ExecCredential of {version}") from None
+
+    def _spec(self) -> dict[str, Any]:
+        if not self._section.get("provideClusterInfo"):
+            return {"interactive": False}
+        told = {key: self._cluster[key] for key in TOLD if self._cluster.get(key)}
+        file = self._cluster.get("certificate-authority")
+        if file and "certificate-authority-data" not in told:
+            content = base64.b64encode(Path(file).read_bytes()).decode()
+            told["certificate-authority-data"] = content
+        for extension in self._cluster.get("extensions") or []:
+            if extension.get("name") == "client.authentication.k8s.io/exec":
+                told["config"] = extension.get("extension")
+        return {"interactive": False, "cluster": told}
+
+    def _failed(self, state: str, hint: str = "") -> SettingsError:
+        command = str(self._section.get("command"))
+        return SettingsError(
+            "The kubeconfig's plugin gave no login.",
+            where=f"{command}, exec in {self._where}",
+            state=state,
+            hint=hint or "run kubectl get --raw /readyz in a terminal: the plugin may ask there",
+        )
+
+
+def _last_words(stderr: bytes) -> str:
+    """What a plugin said last; what looks like a token is left out."""
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    words = " ".join(lines[-1].split()) if lines else "it said nothing"
+    return re.sub(r"[^\s\"'=:]{24,}", "****", words)[:300]
+
 
 Section = dict[str, Any]
 
@@ -45,18 +161,16 @@ FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile
 
 TEXTS = (*CLUSTER, *USER, "server", "proxy-url", "token", "tokenFile", "username", "password")
 
+PARTS = ("clusters", "contexts", "users")
+
 DEFAULT = "~/.kube/config"
 
 
 class Login:
     """What the current context of these files says.
 
-    Args:
-        files: As ``KUBECONFIG`` has them, with the system's separator between them; "" is
-            ``~/.kube/config``.
-
-    Attributes:
-        namespace: The context's, or "".
+    ``files`` are as ``KUBECONFIG`` has them, with the system's separator between them; "" is
+    ``~/.kube/config``.
 
     Raises:
         SettingsError: There is none, it cannot be read, or it has what cannot be honoured.
@@ -90,13 +204,7 @@ class Login:
         }
 
     def proxy(self, env: Mapping[str, str]) -> Proxy | None:
-        """The way to the API server: ``proxy-url``, or else the environment's.
-
-        The first whatever ``NO_PROXY`` says, as with kubectl.
-
-        Raises:
-            SettingsError: It is no HTTP proxy.
-        """
+        """``proxy-url``, whatever ``NO_PROXY`` says, as with kubectl; or else the environment's."""
         if self._cluster.get("proxy-url"):
             return proxies.read(self._cluster["proxy-url"], f"proxy-url in {self.where}")
         return proxies.for_server(self.server, env)
@@ -135,10 +243,12 @@ class Login:
         both = {**self._cluster, **self._user}
         found = {key: hint for key, hint in REFUSED.items() if both.get(key)}
         problems = [f"{key} is not supported" for key in found]
-        problems += [
-            f"{key} is not text" for key in TEXTS if not isinstance(both.get(key) or "", str)
-        ]
-        problems += [f"{key} is not base64" for key in TEXTS if not _is_base64(key, both)]
+        for key in TEXTS:
+            value = both.get(key) or ""
+            if not isinstance(value, str):
+                problems.append(f"{key} is not text")
+            elif key.endswith("-data") and not _is_base64(value):
+                problems.append(f"{key} is not base64")
         for one, other in (("certificate", "key"), ("key", "certificate")):
             if _either(both, f"client-{one}") and not _either(both, f"client-{other}"):
                 problems.append(f"client-{one} is there without client-{other}")
@@ -149,9 +259,8 @@ class Login:
         if not _is_server(both.get("server")):
             problems.append("server is not a URL such as https://host:6443, without a login in it")
         if problems:
-            raise unusable(
-                self.where, "; ".join(problems), "; ".join(dict.fromkeys(found.values()))
-            )
+            hints = "; ".join(dict.fromkeys(found.values()))
+            raise unusable(self.where, "; ".join(problems), hints)
 
 
 def none(where: str, state: str) -> SettingsError:
@@ -178,21 +287,18 @@ def unusable(where: str, state: str, hint: str = "") -> SettingsError:
 def _merged(paths: list[Path]) -> Section:
     """Several files as one: the first that has a name, or a current context, counts."""
     kept: Section = {"clusters": [], "contexts": [], "users": []}
-    read = 0
-    for path in paths:
-        content = _read(path)
-        if content is None:
-            continue
-        read += 1
+    contents = [(path, found) for path in paths if (found := _read(path)) is not None]
+    if not contents:
+        raise none(os.pathsep.join(map(str, paths)), "there is no such file")
+    for path, content in contents:
         kept["current-context"] = kept.get("current-context") or content.get("current-context")
-        for part, kind in (("clusters", "cluster"), ("contexts", "context"), ("users", "user")):
+        for part in PARTS:
+            kind = part.removesuffix("s")
             for entry in content.get(part) or []:
                 section = entry.get(kind) if isinstance(entry, dict) else None
                 if not isinstance(section, dict | None) or "name" not in entry:
                     raise unusable(str(path), f"an entry of {part} is not as kubectl writes it")
                 kept[part].append({"name": entry["name"], kind: _absolute(section or {}, path)})
-    if not read:
-        raise none(os.pathsep.join(map(str, paths)), "there is no such file")
     return kept
 
 
@@ -216,24 +322,17 @@ def _read(path: Path) -> Section | None:
     try:
         content = json.loads(text)
     except ValueError:
-        content = _yaml(path, text)
-    parts = ("clusters", "contexts", "users")
+        try:
+            content = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f", line {mark.line + 1}" if mark else ""
+            raise unusable(str(path), f"it is neither YAML nor JSON{line}") from None
     if not isinstance(content, dict) or any(
-        not isinstance(content.get(part) or [], list) for part in parts
+        not isinstance(content.get(part) or [], list) for part in PARTS
     ):
         raise unusable(str(path), "it is not a kubeconfig")
     return content
-
-
-def _yaml(path: Path, text: str) -> Any:
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise unusable(str(path), f"it is neither YAML nor JSON{line}") from None
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -245,13 +344,10 @@ def _either(section: Section, key: str) -> bool:
     return bool(section.get(key) or section.get(f"{key}-data"))
 
 
-def _is_base64(key: str, section: Section) -> bool:
-    value = section.get(key)
-    if not key.endswith("-data") or not isinstance(value, str):
-        return True
+def _is_base64(text: str) -> bool:
     try:
-        base64.b64decode("".join(value.split()), validate=True)
-    except (binascii.Error, ValueError):
+        base64.b64decode("".join(text.split()), validate=True)
+    except ValueError:
         return False
     return True
 
@@ -260,17 +356,16 @@ def _is_plugin(section: object) -> bool:
     if not isinstance(section, dict) or not section.get("command"):
         return False
     env, args = section.get("env") or [], section.get("args") or []
-    named = isinstance(env, list) and all(
-        isinstance(one, dict) and "name" in one and "value" in one for one in env
-    )
-    return named and isinstance(args, list)
+    if not isinstance(env, list) or not isinstance(args, list):
+        return False
+    return all(isinstance(one, dict) and {"name", "value"} <= one.keys() for one in env)
 
 
 def _is_server(value: object) -> bool:
     try:
         parts = urlsplit(str(value or ""))
-        port_is_right = parts.port != 0
+        has_port = parts.port != 0
     except ValueError:
         return False
-    whole = parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right
-    return whole and parts.username is None
+    is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and has_port
+    return is_whole and parts.username is None

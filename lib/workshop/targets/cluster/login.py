@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kubernetes import client, config
+
 from workshop.core import proxies
 from workshop.core.errors import SettingsError
 from workshop.core.proxies import Proxy
-from workshop.targets.cluster import api, kubeconfig
+from workshop.targets.cluster import kubeconfig
 from workshop.targets.cluster.api import Api
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its service account; an OpenShift AI workbench is a pod."""
 
-NAMESPACE = "agent-workshop"
-"""Used where neither the environment nor the kubeconfig names one."""
+NAMESPACE = "agent-workshop"  # Used where neither the environment nor the kubeconfig names one.
 
 
 def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api:
@@ -32,19 +33,18 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
     Raises:
         SettingsError: There is no cluster to reach, or the namespace's name is none.
     """
-    client = api.official_pieces()
     configuration = client.Configuration()
     # The kit repeats requests itself, with a limit and with progress.
     configuration.retries = False
     inside = bool(env.get("KUBERNETES_SERVICE_HOST")) and (account / "token").is_file()
     inside = inside and not env.get("KUBECONFIG")
     if inside:
-        where, own = str(account), _from_pod(client.config, configuration, account)
+        where, own = str(account), _from_pod(configuration, account)
         proxy = proxies.for_server(configuration.host, env)
     else:
         login = kubeconfig.Login(env.get("KUBECONFIG", ""))
         where, own, proxy = login.where, login.namespace, login.proxy(env)
-        _from_files(client.config, configuration, login)
+        _from_files(configuration, login)
     _verify(configuration, where)
     _go_through(configuration, proxy)
     domain = env.get("WORKSHOP_INGRESS_DOMAIN", "").strip(".")
@@ -58,7 +58,7 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
     return Api(client.ApiClient(configuration), namespace, inside=inside, ingress_domain=domain)
 
 
-def _from_pod(config: Any, configuration: Any, account: Path) -> str:
+def _from_pod(configuration: Any, account: Path) -> str:
     """Log in as the pod's service account; gives the pod's namespace."""
     try:
         config.load_incluster_config(client_configuration=configuration)
@@ -67,7 +67,7 @@ def _from_pod(config: Any, configuration: Any, account: Path) -> str:
         raise kubeconfig.none(str(account), " ".join(str(error).split())[:300]) from error
 
 
-def _from_files(config: Any, configuration: Any, login: kubeconfig.Login) -> None:
+def _from_files(configuration: Any, login: kubeconfig.Login) -> None:
     credential = login.credential()
     first = credential()
     try:
@@ -80,26 +80,20 @@ def _from_files(config: Any, configuration: Any, login: kubeconfig.Login) -> Non
         return
 
     def renew(configuration: Any) -> None:
-        configuration.api_key["BearerToken"] = _sendable(credential().authorization, login.where)
+        header = credential().authorization
+        if not all(32 <= ord(letter) <= 126 for letter in header):
+            # It would be refused as a header, and the refusal would quote it.
+            said = "the token holds a line break or a letter beyond ASCII"
+            raise kubeconfig.unusable(login.where, said)
+        configuration.api_key["BearerToken"] = header
 
     renew(configuration)
     # The client calls it before each request.
     configuration.refresh_api_key_hook = renew
 
 
-def _sendable(header: str, where: str) -> str:
-    if all(32 <= ord(letter) <= 126 for letter in header):
-        return header
-    # It would be refused as a header, and the refusal would quote it.
-    raise kubeconfig.unusable(where, "the token holds a line break or a letter beyond ASCII")
-
-
 def _verify(configuration: Any, where: str) -> None:
-    """See that the certificates can be used: the client's own words for it are a traceback.
-
-    Raises:
-        SettingsError: Says which is broken.
-    """
+    """See that the certificates can be used: the client's own words for it are a traceback."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     field = "certificate-authority"
     try:
@@ -120,9 +114,6 @@ def _go_through(configuration: Any, proxy: Proxy | None) -> None:
 
     Left to itself it takes ``HTTP_PROXY`` for https too, sends no login to a proxy, and forwards
     ports by other rules than it sends requests.
-
-    Raises:
-        SettingsError: It is a kind of proxy through which it forwards no ports.
     """
     if proxy and proxy.url.startswith("https:"):
         raise SettingsError(

@@ -16,11 +16,7 @@ REQUEST = ("project.openshift.io/v1", "ProjectRequest")
 
 
 def find(api: Api) -> Object | None:
-    """The namespace, or None when there is none.
-
-    Raises:
-        Forbidden: This user may not see it, and it may be there or not.
-    """
+    """The namespace, or None; ``Forbidden``, there or not, to a user who may not see it."""
     return api.get(*NAMESPACE, api.namespace)
 
 
@@ -29,15 +25,10 @@ def is_visible(api: Api) -> bool:
     try:
         return find(api) is not None
     except Forbidden:
-        return _can_be_looked_into(api)
-
-
-def _can_be_looked_into(api: Api) -> bool:
-    """Whether a user who may not ask for the namespace itself may ask for what is in it.
-
-    OpenShift forbids both for a project that is not there.
-    """
+        pass
     try:
+        # Who may not ask for the namespace itself may ask for what is in it; OpenShift forbids
+        # both for a project that is not there.
         api.get("v1", "ConfigMap", MANAGER)
     except Forbidden:
         return False
@@ -62,30 +53,29 @@ def way_to_make(api: Api) -> str:
 
 
 def ensure(api: Api, stage: Stages | None) -> None:
-    """Make it, unless it is there.
-
-    Raises:
-        SettingsError: It is not there, or not seen, and this user may not make it.
-    """
+    """Make it, unless it is there; refused where this user may not."""
+    name = api.namespace
+    cause: Forbidden | None = None
     try:
         if find(api) is not None:
             return
     except Forbidden as error:
-        if not way_to_make(api):
-            raise _not_allowed(api) from error
+        cause = error
     way = way_to_make(api)
     if not way:
-        raise _not_allowed(api)
-    name = api.namespace
+        raise SettingsError(
+            f"There is no namespace {name} that this user may use, and they may not make it.",
+            where=api.url,
+            hint=f"an administrator runs: kubectl create namespace {name}; or set "
+            "WORKSHOP_NAMESPACE to one of yours; then run 00_check_environment",
+        ) from cause
     if stage:
         stage(f"making the {'project' if way == REQUEST[1] else 'namespace'} {name}")
     if way == REQUEST[1]:
-        request = {"apiVersion": REQUEST[0], "kind": REQUEST[1], "metadata": {"name": name}}
-        api.create(request)
+        api.create(objects.made(*REQUEST, {"name": name}))
     else:
-        labels = objects.labels("workshop")
-        meta = {"name": name, "labels": labels}
-        api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
+        meta = {"name": name, "labels": objects.labels("workshop")}
+        api.apply(objects.made(*NAMESPACE, meta))
 
     def account() -> object:
         # Pods are refused until the namespace has its ServiceAccount; and the maker of a project
@@ -97,12 +87,3 @@ def ensure(api: Api, stage: Stages | None) -> None:
         return found or NotYet("its ServiceAccount is not there yet")
 
     wait_for("the namespace to be ready", account, timeout=30, every=0.1, where=api.where)
-
-
-def _not_allowed(api: Api) -> SettingsError:
-    return SettingsError(
-        f"There is no namespace {api.namespace} that this user may use, and they may not make it.",
-        where=api.url,
-        hint=f"an administrator runs: kubectl create namespace {api.namespace}; or set "
-        "WORKSHOP_NAMESPACE to one of yours; then run 00_check_environment",
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import functools
 import hashlib
@@ -24,9 +25,7 @@ MANIFESTS = CHECKOUT / "manifests"
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 COMPONENT = "app.kubernetes.io/component"
-OURS = f"{MANAGED_BY}={MANAGER}"
-"""The label selector of all that the kit made."""
-
+OURS = f"{MANAGED_BY}={MANAGER}"  # The label selector of all that the kit made.
 DIGEST = "agent-workshop-kit/settings"
 """The annotation with the digest of all that a pod was made from, its credentials included. A pod
 is made anew when it differs, and one with another digest is of an earlier deployment."""
@@ -58,11 +57,7 @@ PRUNED = (
 
 
 def build(folder: Path) -> list[Object]:
-    """The objects of a kustomization, as ``oc apply -k`` makes them.
-
-    Raises:
-        SetupError: There is no kubectl, or the folder is no kustomization.
-    """
+    """The objects of a kustomization, as ``oc apply -k`` makes them."""
     return copy.deepcopy(_built(folder))
 
 
@@ -88,11 +83,7 @@ def _built(folder: Path) -> list[Object]:
 
 
 def kubectl() -> str:
-    """Kubectl from PATH, or from the wheel that the kit depends on.
-
-    Raises:
-        SetupError: There is neither.
-    """
+    """Kubectl from PATH, or from the wheel that the kit depends on."""
     beside = Path(sys.executable).with_name("kubectl")
     found = shutil.which("kubectl") or (str(beside) if beside.exists() else None)
     if found is None:
@@ -110,22 +101,27 @@ def labels(component: str) -> dict[str, str]:
     }
 
 
-def secret(name: str, component: str, content: Mapping[str, str]) -> Object:
+def content(kept: Object | None) -> dict[str, str]:
+    """The texts in a Secret, as it was got by its name, or in a ConfigMap; none in None."""
+    data = (kept or {}).get("data") or {}
+    if (kept or {}).get("kind") == "Secret":
+        return {key: base64.b64decode(value).decode() for key, value in data.items()}
+    return {key: str(value) for key, value in data.items()}
+
+
+def made(api_version: str, kind: str, metadata: Mapping[str, Any], **more: Any) -> Object:
+    """An object of this kind."""
+    return {"apiVersion": api_version, "kind": kind, "metadata": dict(metadata), **more}
+
+
+def secret(name: str, component: str, texts: Mapping[str, str]) -> Object:
     """A Secret with these texts."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "labels": labels(component)},
-        "stringData": dict(content),
-    }
+    meta = {"name": name, "labels": labels(component)}
+    return made("v1", "Secret", meta, stringData=dict(texts))
 
 
 def one(objects: Iterable[Object], kind: str, name: str = "") -> Object:
-    """The only object of this kind, or the one of this name.
-
-    Raises:
-        SetupError: The manifests were changed and have none.
-    """
+    """The only object of this kind, or the one of this name; an error where there is none."""
     for thing in objects:
         if thing["kind"] == kind and name in ("", thing["metadata"]["name"]):
             return thing
@@ -140,11 +136,6 @@ def container(workload: Object) -> Object:
     """The first container of a Deployment or Job."""
     first: Object = workload["spec"]["template"]["spec"]["containers"][0]
     return first
-
-
-def set_variable(workload: Object, name: str, value: str) -> None:
-    """Give an environment variable of the first container this value, in place of another."""
-    set_variables(container(workload).setdefault("env", []), {name: value})
 
 
 def set_variables(environment: list[Object], values: Mapping[str, str]) -> None:
@@ -165,15 +156,28 @@ def mark(workload: Object, value: str) -> None:
     template.setdefault("metadata", {}).setdefault("annotations", {})[DIGEST] = value
 
 
-def waves(objects: Iterable[Object]) -> tuple[list[Object], list[Object]]:
-    """Those that others refer to, and the rest."""
-    first = [thing for thing in objects if thing["kind"] in FIRST]
-    return first, [thing for thing in objects if thing["kind"] not in FIRST]
+def is_owned(thing: Mapping[str, Any], uid: str = "") -> bool:
+    """Whether another object made it (this one, if ``uid`` is given): it goes with that one."""
+    owners = thing["metadata"].get("ownerReferences") or []
+    return any(uid in ("", owner.get("uid")) for owner in owners)
 
 
-def is_owned(thing: Mapping[str, Any]) -> bool:
-    """Whether another object made it: it goes with that one, and the kit leaves it alone."""
-    return bool(thing["metadata"].get("ownerReferences"))
+def labels_of(thing: Mapping[str, Any] | None) -> dict[str, str]:
+    """An object's labels; none where there is no object."""
+    found: dict[str, str] = ((thing or {}).get("metadata") or {}).get("labels") or {}
+    return found
+
+
+def conditions(thing: Mapping[str, Any]) -> list[Object]:
+    """What its controller says of an object."""
+    return (thing.get("status") or {}).get("conditions") or []
+
+
+def condition(thing: Mapping[str, Any], word: str, status: str = "True") -> Object | None:
+    """The condition of this type, if it has this status."""
+    wanted = (word, status)
+    found = (one for one in conditions(thing) if (one["type"], one.get("status")) == wanted)
+    return next(found, None)
 
 
 def key(thing: Mapping[str, Any]) -> tuple[str, str]:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import yaml
 
 from workshop.targets.cluster.api import MANAGER, Api, Object
-from workshop.targets.cluster.objects import PRUNED
+from workshop.targets.cluster.objects import PRUNED, made
 
-AT_ONCE = 8
-"""Reviews that are asked at the same time."""
-
+AT_ONCE = 8  # Reviews that are asked at the same time.
 VERBS = ("get", "list", "watch", "create", "patch", "delete")
 READ = ("get", "list", "watch")
 
@@ -27,58 +25,59 @@ BUILT_IN = ("", "apps", "autoscaling", "batch", "networking.k8s.io", "policy", R
 add their own groups to them, where they are well-behaved."""
 
 
-@dataclass(frozen=True, order=True)
-class Right:
-    """One verb on one resource.
+BESIDES = (
+    # Step 8 makes and removes pods that try the network.
+    ("", "pods", (*READ, "create", "delete")),
+    ("", "events", READ),
+    ("apps", "replicasets", READ),
+    ("", "namespaces", ("get",)),
+    ("", "pods/log", ("get",)),
+    # A port is forwarded over a WebSocket, which is a GET; Kubernetes 1.35 and newer ask for create
+    # as well.
+    ("", "pods/portforward", ("get", "create")),
+)
+"""What the notebooks do besides with what they make: API group, resource, verbs."""
 
-    Args:
-        group: The API group; "" for the core's.
-        resource: The plural, with a subresource after a slash: ``pods/log``.
-        verb: Such as ``create``.
-        namespace: Where; "" in the whole cluster.
+
+class Right(NamedTuple):
+    """One verb on one resource, which is a plural with a subresource after a slash: ``pods/log``.
+
+    ``group`` is "" for the core's; ``namespace`` is "" in the whole cluster.
     """
 
     group: str
     resource: str
     verb: str
-    namespace: str
+    namespace: str = ""
 
 
 def needed(api: Api) -> list[Right]:
     """Everything that the notebooks do in the namespace, with the kinds that this cluster has."""
-    rights = []
-    for api_version, name in (*PRUNED, ("v1", "PersistentVolumeClaim")):
-        kind = api.kind(api_version, name)
-        if kind is not None:
-            rights += _rights(_group(api_version), kind.plural, VERBS, api.namespace)
-    # Step 8 makes and removes pods that try the network.
-    rights += _rights("", "pods", [*READ, "create", "delete"], api.namespace)
-    rights += _rights("", "events", READ, api.namespace)
-    rights += _rights("apps", "replicasets", READ, api.namespace)
-    rights += _rights("", "namespaces", ["get"], api.namespace)
-    rights += _rights("", "pods/log", ["get"], api.namespace)
-    # A port is forwarded over a WebSocket, which is a GET; Kubernetes 1.35 and newer ask for create
-    # as well.
-    rights += _rights("", "pods/portforward", ["get", "create"], api.namespace)
-    return rights
+    space = api.namespace
+    rights: list[Right] = []
+    for api_version, kind in (*PRUNED, ("v1", "PersistentVolumeClaim")):
+        rights += of_kind(api, api_version, kind, VERBS, space)
+    return rights + [Right(g, name, verb, space) for g, name, verbs in BESIDES for verb in verbs]
 
 
 def of_kind(
     api: Api, api_version: str, kind: str, verbs: Iterable[str], namespace: str
 ) -> list[Right]:
     """These verbs on one kind; none where the cluster does not know it."""
-    known = api.kind(api_version, kind)
-    return _rights(_group(api_version), known.plural, verbs, namespace) if known else []
+    known, group = api.kind(api_version, kind), api_version.rpartition("/")[0]
+    return [Right(group, known.plural, verb, namespace) for verb in verbs] if known else []
 
 
 def lacking(api: Api, rights: Sequence[Right]) -> list[Right]:
-    """Those of these rights that this user does not have, in the same order.
+    """Those of these rights that this user does not have, in the same order."""
+    kind = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview"}
 
-    Raises:
-        Unreachable: The API server does not answer.
-    """
+    def is_allowed(right: Right) -> bool:
+        review = kind | {"spec": {"resourceAttributes": attributes(right)}}
+        return bool(api.create(review)["status"]["allowed"])
+
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="review") as pool:
-        allowed = list(pool.map(lambda right: _may(api, right), rights))
+        allowed = list(pool.map(is_allowed, rights))
     return [right for right, may in zip(rights, allowed, strict=True) if not may]
 
 
@@ -93,42 +92,25 @@ def binding(name: str, namespace: str, lacks: Sequence[Right]) -> list[Object]:
 
     Where only kinds of operators are missing, the role has no rule for them: then a Role with
     exactly these comes first.
-
-    Args:
-        name: The user.
-        namespace: Where.
-        lacks: What is missing.
     """
     groups = {right.group for right in lacks}
     word = "admin" if RBAC in groups else "edit"
-    objects: list[Object] = []
+    found: list[Object] = []
     role = {"kind": "ClusterRole", "name": word}
     if not groups & set(BUILT_IN):
         word = "operators"
         role = {"kind": "Role", "name": f"{MANAGER}-{word}"}
-        objects.append(
-            {
-                "apiVersion": f"{RBAC}/v1",
-                "kind": "Role",
-                "metadata": {"name": role["name"], "namespace": namespace},
-                "rules": [
-                    {"apiGroups": [group], "resources": [resource], "verbs": verbs}
-                    for group, resource, verbs in _grouped(lacks)
-                ],
-            }
-        )
+        rules = [
+            {"apiGroups": [group], "resources": [resource], "verbs": verbs}
+            for group, resource, verbs in _grouped(lacks)
+        ]
+        meta = {"name": role["name"], "namespace": namespace}
+        found.append(made(f"{RBAC}/v1", "Role", meta, rules=rules))
     # A binding's role can never be changed, so its name holds it; and another user's stays. It has
     # none of the kit's labels: cleaning up must not take the user's own rights.
-    objects.append(
-        {
-            "apiVersion": f"{RBAC}/v1",
-            "kind": "RoleBinding",
-            "metadata": {"name": f"{MANAGER}-{word}-{_slug(name)}", "namespace": namespace},
-            "roleRef": {"apiGroup": RBAC, **role},
-            "subjects": [_subject(name)],
-        }
-    )
-    return objects
+    meta = {"name": f"{MANAGER}-{word}-{_slug(name)}", "namespace": namespace}
+    given = {"roleRef": {"apiGroup": RBAC, **role}, "subjects": [_subject(name)]}
+    return [*found, made(f"{RBAC}/v1", "RoleBinding", meta, **given)]
 
 
 def command(bound: Object) -> str:
@@ -153,13 +135,12 @@ def explained(name: str, namespace: str, lacks: Sequence[Right], *, openshift: b
     given = binding(name, namespace, lacks)
     lines = [f"{name} may not, in the namespace {namespace}:"]
     lines += [f"  {resource:<{width}}  {verbs}" for resource, verbs in rows]
-    lines += ["An administrator of the namespace runs:"] if len(given) == 1 else []
-    lines += [f"  {command(given[0])}"] if len(given) == 1 else []
-    lines += [
-        "or saves this and applies it with kubectl apply -f:"
-        if len(given) == 1
-        else "An administrator of the cluster saves this and applies it with kubectl apply -f:"
-    ]
+    saves = "saves this and applies it with kubectl apply -f:"
+    if len(given) == 1:
+        lines += ["An administrator of the namespace runs:", f"  {command(given[0])}"]
+        lines += [f"or {saves}"]
+    else:
+        lines += [f"An administrator of the cluster {saves}"]
     lines += [f"  {line}" for line in yaml.safe_dump_all(given, sort_keys=False).splitlines()]
     if openshift:
         lines.append(
@@ -174,29 +155,10 @@ def short(lacks: Sequence[Right]) -> str:
     return "; ".join(f"{', '.join(verbs)} {resource}" for _, resource, verbs in _grouped(lacks))
 
 
-def _may(api: Api, right: Right) -> bool:
+def attributes(right: Right) -> dict[str, str]:
+    """A right, as the API server is asked for it."""
     resource, _, subresource = right.resource.partition("/")
-    attributes = {
-        "group": right.group,
-        "resource": resource,
-        "subresource": subresource,
-        "verb": right.verb,
-        "namespace": right.namespace,
-    }
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
-    return bool(api.create(review)["status"]["allowed"])
-
-
-def _rights(group: str, resource: str, verbs: Iterable[str], namespace: str) -> list[Right]:
-    return [Right(group, resource, verb, namespace) for verb in verbs]
-
-
-def _group(api_version: str) -> str:
-    return api_version.partition("/")[0] if "/" in api_version else ""
+    return right._asdict() | {"resource": resource, "subresource": subresource}
 
 
 def _grouped(rights: Sequence[Right]) -> list[tuple[str, str, list[str]]]:

@@ -16,24 +16,21 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from kubernetes import client
+from kubernetes.stream import portforward
+
 from workshop.targets.cluster.api import Api, Object
 
 LOOPBACK = "127.0.0.1"
-CHUNK = 65536
-BACKLOG = 64
 
 _one_at_a_time = threading.Lock()
 """The client's ``portforward`` swaps a method of its ``ApiClient`` for the time of a call."""
 
 
 class Forward:
-    """Listens until the process ends, or ``close``.
+    """Listens until the process ends, or ``close``; ``pods`` gives those that are ready now.
 
-    Args:
-        api: The cluster.
-        pods: Gives the pods that are ready now.
-        port: The pod's port.
-        sticky: Whether all connections go to one pod, for as long as it is ready.
+    ``sticky``: whether all connections go to one pod, for as long as it is ready.
     """
 
     def __init__(
@@ -45,13 +42,9 @@ class Forward:
         self._sticky = sticky
         self._turns = itertools.count()
         self._last = ""
-        self._listener = socket.create_server((LOOPBACK, 0), backlog=BACKLOG)
+        self._listener = socket.create_server((LOOPBACK, 0), backlog=64)
         self.address: str = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, name=f"forward {port}", daemon=True).start()
-
-    def close(self) -> None:
-        """Take no more connections."""
-        self._listener.close()
 
     def _accept(self) -> None:
         while True:
@@ -88,9 +81,6 @@ class Forward:
         return self._last
 
     def _connect(self, pod: str) -> Any:
-        from kubernetes import client
-        from kubernetes.stream import portforward
-
         with _one_at_a_time:
             own = client.ApiClient(self._api.client.configuration)
             call = client.CoreV1Api(own).connect_get_namespaced_pod_portforward
@@ -106,7 +96,7 @@ def _carry(here: socket.socket, there: Any) -> bool:
         while True:
             for key, _ in ready.select():
                 source = here if key.fileobj is here else there
-                data = source.recv(CHUNK)
+                data = source.recv(65536)
                 if not data:
                     return source is there
                 key.data.sendall(data)

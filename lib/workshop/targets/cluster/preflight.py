@@ -1,4 +1,4 @@
-"""What the cluster target needs of the cluster and of this user, as checks with their remedies."""
+"""What the cluster target needs of the cluster and of this user, as checks that say what to do."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ import yaml
 from workshop.core.checks import Check
 from workshop.core.errors import WorkshopError
 from workshop.targets.cluster import namespaces, objects, permissions
-from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.machines import machines, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET
 from workshop.targets.cluster.manifests import is_openshift
 
-OLDEST = (1, 30)
-"""The first Kubernetes that lists all of its kinds at once; OpenShift 4.17 is made from 1.30."""
-
+OLDEST = (1, 30)  # The first Kubernetes that lists all kinds at once; OpenShift 4.17 has it.
 KINDS = {
     "Routes": ("route.openshift.io/v1", "Route"),
     "MachineSets": MACHINE_SET,
@@ -30,16 +28,14 @@ KINDS = {
 """What makes a cluster more than plain Kubernetes. The kit does without each of them."""
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-
 MONITORING = "cluster-monitoring-config"
-
 LEVEL = "pod-security.kubernetes.io/enforce"
 
 Seen = tuple[bool, str]
 
 
 def checks(api: Api) -> list[Check]:
-    """Every requirement, so that all lacks show at once, each with what mends it."""
+    """Every requirement, so that all lacks show at once, each with what fixes it."""
     oldest = ".".join(map(str, OLDEST))
     first = _check("API server", f"Kubernetes {oldest} or newer", lambda: _version(api))
     if not first.ok:
@@ -70,10 +66,9 @@ def _check(name: str, expected: str, see: Callable[[], Seen]) -> Check:
 
 def _version(api: Api) -> Seen:
     found = str(api.request("GET", "/version", what="tell its version").get("gitVersion"))
-    numbers = tuple(map(int, re.findall(r"\d+", found)[:2]))
-    if numbers >= OLDEST:
-        return True, f"{found} at {api.url}"
-    return False, f"{found} at {api.url} is too old: an administrator updates the cluster"
+    is_new = tuple(map(int, re.findall(r"\d+", found)[:2])) >= OLDEST
+    old = "" if is_new else " is too old: an administrator updates the cluster"
+    return is_new, f"{found} at {api.url}{old}"
 
 
 def _discovered(api: Api) -> Seen:
@@ -88,14 +83,12 @@ def _discovered(api: Api) -> Seen:
 
 
 def _namespace(api: Api) -> Seen:
-    name = api.namespace
+    name, unseen = api.namespace, "is not there"
+    found: Object | None = None
     try:
         found = namespaces.find(api)
     except Forbidden:
-        found = None
         unseen = "is not there, or this user may not see it"
-    else:
-        unseen = "is not there"
     if found is not None:
         if namespaces.is_terminating(found):
             return False, f"{name} is being deleted: wait, or set WORKSHOP_NAMESPACE to another"
@@ -111,11 +104,9 @@ def _namespace(api: Api) -> Seen:
 
 def _pod_security(api: Api) -> Seen:
     try:
-        found = namespaces.find(api)
+        return True, objects.labels_of(namespaces.find(api)).get(LEVEL) or "none demanded"
     except Forbidden:
         return True, "not visible to this user"
-    labels = (found or {}).get("metadata", {}).get("labels") or {}
-    return True, labels.get(LEVEL) or "none demanded"
 
 
 def _permissions(api: Api) -> Seen:
@@ -149,10 +140,10 @@ def _storage(api: Api) -> Seen:
         classes = api.list("storage.k8s.io/v1", "StorageClass")
     except Forbidden:
         return True, "not visible to this user: notebook 04 takes the default, if there is one"
-    names = [one["metadata"]["name"] for one in classes]
-    for one in classes:
+    names = [str(one["metadata"]["name"]) for one in classes]
+    for name, one in zip(names, classes, strict=True):
         if (one["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
-            return True, str(one["metadata"]["name"])
+            return True, name
     if not names:
         return False, (
             "none at all: an administrator installs a storage driver; MongoDB needs a volume"
@@ -168,12 +159,12 @@ def _gpu_rights(api: Api) -> Seen:
     if api.kind(*MACHINE_SET) is None:
         return True, "no MachineSets here: nodes are added outside of the cluster"
     lacks = permissions.lacking(api, machines.rights(api))
-    if not lacks:
-        return True, "this user may add machines"
     return True, (
         f"this user may not add machines ({permissions.short(lacks)}): notebook 01 is the "
         "instructor's, as cluster-admin; to look at nodes and machines an attendee needs "
         f"oc adm policy add-cluster-role-to-user cluster-reader '{permissions.user(api)}'"
+        if lacks
+        else "this user may add machines"
     )
 
 
@@ -183,7 +174,7 @@ def _monitoring(api: Api) -> Seen:
         found = api.get("v1", "ConfigMap", MONITORING, "openshift-monitoring")
     except Forbidden:
         return True, "whether user-workload monitoring is on is not visible to this user"
-    config = yaml.safe_load(((found or {}).get("data") or {}).get("config.yaml") or "") or {}
+    config = yaml.safe_load(objects.content(found).get("config.yaml", "")) or {}
     if config.get("enableUserWorkload") is True:
         return True, "user-workload monitoring is on: oc apply -k manifests/monitoring/base"
     return True, (

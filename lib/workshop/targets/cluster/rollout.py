@@ -1,194 +1,171 @@
-"""Whether a part is up as it was asked for, by what the namespace's watches say."""
+"""A part's objects: applied, and whether they are up as was asked, by the namespace's watches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 from workshop.core.errors import PartFailed, WorkshopError
+from workshop.core.progress import Stages
 from workshop.core.wait import NotYet
-from workshop.targets.cluster import pod_status, scaling
+from workshop.targets.cluster import objects, pod_status, scaling
 from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.delete import Cleaning
 from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import Refused, Unreachable
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.informer import Informer, patient
 from workshop.targets.cluster.manifests import ROUTE, Plan
-from workshop.targets.cluster.pod_status import Seen, Trouble
+from workshop.targets.cluster.pod_status import Blocker, Seen
 
-LOG = 12
-"""Lines of a log in an error."""
+AT_ONCE = 8  # Objects that are applied at the same time.
+LOG = 12  # Lines of a log in an error.
+
+
+def apply(
+    api: Api, part: str, plan: Plan, stage: Stages, *, was_up: bool
+) -> Literal["created", "reused", "changed", "restarted"]:
+    """Apply what a part is made of, without what is not wanted any more; gives what that is for it.
+
+    ``was_up``: whether it was ready once. One that never was, was started ahead of its notebook, or
+    by one that was interrupted.
+    """
+    before = api.get("apps/v1", plan.workload, plan.deployment)
+    was = before and pod_status.carries(before["spec"]["template"], plan.digest)
+    if not was:
+        stage(f"applying {len(plan.objects)} objects in {api.namespace}")
+    Cleaning(api).outdated_jobs(plan)
+    first = [thing for thing in plan.objects if thing["kind"] in objects.FIRST]
+    rest = [thing for thing in plan.objects if thing["kind"] not in objects.FIRST]
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
+        for wave in (first, rest):
+            list(pool.map(api.apply, wave))
+    if not was:
+        for removed in Cleaning(api).prune(part, plan.objects):
+            stage(f"removed {removed}, which this part does not need any more")
+        return "changed" if before else "created"
+    if before and (before.get("status") or {}).get("availableReplicas", 0):
+        return "reused"
+    return "restarted" if was_up else "created"
 
 
 class Rollout:
-    """One part's way up.
+    """One part's way up: what was applied, held against what is in the namespace now."""
 
-    Args:
-        api: The cluster.
-        watching: What is in the namespace now.
-        name: The part's name, for errors.
-        plan: What was applied.
-    """
-
-    def __init__(self, api: Api, watching: Watching, name: str, plan: Plan) -> None:
+    def __init__(self, api: Api, informer: Informer, name: str, plan: Plan) -> None:
         self._api = api
-        self._watching = watching
+        self._informer = informer
         self._name = name
         self._plan = plan
 
     def state(self) -> object:
         """True when all pods run as they were asked for; ``NotYet`` with what they do until then.
 
-        Raises:
-            PartFailed: Waiting is useless; with the reason, and the log's end if it says more.
+        Raises ``PartFailed``, with the end of a log, where waiting is useless.
         """
-        try:
-            return self._state()
-        except Unreachable as error:
-            return NotYet(f"{error.what} {error.state}")
+        found = patient(self._state)
+        if not isinstance(found, Blocker):
+            return found
+        log = tail(self._api, found.pod, found.container, previous=found.previous)
+        what = f"{self._name} {found.what}."
+        raise PartFailed(what, where=self._api.where, state=found.state, log=log, hint=found.hint)
 
     def pods(self) -> list[Object]:
         """The pods that are ready now, whichever settings they have."""
-        found = pod_status.current(self._watching.all("v1", "Pod"), self._plan.pods, "")
-        return [pod for pod in found if pod_status.is_ready(pod)]
+        return pod_status.ready(self._informer.all("v1", "Pod"), self._plan.pods)
 
     def log(self) -> list[str]:
         """The last lines of its newest pod."""
-        pods = self._current()
-        if not pods:
-            return []
-        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-        return self._tail(newest["metadata"]["name"], newest["spec"]["containers"][0]["name"])
+        pods = pod_status.by_age(self._current())
+        return tail(self._api, *pods[-1]) if pods else []
 
     def _state(self) -> object:
-        refused = self._refused_by_operator()
-        if refused is not None:
-            raise self._failed(refused)
-        deployment = self._deployment()
-        if deployment is None:
-            return NotYet(self._awaited_operator())
-        seen = self._seen(deployment)
-        found = pod_status.find(seen) or self._job_trouble()
-        if found is not None:
-            raise self._failed(found)
-        if not self._is_rolled_out(deployment):
+        """True, ``NotYet``, or the ``Blocker`` that waiting does not fix."""
+        resource = self._resource()
+        if resource and (refused := pod_status.given_up(resource)):
+            return refused
+        workload = self._workload()
+        if workload is None:
+            nothing = "its Deployment is not there yet"
+            return NotYet(pod_status.awaited(resource) if resource else nothing)
+        seen = self._seen(workload)
+        jobs = {name: self._informer.named("batch/v1", "Job", name) for name in self._plan.jobs}
+        failed = map(pod_status.failed_job, filter(None, jobs.values()))
+        if found := pod_status.find(seen) or next(filter(None, failed), None):
+            return found
+        if not _is_rolled_out(workload):
             return NotYet(pod_status.describe(seen))
-        for job in self._plan.jobs:
-            if not self._has_succeeded(job):
-                return NotYet(f"the job {job} is not done yet")
+        for name, job in jobs.items():
+            ours = job and pod_status.carries(job["spec"]["template"], self._plan.digest)
+            if not job or not ours or not (job.get("status") or {}).get("succeeded"):
+                return NotYet(f"the job {name} is not done yet")
         return self._routed()
 
     def _routed(self) -> object:
         """Whether the router serves the part's Route."""
         name = self._plan.route
-        if not name:
+        route = self._informer.named(*ROUTE, name) if name else None
+        if not name or admitted(route):
             return True
-        for route in self._watching.all(*ROUTE):
-            if route["metadata"]["name"] != name:
-                continue
-            if admitted(route):
-                return True
-            refused = pod_status.refused_route(route)
-            if refused is not None:
-                raise self._failed(refused)
-        return NotYet(f"no router has admitted the Route {name} yet")
+        refused = pod_status.refused_route(route) if route else None
+        return refused or NotYet(f"no router has admitted the Route {name} yet")
 
-    def _deployment(self) -> Object | None:
-        kind = "StatefulSet" if self._plan.members else "Deployment"
-        for deployment in self._watching.all("apps/v1", kind):
-            template = deployment["spec"]["template"]
-            named = deployment["metadata"]["name"] == self._plan.deployment
-            ours = named and pod_status.carries(template, self._plan.digest)
-            if ours and scaling.fits(deployment, self._plan.scale):
-                return deployment
-        return None
-
-    def _is_rolled_out(self, deployment: Object) -> bool:
-        status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
-        return bool(
-            status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
-            and status.get("updatedReplicas", 0) == wanted
-            and status.get("replicas", 0) == wanted
-            and status.get("availableReplicas", 0) == wanted
-        )
+    def _workload(self) -> Object | None:
+        """What runs it, once it is as it was asked for."""
+        found = self._informer.named("apps/v1", self._plan.workload, self._plan.deployment)
+        ours = found and pod_status.carries(found["spec"]["template"], self._plan.digest)
+        return found if found and ours and scaling.fits(found, self._plan.scale) else None
 
     def _current(self) -> list[Object]:
-        return pod_status.current(
-            self._watching.all("v1", "Pod"), self._plan.pods, self._plan.digest
-        )
+        pods = self._informer.all("v1", "Pod")
+        return pod_status.current(pods, self._plan.pods, self._plan.digest)
 
-    def _seen(self, deployment: Object) -> Seen:
-        uid = deployment["metadata"]["uid"]
+    def _seen(self, workload: Object) -> Seen:
         sets = [
             one
-            for one in self._watching.all("apps/v1", "ReplicaSet")
-            if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences") or [])
+            for one in self._informer.all("apps/v1", "ReplicaSet")
+            if objects.is_owned(one, workload["metadata"]["uid"])
             and pod_status.carries(one["spec"]["template"], self._plan.digest)
         ]
         return Seen(
             self._current(),
             sets,
-            self._watching.all("v1", "PersistentVolumeClaim"),
-            self._watching.all("v1", "Event"),
-            pod_status.leaving(self._watching.all("v1", "Pod")),
+            self._informer.all("v1", "PersistentVolumeClaim"),
+            self._informer.all("v1", "Event"),
+            pod_status.leaving(self._informer.all("v1", "Pod")),
         )
 
-    def _refused_by_operator(self) -> Trouble | None:
-        """What the operator says when it gave up on the custom resource."""
-        resource = self._resource()
-        return None if resource is None else pod_status.given_up(resource)
-
     def _resource(self) -> Object | None:
+        """The custom resource that an operator makes the part of."""
         wanted = self._plan.resource
         if wanted is None:
             return None
-        for one in self._watching.all(wanted.api_version, wanted.kind):
-            if one["metadata"]["name"] == wanted.name:
-                return {"kind": wanted.kind, **one}
-        return None
+        found = self._informer.named(wanted.api_version, wanted.kind, wanted.name)
+        return {"kind": wanted.kind, **found} if found else None
 
-    def _awaited_operator(self) -> str:
-        resource = self._resource()
-        if resource is None:
-            return "its Deployment is not there yet"
-        return pod_status.awaited(resource)
 
-    def _job_trouble(self) -> Trouble | None:
-        for job in self._watching.all("batch/v1", "Job"):
-            if job["metadata"]["name"] not in self._plan.jobs:
-                continue
-            failed = pod_status.failed_job(job)
-            if failed is not None:
-                return failed
-        return None
+def _is_rolled_out(workload: Object) -> bool:
+    status, wanted = workload.get("status") or {}, workload["spec"].get("replicas", 1)
+    counted = ("updatedReplicas", "replicas", "availableReplicas")
+    return bool(
+        status.get("observedGeneration", 0) >= workload["metadata"]["generation"]
+        and all(status.get(name, 0) == wanted for name in counted)
+    )
 
-    def _has_succeeded(self, name: str) -> bool:
-        for job in self._watching.all("batch/v1", "Job"):
-            ours = pod_status.carries(job["spec"]["template"], self._plan.digest)
-            if job["metadata"]["name"] == name and ours:
-                return bool((job.get("status") or {}).get("succeeded"))
-        return False
 
-    def _failed(self, found: Trouble) -> PartFailed:
-        log = self._tail(found.pod, found.container, found.previous) if found.pod else []
-        return PartFailed(
-            f"{self._name} {found.what}.",
-            where=self._api.where,
-            state=found.state,
-            log=log,
-            hint=found.hint,
-        )
-
-    def _tail(self, pod: str, container: str, previous: bool = False) -> list[str]:
-        try:
-            return list(self._api.logs(pod, container, lines=LOG, previous=previous))
-        except (Refused, Unreachable):
-            # A container that never ran has none; the error says enough without it.
-            return []
+def tail(api: Api, pod: str, container: str, *, previous: bool = False) -> list[str]:
+    """The last lines of a container's log; none without a pod, or where there is no log."""
+    try:
+        return list(api.logs(pod, container, lines=LOG, previous=previous)) if pod else []
+    except (Refused, Unreachable):
+        # A container that never ran has none; the error says enough without it.
+        return []
 
 
 def guarded(probe: Callable[[], object], rollout: Rollout) -> object:
     """A part's own probe, asked while its pods run.
 
-    A probe that fails for good does so as its pods' trouble, if they have one: a connection that is
+    A probe that fails for good does so as its pods' problem, if they have one: a connection that is
     refused says less than a container that was ended for its memory.
     """
     state = rollout.state()

@@ -7,9 +7,11 @@ does not undo a scale, and says so. ``scale`` with one replica sets it back.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, replace
-from typing import Any
+from decimal import Decimal
+
+from kubernetes.utils import parse_quantity
 
 from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages
@@ -17,12 +19,11 @@ from workshop.targets.base import Part, Scale
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.manifests import Plan
+from workshop.targets.cluster.pod_status import claims_of
 from workshop.targets.cluster.store import Store
 
-SCALED = "scaled"
-"""The folder beside a part's manifests with its autoscaler and its disruption budget."""
-
-AUTOSCALER, BUDGET = "HorizontalPodAutoscaler", "PodDisruptionBudget"
+SCALED = "scaled"  # The folder beside a part's manifests with its autoscaler and its budget.
+AUTOSCALER = "HorizontalPodAutoscaler"
 SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 """Of a Deployment with several replicas: the next one is ready before one goes."""
 
@@ -38,17 +39,12 @@ def read(kept: str | None) -> Scale:
 
 
 def text(scale: Scale) -> str | None:
-    """The scale as it is kept; None, when it is what every part begins with."""
+    """The scale as it is kept; None, when it is what every part starts with."""
     return None if scale == Scale() else json.dumps(asdict(scale))
 
 
 def words(scale: Scale) -> str:
-    """For progress.
-
-    Example:
-        >>> words(Scale(2, 4, memory="1Gi"))
-        '2 replicas, up to 4 by an autoscaler, memory 1Gi each'
-    """
+    """For progress, such as ``2 replicas, up to 4 by an autoscaler, memory 1Gi each``."""
     said = [f"{scale.replicas} replica{'s' if scale.replicas > 1 else ''}"]
     said += [f"up to {scale.most} by an autoscaler"] if scale.most > scale.replicas else []
     limits = [f"{name} {value}" for name, value in _limits(scale).items()]
@@ -57,16 +53,24 @@ def words(scale: Scale) -> str:
 
 def reason(plan: Plan) -> str | None:
     """Why there can be one replica alone, or None: what it keeps to itself, and its volumes."""
-    found = [*plan.keeps, *(f"the volume {name} is ReadWriteOnce" for name in _lonely(plan))]
-    return "; ".join(found) or None
+    claims = [thing for thing in plan.objects if thing["kind"] == "PersistentVolumeClaim"]
+    workloads = [thing for thing in plan.objects if thing["kind"] == "Deployment"]
+    return "; ".join([*plan.keeps, *(v for one in workloads for v in lonely(one, claims))]) or None
+
+
+def lonely(workload: Object, claims: Iterable[Object]) -> list[str]:
+    """A Deployment's volumes, of these claims, that the pods of one node alone can mount."""
+    named = claims_of(workload["spec"]["template"]["spec"])
+    return [
+        f"the volume {claim['metadata']['name']} is ReadWriteOnce"
+        for claim in claims
+        if claim["metadata"]["name"] in named
+        and set(claim["spec"].get("accessModes") or []) <= {"ReadWriteOnce", "ReadWriteOncePod"}
+    ]
 
 
 def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
-    """See that a scale can be had.
-
-    Raises:
-        SettingsError: It cannot, with the reason.
-    """
+    """Raise, with the reason, where a scale cannot be had."""
     why = reason(plan)
     if max(scale.replicas, scale.most) > 1 and why:
         raise SettingsError(
@@ -80,43 +84,29 @@ def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
 
 
 def as_asked(plan: Plan, part: Part, api: Api, store: Store, stage: Stages) -> Plan:
-    """The plan for as much of a part as was asked for last.
-
-    Raises:
-        SettingsError: It cannot have that any more, with the reason.
-    """
+    """The plan for as much of a part as was asked for last, if it can have that still."""
     scale = read(store.recall(fact(part.name)))
     if scale == Scale():
         return plan
     refuse(part, plan, scale, api.where)
     stage(f"{words(scale)}, as 10_scale_out has set it")
-    return applied(plan, part.name, scale, replicas_now(plan, api))
-
-
-def replicas_now(plan: Plan, api: Api) -> int:
-    """How many the part's Deployment has now; 0 when there is none yet."""
     live = api.get("apps/v1", "Deployment", plan.deployment)
-    return int((live or {"spec": {"replicas": 0}})["spec"].get("replicas", 1))
+    return applied(plan, part.name, scale, int(live["spec"].get("replicas", 1)) if live else 0)
 
 
 def applied(plan: Plan, part: str, scale: Scale, now: int) -> Plan:
-    """The plan for this much of it.
+    """The plan for this much of a part.
 
-    Args:
-        plan: As its recipe made it.
-        part: The part's name.
-        scale: How much.
-        now: How many replicas there are: between the least and the most an autoscaler has the say,
-            and its field is left as it is.
+    ``now`` is how many replicas there are: between the least and the most an autoscaler has the
+    say, and its field is left as it is.
     """
     plan = replace(plan, scale=scale)
     if scale == Scale():
         return plan
     several = max(scale.replicas, scale.most) > 1
     for thing in plan.objects:
-        workload = WORKLOADS.get(thing["kind"])
-        if workload and (plan.resource or thing["metadata"]["name"] == plan.deployment):
-            workload(thing, scale, now)
+        if plan.resource or thing["metadata"]["name"] == plan.deployment:
+            _resize(thing, scale, now)
     managed = {thing["kind"] for thing in plan.objects} & {"LlamaStackDistribution", "OGXServer"}
     folder = objects.MANIFESTS / part / SCALED
     if several and not managed and folder.is_dir():
@@ -144,53 +134,43 @@ def fits(deployment: Object, scale: Scale) -> bool:
     return in_range and all(given.get(name) == value for name, value in _limits(scale).items())
 
 
-def _deployment(thing: Object, scale: Scale, now: int) -> None:
-    spec = thing["spec"]
-    spec["replicas"] = min(max(now, scale.replicas), max(scale.most, scale.replicas))
-    if max(scale.replicas, scale.most) > 1:
-        spec["strategy"] = SURGE
-    _limit(objects.container(thing).setdefault("resources", {}), scale)
-
-
-def _llama_stack_distribution(thing: Object, scale: Scale, _now: int) -> None:
-    spec = thing["spec"]
-    spec["replicas"] = scale.replicas
-    spec["server"] |= _by_operator(scale)
-    _limit(spec["server"]["containerSpec"].setdefault("resources", {}), scale)
-
-
-def _ogx_server(thing: Object, scale: Scale, _now: int) -> None:
-    workload = thing["spec"]["workload"]
-    workload |= {"replicas": scale.replicas} | _by_operator(scale)
-    _limit(workload.setdefault("resources", {}), scale)
-
-
-def _inference_service(thing: Object, scale: Scale, _now: int) -> None:
-    predictor = thing["spec"]["predictor"]
-    predictor["minReplicas"] = scale.replicas
-    predictor["maxReplicas"] = max(scale.most, scale.replicas)
-    _limit(predictor["model"].setdefault("resources", {}), scale)
-
-
-WORKLOADS = {
-    "Deployment": _deployment,
-    "LlamaStackDistribution": _llama_stack_distribution,
-    "OGXServer": _ogx_server,
-    "InferenceService": _inference_service,
-}
-"""How each kind is told how many; the fields of the operators' kinds are of their own types."""
+def _resize(thing: Object, scale: Scale, now: int) -> None:
+    """Tell an object how many; the fields of the operators' kinds are of their own types."""
+    kind, spec, most = thing["kind"], thing.get("spec", {}), max(scale.most, scale.replicas)
+    if kind == "Deployment":
+        spec["replicas"] = min(max(now, scale.replicas), most)
+        if most > 1:
+            spec["strategy"] = SURGE
+        limited = objects.container(thing)
+    elif kind == "LlamaStackDistribution":
+        spec["replicas"] = scale.replicas
+        spec["server"] |= _by_operator(scale)
+        limited = spec["server"]["containerSpec"]
+    elif kind == "OGXServer":
+        limited = spec["workload"]
+        limited |= {"replicas": scale.replicas} | _by_operator(scale)
+    elif kind == "InferenceService":
+        spec["predictor"] |= {"minReplicas": scale.replicas, "maxReplicas": most}
+        limited = spec["predictor"]["model"]
+    else:
+        return
+    resources = limited.setdefault("resources", {})
+    for name, value in _limits(scale).items():
+        resources.setdefault("limits", {})[name] = value
+        requests = resources.setdefault("requests", {})
+        # Requests that would exceed the limits come down to them.
+        if name not in requests or quantity(requests[name]) > quantity(value):
+            requests[name] = value
 
 
 def _by_operator(scale: Scale) -> Object:
     """What both generations of Llama Stack's operator make an autoscaler and a budget of."""
-    several = max(scale.replicas, scale.most) > 1
-    fields: Object = {"podDisruptionBudget": {"minAvailable": 1}} if several else {}
+    fields: Object = {}
+    if max(scale.replicas, scale.most) > 1:
+        fields["podDisruptionBudget"] = {"minAvailable": 1}
     if scale.most > scale.replicas:
-        fields["autoscaling"] = {
-            "minReplicas": scale.replicas,
-            "maxReplicas": scale.most,
-            "targetCPUUtilizationPercentage": 75,
-        }
+        least = {"minReplicas": scale.replicas, "maxReplicas": scale.most}
+        fields["autoscaling"] = least | {"targetCPUUtilizationPercentage": 75}
     return fields
 
 
@@ -199,53 +179,11 @@ def _limits(scale: Scale) -> dict[str, str]:
     return {name: value for name, value in given.items() if value}
 
 
-def _limit(resources: dict[str, Any], scale: Scale) -> None:
-    """Set limits; requests that would exceed them come down to them."""
-    for name, value in _limits(scale).items():
-        resources.setdefault("limits", {})[name] = value
-        requests = resources.setdefault("requests", {})
-        if name not in requests or quantity(requests[name]) > quantity(value):
-            requests[name] = value
-
-
-UNITS: Mapping[str, float] = {
-    **{f"{letter}i": 1024.0**power for power, letter in enumerate("KMGT", 1)},
-    **{letter: 1000.0**power for power, letter in enumerate("kMGT", 1)},
-    "m": 0.001,
-}
-
-
-def quantity(written: object) -> float:
-    """A quantity of Kubernetes as a number: of cores, or of bytes.
-
-    Raises:
-        SettingsError: It is none.
-
-    Example:
-        >>> quantity("500m"), quantity("2Gi")
-        (0.5, 2147483648.0)
-    """
-    word = str(written)
-    unit = next((unit for unit in UNITS if word.endswith(unit)), "")
+def quantity(written: object) -> Decimal:
+    """A quantity of Kubernetes, such as ``500m`` or ``2Gi``, as a number of cores or of bytes."""
     try:
-        return float(word.removesuffix(unit)) * UNITS.get(unit, 1.0)
+        return Decimal(parse_quantity(str(written)))
     except ValueError as error:
         raise SettingsError(
-            f"{word!r} is no quantity.", hint='such as "500m" of cores, "2Gi" of memory'
+            f"{str(written)!r} is no quantity.", hint='such as "500m" of cores, "2Gi" of memory'
         ) from error
-
-
-def _lonely(plan: Plan) -> Iterable[str]:
-    """The volume claims of its pods that one node alone can mount."""
-    claims = {
-        thing["metadata"]["name"]
-        for thing in plan.objects
-        if thing["kind"] == "PersistentVolumeClaim"
-        and "ReadWriteMany" not in thing["spec"]["accessModes"]
-    }
-    for thing in plan.objects:
-        if thing["kind"] == "Deployment":
-            for volume in thing["spec"]["template"]["spec"].get("volumes") or []:
-                name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-                if name in claims:
-                    yield str(name)

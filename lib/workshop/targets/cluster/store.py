@@ -8,141 +8,88 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from workshop.core.errors import PartFailed, StepMissing
 from workshop.core.secret import Secret
-from workshop.core.wait import NotYet, wait_for
-from workshop.targets.base import Offer
-from workshop.targets.cluster import namespaces, objects, offered_model
+from workshop.targets.base import Endpoint, Offer
+from workshop.targets.cluster import namespaces, objects
 from workshop.targets.cluster.api import MANAGER, Api, Object
-from workshop.targets.cluster.endpoints import Reach, Way
+from workshop.targets.cluster.endpoints import Endpoints, Location
 from workshop.targets.cluster.errors import Refused
 
-TOKEN_MADE = 30.0
-"""Seconds for the cluster to make a token."""
+OFFER = "agent-workshop-room"
+"""The name of all that ``workshop room`` puts into a namespace, and the value of its manager label.
 
-ATTEMPTS = 5
-"""How often a credential is looked for again when somebody else has just written one."""
+The shared model is in the Secret of this name, which the notebooks read and never write: what an
+attendee chooses instead is kept elsewhere, and cleaning up takes nothing of the room away.
+"""
+
+ATTEMPTS = 5  # How often a change is tried again when somebody else has just written.
 
 
 class Store:
-    """Reads and writes them, and has the tokens that the cluster makes made anew.
+    """Reads and writes them; ``written`` is the ConfigMap as this process changed it last.
 
-    ``reach`` makes endpoints with the credentials that are kept here.
+    ``endpoints`` are made with the credentials that are kept here.
     """
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self.reach = Reach(api, self.kept)
+        self.endpoints = Endpoints(api, self.kept)
         self._secrets: dict[str, str] = {}
         self.written: Object | None = None
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
-        """A credential that is made once; two that ask at once get the same.
-
-        Raises:
-            Refused: This user may not read or write the namespace's Secrets.
-        """
+        """A credential that is made once; two that ask at once get the same."""
         namespaces.ensure(self._api, None)
         key = _key(name)
-        for _ in range(ATTEMPTS):
-            kept = self._read("Secret")
-            if kept is not None:
-                self._secrets = _decoded(kept)
-            if key in self._secrets:
-                return Secret(self._secrets[key])
-            try:
-                self._write("Secret", kept, {key: base64.b64encode(make().encode()).decode()})
-            except Refused as error:
-                if error.code != 409:
-                    raise
-        raise self._contended("Secret")
+        found = self._update("Secret", lambda kept: {} if key in kept else {key: make()})
+        return Secret(objects.content(found)[key])
 
     def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
-        """Put a new credential in this one's place; gives the old one, kept until ``retire``.
+        """Put a new credential in this one's place; gives the old one, kept until ``retire``."""
+        location = self.recall(fact(part))
+        token = Location.read(location).token if location else None
+        if token:
+            before = self.kept(_before(credential)) or self.endpoints.token(token)
+            self.keep(_before(credential), before)
+            self.endpoints.renew_token(part, token, before)
+            return before
+        key, old = _key(credential), _key(_before(credential))
 
-        Raises:
-            StepMissing: There is none of this name.
-            PartFailed: The cluster has made no token for the part.
-            PartTooSlow: The cluster made no other.
-        """
-        kept = self.recall(fact(part))
-        token = Way.read(kept).token if kept else None
-        if token is None:
-            return self._renew_own(credential, make)
-        return self._renew_token(part, token, credential)
+        def change(kept: Mapping[str, str]) -> Mapping[str, str]:
+            if old in kept:
+                return {}
+            if key not in kept:
+                what = f"There is no {credential} yet."
+                raise StepMissing(what, where=self._api.where, hint="run 02 to 05 first")
+            # Both in one step, so that there is never a new one without the old.
+            return {old: kept[key], key: make()}
 
-    def _renew_own(self, name: str, make: Callable[[], str]) -> Secret:
-        for _ in range(ATTEMPTS):
-            kept = self._read("Secret")
-            self._secrets = _decoded(kept) if kept else {}
-            old = self._secrets.get(_key(before(name))) or self._secrets.get(_key(name))
-            if kept is None or old is None:
-                raise StepMissing(
-                    f"There is no {name} yet.", where=self._api.where, hint="run 02 to 05 first"
-                )
-            if _key(before(name)) in self._secrets:
-                return Secret(old)
-            change = {before(name): old, name: make()}
-            encoded = {
-                _key(key): base64.b64encode(value.encode()).decode()
-                for key, value in change.items()
-            }
-            try:
-                # Both in one step, so that there is never a new one without the old.
-                self._write("Secret", kept, encoded)
-            except Refused as error:
-                if error.code != 409:
-                    raise
-                continue
-            self._secrets |= {_key(key): value for key, value in change.items()}
-            return Secret(old)
-        raise self._contended("Secret")
-
-    def _renew_token(self, part: str, where: tuple[str, str], credential: str) -> Secret:
-        """Have the token in this Secret and key made anew.
-
-        The cluster believes a token for as long as its Secret is there: one that is deleted and
-        made again holds another.
-        """
-        api, (name, key) = self._api, where
-        old = self.kept(before(credential))
-        if old is None:
-            old = self.reach.token(where)
-            self.given(before(credential), old)
-        self.reach.forget_token(where)
-        empty = objects.one(objects.build(objects.MANIFESTS / part / "base"), "Secret", name)
-        if api.get("v1", "Secret", name) is not None and self.reach.token(where) == old:
-            api.delete(empty)
-        api.apply(empty)
-
-        def made() -> object:
-            data = (api.get("v1", "Secret", name) or {}).get("data") or {}
-            return bool(data.get(key)) or NotYet(f"the Secret {name} has no {key} yet")
-
-        wait_for(
-            "the cluster to make a token", made, timeout=TOKEN_MADE, every=0.2, where=api.where
-        )
-        self.reach.forget_token(where)
-        return old
+        return Secret(objects.content(self._update("Secret", change))[old])
 
     def retire(self, credential: str) -> None:
         """Forget the old one."""
-        self.given(before(credential), None)
+        self.keep(_before(credential), None)
 
     def offered(self, part: str) -> Offer | None:
-        """The model that ``workshop room`` has put into this namespace."""
-        return offered_model.read(self._api, self.reach) if part == "model" else None
+        """The model that ``workshop room`` offers in this namespace, or None."""
+        given = objects.content(self._api.get("v1", "Secret", OFFER)) if part == "model" else {}
+        if not given.get("url"):
+            return None
+        token, ca = given.get("token"), given.get("ca")
+        endpoint = Endpoint(
+            given["url"],
+            token=Secret(token) if token else None,
+            ca_file=self.endpoints.ca_file(OFFER, ca) if ca else None,
+        )
+        return Offer(endpoint, given.get("name", ""))
 
-    def given(self, name: str, value: Secret | None) -> None:
-        """Keep a credential that the user gave; None forgets it."""
-        encoded = base64.b64encode(value.reveal().encode()).decode() if value else None
-        kept = self._read("Secret")
-        if kept is not None or encoded is not None:
-            self._write("Secret", kept, {_key(name): encoded})
-        self._secrets.pop(_key(name), None)
+    def keep(self, name: str, value: Secret | None) -> None:
+        """Keep a credential that was made elsewhere; None forgets it."""
+        key, text = _key(name), value.reveal() if value else None
+        self._update("Secret", lambda kept: {key: text} if text or key in kept else {})
 
     def kept(self, name: str) -> Secret | None:
         """A credential that was made before, or None."""
@@ -153,38 +100,19 @@ class Store:
 
     def secrets(self) -> list[Secret]:
         """All credentials that are kept, so that they can be masked."""
-        found = self._read("Secret")
-        self._secrets = _decoded(found) if found else {}
+        self._secrets = objects.content(self._api.get("v1", "Secret", MANAGER))
         return [Secret(value) for value in self._secrets.values() if value]
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact; None forgets it."""
-        for _ in range(ATTEMPTS):
-            kept = self._read("ConfigMap")
-            if kept is None and value is None:
-                return
-            try:
-                self.written = self._write("ConfigMap", kept, {_key(name): value})
-                return
-            except Refused as error:
-                # Somebody else has just made it, or removed it.
-                if error.code not in (404, 409):
-                    raise
-        raise self._contended("ConfigMap")
+        key = _key(name)
+        self.written = self._update(
+            "ConfigMap", lambda kept: {} if value is None and key not in kept else {key: value}
+        )
 
     def recall(self, name: str) -> str | None:
         """A fact, or None."""
-        return read(self._read("ConfigMap"), name)
-
-    def _contended(self, kind: str) -> PartFailed:
-        return PartFailed(
-            f"Somebody else changes the kit's {kind} all the time.",
-            where=self._api.where,
-            hint=f"kubectl get {kind.lower()} {MANAGER} -w",
-        )
-
-    def _read(self, kind: str) -> Object | None:
-        return self._api.get("v1", kind, MANAGER)
+        return read(self._api.get("v1", "ConfigMap", MANAGER), name)
 
     def newer(self, watched: Object | None) -> Object | None:
         """The ConfigMap as a watch has it, or as it was written here if the watch is behind."""
@@ -192,35 +120,56 @@ class Store:
             return watched
         return self.written
 
-    def _write(self, kind: str, kept: Object | None, change: dict[str, Any]) -> Object:
-        thing: Object = {
-            "apiVersion": "v1",
-            "kind": kind,
-            "metadata": {"name": MANAGER, "labels": objects.labels("workshop")},
-        }
+    def _update(
+        self, kind: str, change: Callable[[Mapping[str, str]], Mapping[str, str | None]]
+    ) -> Object | None:
+        """Change what is kept by what ``change`` makes of it; gives the object as it is then."""
+        for _ in range(ATTEMPTS):
+            thing = self._api.get("v1", kind, MANAGER)
+            changed = change(objects.content(thing))
+            try:
+                thing = self._write(kind, thing, changed) if changed else thing
+            except Refused as error:
+                # Somebody else has just made it, changed it, or removed it.
+                if error.code == 409 or (error.code == 404 and thing is not None):
+                    continue
+                raise
+            if kind == "Secret":
+                self._secrets = objects.content(thing)
+            return thing
+        raise PartFailed(
+            f"Somebody else changes the kit's {kind} all the time.",
+            where=self._api.where,
+            hint=f"kubectl get {kind.lower()} {MANAGER} -w",
+        )
+
+    def _write(self, kind: str, kept: Object | None, change: Mapping[str, str | None]) -> Object:
+        meta = {"name": MANAGER, "labels": objects.labels("workshop")}
+        thing = objects.made("v1", kind, meta)
+        data = dict(change)
+        if kind == "Secret":
+            data = {k: v and base64.b64encode(v.encode()).decode() for k, v in change.items()}
         if kept is None:
-            present = {key: value for key, value in change.items() if value is not None}
-            return self._api.create(thing | {"data": present})
-        # Refused when somebody else has written in the meantime.
+            return self._api.create(thing | {"data": data})
+        # A Secret's is refused when somebody else has written in the meantime.
         version = {"resourceVersion": kept["metadata"]["resourceVersion"]}
         only = {"metadata": version} if kind == "Secret" else {}
-        return self._api.merge(thing, only | {"data": change})
+        return self._api.merge(thing, only | {"data": data})
 
 
 def fact(part: str) -> str:
-    """Under which name the way to a part is kept."""
+    """Under which name a part's location is kept."""
     return f"part {part}"
 
 
-def before(name: str) -> str:
+def _before(credential: str) -> str:
     """The name under which the old credential is kept while a new one takes its place."""
-    return f"{name} before"
+    return f"{credential} before"
 
 
 def read(kept: Object | None, name: str) -> str | None:
     """A fact in this ConfigMap, or None."""
-    value = ((kept or {}).get("data") or {}).get(_key(name))
-    return str(value) if value is not None else None
+    return objects.content(kept).get(_key(name))
 
 
 def _version(thing: Object) -> int:
@@ -231,8 +180,3 @@ def _version(thing: Object) -> int:
 def _key(name: str) -> str:
     """A name as these objects allow one: letters, digits, dashes."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
-
-
-def _decoded(kept: Object) -> dict[str, str]:
-    data = kept.get("data") or {}
-    return {key: base64.b64decode(value).decode() for key, value in data.items()}

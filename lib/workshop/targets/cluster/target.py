@@ -12,19 +12,18 @@ from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import wait_for
 from workshop.targets.base import Deployed, Endpoint, Part, PartStatus, Problem, Scale
-from workshop.targets.cluster import apply, logs, manifests, namespaces, preflight, scaling
-from workshop.targets.cluster.adopted import Given
+from workshop.targets.cluster import manifests, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.delete import Cleaning
-from workshop.targets.cluster.deployed import Known
-from workshop.targets.cluster.doctor.findings import Problems
-from workshop.targets.cluster.endpoints import Way
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts
+from workshop.targets.cluster.doctor import Problems
+from workshop.targets.cluster.endpoints import Location
+from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines.machines import GpuMachines
 from workshop.targets.cluster.manifests import llama_stack
 from workshop.targets.cluster.network.isolation import Isolation
-from workshop.targets.cluster.rollout import Rollout, guarded
-from workshop.targets.cluster.store import Store, fact, read
+from workshop.targets.cluster.rollout import Rollout, apply, guarded
+from workshop.targets.cluster.store import Store, fact
 from workshop.targets.spec import Parts
 
 STATUS = "workshop status --target cluster"
@@ -43,7 +42,7 @@ class Replicas:
 
     def reason(self, part: Part) -> str | None:
         """What a second replica could not share; see ``base.Scaling``."""
-        if self._target.is_adopted(part.name):
+        if self._target.adopted.url(part.name) is not None:
             return "it is an endpoint of your own"
         return scaling.reason(self._target.plan(part))
 
@@ -68,12 +67,12 @@ class Replicas:
 
     def replicas(self, name: str) -> list[Endpoint]:
         """Each pod that takes requests; see ``base.Scaling``."""
-        if self._target.is_adopted(name):
+        if self._target.adopted.url(name) is not None:
             return [self._target.find(name)]
-        known = self._target.known
-        way = known.running(name)
-        ready = functools.partial(known.ready_pods, way)
-        return [known.reach.replica(way, pod, ready) for pod in ready()]
+        target = self._target
+        location = target.deployed.running(name)
+        ready = functools.partial(target.deployed.ready_pods, location)
+        return [target.store.endpoints.replica(location, pod, ready) for pod in ready()]
 
 
 class ClusterTarget:
@@ -98,15 +97,14 @@ class ClusterTarget:
         self.settings = settings
         self.api = api
         self.parts = parts
-        self._names = parts.on(self.name)
         self._recipes = recipes
-        self._watching = Watching(api)
+        self._informer = Informer(api)
         self.store = Store(api)
-        self.known = Known(api, self._watching, self.store, parts)
-        self._given = Given(self.store)
+        self.deployed = DeployedParts(api, self._informer, self.store, parts)
+        self.adopted = AdoptedParts(self.deployed)
         self.scaling = Replicas(self)
-        self.machines = GpuMachines(api, self._watching)
-        self.network = Isolation(api, self._watching, self.known, self._given)
+        self.machines = GpuMachines(api, self._informer)
+        self.network = Isolation(api, self._informer, self.deployed, self.adopted)
 
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
@@ -114,7 +112,7 @@ class ClusterTarget:
 
     def problems(self) -> list[Problem]:
         """What the cluster knows to be wrong; see ``Target.problems``."""
-        return Problems(self.api, self.store, self.known, self.network).found()
+        return Problems(self.api, self.deployed, self.network).found()
 
     def skip_reason(self, _part: str) -> str | None:
         """None: a cluster has room for each."""
@@ -137,13 +135,13 @@ class ClusterTarget:
         """Make the part run with these settings; see ``Target.ensure``."""
         namespaces.ensure(self.api, stage)
         plan = self._as_asked(part, stage)
-        was_up = read(self.known.facts(), fact(part.name)) is not None
-        action = apply.apply(self.api, part.name, plan, stage, was_up=was_up)
-        rollout = Rollout(self.api, self._watching, part.name, plan)
-        way = Way.of(plan, part)
+        was_up = part.name in self.deployed.locations()
+        action = apply(self.api, part.name, plan, stage, was_up=was_up)
+        rollout = Rollout(self.api, self._informer, part.name, plan)
+        location, endpoints = Location.of(plan, part), self.store.endpoints
 
         def up() -> object:
-            return guarded(lambda: ready(self.store.reach.endpoint(way, rollout.pods)), rollout)
+            return guarded(lambda: ready(endpoints.endpoint(location, rollout.pods)), rollout)
 
         wait_for(
             f"{part.name} to answer",
@@ -155,10 +153,10 @@ class ClusterTarget:
             log=rollout.log,
             hint=f"workshop logs {part.name} --target cluster; kubectl get events",
         )
-        if self.is_adopted(part.name):
-            self._given.forget(part.name)
-        self.store.remember(fact(part.name), way.text())
-        endpoint = self.store.reach.endpoint(way, rollout.pods)
+        if self.adopted.url(part.name) is not None:
+            self.adopted.forget(part.name)
+        self.store.remember(fact(part.name), location.text())
+        endpoint = endpoints.endpoint(location, rollout.pods)
         stage(f"ready at {endpoint.peer_url} ({action})")
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
@@ -168,52 +166,48 @@ class ClusterTarget:
         with stages(part.name) as stage:
             namespaces.ensure(self.api, stage)
             plan = self._as_asked(part, stage)
-            apply.apply(self.api, part.name, plan, stage, was_up=False)
-        return self.store.reach.peer(Way.of(plan, part))
+            apply(self.api, part.name, plan, stage, was_up=False)
+        return self.store.endpoints.peer(Location.of(plan, part))
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
         self.stop(name)
-        self._given.keep(name, endpoint)
+        self.adopted.keep(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        given = self._given.find(self.known.facts(), name)
-        if given is not None:
-            return given
-        way = self.known.running(name)
-        return self.store.reach.endpoint(way, functools.partial(self.known.ready_pods, way))
+        adopted = self.adopted.find(name)
+        if adopted is not None:
+            return adopted
+        location = self.deployed.running(name)
+        ready = functools.partial(self.deployed.ready_pods, location)
+        return self.store.endpoints.endpoint(location, ready)
 
     def status(self) -> Table[PartStatus]:
         """One line a part that was deployed or taken over."""
         rows: Table[PartStatus] = Table()
         if not namespaces.is_visible(self.api):
             return rows
-        facts = self.known.facts()
-        for name in self._names:
-            given, kept = self._given.url(facts, name), read(facts, fact(name))
-            if given is not None:
-                rows.append(PartStatus(name, "yours", given, "an endpoint of your own"))
-            elif kept is not None:
-                rows.append(self.known.status(name, Way.read(kept)))
+        locations = self.deployed.locations()
+        for name in self.deployed.names:
+            url = self.adopted.url(name)
+            if url is not None:
+                rows.append(PartStatus(name, "yours", url, "an endpoint of your own"))
+            elif name in locations:
+                rows.append(self.deployed.status(name, locations[name]))
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """The log of a part's pods, or of the newest to be followed, without secrets."""
-        pods = self.known.containers(self.parts.named(name, self.name, STATUS))
-        hidden = self.store.secrets()
-        found = (
-            self.api.logs(*pods[-1], lines=lines, follow=True)
-            if follow
-            else logs.newest(self.api, pods, lines=lines)
-        )
-        for line in found:
+        part, hidden = self.parts.named(name, self.name, STATUS), self.store.secrets()
+        ask = self.deployed.follow if follow else self.deployed.newest
+        for line in ask(part, lines=lines):
             yield mask(line, hidden)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Remove one part's objects, or those of all; volumes and credentials stay."""
-        names = [self.parts.named(name, self.name, STATUS)] if name else self._names[::-1]
+        names = [self.parts.named(name, self.name, STATUS)] if name else self.deployed.names[::-1]
         stopped = []
         for part in names:
             self.store.remember(fact(part), None)
@@ -225,7 +219,8 @@ class ClusterTarget:
         """Remove what carries the kit's label; volumes and credentials too when ``data``."""
         try:
             self.store.written = None
-            removed = Cleaning(self.api).everything(self._names[::-1], data=data, stage=stage)
+            names = self.deployed.names[::-1]
+            removed = Cleaning(self.api).everything(names, data=data, stage=stage)
         finally:
             # Last, because the parts leave their nodes before these are drained; and whatever
             # happened, because they cost money.
@@ -235,10 +230,6 @@ class ClusterTarget:
     def leftovers(self) -> list[str]:
         """What carries the kit's label and is still there, kept data left out."""
         return Cleaning(self.api).left() + self.machines.left()
-
-    def is_adopted(self, name: str) -> bool:
-        """Whether somebody else runs this part."""
-        return self._given.url(self.known.facts(), name) is not None
 
     def plan(self, part: Part) -> manifests.Plan:
         """What a part is on this cluster, with one replica."""

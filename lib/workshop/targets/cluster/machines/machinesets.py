@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from workshop.core.errors import SettingsError
 from workshop.targets.base import Machines
 from workshop.targets.cluster import objects
-from workshop.targets.cluster.api import MANAGER, Object
+from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.objects import labels_of
 
 API_VERSION = "machine.openshift.io/v1beta1"
 MACHINE_SET = (API_VERSION, "MachineSet")
@@ -32,14 +34,29 @@ ROLE = "machine.openshift.io/cluster-api-machine-role"
 MADE_FROM = "agent-workshop-kit/namespace"
 """The label with the namespace whose notebooks made it: only their clean-up removes it."""
 
-PROVIDER = "AWSMachineProviderConfig"
-"""The only cloud that is known."""
+PROVIDER = "AWSMachineProviderConfig"  # The only cloud that is known.
 
 
 def is_ours(machine_set: Object) -> bool:
     """Whether the kit made it, from whichever namespace."""
-    labels = machine_set["metadata"].get("labels") or {}
-    return bool(labels.get(objects.MANAGED_BY) == MANAGER)
+    return labels_of(machine_set).get(objects.MANAGED_BY) == MANAGER
+
+
+def made_here(api: Api, *kinds: tuple[str, str]) -> list[Object]:
+    """The objects of these kinds that were made from the namespace of ``api``."""
+    selector = f"{objects.OURS},{MADE_FROM}={api.namespace}"
+    try:
+        return [one for kind in kinds for one in api.list(*kind, selector, NAMESPACE)]
+    except Forbidden:
+        # Then this user has made none.
+        return []
+
+
+def machines(api: Api, machine_sets: Sequence[Object]) -> list[Object]:
+    """The Machines of these MachineSets."""
+    names = {one["metadata"]["name"] for one in machine_sets}
+    every = api.list(*MACHINE, namespace=NAMESPACE) if names else []
+    return [one for one in every if labels_of(one).get(MEMBER) in names]
 
 
 def zone_of(machine_set: Object) -> str:
@@ -61,7 +78,11 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
     Raises:
         SettingsError: There is none, or they are on a cloud that the kit does not know.
     """
-    found = [one for one in machine_sets if not is_ours(one) and _role(one) == "worker"]
+    found = [
+        one
+        for one in machine_sets
+        if not is_ours(one) and labels_of(one["spec"]["template"]).get(ROLE) == "worker"
+    ]
     if not found:
         raise SettingsError(
             "There is no worker MachineSet to clone.",
@@ -81,7 +102,12 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
             "notebook again: it checks what is there",
         )
     fitting = [one for one in found if _provider(one).get("kind") == PROVIDER]
-    return sorted(fitting, key=_likeliness)
+
+    def likeliness(one: Object) -> tuple[bool, bool, str]:
+        tainted = bool(one["spec"]["template"]["spec"].get("taints"))
+        return tainted, not one["spec"].get("replicas"), str(one["metadata"]["name"])
+
+    return sorted(fitting, key=likeliness)
 
 
 def zones(models: Sequence[Object]) -> list[str]:
@@ -90,11 +116,7 @@ def zones(models: Sequence[Object]) -> list[str]:
 
 
 def in_zone(models: Sequence[Object], zone: str) -> Object:
-    """The worker to clone for this zone: subnet and zone must fit. "" takes the first.
-
-    Raises:
-        SettingsError: No worker is in that zone.
-    """
+    """The worker to clone for this zone: subnet and zone must fit. "" takes the first."""
     for one in models:
         if zone in ("", zone_of(one)):
             return one
@@ -109,10 +131,7 @@ def in_zone(models: Sequence[Object], zone: str) -> Object:
 def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     """A MachineSet like this worker's, of another type, whose nodes carry label and taint.
 
-    Args:
-        model: The worker's MachineSet of the same zone.
-        wanted: Type, number, labels and taint.
-        namespace: The user's namespace, for ``MADE_FROM``.
+    ``model`` is of the same zone; ``namespace`` is the user's, for ``MADE_FROM``.
 
     Raises:
         SettingsError: The worker lacks the label with the infrastructure's name.
@@ -122,7 +141,7 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     infrastructure = labels.get(CLUSTER)
     if not infrastructure:
         raise SettingsError(
-            f"The MachineSet {_name(model)} cannot be cloned.",
+            f"The MachineSet {model['metadata']['name']} cannot be cloned.",
             where=NAMESPACE,
             state=f"its template lacks the label {CLUSTER}",
             hint="oc get infrastructure cluster -o yaml; a MachineSet of the installer's has it",
@@ -132,7 +151,7 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     spec = template["spec"]
     # Here they reach the node. In template.metadata they would mark the Machine, and no node would
     # ever be found by them.
-    spec["metadata"] = {"labels": {**_node_labels(spec), **wanted.labels}}
+    spec["metadata"] = {"labels": labels_of(spec) | dict(wanted.labels)}
     # A worker's own taints go: pods of the kit tolerate this one alone.
     spec.pop("taints", None)
     if wanted.taint:
@@ -144,39 +163,11 @@ def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     own = {**objects.labels(COMPONENT), CLUSTER: infrastructure, MADE_FROM: namespace}
     # Only these: the model's autoscaler annotations are about its own type, and status, uid,
     # versions and managed fields are about the object that it is.
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "MachineSet",
-        "metadata": {
-            "name": name,
-            "namespace": NAMESPACE,
-            # The labels of the nodes as well: the autoscaler reads them here.
-            "labels": {**wanted.labels, **own},
-        },
-        "spec": {
-            "replicas": wanted.replicas,
-            "selector": {"matchLabels": selector},
-            "template": template,
-        },
-    }
-
-
-def _likeliness(machine_set: Object) -> tuple[bool, bool, str]:
-    tainted = bool(machine_set["spec"]["template"]["spec"].get("taints"))
-    return tainted, not machine_set["spec"].get("replicas"), _name(machine_set)
-
-
-def _node_labels(spec: Object) -> dict[str, str]:
-    return (spec.get("metadata") or {}).get("labels") or {}
-
-
-def _name(machine_set: Object) -> str:
-    return str(machine_set["metadata"]["name"])
-
-
-def _role(machine_set: Object) -> str:
-    labels = (machine_set["spec"]["template"].get("metadata") or {}).get("labels") or {}
-    return str(labels.get(ROLE) or "")
+    # The labels of the nodes as well: the autoscaler reads them here.
+    meta = {"name": name, "namespace": NAMESPACE, "labels": {**wanted.labels, **own}}
+    matched = {"matchLabels": selector}
+    whole = {"replicas": wanted.replicas, "selector": matched, "template": template}
+    return objects.made(*MACHINE_SET, meta, spec=whole)
 
 
 def _provider(thing: Object) -> Object:
@@ -191,12 +182,9 @@ PRICED_IN = "us-east-1"
 
 @dataclass(frozen=True)
 class MachineType:
-    """One type.
+    """One type: its GPU, that one's memory in GB as the maker counts, and its price.
 
-    Args:
-        gpu: The GPU's name; each of these types has one.
-        gpu_gb: Its memory in GB, as the maker counts.
-        dollars: USD an hour, on demand, Linux, in ``REGION``. Without disk and traffic.
+    ``dollars`` are USD an hour, on demand, Linux, in ``PRICED_IN``, without disk and traffic.
     """
 
     gpu: str

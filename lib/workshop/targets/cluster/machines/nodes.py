@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from workshop.targets.base import Accelerator
 from workshop.targets.cluster.api import Object
+from workshop.targets.cluster.objects import condition, labels_of
 
 NODE = ("v1", "Node")
 
-GPU = "nvidia.com/gpu"
-"""The resource that NVIDIA's device plugin offers to pods, a count as text."""
-
+GPU = "nvidia.com/gpu"  # The resource that NVIDIA's device plugin offers to pods, a count as text.
 PRODUCT = "nvidia.com/gpu.product"
 """The label in which GPU feature discovery writes the GPU's name, such as ``NVIDIA-L4``."""
 
 
 def is_ready(node: Object) -> bool:
     """Whether the node takes pods."""
-    conditions = (node.get("status") or {}).get("conditions") or []
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return condition(node, "Ready") is not None
 
 
 def gpus(node: Object) -> int:
@@ -64,20 +62,16 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
 
 def accelerators(nodes: list[Object]) -> list[Accelerator]:
     """Those that offer a GPU, by name."""
-    return sorted(
-        (
-            Accelerator(
-                node=node["metadata"]["name"],
-                ready=is_ready(node),
-                count=gpus(node),
-                product=(node["metadata"].get("labels") or {}).get(PRODUCT, ""),
-                labels=node["metadata"].get("labels") or {},
-                taints=tuple(
-                    f"{taint['key']}:{taint['effect']}" for taint in node["spec"].get("taints", [])
-                ),
-            )
-            for node in nodes
-            if gpus(node)
-        ),
-        key=lambda found: found.node,
-    )
+    found = [
+        Accelerator(
+            node=node["metadata"]["name"],
+            ready=is_ready(node),
+            count=gpus(node),
+            product=labels_of(node).get(PRODUCT, ""),
+            labels=labels_of(node),
+            taints=tuple(f"{one['key']}:{one['effect']}" for one in node["spec"].get("taints", [])),
+        )
+        for node in nodes
+        if gpus(node)
+    ]
+    return sorted(found, key=lambda one: one.node)

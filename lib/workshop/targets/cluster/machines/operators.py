@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from workshop.core.errors import PartFailed, SettingsError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster import objects, permissions
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden, Unreachable
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.informer import Informer, patient
 
 FOLDER = objects.MANIFESTS / "gpu-nodes"
 
@@ -23,15 +23,8 @@ POLICY = ("nvidia.com/v1", "ClusterPolicy")
 DISCOVERY = ("nfd.openshift.io/v1", "NodeFeatureDiscovery")
 
 
-@dataclass(frozen=True)
-class Operator:
-    """One operator of OLM's catalogues.
-
-    Args:
-        package: Its name there.
-        namespace: Where it runs.
-        brings: The kind that exists once it is installed.
-    """
+class Operator(NamedTuple):
+    """One operator: its name in OLM's catalogue, where it runs, and the kind that it brings."""
 
     package: str
     namespace: str
@@ -47,9 +40,9 @@ OPERATORS = (
 class Operators:
     """Looks after both."""
 
-    def __init__(self, api: Api, watching: Watching) -> None:
+    def __init__(self, api: Api, informer: Informer) -> None:
         self._api = api
-        self._watching = watching
+        self._informer = informer
 
     def missing(self) -> list[Operator]:
         """Those that are not installed, as far as this user can see."""
@@ -79,20 +72,14 @@ class Operators:
         return [one for one in every if one["spec"].get("name") == operator.package]
 
     def ensure(self, *, timeout: float, stage: Stages) -> None:
-        """Install what is missing, wait until it runs, and make what tells it to work.
-
-        Raises:
-            SettingsError: Something is missing, and this user or this cluster cannot install it.
-            PartFailed: OLM gave up, with its own words.
-            PartTooSlow: After ``timeout`` seconds.
-        """
+        """Install what is missing, wait until it runs, and make what tells it to work."""
         missing = self.missing()
         if missing:
             self._must_be_allowed(missing)
             subscriptions = [self._subscribe(one, stage) for one in missing]
             wait_for(
                 "the operators to be installed",
-                lambda: self._installed(subscriptions, stage),
+                lambda: patient(lambda: self._installed(subscriptions, stage)),
                 timeout=timeout,
                 stage=stage,
                 every=0.1,
@@ -110,29 +97,27 @@ class Operators:
                 self._api.apply(instance)
 
     def _must_be_allowed(self, missing: Sequence[Operator]) -> None:
-        names = ", ".join(one.package for one in missing)
-        hint = "an administrator runs: oc apply -k manifests/gpu-nodes/operators"
+        state = "missing: " + ", ".join(one.package for one in missing)
         if self._api.kind(*SUBSCRIPTION) is None:
             raise SettingsError(
                 "The operators for GPUs are not installed, and this cluster has no OLM.",
                 where=self._api.url,
-                state=f"missing: {names}",
+                state=state,
                 hint="install NVIDIA's GPU operator and Node Feature Discovery with Helm",
             )
+        makes = ("list", "create", "patch")
+        verbs = {SUBSCRIPTION: makes, GROUP: makes, VERSION: ("list", "watch")}
         rights = [permissions.Right("", "namespaces", "patch", "")]
         for one in missing:
-            for kind in (SUBSCRIPTION, GROUP):
-                rights += permissions.of_kind(
-                    self._api, *kind, ["list", "create", "patch"], one.namespace
-                )
-            rights += permissions.of_kind(self._api, *VERSION, ["list", "watch"], one.namespace)
+            for kind in verbs:
+                rights += permissions.of_kind(self._api, *kind, verbs[kind], one.namespace)
         lacks = permissions.lacking(self._api, rights)
         if lacks:
             raise SettingsError(
                 "The operators for GPUs are not installed, and this user may not install them.",
                 where=self._api.url,
-                state=f"missing: {names}; may not: {permissions.short(lacks)}",
-                hint=hint,
+                state=f"{state}; may not: {permissions.short(lacks)}",
+                hint="an administrator runs: oc apply -k manifests/gpu-nodes/operators",
             )
 
     def _subscribe(self, operator: Operator, stage: Stages) -> Object:
@@ -142,55 +127,44 @@ class Operators:
             return one
         stage(f"installing {operator.package}")
         grouped = bool(self._api.list(*GROUP, namespace=operator.namespace))
-        subscription: Object = {}
+        applied: dict[str, Object] = {}
         built = objects.build(FOLDER / "operators")
         for thing in sorted(built, key=lambda thing: thing["kind"] != "Namespace"):
             meta = thing["metadata"]
-            if operator.namespace not in (meta.get("namespace"), meta["name"]):
-                continue
+            ours = operator.namespace in (meta.get("namespace"), meta["name"])
             # OLM does nothing in a namespace with two OperatorGroups.
-            if thing["kind"] == "OperatorGroup" and grouped:
-                continue
-            applied = self._api.apply(thing)
-            subscription = applied if thing["kind"] == "Subscription" else subscription
-        return subscription
+            if ours and not (thing["kind"] == "OperatorGroup" and grouped):
+                applied[thing["kind"]] = self._api.apply(thing)
+        return applied["Subscription"]
 
     def _installed(self, subscriptions: Sequence[Object], stage: Stages) -> object:
-        try:
-            waiting = [self._state(one) for one in subscriptions]
-        except Unreachable as error:
-            return NotYet(f"{error.what} {error.state}")
-        open_ones = [state for state in waiting if state]
-        if open_ones:
-            return NotYet("; ".join(open_ones))
+        waiting = list(filter(None, map(self._state, subscriptions)))
+        if waiting:
+            return NotYet("; ".join(waiting))
         stage("the operators run")
         return True
 
     def _state(self, wanted: Object) -> str:
         """What this Subscription waits for; "" when its operator runs."""
         name, namespace = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
-        found = [
-            one
-            for one in self._watching.all(*SUBSCRIPTION, namespace=namespace)
-            if one["metadata"]["name"] == name
-        ]
-        status = (found[0].get("status") or {}) if found else {}
-        for one in status.get("conditions") or []:
-            # Other reasons pass: the catalogue may be starting.
-            unsolvable = "constraints not satisfiable" in str(one.get("message"))
-            if one["type"] == "ResolutionFailed" and one["status"] == "True" and unsolvable:
-                raise self._failed(f"Subscription {name}", namespace, str(one["message"]))
+        found = self._informer.named(*SUBSCRIPTION, name, namespace) or {}
+        failed = str((objects.condition(found, "ResolutionFailed") or {}).get("message"))
+        # Other reasons pass: the catalogue may be starting.
+        if "constraints not satisfiable" in failed:
+            raise self._failed(f"Subscription {name}", namespace, failed)
+        status = found.get("status") or {}
         version = str(status.get("installedCSV") or "")
         if status.get("state") != "AtLatestKnown" or not version:
             return f"Subscription {name}: {status.get('state') or 'no state yet'}"
-        for one in self._watching.all(*VERSION, namespace=namespace):
-            if one["metadata"]["name"] == version:
-                phase = str((one.get("status") or {}).get("phase") or "no phase yet")
-                if phase == "Failed":
-                    message = str(one["status"].get("message") or one["status"].get("reason"))
-                    raise self._failed(version, namespace, message)
-                return "" if phase == "Succeeded" else f"{version}: {phase}"
-        return f"{version} is not there yet"
+        installed = self._informer.named(*VERSION, version, namespace)
+        if installed is None:
+            return f"{version} is not there yet"
+        status = installed.get("status") or {}
+        phase = str(status.get("phase") or "no phase yet")
+        if phase == "Failed":
+            message = str(status.get("message") or status.get("reason"))
+            raise self._failed(version, namespace, message)
+        return "" if phase == "Succeeded" else f"{version}: {phase}"
 
     @staticmethod
     def _failed(what: str, namespace: str, message: str) -> PartFailed:

@@ -1,6 +1,6 @@
 """What each part is on a cluster: which manifests, filled with what, and how it is reached.
 
-One module a part, of the part's name. A recipe turns a part's settings, secrets and needs into
+One module per part, of the part's name. A recipe turns a part's settings, secrets and needs into
 objects; it asks the cluster only which kinds it knows. Credentials go into Secrets, nowhere else.
 """
 
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from workshop.targets.base import Part, Scale
+from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.spec import module_of
 
-ONE = Scale()
-"""What a part begins with."""
-
 ROUTE = ("route.openshift.io/v1", "Route")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,13 @@ class Plan:
         deployment: The Deployment that runs it, made by the kit or by an operator.
         pods: The labels by which its pods are found.
         service: Its Service.
-        port: The Service's and the pods' port.
-        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``.
-        also: Further ports by name.
-        user: Of a database.
+        port: The Service's and the pods' port; ``also`` are further ones by name.
+        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``, with the ``user`` of a database.
         resource: The custom resource that an operator turns into the Deployment, if there is one.
         jobs: Jobs that must have succeeded.
         token: Where the credential is when the cluster makes it: a Secret's name and key.
         ca: The ConfigMap and key with the CA of its certificate.
-        route: The Route by which it is reached from outside; "" when there is none.
-        ingress: The Ingress, on clusters without Routes; "" when there is none.
+        route: The Route, or ``ingress`` the Ingress, by which it is reached from outside; or "".
         members: Whether it is a StatefulSet of that name, and no Deployment.
         keeps: What each replica would keep to itself, so that there can be one alone.
         scale: How much of it runs.
@@ -70,24 +67,19 @@ class Plan:
     ingress: str = ""
     members: bool = False
     keeps: tuple[str, ...] = ()
-    scale: Scale = ONE
+    scale: Scale = field(default_factory=Scale)
+
+    @property
+    def workload(self) -> str:
+        """The kind of what runs it."""
+        return "StatefulSet" if self.members else "Deployment"
 
 
-Recipe = Callable[[Part, Api], Plan]
-"""Takes a part and the cluster; says what to apply."""
+Recipe = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what to apply.
 
 
 def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> Plan:
-    """What this part is on this cluster: by ``plan`` of the module of its name.
-
-    Args:
-        part: The part.
-        api: The cluster.
-        recipes: Others than the kit's, by part name.
-
-    Raises:
-        SettingsError: There is no recipe for the part, or its settings do not fit the cluster.
-    """
+    """What this part is on this cluster: by one of these recipes, or the module of its name."""
     recipe: Recipe | None = (recipes or {}).get(part.name)
     if recipe is None:
         lacking = f"The cluster target has no recipe for {part.name}."
@@ -100,6 +92,16 @@ def is_openshift(api: Api) -> bool:
     return api.kind(*ROUTE) is not None
 
 
-def overlay(api: Api) -> str:
-    """The overlay for this cluster: OpenShift gives pods their user, others must be told."""
-    return "base" if is_openshift(api) else "overlays/kubernetes"
+def built(part: Part, api: Api) -> list[Object]:
+    """A part's manifests for this cluster: OpenShift gives pods their user, others are told."""
+    folder = "base" if is_openshift(api) else "overlays/kubernetes"
+    return objects.build(objects.MANIFESTS / part.name / folder)
+
+
+def as_it_is(made: list[Object], part: Part, name: str, **more: Any) -> Plan:
+    """The plan for these objects: their workloads get the digest, and all have this name."""
+    digest = objects.digest(made)
+    for thing in made:
+        if thing["kind"] in WORKLOADS:
+            objects.mark(thing, digest)
+    return Plan(made, digest, name, {"app": name}, name, part.port, **more)

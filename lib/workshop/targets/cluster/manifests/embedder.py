@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from workshop.targets.base import Part
-from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api
-from workshop.targets.cluster.manifests import Plan, overlay, vllm
-
-NAME = "embedder"
+from workshop.targets.cluster.manifests import Plan, built
+from workshop.targets.cluster.manifests.model import deployed
 
 
 def plan(part: Part, api: Api) -> Plan:
     """A Deployment and its Service, with a key."""
-    built = objects.build(objects.MANIFESTS / part.name / overlay(api))
-    return vllm.deployed(built, part, NAME)
+    return deployed(built(part, api), part, part.name)

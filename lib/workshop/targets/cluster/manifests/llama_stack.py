@@ -7,7 +7,6 @@ llama-stack 0.7.3; OGX 1.5.0 has the same.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -47,6 +46,9 @@ IMAGES = {
 OGX_METRICS = {"OGX_METRICS_ENDPOINT_ENABLED": "true", "OGX_METRICS_HOST": "0.0.0.0"}  # noqa: S104
 """A page of metrics on port 9464. Its operator says the same by itself."""
 
+SOMETIMES = {"milvus-token": "MILVUS_TOKEN", "postgresql-password": "POSTGRES_PASSWORD"}
+"""Credentials of what is not always there, and the variables that hand them over."""
+
 SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"
 """Where every pod on OpenShift has the CA of Services."""
 
@@ -62,7 +64,7 @@ def serves(api: Api) -> str:
 
 
 def plan(part: Part, api: Api) -> Plan:
-    """The server with its configuration, its credentials and its way in."""
+    """The server with its configuration, its credentials, and its Route or Ingress."""
     server = str(part.settings["server"])
     operated = serves(api)
     if operated and operated != server:
@@ -76,12 +78,7 @@ def plan(part: Part, api: Api) -> Plan:
     built = objects.build(objects.MANIFESTS / NAME / "overlays" / folder)
     _configure(objects.one(built, "ConfigMap", CONFIG), part)
     model, embedder = part.needs["model"], part.needs["embedder"]
-    tokens = {"model-token": _token(model), "embedder-token": _token(embedder)}
-    milvus, database = part.secrets.get("milvus token"), part.needs.get("postgresql")
-    if milvus:
-        tokens["milvus-token"] = milvus.reveal()
-    if database and database.password:
-        tokens["postgresql-password"] = database.password.reveal()
+    database, tokens = part.needs.get("postgresql"), _tokens(part)
     built.append(objects.secret(NAME, NAME, tokens))
     values = {
         "MODEL_URL": f"{model.peer_url}/v1",
@@ -98,14 +95,25 @@ def plan(part: Part, api: Api) -> Plan:
         values |= database_variables(database)
         built = without_volume(built)
     if operated:
-        _operated(built, server, values)
+        environment = _operated(built, server)["env"]
     else:
         built += _ingress(api)
-        _deployed(built, server, values)
+        environment = _deployed(built, server)["env"]
+        values["DATA"] = DATA[server]
+    objects.set_variables(environment, values)
+    for name, variable in SOMETIMES.items():
+        if name in tokens:
+            key = {"secretKeyRef": {"name": NAME, "key": name}}
+            environment.append({"name": variable, "valueFrom": key})
+    digest = objects.digest(built)
+    if operated:
+        objects.set_variables(environment, {"SETTINGS": digest})
+    else:
+        objects.mark(objects.one(built, "Deployment"), digest)
         objects.size(built, part.settings)
     return Plan(
         built,
-        values["SETTINGS"],
+        digest,
         deployment=NAME,
         pods={"app": "ogx" if operated == "ogx" else "llama-stack"},
         service=SERVICE,
@@ -128,7 +136,7 @@ def _keeps(part: Part, operated: str) -> tuple[str, ...]:
 
 
 def _ingress(api: Api) -> list[Object]:
-    """A way in from outside, if the user has named a domain that leads to an Ingress controller."""
+    """The Ingress, if the user has named a domain that leads to an Ingress controller."""
     if not api.ingress_domain:
         return []
     built = objects.build(objects.MANIFESTS / NAME / "overlays" / "ingress")
@@ -139,47 +147,37 @@ def _ingress(api: Api) -> list[Object]:
     return built
 
 
-def _operated(built: list[Object], server: str, values: dict[str, str]) -> None:
-    resource = objects.one(built, OPERATORS[server].kind)
+def _tokens(part: Part) -> dict[str, str]:
+    # A server without a token ignores one, and the configuration wants some text.
+    found = {f"{name}-token": part.needs[name].token for name in ("model", "embedder")}
+    tokens = {name: token.reveal() if token else "none" for name, token in found.items()}
+    database, milvus = part.needs.get("postgresql"), part.secrets.get("milvus token")
+    if milvus:
+        tokens["milvus-token"] = milvus.reveal()
+    if database and database.password:
+        tokens["postgresql-password"] = database.password.reveal()
+    return tokens
+
+
+def _operated(built: list[Object], server: str) -> Object:
+    """Make the custom resource fit; gives what holds its variables."""
+    spec = objects.one(built, OPERATORS[server].kind)["spec"]
     if server == "ogx":
-        environment = resource["spec"]["workload"]["overrides"]["env"]
-        secret = objects.one(built, "Secret", NAME)
-        secret["metadata"]["labels"]["ogx.io/watch"] = "true"
-    else:
-        environment = resource["spec"]["server"]["containerSpec"]["env"]
-    objects.set_variables(environment, values)
-    _set_credentials(environment, built)
-    values["SETTINGS"] = objects.digest(built)
-    objects.set_variables(environment, {"SETTINGS": values["SETTINGS"]})
+        objects.one(built, "Secret", NAME)["metadata"]["labels"]["ogx.io/watch"] = "true"
+    holder: Object = (
+        spec["workload"]["overrides"] if server == "ogx" else spec["server"]["containerSpec"]
+    )
+    return holder
 
 
-def _deployed(built: list[Object], server: str, values: dict[str, str]) -> None:
-    deployment = objects.one(built, "Deployment")
-    container = objects.container(deployment)
+def _deployed(built: list[Object], server: str) -> Object:
+    """Make the Deployment fit; gives its container."""
+    container = objects.container(objects.one(built, "Deployment"))
     container["image"], container["command"] = IMAGES[server], COMMAND[server]
-    values["DATA"] = DATA[server]
     if server == "ogx":
         container["env"] = [one for one in container["env"] if not one["name"].startswith("OTEL_")]
         objects.set_variables(container["env"], OGX_METRICS)
-    objects.set_variables(container["env"], values)
-    _set_credentials(container["env"], built)
-    values["SETTINGS"] = objects.digest(built)
-    objects.mark(deployment, values["SETTINGS"])
-
-
-def _set_credentials(environment: list[dict[str, Any]], built: list[Object]) -> None:
-    """Hand over the credentials of what is not always there."""
-    held = objects.one(built, "Secret", NAME)["stringData"]
-    for name in ("milvus-token", "postgresql-password"):
-        if name in held:
-            key = {"secretKeyRef": {"name": NAME, "key": name}}
-            variable = name.upper().replace("-", "_").replace("POSTGRESQL", "POSTGRES")
-            environment.append({"name": variable, "valueFrom": key})
-
-
-def _token(endpoint: Endpoint) -> str:
-    # A server without a token ignores one, and the configuration wants some text.
-    return endpoint.token.reveal() if endpoint.token else "none"
+    return container
 
 
 def _configure(config_map: Object, part: Part) -> None:
@@ -196,42 +194,32 @@ def _configure(config_map: Object, part: Part) -> None:
         use_postgresql(config)
     elif store != "faiss":
         uri = str(part.settings.get("milvus_uri", ""))
-        config["providers"]["vector_io"].append(_milvus(store, uri))
+        own = {"uri": uri, "token": "${env.MILVUS_TOKEN:=}"}
+        inside = {"db_path": "${env.DATA}/milvus.db"}
+        kind = "remote::milvus" if uri else "inline::milvus"
+        found = _vector_store(store, kind, own if uri else inside)
+        config["providers"]["vector_io"].append(found)
         config["vector_stores"]["default_provider_id"] = store
     config_map["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
 
 
-def _milvus(store: str, uri: str) -> dict[str, Any]:
-    persistence = {"namespace": "vector_io::milvus", "backend": "kv_default"}
-    if uri:
-        return {
-            "provider_id": store,
-            "provider_type": "remote::milvus",
-            "config": {"uri": uri, "token": "${env.MILVUS_TOKEN:=}", "persistence": persistence},
-        }
-    return {
-        "provider_id": store,
-        "provider_type": "inline::milvus",
-        "config": {"db_path": "${env.DATA}/milvus.db", "persistence": persistence},
-    }
+def _vector_store(name: str, kind: str, own: dict[str, str]) -> dict[str, Any]:
+    persistence = {"namespace": f"vector_io::{kind.partition('::')[2]}", "backend": "kv_default"}
+    config = {**own, "persistence": persistence}
+    return {"provider_id": name, "provider_type": kind, "config": config}
 
 
 CLAIM = "llama-stack-data"
 STORE = "pgvector"
 
 CONNECTION = {
-    "host": "${env.POSTGRES_HOST}",
-    "port": "${env.POSTGRES_PORT}",
-    "db": "${env.POSTGRES_DB}",
-    "user": "${env.POSTGRES_USER}",
-    "password": "${env.POSTGRES_PASSWORD}",
+    name: f"${{env.POSTGRES_{name.upper()}}}" for name in ("host", "port", "db", "user", "password")
 }
 
 LEAVING = {"preStop": {"sleep": {"seconds": 5}}}
 """A pod that ends goes on for a moment: until then Services still lead requests to it."""
 
-PATIENCE = 120
-"""Seconds that a pod has to answer what it was asked before it ends."""
+PATIENCE = 120  # Seconds that a pod has to answer what it was asked before it ends.
 
 
 def database_variables(database: Endpoint) -> dict[str, str]:
@@ -251,16 +239,7 @@ def use_postgresql(config: dict[str, Any]) -> None:
         "kv_default": {"type": "kv_postgres", **CONNECTION},
         "sql_default": {"type": "sql_postgres", **CONNECTION},
     }
-    config["providers"]["vector_io"] = [
-        {
-            "provider_id": STORE,
-            "provider_type": "remote::pgvector",
-            "config": {
-                **CONNECTION,
-                "persistence": {"namespace": "vector_io::pgvector", "backend": "kv_default"},
-            },
-        }
-    ]
+    config["providers"]["vector_io"] = [_vector_store(STORE, "remote::pgvector", CONNECTION)]
     config["vector_stores"]["default_provider_id"] = STORE
 
 
@@ -276,13 +255,10 @@ def without_volume(built: list[Object]) -> list[Object]:
             thing["spec"]["workload"].pop("storage", None)
         elif thing["kind"] == "Deployment":
             pod = thing["spec"]["template"]["spec"]
-            _without_claim(pod["volumes"])
+            for volume in pod["volumes"]:
+                if (volume.get("persistentVolumeClaim") or {}).get("claimName") == CLAIM:
+                    del volume["persistentVolumeClaim"]
+                    volume["emptyDir"] = {"sizeLimit": "1Gi"}
             pod["terminationGracePeriodSeconds"] = PATIENCE
             pod["containers"][0]["lifecycle"] = LEAVING
     return [thing for thing in built if thing["kind"] != "PersistentVolumeClaim"]
-
-
-def _without_claim(volumes: list[Mapping[str, Any]]) -> None:
-    for number, volume in enumerate(volumes):
-        if (volume.get("persistentVolumeClaim") or {}).get("claimName") == CLAIM:
-            volumes[number] = {"name": volume["name"], "emptyDir": {"sizeLimit": "1Gi"}}

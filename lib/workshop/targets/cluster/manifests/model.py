@@ -1,24 +1,99 @@
-"""The model on a cluster: KServe's InferenceService where there is KServe, else a Deployment."""
+"""vLLM on a cluster: KServe's InferenceService where there is KServe, else a Deployment."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
+from workshop.core.errors import SettingsError
 from workshop.targets.base import Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
-from workshop.targets.cluster.manifests import Plan, Resource, is_openshift, vllm
+from workshop.targets.cluster.machines import nodes
+from workshop.targets.cluster.manifests import Plan, Resource, as_it_is, is_openshift
+
+TEMPLATES = "/vllm-workspace/examples"
+"""The folder of chat templates in vLLM's image for GPUs; Red Hat's has /opt/app-root/template."""
+
+GRANITE_THINKS = "--reasoning-parser=granite_thinking_parser"
+PARSERS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (r"llama-?3\.[12]", ("--tool-call-parser=llama3_json",)),
+    (r"llama-?3\.3", ("--tool-call-parser=llama3_json",)),
+    (r"llama-?4", ("--tool-call-parser=llama4_pythonic",)),
+    (r"granite-?4\.2", ("--tool-call-parser=qwen3_xml", GRANITE_THINKS)),
+    (r"granite-?4", ("--tool-call-parser=granite4",)),
+    (r"granite-?3", ("--tool-call-parser=granite",)),
+    (r"qwen-?3-?coder", ("--tool-call-parser=qwen3_xml",)),
+    (r"qwen-?3\.[56]", ("--tool-call-parser=qwen3_xml", "--reasoning-parser=qwen3")),
+    (r"qwen-?3", ("--tool-call-parser=hermes", "--reasoning-parser=qwen3")),
+    (r"qwen-?2\.5-?coder", ()),
+    (r"qwen-?2\.5", ("--tool-call-parser=hermes",)),
+    (r"gemma-?4", ("--tool-call-parser=gemma4", "--reasoning-parser=gemma4")),
+    (r"mistral|ministral|mixtral", ("--tool-call-parser=mistral",)),
+    (r"gpt-oss", ("--tool-call-parser=openai",)),
+)
+"""Which parser understands the tool calls of which family of models, the special before the
+general; none where vLLM has none that does. Source: vLLM's documentation of tool calling, and for
+Granite 4.2 its ``parser/granite_thinking.py``, by which that model writes as Qwen3-Coder does;
+Llama 3 wants its chat template besides. The names: ``tests/unit/vllm_parsers.json``."""
+
+
+def tool_flags(model: str) -> list[str]:
+    """The flags with which vLLM makes tool calls of what this model, by name or URI, writes."""
+    for pattern, flags in PARSERS:
+        if re.search(pattern, model.lower()):
+            if not flags:
+                break
+            more = []
+            if "llama3_json" in flags[0]:
+                version = "3.2" if "3.2" in model else "3.1"
+                more = [f"--chat-template={TEMPLATES}/tool_chat_template_llama{version}_json.jinja"]
+            return ["--enable-auto-tool-choice", *flags, *more]
+    raise SettingsError(
+        f"The kit does not know how {model!r} calls tools.",
+        where="the parameter MODEL of 02_serve_model",
+        state="known: Llama 3.1 to 4, Granite 3 and 4, Qwen 2.5 (not Coder) and 3, Gemma 4, "
+        "Mistral, gpt-oss",
+        hint="take one of these; or serve it yourself with its --tool-call-parser, and name its "
+        "address in MODEL_URL",
+    )
+
+
+def short_name(model: str) -> str:
+    """The name under which a model answers: the last part of its id or URI, in small letters."""
+    last = re.split(r"[/:]", model.rstrip("/"))[-1]
+    return re.sub(r"[^a-z0-9.-]+", "-", last.lower())
+
+
+def arguments(given: Sequence[str], changed: Sequence[str]) -> list[str]:
+    """The arguments, with these in place of those of the same name."""
+    names = {one.partition("=")[0] for one in changed}
+    return [one for one in given if one.partition("=")[0] not in names] + list(changed)
+
+
+def chosen(args: Sequence[str], model: str, context: int) -> list[str]:
+    """The arguments for another model than the manifest's."""
+    flags = ("--tool-call-parser", "--reasoning-parser", "--chat-template")
+    kept = [one for one in args if one.partition("=")[0] not in flags]
+    own = [f"--model={model}", f"--served-model-name={short_name(model)}"]
+    own += [f"--max-model-len={context}"]
+    return arguments(kept, [*own, *tool_flags(model)])
+
+
+def deployed(made: list[Object], part: Part, name: str) -> Plan:
+    """The plan for vLLM as a Deployment ``name``, with the token in a Secret named as the part."""
+    texts = {"token": part.secrets["token"].reveal()}
+    return as_it_is([*made, objects.secret(part.name, part.name, texts)], part, name)
+
 
 NAME = "model"
 PREDICTOR = "model-predictor"
 """The Service, and the Deployment behind it: KServe's names, and ours where there is none."""
 
 KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
-GPU = "nvidia.com/gpu"
-USER = 65532
-"""Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
-
-SECURE = 8443
-"""The port of the proxy that OpenShift AI puts before a model with authentication."""
+USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
+SECURE = 8443  # The port of the proxy that OpenShift AI puts before a model with authentication.
 
 
 def plan(part: Part, api: Api) -> Plan:
@@ -27,21 +102,16 @@ def plan(part: Part, api: Api) -> Plan:
     if api.kind(*KSERVE) is None:
         built = objects.build(objects.MANIFESTS / NAME / f"overlays/kubernetes-{accelerator}")
         _choose(objects.container(objects.one(built, "Deployment")), part)
-        return vllm.deployed(built, part, PREDICTOR)
+        return deployed(built, part, PREDICTOR)
     return _kserve(part, api, accelerator)
 
 
 def offers_gpu(api: Api) -> bool:
     """Whether a node offers a GPU. Who may not look at nodes takes the CPU."""
     try:
-        nodes = api.list("v1", "Node")
+        return any(map(nodes.gpus, api.list(*nodes.NODE)))
     except Forbidden:
         return False
-    return any(int(_allocatable(node).get(GPU, "0")) for node in nodes)
-
-
-def _allocatable(node: Object) -> dict[str, str]:
-    return (node.get("status") or {}).get("allocatable") or {}
 
 
 def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
@@ -81,12 +151,10 @@ def _choose(serving: Object, part: Part) -> None:
     model = str(part.settings.get("model") or "")
     if not model:
         return
-    context = int(part.settings["context"])
-    args = serving.get("args") or []
+    args = chosen(serving.get("args") or [], model, int(part.settings["context"]))
     if "://" in model and "storageUri" in serving:
         serving["storageUri"] = model
-        kept = vllm.chosen(args, model, context)
-        serving["args"] = [one for one in kept if not one.startswith("--model=")]
-        return
-    serving.pop("storageUri", None)
-    serving["args"] = vllm.chosen(args, model, context)
+        args = [one for one in args if not one.startswith("--model=")]
+    else:
+        serving.pop("storageUri", None)
+    serving["args"] = args

@@ -15,7 +15,7 @@ import yaml
 from workshop.targets.base import Endpoint, Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.manifests import Plan, overlay
+from workshop.targets.cluster.manifests import Plan, as_it_is, built
 
 NAME = "prometheus"
 EXPORTER = "mongodb-exporter"
@@ -25,22 +25,21 @@ MOUNTED = "/etc/prometheus"
 
 def plan(part: Part, api: Api) -> Plan:
     """The Deployment, its configuration, and a Secret with the tokens that pages ask for."""
-    built = objects.build(objects.MANIFESTS / part.name / overlay(api))
-    content = objects.one(built, "ConfigMap", NAME)["data"]
+    made = built(part, api)
+    content = objects.one(made, "ConfigMap", NAME)["data"]
     config = yaml.safe_load(content["prometheus.yml"])
     secrets: dict[str, str] = {}
-    jobs = []
-    known = [job["job_name"] for job in config["scrape_configs"]]
-    further = [_job(name, part) for name in part.needs if name not in known]
-    for job in config["scrape_configs"] + further:
+    jobs = [job for job in config["scrape_configs"] if job["job_name"] in part.needs]
+    named = {job["job_name"] for job in jobs}
+    jobs += [_job(name, part) for name in part.needs if name not in named]
+    for job in jobs:
         name = job["job_name"]
-        if name in part.needs:
-            _fill(job, part.needs[name], int(part.settings[f"port of {name}"]), content)
-            if part.needs[name].token:
-                secrets[name] = part.needs[name].token.reveal()  # type: ignore[union-attr]
-            else:
-                job.pop("authorization", None)
-            jobs.append(job)
+        endpoint = part.needs[name]
+        _fill(job, endpoint, int(part.settings[f"port of {name}"]), content)
+        if endpoint.token:
+            secrets[name] = endpoint.token.reveal()
+        else:
+            job.pop("authorization", None)
     config["scrape_configs"] = jobs
     content["prometheus.yml"] = yaml.safe_dump(config, sort_keys=False)
     content["rules.json"] = json.dumps(yaml.safe_load(RULES.read_text("utf-8"))["spec"])
@@ -49,25 +48,20 @@ def plan(part: Part, api: Api) -> Plan:
         login = f"{quote(str(part.settings['monitor']))}:{quote(monitor.reveal(), safe='')}"
         secrets["mongodb-uri"] = f"mongodb://{login}@mongodb:27017/admin?directConnection=true"
     else:
-        built = [one for one in built if one["metadata"]["name"] != EXPORTER]
-    built.append(objects.secret(NAME, part.name, secrets))
-    digest = objects.digest(built)
-    for one in (one for one in built if one["kind"] == "Deployment"):
-        objects.mark(one, digest)
-    return Plan(built, digest, deployment=NAME, pods={"app": NAME}, service=NAME, port=part.port)
+        made = [one for one in made if one["metadata"]["name"] != EXPORTER]
+    return as_it_is([*made, objects.secret(NAME, part.name, secrets)], part, NAME)
 
 
 def _job(name: str, part: Part) -> dict[str, Any]:
     """How the page of a part is read that ``prometheus.yml`` does not name."""
     address, port = urlsplit(part.needs[name].peer_url), int(part.settings[f"port of {name}"])
+    target = f"{address.hostname}:{port or address.port}"
     return {
         "job_name": name,
         "scheme": "http" if port else address.scheme,
         "metrics_path": str(part.settings[f"path of {name}"]),
         "authorization": {"credentials_file": f"/run/secrets/prometheus/{name}"},
-        "static_configs": [
-            {"targets": [f"{address.hostname}:{port or address.port}"], "labels": {"part": name}}
-        ],
+        "static_configs": [{"targets": [target], "labels": {"part": name}}],
     }
 
 
@@ -79,8 +73,9 @@ def _fill(job: dict[str, Any], endpoint: Endpoint, port: int, content: Object) -
         job["static_configs"][0]["targets"] = [f"{address.hostname}:{port}"]
     elif name in ("model", "embedder"):
         job["static_configs"][0]["targets"] = [address.netloc]
-        if address.scheme == "https":
-            job["scheme"] = "https"
-        if address.scheme == "https" and endpoint.ca_file:
+        if address.scheme != "https":
+            return
+        job["scheme"] = "https"
+        if endpoint.ca_file:
             content[f"ca-{name}.crt"] = endpoint.ca_file.read_text("utf-8")
             job["tls_config"] = {"ca_file": f"{MOUNTED}/ca-{name}.crt"}

@@ -13,52 +13,48 @@ from workshop.core.progress import Stages
 from workshop.targets import network
 from workshop.targets.base import Endpoint, Route
 from workshop.targets.cluster import namespaces, objects, pod_status
-from workshop.targets.cluster.adopted import Given
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
-from workshop.targets.cluster.deployed import Known
-from workshop.targets.cluster.endpoints import Way
-from workshop.targets.cluster.informer import Watching
-from workshop.targets.cluster.manifests import ROUTE, is_openshift
-from workshop.targets.cluster.network import routes
+from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts
+from workshop.targets.cluster.endpoints import Location
+from workshop.targets.cluster.informer import Informer
+from workshop.targets.cluster.manifests import ROUTE
 from workshop.targets.cluster.network.probes import End, Probing
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
-YOURS = "workshop-yours"
-"""The policy that lets Llama Stack out to an endpoint of the user's own."""
+YOURS = "workshop-yours"  # The policy that lets Llama Stack out to an endpoint of the user's own.
 
 
 class Isolation:
-    """Works in the namespace of ``api``; see ``base.Network``.
+    """Works in the namespace of ``api``; see ``base.Network``."""
 
-    Args:
-        api: The cluster.
-        watching: What is in the namespace now.
-        known: The parts that were deployed.
-        given: The endpoints that were adopted.
-    """
-
-    def __init__(self, api: Api, watching: Watching, known: Known, given: Given) -> None:
+    def __init__(
+        self, api: Api, informer: Informer, deployed: DeployedParts, adopted: AdoptedParts
+    ) -> None:
         self._api = api
-        self._watching = watching
-        self._known = known
-        self._given = given
-        self._parts = known.parts
+        self._informer = informer
+        self._deployed = deployed
+        self._adopted = adopted
+        self._parts = deployed.parts
 
     def declared(self) -> network.Matrix:
         """Who may talk to whom, on a cluster like this one."""
-        return self._parts.declared(self._shape(self._known.ways()))
+        return self._parts.declared(self._shape(self._deployed.locations()))
 
     def isolate(self, yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
         """Close the namespace, and open the ways that are declared; gives the policies' names."""
-        parts, facts = self._known.ways(), self._known.facts()
-        adopted = {n: g for n in self._known.names if (g := self._given.find(facts, n)) is not None}
+        parts = self._deployed.locations()
         if not parts:
             raise StepMissing(
                 "There is nothing to secure yet.", where=self._api.where, hint="run 02 to 07 first"
             )
         namespaces.ensure(self._api, stage)
-        wanted = self._policies(parts, {**yours, **adopted})
+        wanted = built(self._shape(parts))
+        wanted += opening(self._parts.further_ways, self._parts.peers)
+        adopted = {n: e for n in self._deployed.names if (e := self._adopted.find(n))}
+        if asked := {**yours, **adopted}:
+            (asking,) = [peer for peer in self._parts.peers if peer.name == "llama-stack"]
+            wanted.append(_yours(asked, asking))
         others = self._others()
         if others:
             stage(f"not of the kit, and cut off from now on: {', '.join(others)}")
@@ -73,32 +69,17 @@ class Isolation:
         return names
 
     def tried(self, *, stage: Stages) -> network.Matrix:
-        """Try every way for real, from pods that carry the labels that policies select by.
-
-        Raises:
-            PartFailed: A probe could not run; says why.
-            PartTooSlow: A probe was not up in time.
-        """
-        parts = self._known.ways()
+        """Try every way for real, from pods that carry the labels that policies select by."""
+        parts = self._deployed.locations()
         found = self._parts.ways(self._shape(parts))
         allowed = {(way.source, way.destination, way.port) for way in found}
-        probing = Probing(self._api, self._watching, fixes_user=not is_openshift(self._api))
-        return probing.tried(self._ends(parts), self._labels(parts), allowed, stage)
+        return Probing(self._api, allowed).tried(self._ends(parts), self._labels(parts), stage)
 
     def routes(self) -> list[Route]:
         """The Routes and Ingresses of the parts."""
-        return routes.found(self._api, self._known.reach, self._known.ways())
+        return self._deployed.store.endpoints.routes(self._deployed.locations().values())
 
-    def _policies(self, parts: Mapping[str, Way], yours: Mapping[str, Endpoint]) -> list[Object]:
-        """The policies for these parts: those of ``manifests/network`` that fit."""
-        wanted = built(self._shape(parts))
-        wanted += opening(self._parts.further_ways, self._parts.peers)
-        if yours:
-            (asking,) = [peer for peer in self._parts.peers if peer.name == "llama-stack"]
-            wanted.append(_yours(yours, asking))
-        return wanted
-
-    def _shape(self, parts: Mapping[str, Way]) -> network.Shape:
+    def _shape(self, parts: Mapping[str, Location]) -> network.Shape:
         model, stack = parts.get("model"), parts.get("llama-stack")
         routed = {route["spec"]["to"]["name"] for route in self._api.list(*ROUTE)}
         return network.Shape(
@@ -107,43 +88,41 @@ class Isolation:
             exposed=model is not None and model.service in routed,
         )
 
-    def _ends(self, parts: Mapping[str, Way]) -> list[End]:
-        """Every port on which a part is known to listen: it is Ready, and was asked there.
-
-        A port of its that is silent would look like one that is shut.
-        """
+    def _ends(self, parts: Mapping[str, Location]) -> list[End]:
+        """Every port on which a Ready part is known to listen: a silent one would look closed."""
         ends = []
-        for name, way in parts.items():
-            pods = pod_status.current(self._watching.all("v1", "Pod"), way.pods, "")
-            for pod in [one for one in pods if pod_status.is_ready(one)][:1]:
-                ports = {way.port, *way.also.values()}
+        for name, location in parts.items():
+            for pod in pod_status.ready(self._informer.all("v1", "Pod"), location.pods)[:1]:
+                ports = {location.port, *location.also.values()}
                 # Behind the proxy, what it leads to: another pod's connection would pass it by.
-                ports |= {network.PLAIN} if way.port == network.GUARDED else set()
+                ports |= {network.PLAIN} if location.port == network.GUARDED else set()
                 ends += [End(name, str(pod["status"]["podIP"]), port) for port in sorted(ports)]
         return ends
 
-    def _labels(self, parts: Mapping[str, Way]) -> dict[str, Mapping[str, str]]:
+    def _labels(self, parts: Mapping[str, Location]) -> dict[str, Mapping[str, str]]:
         """The labels by which the pods of each peer are selected: those of what really runs."""
         found: dict[str, Mapping[str, str]] = {}
-        pods = self._watching.all("v1", "Pod")
+        pods = self._informer.all("v1", "Pod")
         for peer in self._parts.peers:
-            if not peer.labels:
-                continue
-            found[peer.name] = peer.labels[0]
-            way = parts.get(peer.name)
-            for pod in pod_status.current(pods, way.pods, "") if way else []:
-                have = (pod["metadata"].get("labels") or {}).items()
-                for labels in peer.labels:
-                    if labels.items() <= have:
-                        found[peer.name] = labels
+            location = parts.get(peer.name)
+            own = pod_status.current(pods, location.pods, "") if location else []
+            running = [
+                labels
+                for pod in own
+                for labels in peer.labels
+                if labels.items() <= objects.labels_of(pod).items()
+            ]
+            # Of the pods of an update, the last counts; of a part that is not there, the first.
+            for labels in (running[::-1] or peer.labels)[:1]:
+                found[peer.name] = labels
         return found
 
     def _others(self) -> list[str]:
         """Pods that no policy of the kit lets anywhere."""
         known = [labels for peer in self._parts.peers for labels in peer.labels]
         names = []
-        for pod in self._watching.all("v1", "Pod"):
-            have = pod["metadata"].get("labels") or {}
+        for pod in self._informer.all("v1", "Pod"):
+            have = objects.labels_of(pod)
             ended = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
             if ended or pod_status.PROBE in have or "notebook-name" in have:
                 continue
@@ -205,16 +184,9 @@ def _selector(peer: network.Peer) -> Object:
 
 
 def _policy(name: str, chosen: network.Peer, direction: str, *rules: Object) -> Object:
-    return {
-        "apiVersion": POLICY[0],
-        "kind": POLICY[1],
-        "metadata": {"name": name, "labels": objects.labels(NETWORK)},
-        "spec": {
-            "podSelector": _selector(chosen),
-            "policyTypes": [direction],
-            direction.lower(): list(rules),
-        },
-    }
+    spec: Object = {"podSelector": _selector(chosen), "policyTypes": [direction]}
+    spec[direction.lower()] = list(rules)
+    return objects.made(*POLICY, {"name": name, "labels": objects.labels(NETWORK)}, spec=spec)
 
 
 def _yours(endpoints: Mapping[str, Endpoint], asking: network.Peer) -> Object:

@@ -1,4 +1,4 @@
-"""Which ways the NetworkPolicies of a namespace shut, by reading them: nothing is tried.
+"""Which ways the NetworkPolicies of a namespace close, by reading them: nothing is tried.
 
 The semantics are those of the reference of networking.k8s.io/v1: a pod that a policy selects in a
 direction is closed in it, but for what any such policy allows. Notebook 08 tries what this reads.
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workshop.targets.cluster.api import Object
+from workshop.targets.cluster.objects import labels_of
 from workshop.targets.network import Peer
 
 Labels = Mapping[str, str]
@@ -20,36 +21,29 @@ DNS = (53, 5353, "dns", "dns-tcp")
 
 
 @dataclass(frozen=True)
-class Shut:
-    """A way that is closed, and by which policies."""
+class Closed:
+    """Why a way is closed: by which policies, and which of another label would have opened it."""
 
     direction: str
     policies: tuple[str, ...]
     idle: tuple[str, ...]
-    """Policies that would have opened it, with the labels that no pod has."""
 
     def __str__(self) -> str:
         said = f"{self.direction.lower()} closed by {', '.join(self.policies)}"
         return said + "".join(f"; {one}" for one in self.idle)
 
 
-def way(
+def closed(
     source: Object,
     destination: Object,
     port: int,
     policies: Sequence[Object],
     namespace: Labels,
     peers: Sequence[Peer],
-) -> Shut | None:
-    """What shuts the way from one pod to another on a port, or None when it is open.
+) -> Closed | None:
+    """What closes the way from one pod to another on its port, or None when it is open.
 
-    Args:
-        source: A pod.
-        destination: A pod of the same namespace.
-        port: The destination's own.
-        policies: All of the namespace.
-        namespace: The namespace's labels.
-        peers: Whose labels, of each generation, are known.
+    Policies for another generation of the pod's labels are known by those of ``peers``.
     """
     for direction, chosen, peer in (
         ("Egress", source, destination),
@@ -59,9 +53,12 @@ def way(
         if closing and not any(
             _allows(one, direction, peer, destination, port, namespace) for one in closing
         ):
-            names = tuple(sorted(str(one["metadata"]["name"]) for one in closing))
-            return Shut(direction, names, _idle(policies, chosen, direction, peers))
+            return Closed(direction, _names(closing), _idle(policies, chosen, direction, peers))
     return None
+
+
+def _names(policies: Sequence[Object]) -> tuple[str, ...]:
+    return tuple(sorted(str(one["metadata"]["name"]) for one in policies))
 
 
 def without_names(pod: Object, policies: Sequence[Object]) -> tuple[str, ...]:
@@ -71,27 +68,26 @@ def without_names(pod: Object, policies: Sequence[Object]) -> tuple[str, ...]:
     """
     closing = [one for one in policies if _selects(one, pod, "Egress")]
     rules = [rule for one in closing for rule in one["spec"].get("egress") or []]
-    if any(_opens_dns(rule) for rule in rules):
-        return ()
-    return tuple(sorted(str(one["metadata"]["name"]) for one in closing))
+    return () if any(_opens_dns(rule) for rule in rules) else _names(closing)
 
 
 def matches(selector: Object | None, labels: Labels) -> bool:
     """Whether a label selector selects these labels; an empty one selects all."""
-    for key, value in ((selector or {}).get("matchLabels") or {}).items():
-        if labels.get(key) != value:
-            return False
-    for one in (selector or {}).get("matchExpressions") or []:
-        has, values = labels.get(one["key"]), one.get("values") or []
-        held = {
-            "In": has in values,
-            "NotIn": has not in values,
-            "Exists": has is not None,
-            "DoesNotExist": has is None,
-        }
-        if not held.get(one["operator"], False):
-            return False
-    return True
+    wanted = (selector or {}).get("matchLabels") or {}
+    return wanted.items() <= labels.items() and all(
+        _holds(one, labels) for one in (selector or {}).get("matchExpressions") or []
+    )
+
+
+def _holds(expression: Object, labels: Labels) -> bool:
+    has, values = labels.get(expression["key"]), expression.get("values") or []
+    held = {
+        "In": has in values,
+        "NotIn": has not in values,
+        "Exists": has is not None,
+        "DoesNotExist": has is None,
+    }
+    return held.get(expression["operator"], False)
 
 
 def part_of(labels: Labels, peers: Sequence[Peer]) -> str:
@@ -106,9 +102,8 @@ def _idle(
     policies: Sequence[Object], pod: Object, direction: str, peers: Sequence[Peer]
 ) -> tuple[str, ...]:
     """Policies for the same part in another generation's labels: they select nobody."""
-    mine = _labels(pod)
-    part = part_of(mine, peers)
-    found = []
+    mine = labels_of(pod)
+    part, found = part_of(mine, peers), []
     for one in policies:
         wanted = ((one["spec"].get("podSelector") or {}).get("matchLabels")) or {}
         if wanted and part_of(wanted, peers) == part and not _selects(one, pod, direction):
@@ -121,7 +116,7 @@ def _idle(
 def _selects(policy: Object, pod: Object, direction: str) -> bool:
     spec = policy["spec"]
     types = spec.get("policyTypes") or ["Ingress", *(["Egress"] if spec.get("egress") else [])]
-    return direction in types and matches(spec.get("podSelector"), _labels(pod))
+    return direction in types and matches(spec.get("podSelector"), labels_of(pod))
 
 
 def _allows(
@@ -151,7 +146,7 @@ def _is_peer(peer: Object, pod: Object, namespace: Labels) -> bool:
         address = str((pod.get("status") or {}).get("podIP") or "")
         return bool(address) and _within(address, block["cidr"], block.get("except") or [])
     here = "namespaceSelector" not in peer or matches(peer["namespaceSelector"], namespace)
-    return here and matches(peer.get("podSelector"), _labels(pod))
+    return here and matches(peer.get("podSelector"), labels_of(pod))
 
 
 def _within(address: str, network: str, excepted: Sequence[str]) -> bool:
@@ -162,15 +157,11 @@ def _within(address: str, network: str, excepted: Sequence[str]) -> bool:
 
 
 def _has_port(ports: Sequence[Object] | None, destination: Object, wanted: int) -> bool:
-    if not ports:
-        return True
-    for one in ports:
-        port = one.get("port")
-        if one.get("protocol", "TCP") != "TCP":
-            continue
-        if port is None or wanted in _numbers(port, one.get("endPort"), destination):
-            return True
-    return False
+    return not ports or any(
+        one.get("port") is None or wanted in _numbers(one["port"], one.get("endPort"), destination)
+        for one in ports
+        if one.get("protocol", "TCP") == "TCP"
+    )
 
 
 def _numbers(port: int | str, last: int | None, destination: Object) -> Sequence[int]:
@@ -182,7 +173,3 @@ def _numbers(port: int | str, last: int | None, destination: Object) -> Sequence
         for one in container.get("ports") or []
         if one.get("name") == port
     ]
-
-
-def _labels(thing: Object) -> Labels:
-    return thing["metadata"].get("labels") or {}

@@ -7,11 +7,13 @@ so that no controller adopts it. What it runs on, the MCP server's image has: No
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from workshop.core import versions
 from workshop.core.errors import PartFailed, PartTooSlow, SettingsError
@@ -22,19 +24,27 @@ from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
 from workshop.targets.cluster.errors import Refused, Unreachable
-from workshop.targets.cluster.informer import Watching
+from workshop.targets.cluster.manifests import is_openshift
 from workshop.targets.cluster.pod_status import PROBE
 
 IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
-SCRIPT = Path(__file__).with_name("probe.js")
-USER = 65532
-"""Of pods on clusters that give them none, as in ``manifests/components/kubernetes-user``."""
+SCRIPT, POD = (Path(__file__).with_name(f"probe.{kind}") for kind in ("js", "yaml"))
+USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
+PATIENCE = 2.0  # Seconds for one connection: what a policy refuses is silence, on most networks.
+LIFE = 300  # Seconds after which a probe ends by itself, whatever became of the kit.
 
-PATIENCE = 2.0
-"""Seconds for one connection: what a policy refuses is silence, on most networks."""
 
-LIFE = 300
-"""Seconds after which a probe ends by itself, whatever became of the kit."""
+STARTED = 180.0  # Seconds until a probe runs: a node may have to pull the image.
+SETTLED = 45.0  # Seconds for the cluster's network: policies take hold with a delay.
+AT_ONCE = 8
+
+NAME = "kubernetes.default.svc.cluster.local"  # The name that each probe looks up.
+PROBE_NAMESPACE = {
+    network.ELSEWHERE.name: "elsewhere",
+    network.ROUTER.name: "router",
+    network.MONITORING.name: "monitoring",
+}
+"""The end of the name of the namespace that simulates each of these."""
 
 
 @dataclass(frozen=True)
@@ -50,81 +60,31 @@ class Probe:
 def pod_of(
     probe: Probe, destinations: list[dict[str, Any]], *, fixes_user: bool, owner: Object | None
 ) -> Object:
-    """The pod of a probe.
+    """The pod of a probe, owned by the kit's ConfigMap where that is in the same namespace.
 
-    Args:
-        probe: Whose labels it carries, and where.
-        destinations: What it tries: each has a ``host`` and a ``port``, or a ``name`` to look up.
-        fixes_user: Whether it must be told its user.
-        owner: The kit's ConfigMap, in the kit's own namespace.
+    Each of ``destinations`` has a ``host`` and a ``port``, or a ``name`` to look up.
     """
-    told = {
-        "destinations": destinations,
-        "listen": network.PLAYED,
-        "seconds": LIFE,
-        "patience": PATIENCE,
-    }
-    security: dict[str, Any] = {
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    if fixes_user:
-        security["runAsUser"] = USER
-    meta: Object = {
-        "name": probe.name,
-        "labels": objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels),
-    }
+    told = {"destinations": destinations, "listen": network.PLAYED}
+    told |= {"seconds": LIFE, "patience": PATIENCE}
+    pod: Object = yaml.safe_load(POD.read_text(encoding="utf-8"))
+    labels = objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels)
+    pod["metadata"] = {"name": probe.name, "labels": labels}
     if probe.namespace:
-        meta["namespace"] = probe.namespace
+        pod["metadata"]["namespace"] = probe.namespace
     elif owner is not None:
+        own = {key: owner["metadata"][key] for key in ("name", "uid")}
         reference = {"apiVersion": "v1", "kind": "ConfigMap", "controller": True}
-        own = {"name": owner["metadata"]["name"], "uid": owner["metadata"]["uid"]}
-        meta["ownerReferences"] = [reference | own]
-    container = {
-        "name": "probe",
+        pod["metadata"]["ownerReferences"] = [reference | own]
+    pod["spec"]["activeDeadlineSeconds"] = LIFE
+    if fixes_user:
+        pod["spec"]["securityContext"]["runAsUser"] = USER
+    pod["spec"]["containers"][0] |= {
         "image": IMAGE,
-        "imagePullPolicy": "IfNotPresent",
         "command": ["node", "-e", SCRIPT.read_text(encoding="utf-8")],
         "env": [{"name": "PROBE", "value": json.dumps(told)}],
         "ports": [{"containerPort": network.PLAYED}],
-        # Nothing will ever listen there: a probe is never Ready, and no Service leads to it.
-        "readinessProbe": {"tcpSocket": {"port": 1}, "periodSeconds": 3600},
-        "resources": {
-            "requests": {"cpu": "10m", "memory": "48Mi"},
-            "limits": {"cpu": "500m", "memory": "128Mi"},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
     }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": meta,
-        "spec": {
-            "restartPolicy": "Never",
-            "activeDeadlineSeconds": LIFE,
-            "terminationGracePeriodSeconds": 1,
-            "automountServiceAccountToken": False,
-            "enableServiceLinks": False,
-            "securityContext": security,
-            "containers": [container],
-        },
-    }
-
-
-STARTED = 180.0
-"""Seconds until a probe runs: a node may have to pull the image."""
-
-SETTLED = 45.0
-"""Seconds that the cluster's network has to know the probes: policies take hold with a delay."""
-
-AT_ONCE = 8
-
-NAME = "kubernetes.default.svc.cluster.local"
-"""The name that each probe looks up."""
+    return pod
 
 
 @dataclass(frozen=True)
@@ -137,60 +97,43 @@ class End:
 
 
 class Probing:
-    """Makes probes, reads what they saw, and removes them.
+    """Makes probes, reads what they saw, and removes them."""
 
-    Args:
-        api: The cluster.
-        watching: What is in the namespace now.
-        fixes_user: Whether a pod must be told its user.
-    """
-
-    def __init__(self, api: Api, watching: Watching, *, fixes_user: bool) -> None:
+    def __init__(self, api: Api, allowed: Collection[tuple[str, str, int]]) -> None:
         self._api = api
-        self._watching = watching
-        self._fixes_user = fixes_user
+        self._allowed = allowed
 
     def tried(
-        self,
-        ends: Sequence[End],
-        labels: Mapping[str, Mapping[str, str]],
-        allowed: Iterable[tuple[str, str, int]],
-        stage: Stages,
+        self, ends: Sequence[End], labels: Mapping[str, Mapping[str, str]], stage: Stages
     ) -> network.Matrix:
-        """Try every way from every peer to every end, and to pods that play three more ends.
-
-        Raises:
-            PartFailed: A probe could not run.
-            PartTooSlow: One was not up in time.
-        """
+        """Try every way from every peer to every end, and to pods that simulate three more ends."""
         cleaning = Cleaning(self._api)
         cleaning.probes(stage)
         try:
             outside, remark = self._outside(stage)
-            played = [
+            listening = [
                 Probe(who, f"workshop-end-{who}", labels[who]) for who in ("notebook", "stranger")
             ]
-            played += [
+            listening += [
                 Probe(one.who, "workshop-end", {}, one.namespace)
                 for one in outside
                 if one.who == network.ELSEWHERE.name
             ]
-            stage(f"starting {len(played)} pods that listen")
-            self._start(played, [])
-            addresses = self._addresses(played, stage)
-            whole = [*ends, *(End(p.who, addresses[p], network.PLAYED) for p in played)]
+            stage(f"starting {len(listening)} pods that listen")
+            self._start(listening, [])
+            found = self._addresses(listening, stage)
+            whole = [*ends, *(End(p.who, found[p], network.PLAYED) for p in listening)]
             trying = [Probe(who, f"workshop-from-{who}", own) for who, own in labels.items()]
             trying += outside
             stage(f"starting {len(trying)} pods that try {len(whole) + 1} ways each")
             self._start(trying, whole)
             self._addresses(trying, stage)
-            seen = self._settled(trying, whole, set(allowed), stage)
+            seen = self._settled(trying, whole, stage)
         finally:
             cleaning.probes(stage)
-        found = [one for rows in seen.values() for one in rows]
-        wrong = sum(not one.agrees for one in found)
-        stage(f"tried {len(found)} ways: {wrong or 'none'} otherwise than declared")
-        return network.Matrix(found, remark)
+        wrong = sum(not one.agrees for one in seen)
+        stage(f"tried {len(seen)} ways: {wrong or 'none'} otherwise than declared")
+        return network.Matrix(seen, remark)
 
     def _outside(self, stage: Stages) -> tuple[list[Probe], str]:
         """Probes in namespaces of their own, where this user may make some."""
@@ -217,8 +160,8 @@ class Probing:
             if there is not None and namespaces.is_terminating(there):
                 return NotYet("the one before is not gone yet")
             if there is None:
-                self._api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
-            elif own.items() - (there["metadata"].get("labels") or {}).items():
+                self._api.create(objects.made("v1", "Namespace", meta))
+            elif own.items() - objects.labels_of(there).items():
                 raise SettingsError(
                     f"There is a namespace {name}, and it is not the kit's.",
                     where=self._api.where,
@@ -235,9 +178,8 @@ class Probing:
         if ends:
             destinations.append({"name": NAME})
         owner = self._api.get("v1", "ConfigMap", MANAGER)
-        pods = [
-            pod_of(one, destinations, fixes_user=self._fixes_user, owner=owner) for one in probes
-        ]
+        fixes_user = not is_openshift(self._api)
+        pods = [pod_of(one, destinations, fixes_user=fixes_user, owner=owner) for one in probes]
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
             list(pool.map(self._api.create, pods))
 
@@ -252,9 +194,9 @@ class Probing:
                     raise self._failed(probe, "was removed", "", "kubectl get events")
                 events = self._api.list("v1", "Event", namespace=probe.namespace)
                 seen = pod_status.Seen([pod], (), (), events)
-                amiss = pod_status.find(seen)
-                if amiss is not None:
-                    raise self._failed(probe, amiss.what, amiss.state, amiss.hint)
+                blocker = pod_status.find(seen)
+                if blocker is not None:
+                    raise self._failed(probe, blocker.what, blocker.state, blocker.hint)
                 address = (pod.get("status") or {}).get("podIP", "")
                 if not address or not self._lines(probe, 1):
                     return NotYet(pod_status.describe(seen))
@@ -273,27 +215,23 @@ class Probing:
         return found
 
     def _settled(
-        self,
-        probes: Sequence[Probe],
-        ends: Sequence[End],
-        allowed: set[tuple[str, str, int]],
-        stage: Stages,
-    ) -> dict[Probe, list[network.Tried]]:
+        self, probes: Sequence[Probe], ends: Sequence[End], stage: Stages
+    ) -> list[network.Tried]:
         """What each saw, once two rounds in a row are as declared; or after ``SETTLED`` seconds."""
         seen: dict[Probe, list[network.Tried]] = {}
-        open_: set[Probe] = set(probes)
+        undecided: set[Probe] = set(probes)
 
         def agreed() -> object:
-            for probe in sorted(open_, key=lambda one: one.name):
-                rounds = [self._read(probe, ends, allowed, one) for one in self._lines(probe, 2)]
+            for probe in sorted(undecided, key=lambda one: one.name):
+                rounds = [self._read(probe, ends, one) for one in self._lines(probe, 2)]
                 rounds = [one for one in rounds if one]
                 if rounds:
                     seen[probe] = rounds[-1]
                 if len(rounds) == 2 and all(one.agrees for both in rounds for one in both):
-                    open_.discard(probe)
-            wrong = [one.name for probe in open_ for one in seen.get(probe, []) if not one.agrees]
-            waiting = ", ".join(wrong[:3]) or f"{len(open_)} probes go on"
-            return NotYet(waiting) if open_ else True
+                    undecided.discard(probe)
+            wrong = [o.name for probe in undecided for o in seen.get(probe, []) if not o.agrees]
+            waiting = ", ".join(wrong[:3]) or f"{len(undecided)} probes go on"
+            return NotYet(waiting) if undecided else True
 
         try:
             wait_for("every way", agreed, timeout=SETTLED, stage=stage, every=0.5)
@@ -301,25 +239,17 @@ class Probing:
             silent = [probe for probe in probes if probe not in seen]
             if silent:
                 raise self._failed(silent[0], "told nothing", "", "kubectl get events") from None
-        return {probe: seen[probe] for probe in probes}
+        return [one for probe in probes for one in seen[probe]]
 
-    def _read(
-        self,
-        probe: Probe,
-        ends: Sequence[End],
-        allowed: set[tuple[str, str, int]],
-        line: str,
-    ) -> list[network.Tried]:
+    def _read(self, probe: Probe, ends: Sequence[End], line: str) -> list[network.Tried]:
         said = json.loads(line)
         if not isinstance(said, list):
             return []
-        found = [
-            network.Tried(
-                probe.who, end.name, end.port, (probe.who, end.name, end.port) in allowed, word
-            )
-            for end, word in zip(ends, said, strict=False)
-            if network.is_ours(probe.who, end.name)
-        ]
+        found = []
+        for end, word in zip(ends, said, strict=False):
+            way = (probe.who, end.name, end.port)
+            if network.is_ours(probe.who, end.name):
+                found.append(network.Tried(*way, way in self._allowed, word))
         return [*found, network.Tried(probe.who, "DNS", 0, True, said[-1])]
 
     def _lines(self, probe: Probe, count: int) -> list[str]:
@@ -335,11 +265,3 @@ class Probing:
         return PartFailed(
             f"The probe {probe.name} {what}.", where=self._api.where, state=state, hint=hint
         )
-
-
-PROBE_NAMESPACE = {
-    network.ELSEWHERE.name: "elsewhere",
-    network.ROUTER.name: "router",
-    network.MONITORING.name: "monitoring",
-}
-"""The end of the name of the namespace that plays each of these."""

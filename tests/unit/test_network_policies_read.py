@@ -1,4 +1,4 @@
-"""What policies shut, by reading them; the test cluster holds the same against what it enforces."""
+"""Which ways policies close, by reading them; the test cluster shows the same by enforcing them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 from workshop.parts.catalog import ALL
-from workshop.targets.cluster import pod_status
+from workshop.targets.cluster import endpoints, pod_status
 from workshop.targets.cluster.network import policies as network_policies
-from workshop.targets.cluster.network import routes
 
 
 def pod(address: str = "10.0.0.1", **labels: str) -> dict[str, Any]:
@@ -34,7 +33,7 @@ DENY = policy("Egress")
 
 
 def is_open(*policies: dict[str, Any], port: int = 8080) -> bool:
-    return network_policies.way(STACK, MODEL, port, policies, SPACE, ALL.peers) is None
+    return network_policies.closed(STACK, MODEL, port, policies, SPACE, ALL.peers) is None
 
 
 def test_without_a_policy_all_is_open() -> None:
@@ -90,7 +89,7 @@ def test_a_peer_is_a_block_or_pods_of_namespaces(peer: dict[str, Any], opens: bo
 
 
 def test_it_names_who_closes_and_who_would_have_opened() -> None:
-    found = network_policies.way(
+    found = network_policies.closed(
         STACK, MODEL, 8080, [DENY, policy("Egress", TO_MODEL, app="ogx")], SPACE, ALL.peers
     )
     assert str(found) == (
@@ -131,12 +130,12 @@ def test_what_a_registry_says_of_a_pull(said: str, hint: str) -> None:
     [("", 30), ("300s", 300), ("5m", 300), ("1h", 3600), ("5000", 5), ("5000ms", 5), ("x", 30)],
 )
 def test_how_long_a_route_lets_an_answer_take(annotation: str, seconds: float) -> None:
-    annotations = {routes.HAPROXY: annotation} if annotation else {}
+    annotations = {endpoints.HAPROXY: annotation} if annotation else {}
     route = {"kind": "Route", "metadata": {"annotations": annotations}}
-    assert routes.seconds(route) == seconds
+    assert endpoints.seconds_of(route) == seconds
 
 
 def test_an_ingress_says_it_in_bare_seconds() -> None:
-    ingress = {"kind": "Ingress", "metadata": {"annotations": {routes.NGINX: "300"}}}
-    assert routes.seconds(ingress) == 300
-    assert routes.seconds({"kind": "Ingress", "metadata": {}}) == 60
+    ingress = {"kind": "Ingress", "metadata": {"annotations": {endpoints.NGINX: "300"}}}
+    assert endpoints.seconds_of(ingress) == 300
+    assert endpoints.seconds_of({"kind": "Ingress", "metadata": {}}) == 60

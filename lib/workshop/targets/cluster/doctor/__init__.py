@@ -1,1 +1,0 @@
-"""What a cluster knows to be wrong with a part, without asking it."""
