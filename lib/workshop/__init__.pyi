@@ -73,5 +73,5 @@ from .operate.scale.mongodb import migrate_mongodb as migrate_mongodb
 from .operate.scale.replicas import verify_scale_out as verify_scale_out
 
 # 99_clean_up
-from .parts.clean_up import clean_up as clean_up
-from .parts.clean_up import verify_clean_up as verify_clean_up
+from .parts.environment import clean_up as clean_up
+from .parts.environment import verify_clean_up as verify_clean_up
