@@ -76,7 +76,7 @@ def part_of(target: Target, database: Endpoint) -> Part:
         },
         secrets={
             "token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
-            "reader password": mongodb.reader_password(target),
+            "reader password": mongodb.password(target, mongodb.READER_CREDENTIAL),
         },
         needs={"mongodb": database},
         extra_ports={"monitoring": MONITORING_PORT},

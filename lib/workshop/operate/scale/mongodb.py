@@ -100,10 +100,10 @@ def replica_set_reason(endpoint: Endpoint) -> str | None:
     Raises:
         EndpointError: It does not answer, or refuses.
     """
-    with mongodb.as_admin(endpoint) as admin:
-        hello = admin.command("hello")
-        if hello.get("setName"):
-            return f"it is the replica set {hello['setName']} already"
+    with mongodb.connected(endpoint) as database:
+        admin = database.client.admin
+        if name := admin.command("hello").get("setName"):
+            return f"it is the replica set {name} already"
         code, said = _refusal(admin)
     if code == NO_REPLICATION:
         return None

@@ -61,7 +61,7 @@ def part_of(target: Target, stage: Stages) -> Part:
         settings[f"path of {source.part}"] = source.path
         settings[f"port of {source.part}"] = source.port if source.also else 0
         if source.exporter:
-            secrets["monitor password"] = mongodb.monitor_password(target)
+            secrets["monitor password"] = mongodb.password(target, mongodb.MONITOR_CREDENTIAL)
     return Part(prometheus.PART, prometheus.PORT, settings=settings, secrets=secrets, needs=needs)
 
 
