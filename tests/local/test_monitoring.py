@@ -58,14 +58,15 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
     assert (page.part, page.state) == ("llama-stack", "read")
     assert page.url == f"{pushed.url}/metrics"
     endpoint = deployed.endpoint
-    assert prometheus.value(endpoint, 'sum(llama_stack_requests_total{status="success"})') == 2
-    assert prometheus.value(endpoint, "sum(nothing_of_this_name)") is None
+    good = prometheus.samples(endpoint, 'sum(llama_stack_requests_total{status="success"})')
+    assert [one.value for one in good] == [2]
+    assert prometheus.samples(endpoint, "sum(nothing_of_this_name)") == []
     assert abs(prometheus.ahead(endpoint)) < 5, "the same clock"
     (sample,) = workshop.query_prometheus(target, 'llama_stack_requests_total{status="error"}')
     assert sample.value == 1
     assert "part=llama-stack" in sample.labels
     for metric in metrics.METRICS:
-        prometheus.value(endpoint, metric.query("1m"))  # Each is understood.
+        prometheus.samples(endpoint, metric.query("1m"))  # Each is understood.
     with pytest.raises(EndpointError, match="parse error"):
         workshop.query_prometheus(target, "sum(")
     again = workshop.deploy_prometheus(target)

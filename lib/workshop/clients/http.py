@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from workshop.core import proxies
 from workshop.core.errors import EndpointError
 from workshop.core.proxies import Proxy
 from workshop.core.secret import Secret, mask
+from workshop.core.wait import answered
 from workshop.targets.base import Endpoint
 
 if TYPE_CHECKING:
@@ -144,6 +145,11 @@ def call(
     if not right:
         raise refused_with(url, reply.status, mask(reply.text, secrets))
     return reply
+
+
+def ready(path: str) -> Callable[[Endpoint], object]:
+    """A probe for ``Target.ensure``: what a part answers at this path, ``NotYet`` until it does."""
+    return lambda endpoint: answered(lambda: call(endpoint, path, timeout=5))
 
 
 LOGIN = "write it into the variable that names the proxy: http://user:password@host:port"

@@ -8,7 +8,6 @@ from dataclasses import replace
 from workshop.clients import http, openai
 from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
-from workshop.core.wait import answered
 from workshop.parts import model
 from workshop.targets.base import Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
@@ -21,6 +20,8 @@ PART = Part(
     credential="embedder token",
 )
 
+ready = http.ready("/v1/models")
+
 
 def part_of(target: Target) -> Part:
     """What the embedder must be."""
@@ -31,11 +32,6 @@ def part_of(target: Target) -> Part:
 def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
     """Run it, and return once it answers; ``timeout`` in seconds."""
     return target.ensure(part_of(target), ready=ready, timeout=timeout, stage=stage).endpoint
-
-
-def ready(endpoint: Endpoint) -> object:
-    """Whether it lists its models."""
-    return answered(lambda: http.call(endpoint, "/v1/models", timeout=5))
 
 
 def dimension(embedder: Endpoint) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,12 @@ from workshop.core.checks import Checks
 from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
-from workshop.core.wait import NotYet, answered, wait_for
+from workshop.core.wait import NotYet, wait_for
 from workshop.parts import choices, collector, embedder, model, postgresql, runbooks
 from workshop.targets.base import Deployed, Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
 
-PART = "llama-stack"
-PORT = 8321
+PART, PORT = "llama-stack", 8321
 
 SERVERS = versions.SERVERS
 """The servers that the kit knows, with the pinned versions; the preferred one first."""
@@ -36,9 +35,7 @@ The runbooks are then loaded again, which takes most of a minute.
 OGX 1.5.0 drives Milvus by pymilvus's asynchronous client, which asks for ``AllocTimestamp``; Milvus
 Lite 3.2 answers that it is not implemented. Seen with pymilvus 2.5.18, 2.6.12 and 3.0.2.
 """
-INSIDE = "inside"
-"""Where its storage is, when not in PostgreSQL."""
-
+INSIDE = "inside"  # Where its storage is, when not in PostgreSQL.
 SHARED = "pgvector"
 """The vector store of a server whose storage is PostgreSQL, which several replicas can share."""
 
@@ -48,11 +45,10 @@ KNOWN_STORE = "vector store that replicas know"
 METRICS_PORT = 9464
 """Where OGX shows its metrics; its operator's default too. Llama Stack pushes them instead."""
 
-PUSH_MILLISECONDS = 2000
-"""How often Llama Stack pushes its metrics to the collector."""
+PUSH_MILLISECONDS = 2000  # How often Llama Stack pushes its metrics to the collector.
+MODEL_PREFIX = "vllm"  # It names a model by its provider: ``vllm/<name>``.
 
-MODEL_PREFIX = "vllm"
-"""Llama Stack names a model by its provider: ``vllm/<name>``."""
+ready = http.ready("/v1/health")
 
 
 def part_of(
@@ -104,18 +100,29 @@ def deployed_part(target: Target) -> Part:
         StepMissing: It was not, or a part that it needs does not run.
     """
     target.find(PART)
-    kept = choices.of(target, PART)
-    server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
+    return _part(target, **choices.of(target, PART))
+
+
+def _part(
+    target: Target,
+    server: str = "llama-stack",
+    vector_store: str = "faiss",
+    milvus_uri: str = "",
+    storage: str = INSIDE,
+) -> Part:
+    """What the server must be, on the parts that run."""
+    vectors = target.find(embedder.NAME)
+    shared = storage == postgresql.PART
     return part_of(
         server,
-        kept.get("vector_store", "faiss"),
+        vector_store,
         target.find(model.PART),
         vectors,
         embedder.dimension(vectors),
-        kept.get("milvus_uri", ""),
+        milvus_uri,
         target.find(collector.PART) if server == "llama-stack" else None,
-        target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
-        target.store.recall(KNOWN_STORE) or "",
+        target.find(postgresql.PART) if shared else None,
+        (target.store.recall(KNOWN_STORE) or "") if shared else "",
     )
 
 
@@ -166,32 +173,21 @@ def deploy_llama_stack(
             last = server == target.store.recall("server")
             why = "it was deployed last" if last else "this cluster's operator runs it"
             stage(f"the server is {server}: {why}")
-        language_model = target.find(model.PART)
-        vectors = embedder.deploy(target, timeout, stage)
-        size = embedder.dimension(vectors)
-        pushes_to = None
+        target.find(model.PART)
+        embedder.deploy(target, timeout, stage)
         if server == "llama-stack":
-            pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
-        database = target.find(postgresql.PART) if shared else None
-        known = (target.store.recall(KNOWN_STORE) or "") if shared else ""
-        part = part_of(
-            *(server, vector_store, language_model, vectors, size, milvus_uri, pushes_to, database),
-            known,
-        )
+            collector.deploy(target, timeout=timeout, stage=stage)
+        kept = {"server": server, "vector_store": vector_store}
+        kept |= {"milvus_uri": milvus_uri, "storage": storage}
+        part = _part(target, **kept)
+        size = part.settings["embedding_dimension"]
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.store.remember("server", server)
-        choices.keep(
-            target,
-            PART,
-            server=server,
-            vector_store=vector_store,
-            milvus_uri=milvus_uri,
-            storage=postgresql.PART if shared else INSIDE,
-        )
-        target.store.remember(KNOWN_STORE, known or None)
+        choices.keep(target, PART, **kept)
+        target.store.remember(KNOWN_STORE, str(part.settings.get("runbooks_in", "")) or None)
         first, *rest = target.scaling.replicas(PART)
         store = runbooks.load(
             # A file lies in the replica that took it, until it is in the vector store.
@@ -245,15 +241,19 @@ def verify_llama_stack(target: Target) -> Checks:
         "some text",
         stack_client.telling(target, PART, lambda: openai.text(hello())),
     )
+    check_search(checks, "finds the right runbook", target, endpoint)
+    return checks.raise_if_failed()
+
+
+def check_search(checks: Checks, name: str, target: Target, replica: Endpoint) -> None:
+    """Add the check that a server, or one replica of it, finds the right runbook."""
+    asked = "the certificate has expired"
     checks.that(
-        "finds the right runbook",
+        name,
         "certificate-expired.md first",
-        lambda: ", ".join(
-            runbooks.search(endpoint, runbooks.store_id(target), "the certificate has expired")
-        ),
+        lambda: ", ".join(runbooks.search(replica, runbooks.store_id(target), asked)),
         lambda seen: seen.startswith("certificate-expired.md"),
     )
-    return checks.raise_if_failed()
 
 
 def search_runbooks(target: Target, text: str) -> list[str]:
@@ -289,14 +289,8 @@ def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others:
         )
 
 
-def ready(endpoint: Endpoint) -> object:
-    """Whether it says that it is healthy."""
-    return answered(lambda: http.call(endpoint, "/v1/health", timeout=5))
-
-
 def _models(endpoint: Endpoint) -> list[str]:
-    found = openai.ask(endpoint, "/v1/models")
-    return [str(entry["id"]) for entry in found["data"]]
+    return [str(entry["id"]) for entry in openai.ask(endpoint, "/v1/models")["data"]]
 
 
 def _with_model(
@@ -330,14 +324,9 @@ def _with_model(
     return deployed
 
 
-def _redeploy(target: Target, timeout: float) -> Deployed:
-    # The whole notebook: a server that starts again may have to be given the runbooks again.
-    return deploy_llama_stack(target, timeout=timeout, **choices.of(target, PART))
-
-
 def _ahead(
     target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
-) -> Iterable[Part]:
+) -> Iterator[Part]:
     """What it needs besides the model; itself it comes up quickly, and would not find the model."""
     yield embedder.part_of(target)
     if chosen(target, str(given.get("SERVER", "auto"))) == "llama-stack":
@@ -356,7 +345,10 @@ SPEC = Spec(
     page=Page(PART, PART, METRICS_PORT, also="metrics", server="ogx"),
     part=deployed_part,
     ready=ready,
-    redeploy=_redeploy,
+    # The whole notebook: a server that starts again may have to be given the runbooks again.
+    redeploy=lambda target, timeout: deploy_llama_stack(
+        target, timeout=timeout, **choices.of(target, PART)
+    ),
     examine=verify_llama_stack,
     ahead=_ahead,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,8 @@ CHUNKS = {"max_chunk_size_tokens": 360, "chunk_overlap_tokens": 60}
 tokens as the servers count them (cl100k_base), German text has 1.3 times as many in theirs, and
 JSON 1.2 (measured with all-MiniLM-L6-v2's own tokenizer)."""
 
-PROBE = "steps"
-"""What is searched for to see whether anything is found."""
-
-NO_STORE = (400, 404)
-"""With which status a server says that there is no such vector store."""
+PROBE = "steps"  # What is searched for to see whether anything is found.
+NO_STORE = (400, 404)  # With which status a server says that there is no such vector store.
 
 
 def load(
@@ -73,8 +72,7 @@ def load(
     # The name tells the content, so that edited runbooks, or another embedder, make a new store.
     name = f"runbooks {provider} {embedder} {_digest(files)}"
     wanted = {file.stem + UPLOADED: file for file in files}
-    client = llama_stack.client(endpoint)
-    try:
+    with _client(endpoint, "The runbooks could not be loaded.") as client:
         store = _find(client, name, set(wanted), target.store.recall(FACT))
         if store and provider == FORGETFUL and _finds_nothing(client, store, embedder):
             stage("the server has lost the runbooks: loading them again")
@@ -87,8 +85,6 @@ def load(
         if missing:
             stage(f"loading {len(missing)} runbooks into {provider}")
             _add(client, store, missing, timeout, stage)
-    except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks could not be loaded.") from error
     target.store.remember(FACT, store)
     return store
 
@@ -99,39 +95,26 @@ def store_id(target: Target) -> str:
     Raises:
         StepMissing: The runbooks were not loaded.
     """
-    store = target.store.recall(FACT)
-    if store is None:
-        raise StepMissing(
-            "The runbooks were not loaded yet.", hint="run 03_deploy_llama_stack first"
-        )
-    return store
+    if store := target.store.recall(FACT):
+        return store
+    raise StepMissing("The runbooks were not loaded yet.", hint="run 03_deploy_llama_stack first")
 
 
 def exists(endpoint: Endpoint, store: str) -> bool:
-    """Whether the server has this vector store.
-
-    Raises:
-        EndpointError: It does not say.
-    """
-    client = llama_stack.client(endpoint)
-    try:
+    """Whether the server has this vector store."""
+    with _client(endpoint) as client:
         return _retrieved(client, store) is not None
-    except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks cannot be searched.") from error
 
 
 def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
-    """The file names that fit the query, best first.
+    """The file names that fit the query, best first; three at most.
 
     Raises:
         EndpointError: The server cannot search this store.
     """
-    client = llama_stack.client(endpoint)
-    try:
-        found = client.vector_stores.search(vector_store_id=store, query=query, max_num_results=3)
-    except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks cannot be searched.") from error
-    return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in found.data]
+    with _client(endpoint) as client:
+        hits = client.vector_stores.search(vector_store_id=store, query=query, max_num_results=3)
+        return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in hits.data]
 
 
 def nearness(endpoint: Endpoint, store: str, provider: str, question: str) -> float | None:
@@ -140,14 +123,19 @@ def nearness(endpoint: Endpoint, store: str, provider: str, question: str) -> fl
     Raises:
         EndpointError: The server cannot search this store.
     """
+    with _client(endpoint) as client:
+        hits = client.vector_stores.search(vector_store_id=store, query=question, max_num_results=1)
+        return llama_stack.nearness(hits.data, provider)
+
+
+@contextmanager
+def _client(endpoint: Endpoint, what: str = "The runbooks cannot be searched.") -> Iterator[Any]:
+    """A client whose errors are told as the kit's own; ``what`` is their first sentence."""
     client = llama_stack.client(endpoint)
     try:
-        found = client.vector_stores.search(
-            vector_store_id=store, query=question, max_num_results=1
-        )
+        yield client
     except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks cannot be searched.") from error
-    return llama_stack.nearness(found.data, provider)
+        raise llama_stack.explained(error, endpoint, what) from error
 
 
 def _digest(files: list[Path]) -> str:

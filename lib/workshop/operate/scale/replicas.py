@@ -13,7 +13,7 @@ from workshop.core.progress import Stages, stages
 from workshop.core.table import Table
 from workshop.operate.scale import mongodb as mongodb_scale
 from workshop.operate.scale.measure import COUNTED, Load, runs
-from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql, runbooks
+from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Part, Scale, Target
 
@@ -133,16 +133,9 @@ def verify_scale_out(
             "none",
             lambda one=one: _failures(one),  # type: ignore[misc]
         )
-    store = runbooks.store_id(target)
     for number, replica in enumerate(target.scaling.replicas(llama_stack.PART), 1):
-        checks.that(
-            f"replica {number} of Llama Stack finds the right runbook",
-            "certificate-expired.md first",
-            lambda replica=replica: ", ".join(  # type: ignore[misc]
-                runbooks.search(replica, store, "the certificate has expired")
-            ),
-            lambda seen: seen.startswith("certificate-expired.md"),
-        )
+        name = f"replica {number} of Llama Stack finds the right runbook"
+        llama_stack.check_search(checks, name, target, replica)
     if runs(target, mcp_server.PART):
         _verify_database(checks, target, kept)
     if runs(target, postgresql.PART):
