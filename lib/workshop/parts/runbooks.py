@@ -51,15 +51,12 @@ def load(
 
     Args:
         endpoint: Llama Stack.
-        target: Keeps the vector store's id.
+        target: Keeps the vector store's id, which is returned too.
         folder: Of the runbooks; a user's own files beside them are loaded too.
-        provider: ``milvus`` or ``faiss``.
+        provider: ``faiss``, ``milvus`` or ``pgvector``.
         embedder: The embedding model's name in Llama Stack.
         timeout: Seconds until all files must be embedded.
         stage: Shows progress.
-
-    Returns:
-        The vector store's id.
 
     Raises:
         PartFailed: A file could not be embedded; says which, and the server's reason.
@@ -151,7 +148,7 @@ def _find(client: Any, name: str, files: set[str], remembered: str | None) -> st
     What an interrupted run left half-filled is removed.
     """
     known = _retrieved(client, remembered) if remembered else None
-    if known is not None and known.name == name:
+    if known and known.name == name:
         return str(known.id)
     found = None
     # The list comes in pages, which a loop reads to the end.
@@ -199,36 +196,25 @@ def _add(client: Any, store: str, files: dict[str, Path], timeout: float, stage:
         client.files.create(file=(name, file.read_bytes(), "text/plain"), purpose="assistants").id
         for name, file in sorted(files.items())
     ]
+    cut = {"type": "static", "static": CHUNKS}
     batch = client.vector_stores.file_batches.create(
-        vector_store_id=store,
-        file_ids=ids,
-        chunking_strategy={"type": "static", "static": CHUNKS},
+        vector_store_id=store, file_ids=ids, chunking_strategy=cut
     )
 
     def done() -> object:
         now = client.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store)
         counts = now.file_counts
         if counts.failed or now.status in ("failed", "cancelled"):
+            listed = client.vector_stores.files.list(vector_store_id=store)
             raise PartFailed(
                 f"{counts.failed} of {len(files)} runbooks could not be embedded.",
                 where=f"vector store {store}",
-                state=_reasons(client, store),
+                state="; ".join(str(one.last_error) for one in listed if one.last_error)[:400],
                 hint="workshop logs llama-stack; workshop logs embedder",
             )
         if counts.completed < len(files):
             return NotYet(f"{counts.completed} of {len(files)} embedded")
         return now
 
-    wait_for(
-        "the runbooks to be embedded",
-        done,
-        timeout=timeout,
-        stage=stage,
-        every=0.5,
-        hint="workshop logs embedder",
-    )
-
-
-def _reasons(client: Any, store: str) -> str:
-    listed = client.vector_stores.files.list(vector_store_id=store)
-    return "; ".join(str(file.last_error) for file in listed if file.last_error)[:400]
+    what, hint = "the runbooks to be embedded", "workshop logs embedder"
+    wait_for(what, done, timeout=timeout, stage=stage, every=0.5, hint=hint)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from workshop.clients import mcp
-from workshop.core import versions
 from workshop.core.checks import Checks
 from workshop.core.progress import Stages, stages
 from workshop.core.table import Table
@@ -150,7 +148,7 @@ def _verify_database(checks: Checks, target: Target, kept: Sequence[mongodb_scal
         checks.equal(
             f"replica {number} of the MCP server counts the {COUNTED}",
             counted,
-            lambda replica=replica: _counted(replica),  # type: ignore[misc]
+            functools.partial(mcp_server.count, replica, COUNTED),
         )
     checks.equal(
         "the database with other limits has every document as it was",
@@ -167,17 +165,3 @@ def _failures(one: Load) -> str:
         if point.failures or not point.requests
     ]
     return "; ".join(failed) or "none"
-
-
-def _counted(replica: Endpoint) -> int:
-    with mcp.plain_session(replica, mcp_server.PATH) as call:
-        result = call(
-            "count",
-            {
-                "connectionId": versions.CONNECTION_ID,
-                "database": mongodb.DATABASE,
-                "collection": COUNTED,
-            },
-        )
-    found = re.search(r"\d+", result.text)
-    return int(found.group()) if found and not result.failed else -1
