@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workshop.connecting import connect
+from workshop.core import progress
 from workshop.core.errors import WorkshopError
 from workshop.core.files import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
 from workshop.core.table import as_text
-from workshop.parts.catalog import ALL
+from workshop.parts.catalog import ALL, start_early
 from workshop.report.report import ASKING
 from workshop.run.parameters import assign
 from workshop.run.runner import run as run_steps
@@ -83,13 +84,9 @@ class Ahead:
         threading.Thread(target=self._begin, name="ahead", daemon=True).start()
 
     def _begin(self) -> None:
-        # Imported here: the parts are not needed by any other command.
-        from workshop.core import progress
-        from workshop.operate import prestart
-
         progress.use(progress.Silent())
         with contextlib.suppress(WorkshopError):
-            prestart.begin(self._target, self._parameters)
+            start_early(self._target, self._parameters)
 
 
 UP = ("running", "yours")
