@@ -28,7 +28,7 @@ from workshop.run.view import View
 from workshop.targets.base import PartStatus, Target
 
 if TYPE_CHECKING:
-    from workshop.operate.doctor.diagnosis import Finding
+    from workshop.operate.doctor import Finding
 
 
 LOG_LINES = 8
@@ -121,7 +121,7 @@ NOTHING = "  nothing was started here yet"
 
 def doctor(options: argparse.Namespace) -> int:
     """Check this place, ask every part, and name the one that is the reason."""
-    from workshop.operate.doctor.diagnosis import culprits, examine
+    from workshop.operate.doctor import causes, examine
 
     target = connect(options.target)
     checks = target.environment()
@@ -145,17 +145,17 @@ def doctor(options: argparse.Namespace) -> int:
     ended = [row for row in rows if row.state not in UP]
     for part in ended:
         _write(["", *_trouble(target, part)])
-    if rows and not culprits(findings) and not ended:
+    if rows and not causes(findings) and not ended:
         answered = last_finding(Settings.from_env().state / "runs", target.name)
         findings += [answered] if answered else []
     asked = [_asked(finding) for finding in findings]
     if asked:
         _write(["", "what they answer", *asked])
-    blamed = [f"culprit: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in culprits(findings)]
+    blamed = [f"cause: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in causes(findings)]
     # An ended part was counted when it was asked, if it could be asked.
     silent = [part for part in ended if part.name not in {one.part for one in findings}]
     # What the place is blamed for was among the checks of the environment.
-    told = {one.part for one in culprits(findings)}
+    told = {one.part for one in causes(findings)}
     lacks = [check for check in checks if not check.ok and _word(check.name) not in told]
     problems = len(lacks) + len(blamed) + len(silent)
     found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
@@ -244,7 +244,7 @@ def last_finding(runs: Path, target: str) -> Finding | None:
 
 
 def _finding_of(step: Mapping[str, Any], started: str) -> Finding:
-    from workshop.operate.doctor.diagnosis import Finding
+    from workshop.operate.doctor import Finding
 
     reason = " ".join(str(step.get("reason") or "").split())
     hint = "workshop run --only 07; the report has every answer with its tool calls"

@@ -120,7 +120,7 @@ def test_it_is_shown(told: dict[str, Any], folder: Path, env: dict[str, str]) ->
     assert "memcached 1.6.0-standin listens on 0.0.0.0:11211" in log
     doctor = checkout.workshop(folder, "doctor", *target, **env).stdout
     assert "\n  [ OK ] cache: memcached 1.6.0-standin\n" in doctor
-    assert "culprit: " not in doctor
+    assert "cause: " not in doctor
     assert not [secret for secret in told["secrets"] if secret in shown + log + doctor]
 
 
@@ -131,7 +131,7 @@ def test_the_doctor_names_it_when_it_does_not_run(
     kubectl(node.kubeconfig, *words)
     done = checkout.workshop(folder, "doctor", "--target", "cluster", **env)
     assert done.returncode == 1
-    assert "\nculprit: cache: " in done.stdout, done.stdout
+    assert "\ncause: cache: " in done.stdout, done.stdout
     assert "run 11_deploy_cache again" in done.stdout
 
 

@@ -116,7 +116,7 @@ def test_the_doctor_asks_it(told: dict[str, Any], workshop: Run) -> None:
     shown = workshop("doctor").stdout
     assert "port 11211" in shown
     assert "\n  [ OK ] cache: memcached 1.6.0-standin\n" in shown
-    assert "culprit: " not in shown
+    assert "cause: " not in shown
 
 
 def test_the_doctor_names_it_when_it_has_ended(told: dict[str, Any], workshop: Run) -> None:
@@ -125,7 +125,7 @@ def test_the_doctor_names_it_when_it_has_ended(told: dict[str, Any], workshop: R
     os.kill(int(found[1]), signal.SIGKILL)
     done = workshop("doctor")
     assert done.returncode == 1
-    assert "\nculprit: cache: " in done.stdout, done.stdout
+    assert "\ncause: cache: " in done.stdout, done.stdout
     assert "run 11_deploy_cache again: it starts what has ended" in done.stdout
 
 

@@ -338,7 +338,7 @@ def test_under_nbval_the_notebooks_that_deploy_start_just_the_embedder_that_was_
     before = pids(chain)
     kill(chain, "embedder")
     told = chain.run("doctor").stdout
-    assert re.findall(r"^culprit: ([\w-]+): ", told, re.M) == ["embedder"], told
+    assert re.findall(r"^cause: ([\w-]+): ", told, re.M) == ["embedder"], told
     assert "[FAIL] llama-stack: because of embedder" in told
     assert "[ OK ] model" in told
     # Not the last ones: their questions and load take minutes, and tell nothing new.
@@ -558,7 +558,7 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     back = chain.run("run", "--only", "02")
     assert back.returncode == 0, back.stdout
     told = chain.run("doctor").stdout
-    assert re.search(r"^culprit: llama-stack: .*sees the model: expected vllm/", told, re.M), told
+    assert re.search(r"^cause: llama-stack: .*sees the model: expected vllm/", told, re.M), told
     assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told, told
     found = chain.run(*WITH_MILVUS)
     assert found.returncode == 0, found.stdout
