@@ -48,7 +48,7 @@ from .agent.agent import question_box as question_box
 from .operate.secure.network import declared_network as declared_network
 from .operate.secure.network import secure_network as secure_network
 from .operate.secure.network import probe_network as probe_network
-from .operate.secure.routes import list_routes as list_routes
+from .operate.secure.network import list_routes as list_routes
 from .operate.secure.credentials import rotate_credentials as rotate_credentials
 from .operate.secure.network import verify_network as verify_network
 

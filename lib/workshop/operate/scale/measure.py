@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workshop.core import versions
-from workshop.core.errors import StepMissing
 from workshop.core.plots import Panel, Points, draw
 from workshop.core.progress import stages
 from workshop.core.table import Table
 from workshop.operate.scale import load
 from workshop.operate.scale.load import Request, Series
 from workshop.parts import llama_stack, mcp_server, model, mongodb
-from workshop.targets.base import Target
+from workshop.targets.base import Target, runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -204,11 +203,3 @@ def plot_load(before: Load, after: Load | None = None) -> Figure:
         panels.append(Panel(f"Throughput: {name}", "1/s", rate))
         panels.append(Panel(f"Answered within: {name}", "s", latency))
     return draw("Throughput and latency against users at the same time", "users", panels)
-
-
-def runs(target: Target, name: str) -> bool:
-    """Whether a part runs."""
-    try:
-        return bool(target.find(name))
-    except StepMissing:
-        return False
