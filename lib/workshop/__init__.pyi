@@ -62,12 +62,12 @@ from .operate.watch.verify import verify_monitoring as verify_monitoring
 from .operate.watch.scrape import query_prometheus as query_prometheus
 
 # 10_scale_out
-from .operate.scale.measure import measure_load as measure_load
-from .operate.scale.measure import find_bottleneck as find_bottleneck
+from .operate.scale.load import measure_load as measure_load
+from .operate.scale.load import find_bottleneck as find_bottleneck
 from .operate.scale.replicas import share_storage as share_storage
 from .operate.scale.replicas import scale_out as scale_out
 from .parts.gpu_nodes import scale_gpu_nodes as scale_gpu_nodes
-from .operate.scale.measure import plot_load as plot_load
+from .operate.scale.load import plot_load as plot_load
 from .operate.scale.mongodb import resize_mongodb as resize_mongodb
 from .operate.scale.mongodb import migrate_mongodb as migrate_mongodb
 from .operate.scale.replicas import verify_scale_out as verify_scale_out

@@ -24,8 +24,9 @@ pytestmark = pytest.mark.timeout(900)
 
 PROGRAM = """
 import json
-from workshop import connect, rotate_credential, verify_network
+from workshop import connect, verify_network
 from workshop.core.progress import Stages
+from workshop.operate.secure.credentials import rotate_credential
 from workshop.parts import cache
 
 target = connect("cluster")

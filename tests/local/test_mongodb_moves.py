@@ -84,7 +84,7 @@ def test_a_server_without_replica_sets_says_so(targets: tuple[LocalTarget, Local
 
 def test_on_one_machine_nothing_is_migrated(targets: tuple[LocalTarget, LocalTarget]) -> None:
     assert list(workshop.migrate_mongodb(targets[0])) == []
-    assert targets[0].recall(mongodb.MOVED) is None
+    assert targets[0].store.recall(mongodb.MOVED) is None
 
 
 def test_the_database_is_started_again_with_every_document(
