@@ -40,7 +40,7 @@ from workshop.evaluate import questions as evaluation_questions
 from workshop.evaluate import results as evaluation_results
 from workshop.evaluate.scoring import score_calls
 from workshop.operate.secure import credentials
-from workshop.operate.watch import dashboard, metrics
+from workshop.operate.watch import metrics
 from workshop.parts import embedder, llama_stack, mcp_server, mongodb, prometheus, runbooks
 from workshop.parts.catalog import ALL
 from workshop.targets import network
@@ -207,7 +207,7 @@ def test_the_report_shows_the_plots_of_what_prometheus_read(chain: Chain) -> Non
 
 def test_each_panel_of_the_dashboard_gives_a_value_or_says_why_not(chain: Chain) -> None:
     endpoint = chain.target.find("prometheus")
-    for panel in dashboard.dashboard()["panels"]:
+    for panel in metrics.dashboard()["panels"]:
         query = panel["targets"][0]["expr"].replace("$__rate_interval", "1h")
         seen = [one for one in prometheus.samples(endpoint, query) if math.isfinite(one.value)]
         metric = next(one for one in metrics.METRICS if one.title == panel["title"])

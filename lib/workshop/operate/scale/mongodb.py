@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import batched
 from typing import Any
 
 from workshop.core.errors import PartFailed, StepMissing
@@ -19,6 +20,11 @@ from workshop.targets.base import Endpoint, Scale, Target
 
 Fingerprint = tuple[int, str]
 """A collection's number of documents, and a digest of all that they say."""
+
+NO_REPLICATION = 76
+"""NoReplicationEnabled: what a mongod says that runs alone, and could be one of a set."""
+
+BATCH = 500  # Documents that are copied at a time.
 
 
 @dataclass(frozen=True)
@@ -50,22 +56,17 @@ def resize_mongodb(
     """
     with stages("MongoDB") as stage:
         try:
-            target.find(mongodb.PART)
+            before = fingerprints(target.find(mongodb.PART))
         except StepMissing as missing:
             stage(f"skipped: {missing.what}")
             return Table()
-        before = fingerprints(target.find(mongodb.PART))
         part, scale = mongodb.deployed_part(target), Scale(cpu=cpu, memory=memory)
         target.scaling.scale(part, scale, ready=mongodb.ready, timeout=timeout, stage=stage)
         return compared(before, fingerprints(target.find(mongodb.PART)))
 
 
 def fingerprints(endpoint: Endpoint) -> dict[str, Fingerprint]:
-    """Of each collection of the kit's database.
-
-    Raises:
-        EndpointError: The database does not answer, or refuses.
-    """
+    """Of each collection of the kit's database."""
     from bson import encode
 
     found = {}
@@ -86,27 +87,21 @@ def compared(before: Mapping[str, Fingerprint], after: Mapping[str, Fingerprint]
     )
 
 
-SET = "rs0"
-NO_REPLICATION = 76
-"""NoReplicationEnabled: what a mongod says that runs alone, and could be one of a set."""
-
-BATCH = 500
-"""Documents that are copied at a time."""
-
-
 def replica_set_reason(endpoint: Endpoint) -> str | None:
-    """Why this server cannot become a replica set, or None when it can: it is asked.
+    """Why this server cannot become a replica set, or None when it can: it is asked."""
+    from pymongo.errors import OperationFailure
 
-    Raises:
-        EndpointError: It does not answer, or refuses.
-    """
     with mongodb.connected(endpoint) as database:
         admin = database.client.admin
         if name := admin.command("hello").get("setName"):
             return f"it is the replica set {name} already"
-        code, said = _refusal(admin)
-    if code == NO_REPLICATION:
-        return None
+        try:
+            admin.command("replSetGetStatus")
+            said = "it has a status, and no name"
+        except OperationFailure as error:
+            if error.code == NO_REPLICATION:
+                return None
+            said = str(error).partition(", full error")[0]
     return f"this server has no replica sets: {said}"
 
 
@@ -141,9 +136,8 @@ def migrate_mongodb(
         if not wanted:
             stage("skipped: it was not asked for; this server can become a replica set")
             return Table()
-        target.ensure(
-            mongodb.replicas_part(target), ready=mongodb.ready, timeout=timeout, stage=stage
-        )
+        part = mongodb.replicas_part(target)
+        target.ensure(part, ready=mongodb.ready, timeout=timeout, stage=stage)
         kept = copy(single, mongodb.primary(target), stage=stage)
         lost = [one for one in kept if not one.same]
         if lost:
@@ -164,44 +158,21 @@ def copy(source: Endpoint, target: Endpoint, *, stage: Stages | None = None) -> 
     """Bring the target to what the source has: every document, every index, and nothing else.
 
     Run again, it changes nothing.
-
-    Raises:
-        EndpointError: One of the two does not answer, or refuses.
     """
     from pymongo import ReplaceOne
 
     with mongodb.connected(source) as old, mongodb.connected(target) as new:
         for name in sorted(old.list_collection_names()):
             there: list[Any] = []
-            batch: list[Any] = []
-            for document in old[name].find():
-                there.append(document["_id"])
-                batch.append(ReplaceOne({"_id": document["_id"]}, document, upsert=True))
-                if len(batch) == BATCH:
-                    new[name].bulk_write(batch)
-                    batch = []
-            if batch:
-                new[name].bulk_write(batch)
+            for documents in batched(old[name].find(), BATCH):
+                changes = [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
+                new[name].bulk_write(changes)
+                there += [document["_id"] for document in documents]
             new[name].delete_many({"_id": {"$nin": there}})
-            _copy_indexes(old[name], new[name])
+            for index, about in old[name].index_information().items():
+                if index != "_id_":
+                    options = {key: about[key] for key in ("unique", "sparse") if key in about}
+                    new[name].create_index(about["key"], name=index, **options)
             if stage:
                 stage(f"{name}: {len(there)} documents copied")
     return compared(fingerprints(source), fingerprints(target))
-
-
-def _copy_indexes(old: Any, new: Any) -> None:
-    for name, index in old.index_information().items():
-        if name != "_id_":
-            fields = {key: index[key] for key in ("unique", "sparse") if key in index}
-            new.create_index(index["key"], name=name, **fields)
-
-
-def _refusal(admin: Any) -> tuple[int, str]:
-    """How the server answers a question that only a member of a replica set can."""
-    from pymongo.errors import OperationFailure
-
-    try:
-        admin.command("replSetGetStatus")
-    except OperationFailure as error:
-        return int(error.code or 0), str(error).partition(", full error")[0]
-    return 0, "it has a status, and no name"

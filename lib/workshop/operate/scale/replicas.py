@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workshop.core.checks import Checks
-from workshop.core.progress import Stages, stages
+from workshop.core.progress import stages
 from workshop.core.table import Table
 from workshop.operate.scale import mongodb as mongodb_scale
 from workshop.operate.scale.load import COUNTED, Load
 from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql
 from workshop.parts.catalog import ALL
-from workshop.targets.base import Endpoint, Part, Scale, Target, runs
+from workshop.targets.base import Scale, Target, runs
 
 
 @dataclass(frozen=True)
@@ -55,28 +55,19 @@ def scale_out(
             if not runs(target, spec.name):
                 outcomes.append(Outcome(spec.name, 0, "it was not deployed"))
                 continue
-            # Each replica of the model takes a GPU: an autoscaler would wait for nodes.
-            is_model = spec is model.SPEC
-            scale = Scale(model_replicas) if is_model else Scale(replicas, most)
-            outcomes.append(_scaled(target, spec.part(target), scale, spec.ready, timeout, stage))
+            part = spec.part(target)
+            note = target.scaling.reason(part) or ""
+            if note:
+                stage(f"{part.name} stays as it is: {note}")
+            else:
+                # Each replica of the model takes a GPU: an autoscaler would wait for nodes.
+                is_model = spec.name == model.PART
+                scale = Scale(model_replicas) if is_model else Scale(replicas, most)
+                target.scaling.scale(part, scale, ready=spec.ready, timeout=timeout, stage=stage)
+                if scale.most > scale.replicas:
+                    note = f"an autoscaler may add up to {scale.most}"
+            outcomes.append(Outcome(part.name, len(target.scaling.replicas(part.name)), note))
     return outcomes
-
-
-def _scaled(
-    target: Target,
-    part: Part,
-    scale: Scale,
-    ready: Callable[[Endpoint], object],
-    timeout: float,
-    stage: Stages,
-) -> Outcome:
-    why = target.scaling.reason(part)
-    if why:
-        stage(f"{part.name} stays as it is: {why}")
-        return Outcome(part.name, len(target.scaling.replicas(part.name)), why)
-    target.scaling.scale(part, scale, ready=ready, timeout=timeout, stage=stage)
-    limit = f"an autoscaler may add up to {scale.most}" if scale.most > scale.replicas else ""
-    return Outcome(part.name, len(target.scaling.replicas(part.name)), limit)
 
 
 def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0) -> Table[Outcome]:
@@ -123,44 +114,33 @@ def verify_scale_out(
         CheckFailed: One of these is not so.
     """
     checks = Checks("Scale")
-    for when, one in (("before", before), ("after", after)):
-        if not one.series:
-            continue
-        checks.equal(
-            f"no request failed under load, {when}",
-            "none",
-            lambda one=one: _failures(one),  # type: ignore[misc]
-        )
+    for when, load in (("before", before), ("after", after)):
+        if load.series:
+            name = f"no request failed under load, {when}"
+            checks.equal(name, "none", functools.partial(_failures, load))
     for number, replica in enumerate(target.scaling.replicas(llama_stack.PART), 1):
         name = f"replica {number} of Llama Stack finds the right runbook"
         llama_stack.check_search(checks, name, target, replica)
     if runs(target, mcp_server.PART):
-        _verify_database(checks, target, kept)
+        with mongodb.connected(mongodb.find(target)) as database:
+            counted = database[COUNTED].count_documents({})
+        for number, replica in enumerate(target.scaling.replicas(mcp_server.PART), 1):
+            name = f"replica {number} of the MCP server counts the {COUNTED}"
+            checks.equal(name, counted, functools.partial(mcp_server.count, replica, COUNTED))
+        checks.equal(
+            "the database with other limits has every document as it was",
+            ", ".join(f"{one.collection} {one.before}" for one in kept),
+            lambda: ", ".join(f"{one.collection} {one.after}" for one in kept if one.same),
+        )
     if runs(target, postgresql.PART):
         postgresql.check(checks, target)
     return checks.raise_if_failed()
 
 
-def _verify_database(checks: Checks, target: Target, kept: Sequence[mongodb_scale.Kept]) -> None:
-    with mongodb.connected(mongodb.find(target)) as database:
-        counted = database[COUNTED].count_documents({})
-    for number, replica in enumerate(target.scaling.replicas(mcp_server.PART), 1):
-        checks.equal(
-            f"replica {number} of the MCP server counts the {COUNTED}",
-            counted,
-            functools.partial(mcp_server.count, replica, COUNTED),
-        )
-    checks.equal(
-        "the database with other limits has every document as it was",
-        ", ".join(f"{one.collection} {one.before}" for one in kept),
-        lambda: ", ".join(f"{one.collection} {one.after}" for one in kept if one.same),
-    )
-
-
-def _failures(one: Load) -> str:
+def _failures(load: Load) -> str:
     failed = [
         f"{series.name}, {point.users} users: {point.failures} ({point.failure})"
-        for series in one.series.values()
+        for series in load.series.values()
         for point in series.points
         if point.failures or not point.requests
     ]
