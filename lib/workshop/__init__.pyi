@@ -58,7 +58,7 @@ from .operate.watch.scrape import list_scrape_targets as list_scrape_targets
 from .operate.watch.burst import measure_burst as measure_burst
 from .operate.watch.logs import tail_logs as tail_logs
 from .operate.watch.logs import follow_question as follow_question
-from .operate.watch.verify import verify_monitoring as verify_monitoring
+from .operate.watch.burst import verify_monitoring as verify_monitoring
 from .operate.watch.scrape import query_prometheus as query_prometheus
 
 # 10_scale_out

@@ -19,9 +19,8 @@ from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.watch import metrics, scrape
-from workshop.operate.watch.burst import Asked, Load, measure_burst
+from workshop.operate.watch.burst import Asked, Load, measure_burst, verify_monitoring
 from workshop.operate.watch.logs import Followed, Step
-from workshop.operate.watch.verify import verify_monitoring
 from workshop.parts import collector, prometheus
 from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import Told
