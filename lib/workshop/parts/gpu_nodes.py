@@ -90,19 +90,16 @@ def scale_gpu_nodes(
 ) -> str:
     """Set the number of nodes with a GPU; returns what was done, or why nothing was.
 
+    Takes, and raises, what ``add_gpu_nodes`` does.
+
     Args:
         target: The place where the parts run.
-        machine_type: As in ``add_gpu_nodes``.
-        zone: As in ``add_gpu_nodes``.
+        machine_type: As there.
+        zone: As there.
         replicas: How many; 0 leaves them as they are.
         most: Up to how many the cluster may have by itself, as pods ask for them.
-        dry_run: Show what would be made; change nothing.
-        timeout: Seconds until all offer a GPU.
-
-    Raises:
-        SettingsError: Such machines cannot be added, or there is no such zone.
-        PartFailed: The cloud refused a machine, with its own words.
-        PartTooSlow: They did not all offer a GPU in time.
+        dry_run: As there.
+        timeout: As there.
     """
     with stages("GPU nodes") as stage:
         done = "left as they are: 0 asked for" if replicas < 1 else target.machines.skip_reason()

@@ -22,9 +22,6 @@ from workshop.targets.spec import Page, Spec
 
 PART, PORT = "llama-stack", 8321
 
-SERVERS = versions.SERVERS
-"""The servers that the kit knows, with the pinned versions; the preferred one first."""
-
 VECTOR_STORES = {"ogx": ("faiss",), "llama-stack": ("faiss", "milvus")}
 """The stores that work inside each server, the preferred one first.
 
@@ -69,26 +66,25 @@ def part_of(
     store for which its replicas were started anew.
     """
     token = Settings.from_env().milvus_token if milvus_uri else None
+    settings: dict[str, str | int] = {
+        "server": server,
+        "vector_store": vector_store,
+        "max_tokens": model.MAX_TOKENS,
+        "embedder": embedder.NAME,
+        "embedding_dimension": dimension,
+        "push_milliseconds": PUSH_MILLISECONDS,
+        "milvus_uri": milvus_uri,
+        "runbooks_in": runbooks_in,
+    }
+    needs = {"model": language_model, "embedder": vectors}
+    needs |= {collector.PART: pushes_to} if pushes_to else {}
+    needs |= {postgresql.PART: database} if database else {}
     return Part(
         PART,
         PORT,
-        settings={
-            "server": server,
-            "vector_store": vector_store,
-            "max_tokens": model.MAX_TOKENS,
-            "embedder": embedder.NAME,
-            "embedding_dimension": dimension,
-            "push_milliseconds": PUSH_MILLISECONDS,
-            **({"milvus_uri": milvus_uri} if milvus_uri else {}),
-            **({"runbooks_in": runbooks_in} if runbooks_in else {}),
-        },
+        settings={name: value for name, value in settings.items() if value},
         secrets={"milvus token": token} if token else {},
-        needs={
-            "model": language_model,
-            "embedder": vectors,
-            **({collector.PART: pushes_to} if pushes_to else {}),
-            **({postgresql.PART: database} if database else {}),
-        },
+        needs=needs,
         extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
     )
 
@@ -157,7 +153,7 @@ def deploy_llama_stack(
         PartTooSlow: Something was not ready in time.
     """
     asked, server = server, chosen(target, server)
-    _refuse_unknown("SERVER", server, tuple(SERVERS))
+    _refuse_unknown("SERVER", server, tuple(versions.SERVERS))
     if storage == "auto":
         storage = choices.of(target, PART).get("storage", INSIDE)
     _refuse_unknown("STORAGE", storage, (INSIDE, postgresql.PART))
@@ -166,10 +162,12 @@ def deploy_llama_stack(
     if vector_store == "auto":
         vector_store = inside[0]
     where = "MILVUS_URI" if milvus_uri else server
-    others = [f'SERVER = "{name}"' for name in SERVERS if vector_store in VECTOR_STORES[name]]
+    others = [
+        f'SERVER = "{name}"' for name in versions.SERVERS if vector_store in VECTOR_STORES[name]
+    ]
     _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside, *others)
     with stages("Llama Stack") as stage:
-        if asked == "auto" and server != next(iter(SERVERS)):
+        if asked == "auto" and server != next(iter(versions.SERVERS)):
             last = server == target.store.recall("server")
             why = "it was deployed last" if last else "this cluster's operator runs it"
             stage(f"the server is {server}: {why}")
@@ -224,7 +222,7 @@ def verify_llama_stack(target: Target) -> Checks:
     checks = Checks("Llama Stack")
     checks.equal(
         "runs the version that was pinned",
-        f"{server} {SERVERS[server]}",
+        f"{server} {versions.SERVERS[server]}",
         lambda: f"{server} {stack_client.server_version(endpoint)}",
         hint="make setup, then run 03_deploy_llama_stack again",
     )
@@ -236,11 +234,8 @@ def verify_llama_stack(target: Target) -> Checks:
         lambda seen: wanted in seen.split(", "),
         hint="run 03_deploy_llama_stack again: one that was started before the model starts anew",
     )
-    checks.that(
-        "completes a chat",
-        "some text",
-        stack_client.telling(target, PART, lambda: openai.text(hello())),
-    )
+    said = stack_client.telling(target, PART, lambda: openai.text(hello()))
+    checks.that("completes a chat", "some text", said)
     check_search(checks, "finds the right runbook", target, endpoint)
     return checks.raise_if_failed()
 
@@ -276,7 +271,7 @@ def chosen(target: Target, server: str) -> str:
     if server != "auto":
         return server
     operated = target.operated.get(PART)
-    return operated or target.store.recall("server") or next(iter(SERVERS))
+    return operated or target.store.recall("server") or next(iter(versions.SERVERS))
 
 
 def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others: str) -> None:

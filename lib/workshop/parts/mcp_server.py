@@ -9,6 +9,7 @@ name where it hands the credential on. OGX 1.5 and Llama Stack 0.7 do not when t
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import secrets
@@ -132,20 +133,16 @@ def verify_mcp_server(target: Target) -> Checks:
     checks.equal(
         "lists the collections that pymongo sees", seen_by_pymongo, lambda: _listed(endpoint)
     )
-    checks.that(
-        "refuses without the shared secret",
-        "401 or 403",
-        lambda: refusal(endpoint),
-        lambda seen: seen.startswith("unauthorized"),
-        hint="anybody who reaches it can read the database: run 05_deploy_mcp_server again, which "
-        "sets MDB_MCP_HTTP_HEADERS, and give it no Route",
-    )
-    checks.that(
-        "refuses a wrong secret",
-        "401 or 403",
-        lambda: refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
-        lambda seen: seen.startswith("unauthorized"),
-    )
+    wrong = Secret("wrong-" + secrets.token_hex(4))
+    for name, token in (("without the shared secret", None), ("a wrong secret", wrong)):
+        checks.that(
+            f"refuses {name}",
+            "401 or 403",
+            functools.partial(refusal, endpoint, token),
+            lambda seen: seen.startswith("unauthorized"),
+            hint="anybody who reaches it can read the database: run 05_deploy_mcp_server again, "
+            "which sets MDB_MCP_HTTP_HEADERS, and give it no Route",
+        )
     checks.equal("is healthy on its monitoring port", "ok", lambda: health(endpoint)["status"])
     return checks.raise_if_failed()
 
@@ -231,15 +228,12 @@ def refusal(endpoint: Endpoint, token: Secret | None = None) -> str:
 
 @dataclass(frozen=True)
 class Registration:
-    """What was registered: the MCP server's label, its URL, the allowed tools.
-
-    ``connector`` is its name in the configuration of OGX or Llama Stack; "" where the URL is given.
-    """
+    """What was registered: the MCP server's label, its URL, the allowed tools."""
 
     label: str
     url: str
     tools: tuple[str, ...]
-    connector: str = ""
+    connector: str = ""  # Its name in the server's own configuration; "": the URL is given.
 
 
 def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:

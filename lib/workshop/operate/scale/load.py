@@ -46,22 +46,16 @@ BEHIND = {CHAT: (llama_stack.PART, MODEL, model.PART), TOOL: (mcp_server.PART, C
 class Request:
     """What users ask again and again, and who answers.
 
-    Args:
-        name: For tables and plots, such as ``chat``.
-        kind: ``http``: GET, or POST with ``body``; ``tool``: an MCP tool, ``body`` its name and
-            arguments, in one session per user; ``count``: a collection of MongoDB is counted.
-        path: The HTTP path, or the collection.
-        body: What is sent as JSON.
-        endpoints: Of the part's replicas: user n asks number n, round and round.
-        replicas: How many replicas answer; more than there are endpoints behind a Service.
+    ``http`` is GET, or POST with ``body``; ``tool`` an MCP tool, ``body`` its name and arguments,
+    in one session per user; ``count`` a collection of MongoDB, ``path`` its name, that is counted.
     """
 
-    name: str
+    name: str  # For tables and plots.
     kind: Literal["http", "tool", "count"]
     path: str
     body: Mapping[str, Any] | None
-    endpoints: Sequence[Endpoint]
-    replicas: int
+    endpoints: Sequence[Endpoint]  # Of the replicas: user n asks number n, round and round.
+    replicas: int  # How many answer; more than there are endpoints behind a Service.
 
 
 @dataclass(frozen=True)
@@ -133,23 +127,14 @@ class Load:
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """Where the time of a request goes, with the most users.
-
-    Args:
-        request: What was asked.
-        users: By how many at the same time.
-        seconds: Half of the requests took no longer.
-        behind: The same, asked of the part behind it directly.
-        share: How much of the time is that part's, 0 to 1.
-        bottleneck: The part that takes most of it.
-    """
+    """Where the time of a request goes, with the most users."""
 
     request: str
     users: int
-    seconds: float
-    behind: float
-    share: float
-    bottleneck: str
+    seconds: float  # Half of the requests took no longer.
+    behind: float  # The same, asked of the part behind it directly.
+    share: float  # How much of the time is that part's, 0 to 1.
+    bottleneck: str  # The part that takes most of it.
 
 
 def measure_load(

@@ -33,22 +33,13 @@ has asked about for two minutes."""
 
 @dataclass(frozen=True)
 class Rotated:
-    """A part's new credential, or why there is none.
-
-    Args:
-        part: The server's name.
-        callers: The parts that send it, which got the new one too.
-        old: What the server said to the old one, such as ``refused: HTTP 401``; "" if it was not
-            rotated.
-        seconds: The time that it took.
-        skipped: Why it was not, or "".
-    """
+    """A part's new credential, or why there is none."""
 
     part: str
-    callers: str = ""
-    old: str = ""
-    seconds: float = 0.0
-    skipped: str = ""
+    callers: str = ""  # The parts that send it, which got the new one too.
+    old: str = ""  # What the server said to the old one, such as ``refused: HTTP 401``.
+    seconds: float = 0.0  # The time that it took.
+    skipped: str = ""  # Why it was not rotated, or "".
 
 
 @dataclass(frozen=True)

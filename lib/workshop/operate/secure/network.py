@@ -57,25 +57,15 @@ def probe_network(target: Target) -> network.Matrix:
 
 @dataclass(frozen=True)
 class SeenRoute:
-    """A Route or Ingress as it answers from here.
+    """A Route or Ingress as it answers from here."""
 
-    Args:
-        name: The object's kind and name.
-        url: Where.
-        tls: Where TLS ends, and who signed the certificate.
-        expires: The certificate's last day, and how many are left.
-        plain: What plain HTTP gets.
-        hsts: What browsers are told about HTTPS, or "".
-        timeout: How long an answer may take.
-    """
-
-    name: str
+    name: str  # The object's kind and name.
     url: str
-    tls: str
-    expires: str
-    plain: str
-    hsts: str
-    timeout: str
+    tls: str  # Where TLS ends, and who signed the certificate.
+    expires: str  # The certificate's last day, and how many are left.
+    plain: str  # What plain HTTP gets.
+    hsts: str  # What browsers are told about HTTPS, or "".
+    timeout: str  # How long an answer may take.
 
 
 def list_routes(target: Target) -> Table[SeenRoute]:

@@ -66,30 +66,18 @@ class Reading:
 
 @dataclass(frozen=True)
 class Load:
-    """A burst of questions, and the metrics around it.
-
-    Args:
-        asked: The questions, in the order in which they were given.
-        seconds: From the first question to the last answer.
-        readings: A row for each key metric.
-        values: By metric key: what it was before, the highest during, and after; 0 where the server
-            counts and had nothing to count.
-        reasons: By metric key: why there is no value here.
-        counted: How many questions and tool calls Prometheus has seen.
-        of_data: Whether the questions were about the data in MongoDB.
-        plot: All of it over time, in seconds from the first question.
-        skipped: Why there was nothing to measure with; then all else is empty.
-    """
+    """A burst of questions, and the metrics around it."""
 
     asked: Table[Asked] = field(default_factory=Table)
-    seconds: float = 0.0
+    seconds: float = 0.0  # From the first question to the last answer.
     readings: Table[Reading] = field(default_factory=Table)
+    # By metric: before, the highest during, and after; 0 where the server had nothing to count.
     values: dict[str, tuple[float, float, float]] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    counted: dict[str, float] = field(default_factory=dict)
-    of_data: bool = True
-    plot: Figure | None = None
-    skipped: str = ""
+    reasons: dict[str, str] = field(default_factory=dict)  # Why a metric has no value here.
+    counted: dict[str, float] = field(default_factory=dict)  # What Prometheus has seen.
+    of_data: bool = True  # Whether the questions were about the data in MongoDB.
+    plot: Figure | None = None  # All of it over time, in seconds from the first question.
+    skipped: str = ""  # Why there was nothing to measure with; then all else is empty.
 
     @property
     def example(self) -> str:

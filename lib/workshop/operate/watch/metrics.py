@@ -24,25 +24,17 @@ WINDOW = "$window"
 class Metric:
     """One key metric.
 
-    Args:
-        key: A short name of its own.
-        title: What it is, as a panel's title.
-        part: Whose it is.
-        unit: Of the query's value: ``1/s``, ``s``, ``1``, ``%`` or ``B``.
-        queries: PromQL by the server that exports it; each gives one value.
-        load: What a burst of questions does to it: it ``rises``; it is ``measured``, and what it
-            was before says nothing; it ``stays`` a level that there is at any time; or it is
-            ``zero``, and any other value is bad news.
-        lacks: The servers that have no such figure, each with the reason.
+    In a burst of questions it ``rises``; or it is ``measured``, and what it was before says
+    nothing; it ``stays`` a level that there is at any time; or any but ``zero`` is bad news.
     """
 
     key: str
-    title: str
+    title: str  # Of its panel.
     part: str
-    unit: Literal["1/s", "s", "1", "%", "B"]
-    queries: Mapping[str, str]
+    unit: Literal["1/s", "s", "1", "%", "B"]  # Of the query's value.
+    queries: Mapping[str, str]  # PromQL by the server that exports it; each gives one value.
     load: Literal["rises", "measured", "stays", "zero"] = "rises"
-    lacks: Mapping[str, str] = field(default_factory=dict)
+    lacks: Mapping[str, str] = field(default_factory=dict)  # Servers without it, and why.
 
     def query(self, window: str) -> str:
         """One query that any of the servers answers, with this window, such as ``1m``."""
