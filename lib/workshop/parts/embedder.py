@@ -35,11 +35,7 @@ def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
 
 
 def dimension(embedder: Endpoint) -> int:
-    """How many numbers this embedder makes of a text: asked, because each model has its own.
-
-    Raises:
-        EndpointError: It makes no vectors.
-    """
+    """How many numbers this embedder makes of a text: asked, because each model has its own."""
     body = {"model": NAME, "input": "How long is your answer?"}
     try:
         answer = openai.ask(embedder, "/v1/embeddings", json=body, timeout=60)

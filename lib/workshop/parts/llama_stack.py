@@ -90,11 +90,7 @@ def part_of(
 
 
 def deployed_part(target: Target) -> Part:
-    """What the server was deployed as last.
-
-    Raises:
-        StepMissing: It was not, or a part that it needs does not run.
-    """
+    """What the server was deployed as last; ``StepMissing`` where a part that it needs is gone."""
     target.find(PART)
     return _part(target, **choices.of(target, PART))
 

@@ -286,11 +286,7 @@ def verify_registration(target: Target) -> Checks:
 
 
 def registered(target: Target) -> Registration:
-    """What was registered.
-
-    Raises:
-        StepMissing: Nothing was.
-    """
+    """What was registered; ``StepMissing`` where nothing was."""
     kept = target.store.recall(REGISTERED)
     if kept is None:
         hint = "run 06_register_mcp_server first"

@@ -74,20 +74,12 @@ def deploy_mongodb(
 
 
 def find(target: Target) -> Endpoint:
-    """The database that has the documents: the single server, or a replica set's primary.
-
-    Raises:
-        StepMissing: It was not deployed, or it ended since.
-    """
+    """The database that has the documents: the single server, or a replica set's primary."""
     return primary(target) if target.store.recall(MOVED) else target.find(PART)
 
 
 def primary(target: Target) -> Endpoint:
-    """The member that takes writes.
-
-    Raises:
-        EndpointError: No member says that it is.
-    """
+    """The member of the replica set that takes writes."""
     for member in target.scaling.replicas(REPLICAS):
         with connected(member) as database:
             if database.client.admin.command("hello").get("isWritablePrimary"):
@@ -218,11 +210,7 @@ def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> lis
 
 
 def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
-    """The documents of one file, with ``_id`` first.
-
-    Raises:
-        SettingsError: The file is missing, is not JSON, or a document has no ``key``.
-    """
+    """The documents of one file, with ``_id`` first; a damaged file is a ``SettingsError``."""
     try:
         return [{"_id": d[key], **d} for d in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -278,11 +266,7 @@ def log_in(endpoint: Endpoint) -> list[str]:
 
 @contextmanager
 def connected(endpoint: Endpoint) -> Iterator[Any]:
-    """The kit's database, as pymongo reads it.
-
-    Raises:
-        EndpointError: The database does not answer, or refuses.
-    """
+    """The kit's database, as pymongo reads it; its errors are raised as ``EndpointError``."""
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
@@ -302,11 +286,7 @@ def connected(endpoint: Endpoint) -> Iterator[Any]:
 
 
 def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:
-    """Give the database's user a new password; nothing, if the new one is good already.
-
-    Raises:
-        EndpointError: The database does not answer, or knows neither.
-    """
+    """Give the database's user a new password; nothing, if the new one is good already."""
     with suppress(EndpointError):
         log_in(replace(endpoint, password=new))
         return
@@ -367,12 +347,7 @@ def rotate(
 
 
 def check_data(target: Target) -> None:
-    """Look for every document of the kit. The checkpoint of notebook 04 would put them back.
-
-    Raises:
-        WorkshopError: Some are missing, or were edited.
-        StepMissing: The database does not run.
-    """
+    """Raise if a document is missing or edited; the checkpoint of notebook 04 puts them back."""
     lacking = []
     with connected(find(target)) as database:
         for name, documents in _sample(DATA).items():

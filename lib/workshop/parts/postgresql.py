@@ -25,12 +25,7 @@ ASKS[10] = SCRAM
 
 
 def deploy_postgresql(target: Target, *, timeout: float = 120.0) -> Deployed:
-    """Run the database, with a user and a generated password.
-
-    Raises:
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready in time.
-    """
+    """Run the database, with a user and a generated password; ``timeout`` in seconds."""
     word = target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
     settings = {"user": USER, "database": DATABASE, "storage_size": "10Gi", "storage_class": ""}
     part = Part(PART, PORT, settings=settings, secrets={"password": word}, credential=CREDENTIAL)
@@ -49,11 +44,7 @@ def check(checks: Checks, target: Target) -> None:
 
 
 def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:
-    """Knock as the kit's user, without a password; gives what the server wants.
-
-    Raises:
-        EndpointError: It does not answer, or is no PostgreSQL.
-    """
+    """Knock as the kit's user, without a password; gives what the server wants."""
     host, _, port = endpoint.url.partition("://")[2].rpartition(":")
     names = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
     hint = "workshop logs postgresql --target cluster"

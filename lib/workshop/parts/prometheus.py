@@ -39,11 +39,7 @@ class Sample:
 
 
 def samples(endpoint: Endpoint, query: str) -> Table[Sample]:
-    """Every value that a query gives now.
-
-    Raises:
-        EndpointError: Prometheus does not answer, or the query is wrong.
-    """
+    """Every value that a query gives now; a wrong query is an ``EndpointError``."""
     found = _ask(endpoint, "query", query=query)
     if found["resultType"] == "scalar":
         return Table([Sample("", float(found["result"][1]))])
@@ -82,12 +78,7 @@ def ahead(endpoint: Endpoint) -> float:
 def series(
     endpoint: Endpoint, query: str, *, begin: float, end: float, step: float
 ) -> list[tuple[float, float]]:
-    """The values of a query over time, as (seconds since the epoch, value); gaps are left out.
-
-    Raises:
-        EndpointError: Prometheus does not answer, or the query is wrong.
-        ValueError: The query gives more than one series.
-    """
+    """The values of a query over time, as (seconds since the epoch, value); gaps are left out."""
     span = {"start": f"{begin:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
     found = _ask(endpoint, "query_range", query=query, **span)["result"]
     if len(found) > 1:

@@ -87,11 +87,7 @@ def load(
 
 
 def store_id(target: Target) -> str:
-    """The vector store's id.
-
-    Raises:
-        StepMissing: The runbooks were not loaded.
-    """
+    """The vector store's id; ``StepMissing`` where the runbooks were not loaded."""
     if store := target.store.recall(FACT):
         return store
     raise StepMissing("The runbooks were not loaded yet.", hint="run 03_deploy_llama_stack first")
@@ -104,22 +100,14 @@ def exists(endpoint: Endpoint, store: str) -> bool:
 
 
 def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
-    """The file names that fit the query, best first; three at most.
-
-    Raises:
-        EndpointError: The server cannot search this store.
-    """
+    """The file names that fit the query, best first; three at most."""
     with _client(endpoint) as client:
         hits = client.vector_stores.search(vector_store_id=store, query=query, max_num_results=3)
         return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in hits.data]
 
 
 def nearness(endpoint: Endpoint, store: str, provider: str, question: str) -> float | None:
-    """How near the best hit is to the question, as ``llama_stack.nearness`` says it.
-
-    Raises:
-        EndpointError: The server cannot search this store.
-    """
+    """How near the best hit is to the question, as ``llama_stack.nearness`` says it."""
     with _client(endpoint) as client:
         hits = client.vector_stores.search(vector_store_id=store, query=question, max_num_results=1)
         return llama_stack.nearness(hits.data, provider)

@@ -91,13 +91,10 @@ def rotate_credentials(
 def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> Rotated:
     """Give a part a new credential; run again after an interruption, it finishes the rotation.
 
-    Args:
-        target: Where.
-        part: The server's name, such as ``mcp-server``.
-        timeout: Seconds for each part to be ready again.
+    ``timeout`` are the seconds for each part to be ready again.
 
     Raises:
-        SettingsError: There is no such part.
+        SettingsError: There is no such part, or it has no credential.
         PartFailed: A part ended with its new credential.
         PartTooSlow: A part was not ready in time.
     """

@@ -161,11 +161,7 @@ def check_routes(found: Iterable[Route], checks: Checks) -> None:
 
 
 def ask_route(route: Route) -> SeenRoute:
-    """What one of them answers.
-
-    Raises:
-        EndpointError: It does not answer, or its certificate is not good.
-    """
+    """What one of them answers; a certificate that is not good is an ``EndpointError``."""
     url, limit = route.endpoint.url, f"{route.timeout:g} s"
     if not _is_known(route.endpoint):
         unknown = f"not asked: {urlsplit(url).hostname} is not known on this machine"

@@ -59,8 +59,7 @@ def _highest(gauge: str, labels: str) -> str:
 ASKED = 'api="responses",method="create_openai_response"'
 """Questions to the agent; probes and lists are left out."""
 
-MODEL = f'part="{model.PART}"'
-"""The embedder's server has metrics of the same names."""
+MODEL = f'part="{model.PART}"'  # The embedder's server has metrics of the same names.
 
 CALLS = _rate(mcp_server.COUNTED)
 FAILED = _rate(mcp_server.COUNTED, 'status="error"')

@@ -85,11 +85,7 @@ def _part(target: Target, stage: Stages) -> Part:
 
 
 def watched(target: Target) -> list[tuple[Page, Endpoint, str]]:
-    """The parts that run, each with its endpoint, and why its page is not read or "".
-
-    Raises:
-        StepMissing: None runs.
-    """
+    """The parts that run, at least one, each with its endpoint, and why its page is not read."""
     server = target.store.recall("server") or "llama-stack"
     found, missing = [], None
     for page in PAGES:
