@@ -68,8 +68,8 @@ from .operate.scale.replicas import share_storage as share_storage
 from .operate.scale.replicas import scale_out as scale_out
 from .parts.gpu_nodes import scale_gpu_nodes as scale_gpu_nodes
 from .operate.scale.load import plot_load as plot_load
-from .operate.scale.mongodb import resize_mongodb as resize_mongodb
-from .operate.scale.mongodb import migrate_mongodb as migrate_mongodb
+from .operate.scale.replicas import resize_mongodb as resize_mongodb
+from .operate.scale.replicas import migrate_mongodb as migrate_mongodb
 from .operate.scale.replicas import verify_scale_out as verify_scale_out
 
 # 99_clean_up
