@@ -293,9 +293,7 @@ def _with_model(
     was started before the model therefore has no models: starting it again is the quickest cure.
     """
     wanted = model_id(target)
-    if wanted in _models(deployed.endpoint):
-        return deployed
-    if deployed.action == "reused":
+    if deployed.action == "reused" and wanted not in _models(deployed.endpoint):
         stage("it was started before the model: starting it again")
         target.stop(PART)
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)

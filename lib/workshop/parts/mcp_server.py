@@ -111,11 +111,8 @@ def verify_mcp_server(target: Target) -> Checks:
         lambda seen: {"find", "count", "list-collections"} <= set(seen),
         show=", ".join,
     )
-    checks.equal(
-        "offers no tool that writes",
-        "none",
-        lambda: ", ".join(name for name in tools or WRITERS if name in WRITERS) or "none",
-    )
+    writers = [name for name in tools or WRITERS if name in WRITERS]
+    checks.equal("offers no tool that writes", "none", lambda: ", ".join(writers) or "none")
     checks.equal(
         "speaks the protocol revision that the agent will use",
         mcp.PROTOCOL,
@@ -129,10 +126,8 @@ def verify_mcp_server(target: Target) -> Checks:
         lambda: mcp.revision(endpoint, PATH),
         lambda seen: seen >= mcp.PROTOCOL,
     )
-    seen_by_pymongo = ", ".join(sorted(mongodb.log_in(database)))
-    checks.equal(
-        "lists the collections that pymongo sees", seen_by_pymongo, lambda: _listed(endpoint)
-    )
+    there = ", ".join(sorted(mongodb.log_in(database)))
+    checks.equal("lists the collections that pymongo sees", there, lambda: _listed(endpoint))
     wrong = Secret("wrong-" + secrets.token_hex(4))
     for name, token in (("without the shared secret", None), ("a wrong secret", wrong)):
         checks.that(
@@ -199,22 +194,24 @@ def ready(endpoint: Endpoint) -> object:
 
 
 def count(replica: Endpoint, collection: str) -> int:
-    """How many documents it counts; -1 where the tool fails."""
-    arguments = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
-    with mcp.plain_session(replica, PATH) as call:
-        result = call("count", arguments | {"collection": collection})
-    found = re.search(r"\d+", result.text)
-    return int(found.group()) if found and not result.failed else -1
+    """How many documents it counts; -1 where it says no number."""
+    found = re.search(r"\d+", _called(replica, "count", collection=collection))
+    return int(found.group()) if found else -1
 
 
 def _listed(endpoint: Endpoint) -> str:
-    # In the revision that the agent's calls have.
-    arguments = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
+    found = mcp.json_in(_called(endpoint, "list-collections"))["collections"]
+    return ", ".join(sorted(entry["name"] for entry in found))
+
+
+def _called(endpoint: Endpoint, name: str, **arguments: str) -> str:
+    """A tool's result, in the revision that the agent's calls have."""
+    always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
     with mcp.plain_session(endpoint, PATH) as call:
-        result = call("list-collections", arguments)
+        result = call(name, always | arguments)
     if result.failed:
         raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
-    return ", ".join(sorted(entry["name"] for entry in mcp.json_in(result.text)["collections"]))
+    return result.text
 
 
 def refusal(endpoint: Endpoint, token: Secret | None = None) -> str:
