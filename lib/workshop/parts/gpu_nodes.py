@@ -90,16 +90,8 @@ def scale_gpu_nodes(
 ) -> str:
     """Set the number of nodes with a GPU; returns what was done, or why nothing was.
 
-    Takes, and raises, what ``add_gpu_nodes`` does.
-
-    Args:
-        target: The place where the parts run.
-        machine_type: As there.
-        zone: As there.
-        replicas: How many; 0 leaves them as they are.
-        most: Up to how many the cluster may have by itself, as pods ask for them.
-        dry_run: As there.
-        timeout: As there.
+    It takes, and raises, what ``add_gpu_nodes`` does; 0 ``replicas`` leave the nodes as they are.
+    ``most`` is up to how many the cluster may have by itself, as pods ask for them.
     """
     with stages("GPU nodes") as stage:
         done = "left as they are: 0 asked for" if replicas < 1 else target.machines.skip_reason()
@@ -114,11 +106,8 @@ def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     """Prove that a node offers a GPU; where no machines can be added, say why that is skipped.
 
     Nodes that were added outside of the cluster are only asked for the GPU: label and taint are
-    then their owner's matter.
-
-    Args:
-        target: The place where the parts run.
-        dry_run: Nothing was made, so there is nothing to prove unless a node was there before.
+    then their owner's matter. After a ``dry_run`` nothing was made, so there is nothing to prove
+    unless a node was there before.
 
     Raises:
         CheckFailed: No node offers one, or it lacks the label or the taint.

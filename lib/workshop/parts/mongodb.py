@@ -45,11 +45,7 @@ class Loaded:
 
 
 def deploy_mongodb(
-    target: Target,
-    *,
-    storage_size: str = STORAGE,
-    storage_class: str = "",
-    timeout: float = 120.0,
+    target: Target, *, storage_size: str = STORAGE, storage_class: str = "", timeout: float = 120.0
 ) -> Deployed:
     """Deploy the database, with a user and a generated password.
 
@@ -196,10 +192,8 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
 def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Ask the database directly, without an agent: the documents of a collection that match.
 
-    Args:
-        target: Where the database runs.
-        collection: ``services``, ``incidents`` or ``alerts``.
-        query: Values by field, as MongoDB's ``find`` takes them; ``{}`` matches all documents.
+    The collections are ``services``, ``incidents`` and ``alerts``. A query has values by field, as
+    MongoDB's ``find`` takes them; ``{}`` matches all documents.
 
     Raises:
         EndpointError: The database does not answer, or refuses the query.

@@ -311,12 +311,7 @@ def find_bottleneck(found: Load) -> Table[Bottleneck]:
 
 
 def plot_load(before: Load, after: Load | None = None) -> Figure:
-    """Throughput and latency against users, of each kind of request, before and after.
-
-    Args:
-        before: With the replicas of before.
-        after: With more of them.
-    """
+    """Throughput and latency against users, of each kind of request, before and after."""
     panels = []
     for name in before.series:
         measured = [one.series[name] for one in (before, after) if one and name in one.series]

@@ -87,12 +87,8 @@ def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0
     """Give Llama Stack storage that its replicas share: PostgreSQL with pgvector.
 
     The runbooks are loaded into it. What was kept inside the server before, its history and the
-    answers that it stored, stays on its volume and is not taken over.
-
-    Args:
-        target: Where.
-        wanted: False leaves its storage as it is.
-        timeout: Seconds for each of the two.
+    answers that it stored, stays on its volume and is not taken over. Not ``wanted``, its storage
+    is left as it is; ``timeout`` are the seconds for each of the two.
 
     Raises:
         StepMissing: Llama Stack does not run.
@@ -264,11 +260,8 @@ def copy(source: Endpoint, target: Endpoint, *, stage: Stages | None = None) -> 
 def verify_scale_out(target: Target, before: Load, after: Load, kept: Sequence[Kept]) -> Checks:
     """Prove that every replica answers, and that no request and no document was lost.
 
-    Args:
-        target: Where.
-        before: The load with one replica.
-        after: The load with more; empty where nothing has more.
-        kept: What ``resize_mongodb`` gave.
+    ``before`` is the load with one replica, ``after`` with more, and empty where nothing has more;
+    ``kept`` is what ``resize_mongodb`` gave.
 
     Raises:
         CheckFailed: One of these is not so.

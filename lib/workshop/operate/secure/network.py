@@ -82,10 +82,7 @@ def verify_network(
 ) -> Checks:
     """Prove that every connection is as declared, that no part is open, and that TLS is right.
 
-    Args:
-        target: Where.
-        tried: What ``probe_network`` saw.
-        rotation: What ``rotate_credentials`` did.
+    ``tried`` is what ``probe_network`` saw, ``rotation`` what ``rotate_credentials`` did.
 
     Raises:
         CheckFailed: One of these is not so.

@@ -97,11 +97,7 @@ class Load:
 def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: float = 300.0) -> Load:
     """Ask some questions at once, and read every metric before, during and after them.
 
-    Args:
-        target: Where the parts run.
-        agent: Whom to ask.
-        count: How many questions, at most 4.
-        timeout: Seconds for one answer.
+    ``count`` are how many questions, at most 4; ``timeout`` the seconds for one answer.
 
     Raises:
         SettingsError: So many questions are no burst but a load test.
@@ -185,10 +181,7 @@ def _counters(endpoint: Endpoint) -> dict[str, dict[str, float]]:
 
 
 def _seen(
-    endpoint: Endpoint,
-    before: dict[str, dict[str, float]],
-    asked: Sequence[Asked],
-    stage: Stages,
+    endpoint: Endpoint, before: dict[str, dict[str, float]], asked: Sequence[Asked], stage: Stages
 ) -> dict[str, float]:
     """Wait until Prometheus has read of the last question; gives what it counted."""
     wanted = {"questions": len(asked), "tool calls": sum(one.tool_calls for one in asked)}

@@ -171,12 +171,7 @@ def follow_question(target: Target, agent: Agent, question: str) -> Followed:
 
     The question carries a mark, a random word. Llama Stack writes it as part of the request's URL,
     and the MCP server as the call's request id. The model and the database write no such thing:
-    their lines are those that came while the question was answered.
-
-    Args:
-        target: Where the parts run.
-        agent: Whom to ask.
-        question: What to ask; "" asks nothing, and gives nothing.
+    their lines are those that came while the question was answered. An empty question is not asked.
 
     Raises:
         EndpointError: The agent got no answer.
