@@ -35,10 +35,6 @@ def verify_clean_up(target: Target) -> Checks:
         CheckFailed: Something is; names it.
     """
     checks = Checks("Clean-up")
-    checks.equal(
-        "nothing of the kit is left",
-        "nothing",
-        lambda: ", ".join(target.leftovers()) or "nothing",
-        hint="workshop status; workshop stop",
-    )
+    name, hint = "nothing of the kit is left", "workshop status; workshop stop"
+    checks.equal(name, "nothing", lambda: ", ".join(target.leftovers()) or "nothing", hint=hint)
     return checks.raise_if_failed()

@@ -92,26 +92,20 @@ def part_of(
 def deployed_part(target: Target) -> Part:
     """What the server was deployed as last; ``StepMissing`` where a part that it needs is gone."""
     target.find(PART)
-    return _part(target, **choices.of(target, PART))
+    return _part(target, choices.of(target, PART))
 
 
-def _part(
-    target: Target,
-    server: str = "llama-stack",
-    vector_store: str = "faiss",
-    milvus_uri: str = "",
-    storage: str = INSIDE,
-) -> Part:
-    """What the server must be, on the parts that run."""
-    vectors = target.find(embedder.NAME)
-    shared = storage == postgresql.PART
+def _part(target: Target, kept: Mapping[str, str]) -> Part:
+    """What the server must be by these choices, on the parts that run."""
+    server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
+    shared = kept.get("storage") == postgresql.PART
     return part_of(
         server,
-        vector_store,
+        kept.get("vector_store", "faiss"),
         target.find(model.PART),
         vectors,
         embedder.dimension(vectors),
-        milvus_uri,
+        kept.get("milvus_uri", ""),
         target.find(collector.PART) if server == "llama-stack" else None,
         target.find(postgresql.PART) if shared else None,
         (target.store.recall(KNOWN_STORE) or "") if shared else "",
@@ -173,8 +167,8 @@ def deploy_llama_stack(
             collector.deploy(target, timeout=timeout, stage=stage)
         kept = {"server": server, "vector_store": vector_store}
         kept |= {"milvus_uri": milvus_uri, "storage": storage}
-        part = _part(target, **kept)
-        size = part.settings["embedding_dimension"]
+        part = _part(target, kept)
+        vectors = f"{embedder.NAME}-{part.settings['embedding_dimension']}/{embedder.NAME}"
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
@@ -183,16 +177,9 @@ def deploy_llama_stack(
         choices.keep(target, PART, **kept)
         target.store.remember(KNOWN_STORE, str(part.settings.get("runbooks_in", "")) or None)
         first, *rest = target.scaling.replicas(PART)
-        store = runbooks.load(
-            # A file lies in the replica that took it, until it is in the vector store.
-            first,
-            target,
-            data / "runbooks",
-            provider=vector_store,
-            embedder=f"{embedder.NAME}-{size}/{embedder.NAME}",
-            timeout=timeout,
-            stage=stage,
-        )
+        # A file lies in the replica that took it, until it is in the vector store.
+        load = functools.partial(runbooks.load, first, target, data / "runbooks")
+        store = load(provider=vector_store, embedder=vectors, timeout=timeout, stage=stage)
         if not all(runbooks.exists(one, store) for one in rest):
             # Each reads the list of vector stores when it starts, and hears of no other's later:
             # llama-stack 0.7.3, OpenAIVectorStoreMixin.
@@ -302,14 +289,9 @@ def _with_model(
         seen = _models(deployed.endpoint)
         return wanted if wanted in seen else NotYet("it lists " + (", ".join(seen) or "nothing"))
 
-    wait_for(
-        f"Llama Stack to list {wanted}",
-        listed,
-        timeout=min(timeout, 30.0),
-        stage=stage,
-        where=deployed.endpoint.url,
-        hint="run 02_serve_model, then 03_deploy_llama_stack again",
-    )
+    what, at = f"Llama Stack to list {wanted}", deployed.endpoint.url
+    hint = "run 02_serve_model, then 03_deploy_llama_stack again"
+    wait_for(what, listed, timeout=min(timeout, 30.0), stage=stage, where=at, hint=hint)
     return deployed
 
 

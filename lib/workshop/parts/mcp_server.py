@@ -311,8 +311,7 @@ def tool(target: Target) -> dict[str, Any]:
 def listed_by_llama_stack(target: Target) -> list[str]:
     """The tools that Llama Stack finds at the registered server, by a request that it streams.
 
-    Raises:
-        EndpointError: Llama Stack cannot list them; says whether the MCP server is the reason.
+    The error says whether Llama Stack or the MCP server is the reason why there are none.
     """
     endpoint = target.find(llama_stack.PART)
     client = stack_client.client(endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -106,12 +107,9 @@ def verify_model(target: Target) -> Checks:
         lambda seen: name in seen.split(", "),
         hint="run 02_serve_model again, with MODEL_NAME set to one that is there",
     )
-    checks.that(
-        "answers a question",
-        "some text",
-        lambda: openai.text(openai.complete(endpoint, name, "Say hello.")),
-        hint="the model gave no text: ask it something by hand, or choose another model",
-    )
+    hint = "the model gave no text: ask it something by hand, or choose another model"
+    said = functools.partial(ask_model, target, "Say hello.")
+    checks.that("answers a question", "some text", said, hint=hint)
     if endpoint.token:
         checks.that(
             "refuses without the token",

@@ -175,17 +175,10 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
             known["title"],
             lambda: str((database.incidents.find_one({"_id": known["_id"]}) or {}).get("title")),
         )
-        checks.equal(
-            "loading twice changes nothing",
-            "0 inserted, 0 restored",
-            lambda: _changes(load_sample_data(target, data)),
-        )
-    checks.that(
-        "refuses without a password",
-        "refused",
-        lambda: refusal(endpoint),
-        lambda seen: seen.startswith("refused"),
-    )
+        again = functools.partial(_changes, target, data)
+        checks.equal("loading twice changes nothing", "0 inserted, 0 restored", again)
+    name, said = "refuses without a password", functools.partial(refusal, endpoint)
+    checks.that(name, "refused", said, lambda seen: seen.startswith("refused"))
     return checks.raise_if_failed()
 
 
@@ -220,7 +213,8 @@ def _sample(data: Path) -> dict[str, list[dict[str, Any]]]:
     return {name: read_documents(data / f"{name}.json", key) for name, key in IDS.items()}
 
 
-def _changes(loaded: list[Loaded]) -> str:
+def _changes(target: Target, data: Path) -> str:
+    loaded = load_sample_data(target, data)
     inserted, restored = sum(o.inserted for o in loaded), sum(o.restored for o in loaded)
     return f"{inserted} inserted, {restored} restored"
 
@@ -302,24 +296,20 @@ def _make_first_user(endpoint: Endpoint) -> bool:
 def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
     from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
+    kind, what = "server error", "The database failed."
+    hint = "run 04_deploy_mongodb again: it starts what has ended"
+    if isinstance(error, ServerSelectionTimeoutError):
+        kind, what = "refused", "The database does not answer."
+    elif isinstance(error, OperationFailure) and error.code in (13, 18):
+        kind, what = "unauthorized", "The database refused the user or password."
+        hint = (
+            "run 08_secure_the_network again if it was interrupted; else its data was made with "
+            "another password: workshop stop mongodb, move its data folder away, and run "
+            "04_deploy_mongodb again"
+        )
     # pymongo goes on with its settings and what it knows of every server.
     text = " ".join(str(error).split()).partition(" (configured timeouts")[0][:300]
-    if isinstance(error, OperationFailure) and error.code in (13, 18):
-        return EndpointError(
-            "The database refused the user or password.",
-            where=endpoint.url,
-            state=text,
-            hint="run 08_secure_the_network again if it was interrupted; else its data was made "
-            "with another password: workshop stop mongodb, move its data folder away, and run "
-            "04_deploy_mongodb again",
-        ).of_kind("unauthorized")
-    away = isinstance(error, ServerSelectionTimeoutError)
-    return EndpointError(
-        "The database does not answer." if away else "The database failed.",
-        where=endpoint.url,
-        state=text,
-        hint="run 04_deploy_mongodb again: it starts what has ended",
-    ).of_kind("refused" if away else "server error")
+    return EndpointError(what, where=endpoint.url, state=text, hint=hint).of_kind(kind)
 
 
 def rotate(

@@ -47,21 +47,21 @@ def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:
     """Knock as the kit's user, without a password; gives what the server wants."""
     host, _, port = endpoint.url.partition("://")[2].rpartition(":")
     names = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
-    hint = "workshop logs postgresql --target cluster"
+
+    def failed(kind: str, what: str, state: str) -> EndpointError:
+        hint = "workshop logs postgresql --target cluster"
+        return EndpointError(what, where=endpoint.url, state=state, hint=hint).of_kind(kind)
+
     try:
         with socket.create_connection((host, int(port)), timeout) as connection:
             connection.sendall(struct.pack("!ii", 8 + len(names), PROTOCOL) + names)
             answer = connection.recv(512)
     except OSError as error:
-        what, state = "PostgreSQL does not answer.", f"{type(error).__name__}: {error}"
-        raise EndpointError(what, where=endpoint.url, state=state, hint=hint).of_kind(
-            "refused"
-        ) from error
+        state = f"{type(error).__name__}: {error}"
+        raise failed("refused", "PostgreSQL does not answer.", state) from error
     if len(answer) < 9 or answer[:1] != b"R":
-        what, state = "PostgreSQL does not ask for a password.", answer.decode("utf-8", "replace")
-        raise EndpointError(
-            what, where=endpoint.url, state=state[:200] or "it hung up", hint=hint
-        ).of_kind("protocol")
+        state = answer.decode("utf-8", "replace")[:200] or "it hung up"
+        raise failed("protocol", "PostgreSQL does not ask for a password.", state)
     number = struct.unpack("!i", answer[5:9])[0]
     return ASKS.get(number, f"asks for authentication {number}")
 

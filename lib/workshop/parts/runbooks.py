@@ -49,14 +49,8 @@ def load(
     What is there is told by the server's list of files: a search may find few of them for other
     reasons. A store that was loaded once is completed, and never deleted, unless it has lost all.
 
-    Args:
-        endpoint: Llama Stack.
-        target: Keeps the vector store's id, which is returned too.
-        folder: Of the runbooks; a user's own files beside them are loaded too.
-        provider: ``faiss``, ``milvus`` or ``pgvector``.
-        embedder: The embedding model's name in Llama Stack.
-        timeout: Seconds until all files must be embedded.
-        stage: Shows progress.
+    Gives the store's id. ``embedder`` is the embedding model's name in Llama Stack; ``timeout`` are
+    the seconds until all files must be embedded.
 
     Raises:
         PartFailed: A file could not be embedded; says which, and the server's reason.

@@ -231,9 +231,6 @@ def measure(
 
     With each number of users all requests come one after the other, so that what else the machine
     does affects all of them alike. Each takes ``seconds``, or ``at_most`` requests.
-
-    Raises:
-        PartFailed: Locust ended, with the end of what it said.
     """
     series = [Series(one.name, one.replicas) for one in requests]
     plan = {

@@ -91,12 +91,8 @@ def rotate_credentials(
 def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> Rotated:
     """Give a part a new credential; run again after an interruption, it finishes the rotation.
 
-    ``timeout`` are the seconds for each part to be ready again.
-
-    Raises:
-        SettingsError: There is no such part, or it has no credential.
-        PartFailed: A part ended with its new credential.
-        PartTooSlow: A part was not ready in time.
+    A part without a credential is a ``SettingsError``; ``timeout`` are the seconds for each part to
+    be ready again.
     """
     spec, fact = _known(part), f"rotating {part}"
     with stages(f"Rotation of {part}") as stage:

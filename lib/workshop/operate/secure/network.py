@@ -5,12 +5,12 @@ The Routes too, for real: certificate, redirect, and what browsers are told.
 
 from __future__ import annotations
 
-import functools
 import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from workshop.targets import network
 from workshop.targets.base import PATIENCE, Endpoint, Route, Target, is_yours, runs
 
 LEFT = 7  # Days for which a certificate must still be good.
+REFUSALS = ("unauthorized", REFUSED)  # How a part begins that lets nobody in.
 
 
 def declared_network(target: Target) -> network.Matrix:
@@ -97,12 +98,8 @@ def verify_network(
         if not asked or is_yours(target, spec.name) or not runs(target, spec.name):
             continue
         if spec.refusal:
-            checks.that(
-                f"{spec.name} refuses who has no credential",
-                "refused",
-                functools.partial(spec.refusal, target),
-                lambda seen: seen.startswith(("unauthorized", "refused")),
-            )
+            name, said = f"{spec.name} refuses who has no credential", partial(spec.refusal, target)
+            checks.that(name, REFUSED, said, lambda seen: seen.startswith(REFUSALS))
         if spec.secured:
             spec.secured(target, checks)
     check_routes(target.network.routes(), checks)
@@ -119,11 +116,11 @@ def check_routes(found: Iterable[Route], checks: Checks) -> None:
     for route in found:
         name = route.name
         wanted = "reencrypt" if route.serves_tls else "edge"
-        checks.equal(f"{name} ends TLS", wanted, functools.partial(str, route.termination))
+        checks.equal(f"{name} ends TLS", wanted, partial(str, route.termination))
         checks.that(
             f"{name} waits for an agent's answer",
             f"{PATIENCE:g} s or more",
-            functools.partial(float, route.timeout),
+            partial(float, route.timeout),
             lambda seen: seen >= PATIENCE,
             show=lambda seen: f"{seen:g} s",
             hint="annotate it: haproxy.router.openshift.io/timeout: 300s",
@@ -141,7 +138,7 @@ def check_routes(found: Iterable[Route], checks: Checks) -> None:
         checks.that(
             f"{name} redirects plain HTTP",
             "to https://",
-            functools.partial(plain_http, route.endpoint),
+            partial(plain_http, route.endpoint),
             lambda seen: " to https://" in seen,
             hint="insecureEdgeTerminationPolicy: Redirect",
         )
@@ -150,7 +147,7 @@ def check_routes(found: Iterable[Route], checks: Checks) -> None:
         checks.that(
             f"{name} tells browsers to ask for HTTPS alone",
             "max-age=...",
-            functools.partial(hsts, route),
+            partial(hsts, route),
             lambda seen: seen.startswith("max-age="),
             show=lambda seen: seen or "nothing",
             hint="annotate it: haproxy.router.openshift.io/hsts_header: max-age=31536000",

@@ -194,15 +194,9 @@ def _seen(
         told = [f"{now[name]:g} of {count} {name}" for name, count in wanted.items()]
         return NotYet("it has seen " + ", ".join(told))
 
-    return wait_for(
-        "the questions to show in the metrics",
-        seen,
-        timeout=60,
-        stage=stage,
-        every=0.5,
-        where=endpoint.url,
-        hint="workshop logs prometheus; workshop logs collector",
-    )
+    what = "the questions to show in the metrics"
+    hint = "workshop logs prometheus; workshop logs collector"
+    return wait_for(what, seen, timeout=60, stage=stage, every=0.5, where=endpoint.url, hint=hint)
 
 
 Values = list[tuple[float, float]]
@@ -319,12 +313,9 @@ def _check_followed(target: Target, checks: Checks, followed: Followed) -> None:
         lambda _seen: set(wanted) <= marked,
         hint="workshop logs " + wanted[-1],
     )
-    checks.that(
-        "the model's log tells of it",
-        "lines from that time",
-        lambda: sum(one.part == model.PART for one in followed.lines),
-        show=lambda seen: f"{seen} lines",
-    )
+    lines = sum(one.part == model.PART for one in followed.lines)
+    told, expected = "the model's log tells of it", "lines from that time"
+    checks.that(told, expected, lambda: lines, show=lambda seen: f"{seen} lines")
     secrets = [secret.reveal() for secret in target.store.secrets()]
     shown = sum(any(secret in one.text for secret in secrets) for one in followed.lines)
     name = "no credential stands in these lines"

@@ -54,15 +54,9 @@ def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | T
             waits = [f"{one}: {state}" for one, state in left.items() if state != "read"]
             return NotYet(", ".join(waits)) if waits else True
 
-        wait_for(
-            "Prometheus to read every page",
-            read,
-            timeout=timeout,
-            stage=stage,
-            every=0.5,
-            where=endpoint.url,
-            hint="run the notebook of the part that is named again, then this one",
-        )
+        what, at = "Prometheus to read every page", endpoint.url
+        hint = "run the notebook of the part that is named again, then this one"
+        wait_for(what, read, timeout=timeout, stage=stage, every=0.5, where=at, hint=hint)
         stage("every page was read")
         return deployed
 
