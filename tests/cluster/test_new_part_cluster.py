@@ -108,7 +108,7 @@ def test_policies_open_it_to_notebooks_and_its_page_to_monitoring(told: dict[str
 
 
 def test_it_is_secured(told: dict[str, Any]) -> None:
-    assert "cache refuses who has no credential" in told["checks"]
+    assert "cache refuses requests without a credential" in told["checks"]
     assert told["old"] == "refused: CLIENT_ERROR authentication failure"
 
 

@@ -137,7 +137,7 @@ def test_a_part_that_was_killed(
     assert named[0].startswith(f"cause: {part}: ")
     assert f"{part} does not run any more." in named[0]
     notebook = {"mongodb": "04_deploy_mongodb", "mcp-server": "05_deploy_mcp_server"}[part]
-    assert "killed, most often for want of memory" in named[0]
+    assert "killed, most often because memory ran out" in named[0]
     assert named[1].startswith("  Hint: end other programs")
     assert f"; then run {notebook} again: it starts what has ended" in named[1]
     if part == "mongodb":
@@ -508,10 +508,10 @@ def test_two_troubles_at_once_are_both_named(
     ("line", "reason", "remedy"),
     [
         ("write /data/x: no space left on device", "the disk is full", "make room"),
-        ("terminate called: std::bad_alloc", "it was killed, most often for want of mem", "end "),
+        ("terminate called: std::bad_alloc", "it was killed, most often because mem", "end "),
         ("open /data/state.json: permission denied", "it may not write to its folder", "give"),
         ("listen tcp 127.0.0.1:3000: bind: address already in use", "another program", "run"),
-        ("sqlite: database disk image is malformed", "its data are damaged", "workshop stop"),
+        ("sqlite: database disk image is malformed", "its data is damaged", "workshop stop"),
     ],
 )
 def test_what_a_log_says_of_the_reason(line: str, reason: str, remedy: str) -> None:

@@ -126,12 +126,12 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
         replace(good, counted=counted)
     )
     unmarked = Table(replace(line, mark="") for line in lines)
-    assert "the question q-1 stands in the logs" in fault(seen=replace(followed, lines=unmarked))
+    assert "the question q-1 is in the logs" in fault(seen=replace(followed, lines=unmarked))
     silent = Table(line for line in lines if line.part != "model")
     assert "the model's log tells of it" in fault(seen=replace(followed, lines=silent))
     canary = target.store.secret("canary", lambda: "canary-5e1d").reveal()
     shown = Table([*lines, Step("model", "", f"Bearer {canary}")])
-    assert "no credential stands in these lines: expected none, saw 1" in fault(
+    assert "no credential is in these lines: expected none, saw 1" in fault(
         seen=replace(followed, lines=shown)
     )
 

@@ -95,7 +95,7 @@ def test_its_page_is_read(told: dict[str, Any]) -> None:
 
 
 def test_its_ports_are_tried_and_it_refuses_who_has_no_password(told: dict[str, Any]) -> None:
-    assert "cache refuses who has no credential" in told["checks"]
+    assert "cache refuses requests without a credential" in told["checks"]
     for who in ("this machine", "another machine"):
         ports = [name for name in told["checks"] if name.startswith(f"{who} to cache:")]
         assert len(ports) == 2

@@ -188,7 +188,7 @@ def test_the_notebook_tried_every_port_and_each_old_credential(chain: Chain) -> 
         assert seen[f"this machine to {part}:{port}"] == "open"
         assert seen[f"another machine to {part}:{port}"] == "refused"
     for part in ("model", "mongodb", "mcp-server"):
-        assert f"{part} refuses who has no credential" in seen
+        assert f"{part} refuses requests without a credential" in seen
         assert seen[f"{part} refuses its old credential"].startswith("refused: ")
 
 

@@ -35,14 +35,14 @@ LOG_PATTERNS = (
     ),
     (
         r"out of memory|cannot allocate memory|bad_alloc|killed by SIGKILL|OOMKilled",
-        "it was killed, most often for want of memory",
+        "it was killed, most often because memory ran out",
         "end other programs; the doctor's first lines say how much is free",
         "raise the memory limit in its manifest, or take a smaller model",
     ),
     (
         r"failed to init server|failed to load model",
         "the weights could not be loaded",
-        "./bootstrap --verify: it checks them, and fetches them anew",
+        "./bootstrap --verify: it checks them, and downloads them again",
         "delete what the model's volume holds of them, and start its pod again",
     ),
     (
@@ -74,9 +74,9 @@ LOG_PATTERNS = (
     ),
     (
         r"database disk image is malformed|file is not a database",
-        "its data are damaged",
+        "its data is damaged",
         "workshop stop mongodb, move .workshop/local/mongodb/data away, and run 04 again",
-        "its volume must be made anew: 99_clean_up with DELETE_DATA = True",
+        "its volume must be made again: 99_clean_up with DELETE_DATA = True",
     ),
     (
         r"getaddrinfo|ENOTFOUND|name or service not known|no such host",

@@ -42,12 +42,12 @@ def start_early(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> 
     Whatever goes wrong here is met again by the notebook that deploys the part, with its error.
     ``parameters`` are by the number of each notebook that is run, such as ``"02"``.
     """
-    begun: dict[str, Endpoint] = {}
+    started: dict[str, Endpoint] = {}
     for spec in ALL:
         given = parameters.get(spec.notebook[:2])
         if spec.ahead is None or given is None:
             continue
-        for part in spec.ahead(target, given, begun):
+        for part in spec.ahead(target, given, started):
             if endpoint := target.begin(part):
-                begun[part.name] = endpoint
-    return list(begun)
+                started[part.name] = endpoint
+    return list(started)

@@ -45,7 +45,7 @@ def add_gpu_nodes(
         target: The place where the parts run.
         machine_type: The cloud's name of the machine; with one NVIDIA GPU.
         zone: The cloud's zone; "" takes that of the cluster's first worker.
-        replicas: How many nodes with a GPU there shall be.
+        replicas: How many nodes with a GPU there are to be.
         dry_run: Show what would be made, and what it would cost an hour; change nothing.
         timeout: Seconds until all offer a GPU; the driver alone may take ten minutes.
 

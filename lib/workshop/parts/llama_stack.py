@@ -37,7 +37,7 @@ SHARED = "pgvector"
 """The vector store of a server whose storage is PostgreSQL, which several replicas can share."""
 
 KNOWN_STORE = "vector store that replicas know"
-"""The fact with the vector store for which all replicas were started anew."""
+"""The fact with the vector store for which all replicas were started again."""
 
 METRICS_PORT = 9464
 """Where OGX shows its metrics; its operator's default too. Llama Stack pushes them instead."""
@@ -63,7 +63,7 @@ def part_of(
 
     ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none. With
     ``database``, a PostgreSQL, nothing is kept inside the server. ``runbooks_in`` is the vector
-    store for which its replicas were started anew.
+    store for which its replicas were started again.
     """
     token = Settings.from_env().milvus_token if milvus_uri else None
     settings: dict[str, str | int] = {
@@ -215,7 +215,7 @@ def verify_llama_stack(target: Target) -> Checks:
         wanted,
         lambda: ", ".join(_models(endpoint)),
         lambda seen: wanted in seen.split(", "),
-        hint="run 03_deploy_llama_stack again: one that was started before the model starts anew",
+        hint="run 03_deploy_llama_stack again: it restarts one that was started before the model",
     )
     said = stack_client.telling(target, PART, lambda: openai.text(hello()))
     checks.that("completes a chat", "some text", said)
@@ -296,9 +296,9 @@ def _with_model(
 
 
 def _ahead(
-    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
+    target: Target, given: Mapping[str, Any], _started: Mapping[str, Endpoint]
 ) -> Iterator[Part]:
-    """What it needs besides the model; itself it comes up quickly, and would not find the model."""
+    """What it needs other than the model; it starts quickly itself, and would not find the model."""
     yield embedder.part_of(target)
     if chosen(target, str(given.get("SERVER", "auto"))) == "llama-stack":
         yield collector.part_of()

@@ -183,7 +183,7 @@ def _choose(endpoint: Endpoint, name: str, timeout: float) -> str:
         return names[0]
     if name in names:
         return name
-    several = "MODEL_NAME is needed, for there are several."
+    several = "MODEL_NAME is needed: there are several models."
     raise SettingsError(
         f"The endpoint has no model {name!r}." if name else several,
         where=endpoint.url,
@@ -201,7 +201,7 @@ def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
             what = "The model endpoint refused the token."
     hint = {
         "unauthorized": "export MODEL_TOKEN with this endpoint's token, and start JupyterLab or "
-        "the run anew",
+        "the run again",
         "refused": "start the model server there, or correct MODEL_URL in 02_serve_model",
         "dns": "correct the host name in MODEL_URL in 02_serve_model",
         "timeout": "the model may still be loading: run this cell again in a minute",
@@ -213,7 +213,7 @@ def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
 
 
 def _ahead(
-    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
+    target: Target, given: Mapping[str, Any], _started: Mapping[str, Endpoint]
 ) -> Iterator[Part]:
     """It, unless the notebook is given an endpoint or finds one that is offered."""
     wanted = str(given.get("MODEL", ""))

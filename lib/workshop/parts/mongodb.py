@@ -364,7 +364,7 @@ SPEC = Spec(
     rotate=rotate,
     refusal=lambda target: refusal(find(target)),
     examine=check_data,
-    ahead=lambda target, given, _begun: [
+    ahead=lambda target, given, _started: [
         part_of(
             target, str(given.get("STORAGE_SIZE", STORAGE)), str(given.get("STORAGE_CLASS", ""))
         )

@@ -40,7 +40,8 @@ def ready(endpoint: Endpoint) -> object:
 
 def check(checks: Checks, target: Target) -> None:
     """Add the check that nobody reads it without a password."""
-    checks.equal("PostgreSQL lets nobody in like that", SCRAM, lambda: asks(target.find(PART)))
+    name = "PostgreSQL lets nobody in without a password"
+    checks.equal(name, SCRAM, lambda: asks(target.find(PART)))
 
 
 def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:

@@ -55,7 +55,7 @@ def samples(endpoint: Endpoint, query: str) -> Table[Sample]:
 def grown(before: Mapping[str, float], now: Mapping[str, float]) -> float:
     """By how much the series of a counter have grown together.
 
-    A server that was started anew counts from zero, and one that is gone leaves with its series;
+    A server that was started again counts from zero, and one that is gone leaves with its series;
     the difference of two sums would take that for less than nothing.
 
     Example:

@@ -130,7 +130,7 @@ def resize_mongodb(
         timeout: Seconds until it must answer.
 
     Returns:
-        A row a collection; none where there is no database.
+        A row per collection; none where there is no database.
 
     Raises:
         PartFailed: It ended with these limits; with larger ones it goes on from its data.
@@ -158,7 +158,7 @@ def fingerprints(endpoint: Endpoint) -> dict[str, list[bytes]]:
 
 
 def compared(before: Mapping[str, list[bytes]], after: Mapping[str, list[bytes]]) -> Table[Kept]:
-    """A row a collection."""
+    """A row per collection."""
     rows: Table[Kept] = Table()
     for name in sorted({*before, *after}):
         was, now = before.get(name), after.get(name)
@@ -199,7 +199,7 @@ def migrate_mongodb(
         timeout: Seconds until the set has elected a primary.
 
     Returns:
-        A row a collection; none where there can be no replica set, with the reason as progress.
+        A row per collection; none where there can be no replica set, with the reason as progress.
 
     Raises:
         StepMissing: The database does not run.

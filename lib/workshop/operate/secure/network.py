@@ -98,7 +98,8 @@ def verify_network(
         if not asked or is_yours(target, spec.name) or not runs(target, spec.name):
             continue
         if spec.refusal:
-            name, said = f"{spec.name} refuses who has no credential", partial(spec.refusal, target)
+            name = f"{spec.name} refuses requests without a credential"
+            said = partial(spec.refusal, target)
             checks.that(name, REFUSED, said, lambda seen: seen.startswith(REFUSALS))
         if spec.secured:
             spec.secured(target, checks)

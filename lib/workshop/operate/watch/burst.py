@@ -307,7 +307,7 @@ def _check_followed(target: Target, checks: Checks, followed: Followed) -> None:
     wanted = [llama_stack.PART]
     wanted += [mcp_server.PART] if any(name != "file_search" for name in used) else []
     checks.that(
-        f"the question {followed.mark} stands in the logs",
+        f"the question {followed.mark} is in the logs",
         ", ".join(wanted),
         lambda: ", ".join(sorted(marked)),
         lambda _seen: set(wanted) <= marked,
@@ -318,5 +318,5 @@ def _check_followed(target: Target, checks: Checks, followed: Followed) -> None:
     checks.that(told, expected, lambda: lines, show=lambda seen: f"{seen} lines")
     secrets = [secret.reveal() for secret in target.store.secrets()]
     shown = sum(any(secret in one.text for secret in secrets) for one in followed.lines)
-    name = "no credential stands in these lines"
+    name = "no credential is in these lines"
     checks.equal(name, "none", lambda: str(shown or "none"))

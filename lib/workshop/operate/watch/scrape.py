@@ -19,7 +19,7 @@ from workshop.targets.base import Deployed, Endpoint, Part, Target
 from workshop.targets.spec import Page
 
 INTERVAL = 2
-"""Seconds between two readings of a page. Production takes 15 to 60; a notebook shall not wait."""
+"""Seconds between two readings of a page. Production takes 15 to 60; a notebook must not wait."""
 
 NO_PAGE = "mongod has no page of metrics, and no exporter runs beside it"
 NOT_REACHED = "its operator's Service does not lead to its page; user-workload monitoring reads it"
