@@ -298,7 +298,7 @@ def _with_model(
 def _ahead(
     target: Target, given: Mapping[str, Any], _started: Mapping[str, Endpoint]
 ) -> Iterator[Part]:
-    """What it needs other than the model; it starts quickly itself, and would not find the model."""
+    """What it needs other than the model; it starts quickly itself, and would find no model."""
     yield embedder.part_of(target)
     if chosen(target, str(given.get("SERVER", "auto"))) == "llama-stack":
         yield collector.part_of()

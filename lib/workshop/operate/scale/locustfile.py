@@ -24,7 +24,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 from gevent.event import Event
 
 from workshop.clients import http, mcp
@@ -148,15 +147,8 @@ def _asking(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
 
 
 def _http(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
-    client = kept.enter_context(
-        httpx.Client(
-            verify=http.tls(endpoint),
-            timeout=PATIENCE,
-            trust_env=False,
-            proxy=http.through(http.proxy(endpoint)),
-            headers=http.headers(endpoint),
-        )
-    )
+    client = kept.enter_context(http.client(endpoint, PATIENCE))
+    client.headers.update(http.headers(endpoint))
     extensions = {"sni_hostname": endpoint.server_name} if endpoint.server_name else {}
     method = "GET" if request.body is None else "POST"
 
