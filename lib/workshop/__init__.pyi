@@ -48,7 +48,7 @@ from .agent.agent import question_box as question_box
 from .operate.secure.network import declared_network as declared_network
 from .operate.secure.network import secure_network as secure_network
 from .operate.secure.network import probe_network as probe_network
-from .operate.secure.routes import list_routes as list_routes
+from .operate.secure.network import list_routes as list_routes
 from .operate.secure.credentials import rotate_credentials as rotate_credentials
 from .operate.secure.network import verify_network as verify_network
 
@@ -58,20 +58,20 @@ from .operate.watch.scrape import list_scrape_targets as list_scrape_targets
 from .operate.watch.burst import measure_burst as measure_burst
 from .operate.watch.logs import tail_logs as tail_logs
 from .operate.watch.logs import follow_question as follow_question
-from .operate.watch.verify import verify_monitoring as verify_monitoring
+from .operate.watch.burst import verify_monitoring as verify_monitoring
 from .operate.watch.scrape import query_prometheus as query_prometheus
 
 # 10_scale_out
-from .operate.scale.measure import measure_load as measure_load
-from .operate.scale.measure import find_bottleneck as find_bottleneck
+from .operate.scale.load import measure_load as measure_load
+from .operate.scale.load import find_bottleneck as find_bottleneck
 from .operate.scale.replicas import share_storage as share_storage
 from .operate.scale.replicas import scale_out as scale_out
 from .parts.gpu_nodes import scale_gpu_nodes as scale_gpu_nodes
-from .operate.scale.measure import plot_load as plot_load
-from .operate.scale.mongodb import resize_mongodb as resize_mongodb
-from .operate.scale.mongodb import migrate_mongodb as migrate_mongodb
+from .operate.scale.load import plot_load as plot_load
+from .operate.scale.replicas import resize_mongodb as resize_mongodb
+from .operate.scale.replicas import migrate_mongodb as migrate_mongodb
 from .operate.scale.replicas import verify_scale_out as verify_scale_out
 
 # 99_clean_up
-from .parts.clean_up import clean_up as clean_up
-from .parts.clean_up import verify_clean_up as verify_clean_up
+from .parts.environment import clean_up as clean_up
+from .parts.environment import verify_clean_up as verify_clean_up

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workshop.connecting import connect
+from workshop.core import progress
 from workshop.core.errors import WorkshopError
 from workshop.core.files import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
 from workshop.core.table import as_text
-from workshop.parts.catalog import ALL
+from workshop.parts.catalog import ALL, start_early
 from workshop.report.report import ASKING
 from workshop.run.parameters import assign
 from workshop.run.runner import run as run_steps
@@ -27,7 +28,7 @@ from workshop.run.view import View
 from workshop.targets.base import PartStatus, Target
 
 if TYPE_CHECKING:
-    from workshop.operate.doctor.diagnosis import Finding
+    from workshop.operate.doctor import Finding
 
 
 LOG_LINES = 8
@@ -83,13 +84,9 @@ class Ahead:
         threading.Thread(target=self._begin, name="ahead", daemon=True).start()
 
     def _begin(self) -> None:
-        # Imported here: the parts are not needed by any other command.
-        from workshop.core import progress
-        from workshop.operate import prestart
-
         progress.use(progress.Silent())
         with contextlib.suppress(WorkshopError):
-            prestart.begin(self._target, self._parameters)
+            start_early(self._target, self._parameters)
 
 
 UP = ("running", "yours")
@@ -124,7 +121,7 @@ NOTHING = "  nothing was started here yet"
 
 def doctor(options: argparse.Namespace) -> int:
     """Check this place, ask every part, and name the one that is the reason."""
-    from workshop.operate.doctor.diagnosis import culprits, examine
+    from workshop.operate.doctor import causes, examine
 
     target = connect(options.target)
     checks = target.environment()
@@ -148,17 +145,17 @@ def doctor(options: argparse.Namespace) -> int:
     ended = [row for row in rows if row.state not in UP]
     for part in ended:
         _write(["", *_trouble(target, part)])
-    if rows and not culprits(findings) and not ended:
+    if rows and not causes(findings) and not ended:
         answered = last_finding(Settings.from_env().state / "runs", target.name)
         findings += [answered] if answered else []
     asked = [_asked(finding) for finding in findings]
     if asked:
         _write(["", "what they answer", *asked])
-    blamed = [f"culprit: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in culprits(findings)]
+    blamed = [f"cause: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in causes(findings)]
     # An ended part was counted when it was asked, if it could be asked.
     silent = [part for part in ended if part.name not in {one.part for one in findings}]
     # What the place is blamed for was among the checks of the environment.
-    told = {one.part for one in culprits(findings)}
+    told = {one.part for one in causes(findings)}
     lacks = [check for check in checks if not check.ok and _word(check.name) not in told]
     problems = len(lacks) + len(blamed) + len(silent)
     found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
@@ -247,7 +244,7 @@ def last_finding(runs: Path, target: str) -> Finding | None:
 
 
 def _finding_of(step: Mapping[str, Any], started: str) -> Finding:
-    from workshop.operate.doctor.diagnosis import Finding
+    from workshop.operate.doctor import Finding
 
     reason = " ".join(str(step.get("reason") or "").split())
     hint = "workshop run --only 07; the report has every answer with its tool calls"

@@ -1,4 +1,4 @@
-"""The doctor on a cluster: each trouble is really made there, and the culprit named with its hint.
+"""The doctor on a cluster: each trouble is really made there, and the cause named with its hint.
 
 The parts are small servers under a part's labels. What the table in
 docs/troubleshooting.md says of the cluster is what stands here.
@@ -84,7 +84,7 @@ class Sick:
         wait_for(f"the cluster to say {words!r}", known, timeout=90, every=0.5)
 
     def doctor(self, after: str = "") -> tuple[str, list[tuple[str, str]]]:
-        """All that it shows, and each culprit's line with its hint's."""
+        """All that it shows, and each cause's line with its hint's."""
         if after:
             self.shows(after)
         self._capsys.readouterr()
@@ -92,15 +92,15 @@ class Sick:
         shown = self._capsys.readouterr().out
         lines = shown.splitlines()
         named = [
-            (line.removeprefix("culprit: "), hint)
+            (line.removeprefix("cause: "), hint)
             for line, hint in pairwise(lines)
-            if line.startswith("culprit: ")
+            if line.startswith("cause: ")
         ]
         assert code == (1 if named else 0), shown
         return shown, named
 
     def only(self, after: str = "") -> tuple[str, str]:
-        """The only culprit that it names, with its hint."""
+        """The only cause that it names, with its hint."""
         shown, named = self.doctor(after)
         assert len(named) == 1, shown
         return named[0]

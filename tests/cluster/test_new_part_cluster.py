@@ -24,8 +24,9 @@ pytestmark = pytest.mark.timeout(900)
 
 PROGRAM = """
 import json
-from workshop import connect, rotate_credential, verify_network
+from workshop import connect, verify_network
 from workshop.core.progress import Stages
+from workshop.operate.secure.credentials import rotate_credential
 from workshop.parts import cache
 
 target = connect("cluster")
@@ -107,7 +108,7 @@ def test_policies_open_it_to_notebooks_and_its_page_to_monitoring(told: dict[str
 
 
 def test_it_is_secured(told: dict[str, Any]) -> None:
-    assert "cache refuses who has no credential" in told["checks"]
+    assert "cache refuses requests without a credential" in told["checks"]
     assert told["old"] == "refused: CLIENT_ERROR authentication failure"
 
 
@@ -120,7 +121,7 @@ def test_it_is_shown(told: dict[str, Any], folder: Path, env: dict[str, str]) ->
     assert "memcached 1.6.0-standin listens on 0.0.0.0:11211" in log
     doctor = checkout.workshop(folder, "doctor", *target, **env).stdout
     assert "\n  [ OK ] cache: memcached 1.6.0-standin\n" in doctor
-    assert "culprit: " not in doctor
+    assert "cause: " not in doctor
     assert not [secret for secret in told["secrets"] if secret in shown + log + doctor]
 
 
@@ -131,7 +132,7 @@ def test_the_doctor_names_it_when_it_does_not_run(
     kubectl(node.kubeconfig, *words)
     done = checkout.workshop(folder, "doctor", "--target", "cluster", **env)
     assert done.returncode == 1
-    assert "\nculprit: cache: " in done.stdout, done.stdout
+    assert "\ncause: cache: " in done.stdout, done.stdout
     assert "run 11_deploy_cache again" in done.stdout
 
 

@@ -125,7 +125,7 @@ def test_a_later_step_keeps_the_replicas_and_the_agent_is_grounded(done: Run) ->
 
 def test_the_doctor_names_nobody_when_all_is_well(done: Run) -> None:
     shown = done.command("doctor").stdout
-    assert "culprit: " not in shown, shown
+    assert "cause: " not in shown, shown
     assert "[ OK ] llama-stack" in shown, shown
 
 

@@ -1,4 +1,4 @@
-"""The doctor names the culprit: each trouble is really made, and told by the part that has it.
+"""The doctor names the cause: each trouble is really made, and told by the part that has it.
 
 The table in docs/troubleshooting.md lists them. Llama Stack's own troubles are made in
 tests/notebooks/test_sequence.py, where it runs.
@@ -32,7 +32,7 @@ from workshop.core.errors import AnswerNotGrounded, SetupError
 from workshop.core.secret import Secret
 from workshop.core.settings import DATA
 from workshop.core.wait import NotYet, wait_for
-from workshop.operate.doctor import log_patterns
+from workshop.operate.doctor import read_log
 from workshop.parts import mcp_server, mongodb, runbooks
 from workshop.report.report import Folder, Report, StepReport, judge
 from workshop.setup import locate
@@ -107,12 +107,12 @@ def kill(target: LocalTarget, part: str) -> None:
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, str, list[str]]:
-    """Its exit code, what it shows, and the lines that name a culprit or mend it."""
+    """Its exit code, what it shows, and the lines that name a cause or fix it."""
     capsys.readouterr()
     code = main(["doctor"])
     shown = capsys.readouterr().out
     lines = shown.splitlines()
-    at = next((i for i, line in enumerate(lines) if line.startswith("culprit: ")), len(lines))
+    at = next((i for i, line in enumerate(lines) if line.startswith("cause: ")), len(lines))
     return code, shown, lines[at:]
 
 
@@ -123,7 +123,7 @@ def test_when_all_is_well_it_names_nobody(
     assert named == []
     revisions = "MCP 2025-11-25 with the agent's server, 2026-07-28 with the kit"
     assert f"  [ OK ] mongodb\n  [ OK ] mcp-server: {revisions}\n" in shown
-    # This machine's own lacks, such as memory, are no culprit; nor do they make it say all is well.
+    # This machine's own lacks, such as memory, are no cause; nor do they make it say all is well.
     assert code == (0 if "no problem found" in shown else 1)
 
 
@@ -134,16 +134,16 @@ def test_a_part_that_was_killed(
     kill(target, part)
     code, shown, named = doctor(capsys)
     assert code == 1
-    assert named[0].startswith(f"culprit: {part}: ")
+    assert named[0].startswith(f"cause: {part}: ")
     assert f"{part} does not run any more." in named[0]
     notebook = {"mongodb": "04_deploy_mongodb", "mcp-server": "05_deploy_mcp_server"}[part]
-    assert "killed, most often for want of memory" in named[0]
+    assert "killed, most often because memory ran out" in named[0]
     assert named[1].startswith("  Hint: end other programs")
     assert f"; then run {notebook} again: it starts what has ended" in named[1]
     if part == "mongodb":
         # The tool server fails as well, and is not blamed.
         assert "  [FAIL] mcp-server: because of mongodb\n" in shown
-        assert len([line for line in named if line.startswith("culprit")]) == 1
+        assert len([line for line in named if line.startswith("cause")]) == 1
 
 
 def test_a_wrong_secret_of_the_mcp_server(
@@ -156,7 +156,7 @@ def test_a_wrong_secret_of_the_mcp_server(
     code, _, named = doctor(capsys)
     target.store.save_endpoint("mcp-server", right)
     assert code == 1
-    assert named[0].startswith("culprit: mcp-server: ")
+    assert named[0].startswith("cause: mcp-server: ")
     assert "The credential was refused." in named[0]
     assert named[1] == "  Hint: run 05_deploy_mcp_server and 06_register_mcp_server again"
     assert "not-the-secret" not in named[0]
@@ -185,7 +185,7 @@ def test_what_listens_there_is_no_mcp_server_or_does_not_want_to_be(
 ) -> None:
     with OpenAIServer(page=page) as other:
         named = with_mcp_server(target, capsys, other.url.removesuffix("/v1"))
-    assert named[0].startswith("culprit: mcp-server: ")
+    assert named[0].startswith("cause: mcp-server: ")
     assert seen in named[0]
     assert hint in named[1]
 
@@ -210,7 +210,7 @@ def test_an_mcp_server_that_is_too_old_for_the_agent(
 ) -> None:
     with ForgetfulServer(speaks="2025-03-26") as server:
         named = with_mcp_server(target, capsys, server.url)
-    assert named[0].startswith("culprit: mcp-server: ")
+    assert named[0].startswith("cause: mcp-server: ")
     wanted = "speaks the protocol revision that the agent will use: expected 2025-11-25, saw "
     assert wanted + "2025-03-26" in named[0]
 
@@ -220,7 +220,7 @@ def test_a_session_that_another_replica_does_not_know(
 ) -> None:
     with ForgetfulServer() as server:
         named = with_mcp_server(target, capsys, server.url)
-    assert named[0].startswith("culprit: mcp-server: ")
+    assert named[0].startswith("cause: mcp-server: ")
     assert "does not know the session that it has just begun" in named[0]
     assert "sessionAffinity ClientIP" in named[1]
 
@@ -229,7 +229,7 @@ def test_a_monitoring_port_that_does_not_answer(
     target: LocalTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
     named = with_mcp_server(target, capsys, monitoring="http://127.0.0.1:1")
-    assert named[0].startswith("culprit: mcp-server: ")
+    assert named[0].startswith("cause: mcp-server: ")
     assert "is healthy on its monitoring port: expected ok, saw Nothing listens" in named[0]
     assert "its monitoring port is what tells its health" in named[1]
 
@@ -245,7 +245,7 @@ def test_the_mcp_server_is_not_where_it_is_said_to_be(
     target: LocalTarget, capsys: pytest.CaptureFixture[str], url: str, seen: str, hint: str
 ) -> None:
     named = with_mcp_server(target, capsys, url)
-    assert named[0].startswith("culprit: mcp-server: ")
+    assert named[0].startswith("cause: mcp-server: ")
     assert seen in named[0]
     assert hint in named[1]
 
@@ -255,7 +255,7 @@ def test_an_mcp_server_that_asks_nobody_for_the_secret(
 ) -> None:
     with OpenDoor(target.find("mcp-server")) as door:
         named = with_mcp_server(target, capsys, door.url)
-    assert named[0].startswith("culprit: mcp-server: MCP server: 2 of 9 checks failed.")
+    assert named[0].startswith("cause: mcp-server: MCP server: 2 of 9 checks failed.")
     assert "refuses without the shared secret: expected 401 or 403, saw let in" in named[0]
     assert "anybody who reaches it can read the database" in named[1]
 
@@ -316,7 +316,7 @@ def test_a_llama_stack_of_another_version(
         with_llama_stack(target, server)
         code, _, named = doctor(capsys)
     assert code == 1
-    assert named[0].startswith("culprit: llama-stack: ")
+    assert named[0].startswith("cause: llama-stack: ")
     assert seen in named[0]
     assert hint in named[1]
 
@@ -334,7 +334,7 @@ def test_a_llama_stack_without_the_api_that_the_agent_asks(
         workshop.register_mcp_server(target)
         _, shown, named = doctor(capsys)
     assert "  [ OK ] llama-stack\n" in shown
-    assert named[0].startswith("culprit: agent's tools: ")
+    assert named[0].startswith("cause: agent's tools: ")
     assert "this server has no Responses API" in named[0]
     assert "run 03_deploy_llama_stack again" in named[1]
     assert "Agents API" in named[1]
@@ -354,7 +354,7 @@ def test_tools_that_leave_the_model_no_room(
         offered = [tool.name for tool in list_tools(target.find("mcp-server"), "/mcp")]
         workshop.register_mcp_server(target, tools=tuple(offered))
         _, _, named = doctor(capsys)
-    assert named[0].startswith("culprit: agent's tools: The tools take the room")
+    assert named[0].startswith("cause: agent's tools: The tools take the room")
     assert re.search(rf"{len(offered)} tools are about \d{{4,5}} of the 4096 tokens", named[0])
     fewer = ", ".join(mcp_server.ALLOWED)
     assert f"run 06_register_mcp_server with {fewer} alone" in named[1]
@@ -368,7 +368,7 @@ def test_the_database_refuses_the_password(
     target.store.save_endpoint("mongodb", wrong)
     _, shown, named = doctor(capsys)
     target.store.save_endpoint("mongodb", right)
-    assert named[0].startswith("culprit: mongodb: The database refused the user or password.")
+    assert named[0].startswith("cause: mongodb: The database refused the user or password.")
     assert "move its data folder away" in named[1]
     assert "of-another-data-folder" not in shown
 
@@ -381,7 +381,7 @@ def test_the_data_is_not_there(target: LocalTarget, capsys: pytest.CaptureFixtur
         # It looks, and leaves the mending to the notebook that it names.
         assert database.alerts.count_documents({}) == 0
     assert named[0] == (
-        "culprit: mongodb: The sample data is not as it was loaded. edited incidents: INC-007; "
+        "cause: mongodb: The sample data is not as it was loaded. edited incidents: INC-007; "
         "64 of 64 alerts are missing"
     )
     assert named[1].startswith("  Hint: run 04_deploy_mongodb again")
@@ -417,11 +417,11 @@ def test_the_models_own_troubles(
         target.store.remember("model name", MODEL)
         code, _, named = doctor(capsys)
     assert code == 1
-    assert named[0].startswith("culprit: model: ")
+    assert named[0].startswith("cause: model: ")
     assert seen in named[0]
     assert named[1].startswith("  Hint: ")
     assert hint in named[1]
-    assert not [line for line in named[1:] if line.startswith("culprit")]
+    assert not [line for line in named[1:] if line.startswith("cause")]
 
 
 def test_a_certificate_that_nobody_knows(
@@ -433,7 +433,7 @@ def test_a_certificate_that_nobody_knows(
         target.adopt("model", Endpoint(server.url.removesuffix("/v1")))
         target.store.remember("model name", MODEL)
         _, _, named = doctor(capsys)
-    assert "culprit: model: " in named[0]
+    assert "cause: model: " in named[0]
     assert "The server's certificate was not verified." in named[0]
     assert "MODEL_CA_FILE" in named[1]
 
@@ -448,9 +448,7 @@ def test_most_calls_of_tools_fail(target: LocalTarget, capsys: pytest.CaptureFix
     _, shown, named = doctor(capsys)
     kill(target, "mcp-server")
     assert "  [ OK ] mcp-server: MCP " in shown
-    assert re.match(
-        r"culprit: agent: every part is well, and 4 of [45] tool calls failed", named[0]
-    )
+    assert re.match(r"cause: agent: every part is well, and 4 of [45] tool calls failed", named[0])
     assert "workshop logs mcp-server says how" in named[1]
 
 
@@ -488,7 +486,7 @@ def test_an_agent_that_answers_without_the_data_though_every_part_is_well(
     finally:
         shutil.rmtree(runs)
     assert code == 1
-    assert named[0].startswith("culprit: agent: every part is well, and in the last run (")
+    assert named[0].startswith("cause: agent: every part is well, and in the last run (")
     assert "07_ask_the_agent failed: The answer is not grounded: " in named[0]
     assert hint in named[1]
 
@@ -501,7 +499,7 @@ def test_two_troubles_at_once_are_both_named(
         target.store.remember("model name", MODEL)
         kill(target, "mcp-server")
         _, shown, named = doctor(capsys)
-    blamed = [line.split(": ")[1] for line in named if line.startswith("culprit")]
+    blamed = [line.split(": ")[1] for line in named if line.startswith("cause")]
     assert blamed == ["model", "mcp-server"]
     assert "  [ OK ] mongodb\n" in shown
 
@@ -510,17 +508,17 @@ def test_two_troubles_at_once_are_both_named(
     ("line", "reason", "remedy"),
     [
         ("write /data/x: no space left on device", "the disk is full", "make room"),
-        ("terminate called: std::bad_alloc", "it was killed, most often for want of mem", "end "),
+        ("terminate called: std::bad_alloc", "it was killed, most often because mem", "end "),
         ("open /data/state.json: permission denied", "it may not write to its folder", "give"),
         ("listen tcp 127.0.0.1:3000: bind: address already in use", "another program", "run"),
-        ("sqlite: database disk image is malformed", "its data are damaged", "workshop stop"),
+        ("sqlite: database disk image is malformed", "its data is damaged", "workshop stop"),
     ],
 )
 def test_what_a_log_says_of_the_reason(line: str, reason: str, remedy: str) -> None:
-    found = log_patterns.read_signs(["started", line, "bye"])
+    found = read_log(["started", line, "bye"])
     assert found[0].startswith(reason)
     assert found[1].startswith(remedy)
-    assert log_patterns.read_signs(["started", "bye"]) == ("", "")
+    assert read_log(["started", "bye"]) == ("", "")
 
 
 def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) -> None:
@@ -543,7 +541,7 @@ def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) 
         env=os.environ | {"SERVER_TOKEN": "x"},
     )
     assert done.returncode != 0
-    reason, remedy = log_patterns.read_signs(done.stdout.splitlines())
+    reason, remedy = read_log(done.stdout.splitlines())
     assert reason == "the weights could not be loaded"
     assert remedy.startswith("./bootstrap --verify")
 

@@ -32,7 +32,7 @@ NOT_OPENAI = "This is not an OpenAI-compatible endpoint."
 ADDRESS = (
     "MODEL_URL is the address before /v1/chat/completions, and no login page may stand before it"
 )
-EXPORT = "export MODEL_TOKEN with this endpoint's token, and start JupyterLab or the run anew"
+EXPORT = "export MODEL_TOKEN with this endpoint's token, and start JupyterLab or the run again"
 NO_TOOLS = (
     "choose a model that calls tools, and start its server with tool calling on "
     "(vLLM: --enable-auto-tool-choice and the --tool-call-parser of this model)"
@@ -261,7 +261,7 @@ def test_the_model_that_was_asked_for_is_not_there(where, model):
 
 def test_there_are_several_models(where, model):
     assert refusal(where, model(models=("small", "large")).url, SettingsError) == text(
-        "MODEL_NAME is needed, for there are several.",
+        "MODEL_NAME is needed: there are several models.",
         "it has: small, large",
         "set MODEL_NAME in 02_serve_model to one of these",
         "http://127.0.0.1:PORT",

@@ -9,7 +9,7 @@ import workshop
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.operate.scale import mongodb as mongodb_scale
+from workshop.operate.scale import replicas
 from workshop.parts import mongodb
 from workshop.parts.catalog import ALL
 from workshop.setup import locate
@@ -45,30 +45,30 @@ def test_every_document_is_copied_and_twice_changes_nothing(
 ) -> None:
     old, new = both(targets)
     for _ in range(2):
-        kept = mongodb_scale.copy(old, new)
+        kept = replicas.copy(old, new)
         assert {one.collection: one.after for one in kept} == COUNTS
         assert all(one.same and one.before == one.after for one in kept)
 
 
-def test_what_is_other_or_too_much_in_the_copy_is_seen_and_mended(
+def test_what_is_other_or_too_much_in_the_copy_is_seen_and_fixed(
     targets: tuple[LocalTarget, LocalTarget],
 ) -> None:
     old, new = both(targets)
-    mongodb_scale.copy(old, new)
+    replicas.copy(old, new)
     with mongodb.connected(new) as database:
         database.incidents.update_one({}, {"$set": {"title": "another"}})
         database.alerts.insert_one({"_id": "mine"})
-    found = mongodb_scale.compared(mongodb_scale.fingerprints(old), mongodb_scale.fingerprints(new))
+    found = replicas.compared(replicas.fingerprints(old), replicas.fingerprints(new))
     assert [one.same for one in found] == [False, False, True]
     assert [one.after for one in found] == [65, 42, 12]
-    assert all(one.same for one in mongodb_scale.copy(old, new))
+    assert all(one.same for one in replicas.copy(old, new))
 
 
 def test_an_index_comes_along(targets: tuple[LocalTarget, LocalTarget]) -> None:
     old, new = both(targets)
     with mongodb.connected(old) as database:
         database.alerts.create_index([("service", 1), ("state", -1)], name="by service")
-    mongodb_scale.copy(old, new)
+    replicas.copy(old, new)
     with mongodb.connected(new) as database:
         index = database.alerts.index_information()["by service"]
     assert [(name, int(order)) for name, order in index["key"]] == [("service", 1), ("state", -1)]
@@ -76,7 +76,7 @@ def test_an_index_comes_along(targets: tuple[LocalTarget, LocalTarget]) -> None:
 
 @pytest.mark.skipif(locate("mongodb").name != "ferretdb", reason="a real mongod runs here")
 def test_a_server_without_replica_sets_says_so(targets: tuple[LocalTarget, LocalTarget]) -> None:
-    reason = mongodb_scale.replica_set_reason(targets[0].find("mongodb"))
+    reason = replicas.replica_set_reason(targets[0].find("mongodb"))
     assert reason
     assert reason.startswith("this server has no replica sets: ")
     assert "replSetGetStatus" in reason
@@ -84,7 +84,7 @@ def test_a_server_without_replica_sets_says_so(targets: tuple[LocalTarget, Local
 
 def test_on_one_machine_nothing_is_migrated(targets: tuple[LocalTarget, LocalTarget]) -> None:
     assert list(workshop.migrate_mongodb(targets[0])) == []
-    assert targets[0].recall(mongodb.MOVED) is None
+    assert targets[0].store.recall(mongodb.MOVED) is None
 
 
 def test_the_database_is_started_again_with_every_document(

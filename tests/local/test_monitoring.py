@@ -19,9 +19,8 @@ from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.watch import metrics, scrape
-from workshop.operate.watch.burst import Asked, Load, measure_burst
+from workshop.operate.watch.burst import Asked, Load, measure_burst, verify_monitoring
 from workshop.operate.watch.logs import Followed, Step
-from workshop.operate.watch.verify import verify_monitoring
 from workshop.parts import collector, prometheus
 from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import Told
@@ -58,14 +57,15 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
     assert (page.part, page.state) == ("llama-stack", "read")
     assert page.url == f"{pushed.url}/metrics"
     endpoint = deployed.endpoint
-    assert prometheus.value(endpoint, 'sum(llama_stack_requests_total{status="success"})') == 2
-    assert prometheus.value(endpoint, "sum(nothing_of_this_name)") is None
+    good = prometheus.samples(endpoint, 'sum(llama_stack_requests_total{status="success"})')
+    assert [one.value for one in good] == [2]
+    assert prometheus.samples(endpoint, "sum(nothing_of_this_name)") == []
     assert abs(prometheus.ahead(endpoint)) < 5, "the same clock"
     (sample,) = workshop.query_prometheus(target, 'llama_stack_requests_total{status="error"}')
     assert sample.value == 1
     assert "part=llama-stack" in sample.labels
     for metric in metrics.METRICS:
-        prometheus.value(endpoint, metric.query("1m"))  # Each is understood.
+        prometheus.samples(endpoint, metric.query("1m"))  # Each is understood.
     with pytest.raises(EndpointError, match="parse error"):
         workshop.query_prometheus(target, "sum(")
     again = workshop.deploy_prometheus(target)
@@ -126,12 +126,12 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
         replace(good, counted=counted)
     )
     unmarked = Table(replace(line, mark="") for line in lines)
-    assert "the question q-1 stands in the logs" in fault(seen=replace(followed, lines=unmarked))
+    assert "the question q-1 is in the logs" in fault(seen=replace(followed, lines=unmarked))
     silent = Table(line for line in lines if line.part != "model")
     assert "the model's log tells of it" in fault(seen=replace(followed, lines=silent))
     canary = target.store.secret("canary", lambda: "canary-5e1d").reveal()
     shown = Table([*lines, Step("model", "", f"Bearer {canary}")])
-    assert "no credential stands in these lines: expected none, saw 1" in fault(
+    assert "no credential is in these lines: expected none, saw 1" in fault(
         seen=replace(followed, lines=shown)
     )
 

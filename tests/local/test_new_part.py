@@ -18,8 +18,9 @@ pytestmark = pytest.mark.timeout(300)
 
 PROGRAM = """
 import json
-from workshop import connect, deploy_prometheus, rotate_credential, verify_network
+from workshop import connect, deploy_prometheus, verify_network
 from workshop.core.progress import Stages
+from workshop.operate.secure.credentials import rotate_credential
 from workshop.parts import prometheus
 from workshop.parts.cache import deploy_cache
 
@@ -94,7 +95,7 @@ def test_its_page_is_read(told: dict[str, Any]) -> None:
 
 
 def test_its_ports_are_tried_and_it_refuses_who_has_no_password(told: dict[str, Any]) -> None:
-    assert "cache refuses who has no credential" in told["checks"]
+    assert "cache refuses requests without a credential" in told["checks"]
     for who in ("this machine", "another machine"):
         ports = [name for name in told["checks"] if name.startswith(f"{who} to cache:")]
         assert len(ports) == 2
@@ -116,7 +117,7 @@ def test_the_doctor_asks_it(told: dict[str, Any], workshop: Run) -> None:
     shown = workshop("doctor").stdout
     assert "port 11211" in shown
     assert "\n  [ OK ] cache: memcached 1.6.0-standin\n" in shown
-    assert "culprit: " not in shown
+    assert "cause: " not in shown
 
 
 def test_the_doctor_names_it_when_it_has_ended(told: dict[str, Any], workshop: Run) -> None:
@@ -125,7 +126,7 @@ def test_the_doctor_names_it_when_it_has_ended(told: dict[str, Any], workshop: R
     os.kill(int(found[1]), signal.SIGKILL)
     done = workshop("doctor")
     assert done.returncode == 1
-    assert "\nculprit: cache: " in done.stdout, done.stdout
+    assert "\ncause: cache: " in done.stdout, done.stdout
     assert "run 11_deploy_cache again: it starts what has ended" in done.stdout
 
 

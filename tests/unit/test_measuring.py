@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from workshop.core.errors import SettingsError
 from workshop.core.table import Table
-from workshop.operate.scale import load, measure
-from workshop.operate.scale.load import Point, Series
-from workshop.operate.scale.measure import CHAT, COUNT, HISTORY, MODEL, TOOL, Load
+from workshop.operate.scale import load
+from workshop.operate.scale.load import CHAT, COUNT, HISTORY, MODEL, TOOL, Load, Point, Series
 
 
 def series(name: str, p50: float, replicas: int = 1) -> Series:
@@ -21,27 +20,27 @@ def measured(**p50: float) -> Load:
 
 
 def test_the_part_that_takes_most_of_the_time_is_the_bottleneck() -> None:
-    chat, tool = measure.find_bottleneck(measured(chat=2.0, model=1.9, tool=0.1, count=0.01))
+    chat, tool = load.find_bottleneck(measured(chat=2.0, model=1.9, tool=0.1, count=0.01))
     assert (chat.bottleneck, chat.share, chat.users) == ("model", 0.95, 4)
     assert (tool.bottleneck, tool.share) == ("mcp-server", 0.1)
-    slow, _ = measure.find_bottleneck(measured(chat=2.0, model=0.4, tool=0.1, count=0.01))
+    slow, _ = load.find_bottleneck(measured(chat=2.0, model=0.4, tool=0.1, count=0.01))
     assert (slow.bottleneck, slow.share) == ("llama-stack", 0.2)
 
 
 def test_a_share_is_never_more_than_all() -> None:
-    chat, *_ = measure.find_bottleneck(measured(chat=1.0, model=1.2))
+    chat, *_ = load.find_bottleneck(measured(chat=1.0, model=1.2))
     assert chat.share == 1.0
 
 
 def test_without_the_database_only_the_chat_is_judged() -> None:
-    (only,) = measure.find_bottleneck(measured(chat=1.0, model=0.5, history=0.1))
+    (only,) = load.find_bottleneck(measured(chat=1.0, model=0.5, history=0.1))
     assert only.request == CHAT
 
 
 def test_nothing_answered_is_no_bottleneck() -> None:
     nothing = Series(CHAT, 1, Table([Point(1, 0, 3, 0.0, 0.0, 0.0, "refused")]))
     found = Load({CHAT: nothing, MODEL: series(MODEL, 1.0)})
-    (only,) = measure.find_bottleneck(found)
+    (only,) = load.find_bottleneck(found)
     assert only.share == 0.0
 
 
@@ -54,7 +53,7 @@ def test_the_table_has_a_row_a_request_and_number_of_users() -> None:
 def test_the_picture_has_each_request_twice_before_and_after() -> None:
     before = measured(chat=2.0, model=1.9, history=0.1)
     after = Load({HISTORY: series(HISTORY, 0.05, replicas=2)})
-    panels = {axes.get_title(loc="left"): axes for axes in measure.plot_load(before, after).axes}
+    panels = {axes.get_title(loc="left"): axes for axes in load.plot_load(before, after).axes}
     assert len(panels) == 2 * 3
     rate = {line.get_label(): line for line in panels[f"Throughput: {HISTORY}"].get_lines()}
     assert list(rate) == ["before, 1 replica", "after, 2 replicas"]
@@ -63,7 +62,7 @@ def test_the_picture_has_each_request_twice_before_and_after() -> None:
     ]
     within = [line.get_label() for line in panels[f"Answered within: {HISTORY}"].get_lines()]
     assert within == ["before, half", "before, 95 %", "after, half", "after, 95 %"]
-    alone = [line.get_label() for axes in measure.plot_load(before).axes for line in axes.lines]
+    alone = [line.get_label() for axes in load.plot_load(before).axes for line in axes.lines]
     assert set(alone) == {"1 replica", "half", "95 %"}
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from workshop.core.settings import CHECKOUT
-from workshop.operate.watch import dashboard, metrics
+from workshop.operate.watch import metrics
 from workshop.parts import prometheus
 
 DASHBOARD = CHECKOUT / "manifests" / "monitoring" / "base" / "dashboard.json"
@@ -36,7 +36,7 @@ def test_a_query_gives_one_value_for_each_server(metric: metrics.Metric) -> None
 
 def test_the_dashboard_in_the_repository_is_the_one_that_the_metrics_make() -> None:
     kept = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    assert kept == dashboard.dashboard(), "python -m workshop.operate.watch.dashboard > " + str(
+    assert kept == metrics.dashboard(), "python -m workshop.operate.watch.metrics > " + str(
         DASHBOARD
     )
     shown = {panel["title"]: panel["targets"][0]["expr"] for panel in kept["panels"]}
@@ -45,7 +45,7 @@ def test_the_dashboard_in_the_repository_is_the_one_that_the_metrics_make() -> N
 
 def test_no_panel_covers_another() -> None:
     taken = set()
-    for panel in dashboard.dashboard()["panels"]:
+    for panel in metrics.dashboard()["panels"]:
         place = panel["gridPos"]
         assert place["x"] + place["w"] <= 24
         for x in range(place["x"], place["x"] + place["w"]):

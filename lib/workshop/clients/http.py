@@ -8,7 +8,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from workshop.core import proxies
 from workshop.core.errors import EndpointError
 from workshop.core.proxies import Proxy
 from workshop.core.secret import Secret, mask
+from workshop.core.wait import answered
 from workshop.targets.base import Endpoint
 
 if TYPE_CHECKING:
@@ -79,14 +80,15 @@ def proxy(endpoint: Endpoint) -> Proxy | None:
     return proxies.of(endpoint.url) if endpoint.adopted else None
 
 
-def through(way: Proxy | None) -> httpx.Proxy | None:
-    """A proxy as httpx takes it."""
-    import httpx
+def client(endpoint: Endpoint, timeout: float) -> httpx.Client:
+    """What asks an endpoint, through the environment's proxy where it is not the kit's own."""
+    import httpx  # a quarter of a second, so not at import
 
-    if way is None:
-        return None
-    secure = ssl.create_default_context() if way.url.startswith("https:") else None
-    return httpx.Proxy(way.url, auth=way.login, ssl_context=secure)
+    proxied, way = None, proxy(endpoint)
+    if way:
+        secure = ssl.create_default_context() if way.url.startswith("https:") else None
+        proxied = httpx.Proxy(way.url, auth=way.login, ssl_context=secure)
+    return httpx.Client(verify=tls(endpoint), timeout=timeout, trust_env=False, proxy=proxied)
 
 
 def call(
@@ -111,15 +113,12 @@ def call(
     Raises:
         EndpointError: With its ``kind``; the text says what to do about it.
     """
-    import httpx  # a quarter of a second, so not at import
+    import httpx
 
-    url, way = endpoint.url + path, proxy(endpoint)
-    began = time.monotonic()
+    url, began = endpoint.url + path, time.monotonic()
     try:
-        with httpx.Client(
-            verify=tls(endpoint), timeout=timeout, trust_env=False, proxy=through(way)
-        ) as client:
-            answer = client.request(
+        with client(endpoint, timeout) as asking:
+            answer = asking.request(
                 "GET" if json is None else "POST",
                 url,
                 json=json,
@@ -128,7 +127,7 @@ def call(
                 extensions={"sni_hostname": endpoint.server_name} if endpoint.server_name else {},
             )
     except httpx.HTTPError as error:
-        raise unreachable(url, error, timeout, way) from error
+        raise unreachable(url, error, timeout, proxy(endpoint)) from error
     # Some servers quote in their refusal the token that they refuse.
     secrets = (endpoint.token,) if endpoint.token else ()
     seconds, got = time.monotonic() - began, dict(answer.headers)
@@ -144,6 +143,11 @@ def call(
     if not right:
         raise refused_with(url, reply.status, mask(reply.text, secrets))
     return reply
+
+
+def ready(path: str) -> Callable[[Endpoint], object]:
+    """A probe for ``Target.ensure``: what a part answers at this path, ``NotYet`` until it does."""
+    return lambda endpoint: answered(lambda: call(endpoint, path, timeout=5))
 
 
 LOGIN = "write it into the variable that names the proxy: http://user:password@host:port"

@@ -1,1 +1,1 @@
-"""The parts: what each must be, and how it is proven. One module a part."""
+"""The parts: what each must be, and how it is proven. One module per part."""

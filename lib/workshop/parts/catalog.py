@@ -6,8 +6,11 @@ A new part is a module here, ``parts/<name>.py``, that ends with its ``SPEC``; o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
+from workshop.targets.base import Endpoint, Target
 from workshop.targets.spec import Parts, Spec
 
 MODULES = (
@@ -30,3 +33,21 @@ ALL = Parts(
     for spec in vars(import_module(f"{__package__}.{module}")).values()
     if isinstance(spec, Spec)
 )
+
+
+def start_early(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Start the parts that depend on no other, if their notebooks are run; gives their names.
+
+    When the notebooks come to wait for their part one by one, it has been coming up for a while.
+    Whatever goes wrong here is met again by the notebook that deploys the part, with its error.
+    ``parameters`` are by the number of each notebook that is run, such as ``"02"``.
+    """
+    started: dict[str, Endpoint] = {}
+    for spec in ALL:
+        given = parameters.get(spec.notebook[:2])
+        if spec.ahead is None or given is None:
+            continue
+        for part in spec.ahead(target, given, started):
+            if endpoint := target.begin(part):
+                started[part.name] = endpoint
+    return list(started)

@@ -10,14 +10,10 @@ from workshop.targets.base import Target
 
 def keep(target: Target, part: str, **chosen: str) -> None:
     """Keep the choices of a deploy verb."""
-    target.store.remember(_fact(part), json.dumps(chosen))
+    target.store.remember(f"choices of {part}", json.dumps(chosen))
 
 
 def of(target: Target, part: str) -> dict[str, Any]:
     """The choices of the last deployment; empty when there was none."""
-    kept = target.store.recall(_fact(part))
+    kept = target.store.recall(f"choices of {part}")
     return dict(json.loads(kept)) if kept else {}
-
-
-def _fact(part: str) -> str:
-    return f"choices of {part}"

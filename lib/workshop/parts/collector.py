@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from workshop.clients import http
 from workshop.core.progress import Stages
-from workshop.core.wait import answered
 from workshop.targets.base import Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
 
-PART = "collector"
-PORT = 4318
-"""OTLP's own, for HTTP."""
+PART, PORT = "collector", 4318  # OTLP's own port, for HTTP.
+
+ready = http.ready("/health")
 
 
 def part_of() -> Part:
@@ -24,18 +23,8 @@ def part_of() -> Part:
 
 
 def deploy(target: Target, *, timeout: float, stage: Stages) -> Endpoint:
-    """Run it; gives where to push.
-
-    Raises:
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready in time.
-    """
+    """Run it; gives where to push, once it says that it is healthy. ``timeout`` in seconds."""
     return target.ensure(part_of(), ready=ready, timeout=timeout, stage=stage).endpoint
-
-
-def ready(endpoint: Endpoint) -> object:
-    """Whether it says that it is healthy."""
-    return answered(lambda: http.call(endpoint, "/health", timeout=5))
 
 
 SPEC = Spec(

@@ -8,7 +8,6 @@ from dataclasses import replace
 from workshop.clients import http, openai
 from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
-from workshop.core.wait import answered
 from workshop.parts import model
 from workshop.targets.base import Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
@@ -20,6 +19,8 @@ PART = Part(
     settings={"name": NAME, "context": 512, "embedding": True},
     credential="embedder token",
 )
+
+ready = http.ready("/v1/models")
 
 
 def part_of(target: Target) -> Part:
@@ -33,17 +34,8 @@ def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
     return target.ensure(part_of(target), ready=ready, timeout=timeout, stage=stage).endpoint
 
 
-def ready(endpoint: Endpoint) -> object:
-    """Whether it lists its models."""
-    return answered(lambda: http.call(endpoint, "/v1/models", timeout=5))
-
-
 def dimension(embedder: Endpoint) -> int:
-    """How many numbers this embedder makes of a text: asked, because each model has its own.
-
-    Raises:
-        EndpointError: It makes no vectors.
-    """
+    """How many numbers this embedder makes of a text: asked, because each model has its own."""
     body = {"model": NAME, "input": "How long is your answer?"}
     try:
         answer = openai.ask(embedder, "/v1/embeddings", json=body, timeout=60)

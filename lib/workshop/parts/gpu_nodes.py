@@ -9,9 +9,7 @@ from workshop.targets.base import Accelerator, Machines, Target
 from workshop.targets.spec import Spec
 
 PART = "gpu-nodes"
-
-RESOURCE = "nvidia.com/gpu"
-"""What such a node offers to pods."""
+RESOURCE = "nvidia.com/gpu"  # What such a node offers to pods.
 
 LABELS = {"node-role.kubernetes.io/gpu": "", "cluster-api/accelerator": "nvidia-gpu"}
 """On the nodes. The first shows as their role; the autoscaler asks for the second."""
@@ -47,7 +45,7 @@ def add_gpu_nodes(
         target: The place where the parts run.
         machine_type: The cloud's name of the machine; with one NVIDIA GPU.
         zone: The cloud's zone; "" takes that of the cluster's first worker.
-        replicas: How many nodes with a GPU there shall be.
+        replicas: How many nodes with a GPU there are to be.
         dry_run: Show what would be made, and what it would cost an hour; change nothing.
         timeout: Seconds until all offer a GPU; the driver alone may take ten minutes.
 
@@ -67,17 +65,16 @@ def add_gpu_nodes(
     with stages("GPU nodes") as stage:
         offered = _ready(target)
         if len(offered) >= replicas:
-            told = f"nothing to add: {_described(offered)}"
-            stage(told)
-            return Told(told)
-        reason = target.machines.skip_reason()
-        if reason is not None:
-            stage(f"skipped: {reason}")
-            return Told(reason)
-        wanted = Machines(machine_type, zone, replicas, LABELS, TAINT)
-        done = target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
-        if not dry_run:
+            done = f"nothing to add: {_described(offered)}"
             stage(done)
+        elif (reason := target.machines.skip_reason()) is not None:
+            done = reason
+            stage(f"skipped: {reason}")
+        else:
+            wanted = Machines(machine_type, zone, replicas, LABELS, TAINT)
+            done = target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
+            if not dry_run:
+                stage(done)
         return Told(done)
 
 
@@ -93,41 +90,24 @@ def scale_gpu_nodes(
 ) -> str:
     """Set the number of nodes with a GPU; returns what was done, or why nothing was.
 
-    Args:
-        target: The place where the parts run.
-        machine_type: As in ``add_gpu_nodes``.
-        zone: As in ``add_gpu_nodes``.
-        replicas: How many; 0 leaves them as they are.
-        most: Up to how many the cluster may have by itself, as pods ask for them.
-        dry_run: Show what would be made; change nothing.
-        timeout: Seconds until all offer a GPU.
-
-    Raises:
-        SettingsError: Such machines cannot be added, or there is no such zone.
-        PartFailed: The cloud refused a machine, with its own words.
-        PartTooSlow: They did not all offer a GPU in time.
+    It takes, and raises, what ``add_gpu_nodes`` does; 0 ``replicas`` leave the nodes as they are.
+    ``most`` is up to how many the cluster may have by itself, as pods ask for them.
     """
     with stages("GPU nodes") as stage:
-        left_out = (
-            "left as they are: 0 asked for" if replicas < 1 else target.machines.skip_reason()
-        )
-        if left_out is not None:
-            stage(f"skipped: {left_out}")
-            return Told(left_out)
+        done = "left as they are: 0 asked for" if replicas < 1 else target.machines.skip_reason()
+        if done is not None:
+            stage(f"skipped: {done}")
+            return Told(done)
         wanted = Machines(machine_type, zone, replicas, LABELS, TAINT, most)
-        done = target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
-        return Told(done)
+        return Told(target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage))
 
 
 def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     """Prove that a node offers a GPU; where no machines can be added, say why that is skipped.
 
     Nodes that were added outside of the cluster are only asked for the GPU: label and taint are
-    then their owner's matter.
-
-    Args:
-        target: The place where the parts run.
-        dry_run: Nothing was made, so there is nothing to prove unless a node was there before.
+    then their owner's matter. After a ``dry_run`` nothing was made, so there is nothing to prove
+    unless a node was there before.
 
     Raises:
         CheckFailed: No node offers one, or it lacks the label or the taint.
@@ -137,37 +117,29 @@ def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     if left_out and not target.machines.accelerators():
         return Checks.skip("GPU nodes", left_out)
     checks = Checks("GPU nodes")
-    found = (
-        checks.that(
-            "a node offers a GPU",
-            f"a Ready node with {RESOURCE}: 1 or more",
-            lambda: _ready(target),
-            show=_described,
-            hint="run the cell above, DRY_RUN = False; oc get machines -n openshift-machine-api",
-        )
-        or []
+    found = checks.that(
+        "a node offers a GPU",
+        f"a Ready node with {RESOURCE}: 1 or more",
+        lambda: _ready(target),
+        show=_described,
+        hint="run the cell above, DRY_RUN = False; oc get machines -n openshift-machine-api",
     )
     if found and not reason:
         for name, value in LABELS.items():
-            checks.that(
-                f"label {name}",
-                f"{name}={value} on a node with a GPU",
-                lambda name=name, value=value: [  # type: ignore[misc]
-                    one.node for one in found if one.labels.get(name) == value
-                ],
-                show=lambda seen: ", ".join(seen) or "on none of them",
-                hint=f"oc label node NODE {name}={value}; a MachineSet has it in "
-                "spec.template.spec.metadata.labels",
-            )
-        taint = f"{TAINT}:NoSchedule"
-        checks.that(
-            f"taint {TAINT}",
-            f"{taint} on a node with a GPU",
-            lambda: [one.node for one in found if taint in one.taints],
-            show=lambda seen: ", ".join(seen) or "on none of them",
-            hint=f"oc adm taint node NODE {TAINT}=:NoSchedule",
-        )
+            hint = f"oc label node NODE {name}={value}; a MachineSet has it in "
+            hint += "spec.template.spec.metadata.labels"
+            nodes = [one.node for one in found if one.labels.get(name) == value]
+            _check_mark(checks, f"label {name}", f"{name}={value}", nodes, hint)
+        taint, hint = f"{TAINT}:NoSchedule", f"oc adm taint node NODE {TAINT}=:NoSchedule"
+        nodes = [one.node for one in found if taint in one.taints]
+        _check_mark(checks, f"taint {TAINT}", taint, nodes, hint)
     return checks.raise_if_failed()
+
+
+def _check_mark(checks: Checks, name: str, mark: str, nodes: list[str], hint: str) -> None:
+    seen = ", ".join(nodes) or "on none of them"
+    expected = f"{mark} on a node with a GPU"
+    checks.that(name, expected, lambda: seen, lambda _seen: bool(nodes), hint=hint)
 
 
 def _ready(target: Target) -> list[Accelerator]:

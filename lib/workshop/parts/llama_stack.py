@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,12 @@ from workshop.core.checks import Checks
 from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
-from workshop.core.wait import NotYet, answered, wait_for
+from workshop.core.wait import NotYet, wait_for
 from workshop.parts import choices, collector, embedder, model, postgresql, runbooks
 from workshop.targets.base import Deployed, Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
 
-PART = "llama-stack"
-PORT = 8321
-
-SERVERS = versions.SERVERS
-"""The servers that the kit knows, with the pinned versions; the preferred one first."""
+PART, PORT = "llama-stack", 8321
 
 VECTOR_STORES = {"ogx": ("faiss",), "llama-stack": ("faiss", "milvus")}
 """The stores that work inside each server, the preferred one first.
@@ -36,23 +32,20 @@ The runbooks are then loaded again, which takes most of a minute.
 OGX 1.5.0 drives Milvus by pymilvus's asynchronous client, which asks for ``AllocTimestamp``; Milvus
 Lite 3.2 answers that it is not implemented. Seen with pymilvus 2.5.18, 2.6.12 and 3.0.2.
 """
-INSIDE = "inside"
-"""Where its storage is, when not in PostgreSQL."""
-
+INSIDE = "inside"  # Where its storage is, when not in PostgreSQL.
 SHARED = "pgvector"
 """The vector store of a server whose storage is PostgreSQL, which several replicas can share."""
 
 KNOWN_STORE = "vector store that replicas know"
-"""The fact with the vector store for which all replicas were started anew."""
+"""The fact with the vector store for which all replicas were started again."""
 
 METRICS_PORT = 9464
 """Where OGX shows its metrics; its operator's default too. Llama Stack pushes them instead."""
 
-PUSH_MILLISECONDS = 2000
-"""How often Llama Stack pushes its metrics to the collector."""
+PUSH_MILLISECONDS = 2000  # How often Llama Stack pushes its metrics to the collector.
+MODEL_PREFIX = "vllm"  # It names a model by its provider: ``vllm/<name>``.
 
-MODEL_PREFIX = "vllm"
-"""Llama Stack names a model by its provider: ``vllm/<name>``."""
+ready = http.ready("/v1/health")
 
 
 def part_of(
@@ -70,42 +63,42 @@ def part_of(
 
     ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none. With
     ``database``, a PostgreSQL, nothing is kept inside the server. ``runbooks_in`` is the vector
-    store for which its replicas were started anew.
+    store for which its replicas were started again.
     """
     token = Settings.from_env().milvus_token if milvus_uri else None
+    settings: dict[str, str | int] = {
+        "server": server,
+        "vector_store": vector_store,
+        "max_tokens": model.MAX_TOKENS,
+        "embedder": embedder.NAME,
+        "embedding_dimension": dimension,
+        "push_milliseconds": PUSH_MILLISECONDS,
+        "milvus_uri": milvus_uri,
+        "runbooks_in": runbooks_in,
+    }
+    needs = {"model": language_model, "embedder": vectors}
+    needs |= {collector.PART: pushes_to} if pushes_to else {}
+    needs |= {postgresql.PART: database} if database else {}
     return Part(
         PART,
         PORT,
-        settings={
-            "server": server,
-            "vector_store": vector_store,
-            "max_tokens": model.MAX_TOKENS,
-            "embedder": embedder.NAME,
-            "embedding_dimension": dimension,
-            "push_milliseconds": PUSH_MILLISECONDS,
-            **({"milvus_uri": milvus_uri} if milvus_uri else {}),
-            **({"runbooks_in": runbooks_in} if runbooks_in else {}),
-        },
+        settings={name: value for name, value in settings.items() if value},
         secrets={"milvus token": token} if token else {},
-        needs={
-            "model": language_model,
-            "embedder": vectors,
-            **({collector.PART: pushes_to} if pushes_to else {}),
-            **({postgresql.PART: database} if database else {}),
-        },
+        needs=needs,
         extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
     )
 
 
 def deployed_part(target: Target) -> Part:
-    """What the server was deployed as last.
-
-    Raises:
-        StepMissing: It was not, or a part that it needs does not run.
-    """
+    """What the server was deployed as last; ``StepMissing`` where a part that it needs is gone."""
     target.find(PART)
-    kept = choices.of(target, PART)
+    return _part(target, choices.of(target, PART))
+
+
+def _part(target: Target, kept: Mapping[str, str]) -> Part:
+    """What the server must be by these choices, on the parts that run."""
     server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
+    shared = kept.get("storage") == postgresql.PART
     return part_of(
         server,
         kept.get("vector_store", "faiss"),
@@ -114,8 +107,8 @@ def deployed_part(target: Target) -> Part:
         embedder.dimension(vectors),
         kept.get("milvus_uri", ""),
         target.find(collector.PART) if server == "llama-stack" else None,
-        target.find(postgresql.PART) if kept.get("storage") == postgresql.PART else None,
-        target.store.recall(KNOWN_STORE) or "",
+        target.find(postgresql.PART) if shared else None,
+        (target.store.recall(KNOWN_STORE) or "") if shared else "",
     )
 
 
@@ -150,7 +143,7 @@ def deploy_llama_stack(
         PartTooSlow: Something was not ready in time.
     """
     asked, server = server, chosen(target, server)
-    _refuse_unknown("SERVER", server, tuple(SERVERS))
+    _refuse_unknown("SERVER", server, tuple(versions.SERVERS))
     if storage == "auto":
         storage = choices.of(target, PART).get("storage", INSIDE)
     _refuse_unknown("STORAGE", storage, (INSIDE, postgresql.PART))
@@ -159,50 +152,34 @@ def deploy_llama_stack(
     if vector_store == "auto":
         vector_store = inside[0]
     where = "MILVUS_URI" if milvus_uri else server
-    others = [f'SERVER = "{name}"' for name in SERVERS if vector_store in VECTOR_STORES[name]]
+    others = [
+        f'SERVER = "{name}"' for name in versions.SERVERS if vector_store in VECTOR_STORES[name]
+    ]
     _refuse_unknown(f"With {where}, VECTOR_STORE", vector_store, inside, *others)
     with stages("Llama Stack") as stage:
-        if asked == "auto" and server != next(iter(SERVERS)):
+        if asked == "auto" and server != next(iter(versions.SERVERS)):
             last = server == target.store.recall("server")
             why = "it was deployed last" if last else "this cluster's operator runs it"
             stage(f"the server is {server}: {why}")
-        language_model = target.find(model.PART)
-        vectors = embedder.deploy(target, timeout, stage)
-        size = embedder.dimension(vectors)
-        pushes_to = None
+        target.find(model.PART)
+        embedder.deploy(target, timeout, stage)
         if server == "llama-stack":
-            pushes_to = collector.deploy(target, timeout=timeout, stage=stage)
-        database = target.find(postgresql.PART) if shared else None
-        known = (target.store.recall(KNOWN_STORE) or "") if shared else ""
-        part = part_of(
-            *(server, vector_store, language_model, vectors, size, milvus_uri, pushes_to, database),
-            known,
-        )
+            collector.deploy(target, timeout=timeout, stage=stage)
+        kept = {"server": server, "vector_store": vector_store}
+        kept |= {"milvus_uri": milvus_uri, "storage": storage}
+        part = _part(target, kept)
+        vectors = f"{embedder.NAME}-{part.settings['embedding_dimension']}/{embedder.NAME}"
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.store.remember("server", server)
-        choices.keep(
-            target,
-            PART,
-            server=server,
-            vector_store=vector_store,
-            milvus_uri=milvus_uri,
-            storage=postgresql.PART if shared else INSIDE,
-        )
-        target.store.remember(KNOWN_STORE, known or None)
+        choices.keep(target, PART, **kept)
+        target.store.remember(KNOWN_STORE, str(part.settings.get("runbooks_in", "")) or None)
         first, *rest = target.scaling.replicas(PART)
-        store = runbooks.load(
-            # A file lies in the replica that took it, until it is in the vector store.
-            first,
-            target,
-            data / "runbooks",
-            provider=vector_store,
-            embedder=f"{embedder.NAME}-{size}/{embedder.NAME}",
-            timeout=timeout,
-            stage=stage,
-        )
+        # A file lies in the replica that took it, until it is in the vector store.
+        load = functools.partial(runbooks.load, first, target, data / "runbooks")
+        store = load(provider=vector_store, embedder=vectors, timeout=timeout, stage=stage)
         if not all(runbooks.exists(one, store) for one in rest):
             # Each reads the list of vector stores when it starts, and hears of no other's later:
             # llama-stack 0.7.3, OpenAIVectorStoreMixin.
@@ -228,7 +205,7 @@ def verify_llama_stack(target: Target) -> Checks:
     checks = Checks("Llama Stack")
     checks.equal(
         "runs the version that was pinned",
-        f"{server} {SERVERS[server]}",
+        f"{server} {versions.SERVERS[server]}",
         lambda: f"{server} {stack_client.server_version(endpoint)}",
         hint="make setup, then run 03_deploy_llama_stack again",
     )
@@ -238,22 +215,23 @@ def verify_llama_stack(target: Target) -> Checks:
         wanted,
         lambda: ", ".join(_models(endpoint)),
         lambda seen: wanted in seen.split(", "),
-        hint="run 03_deploy_llama_stack again: one that was started before the model starts anew",
+        hint="run 03_deploy_llama_stack again: it restarts one that was started before the model",
     )
+    said = stack_client.telling(target, PART, lambda: openai.text(hello()))
+    checks.that("completes a chat", "some text", said)
+    check_search(checks, "finds the right runbook", target, endpoint)
+    return checks.raise_if_failed()
+
+
+def check_search(checks: Checks, name: str, target: Target, replica: Endpoint) -> None:
+    """Add the check that a server, or one replica of it, finds the right runbook."""
+    asked = "the certificate has expired"
     checks.that(
-        "completes a chat",
-        "some text",
-        stack_client.telling(target, PART, lambda: openai.text(hello())),
-    )
-    checks.that(
-        "finds the right runbook",
+        name,
         "certificate-expired.md first",
-        lambda: ", ".join(
-            runbooks.search(endpoint, runbooks.store_id(target), "the certificate has expired")
-        ),
+        lambda: ", ".join(runbooks.search(replica, runbooks.store_id(target), asked)),
         lambda seen: seen.startswith("certificate-expired.md"),
     )
-    return checks.raise_if_failed()
 
 
 def search_runbooks(target: Target, text: str) -> list[str]:
@@ -276,7 +254,7 @@ def chosen(target: Target, server: str) -> str:
     if server != "auto":
         return server
     operated = target.operated.get(PART)
-    return operated or target.store.recall("server") or next(iter(SERVERS))
+    return operated or target.store.recall("server") or next(iter(versions.SERVERS))
 
 
 def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others: str) -> None:
@@ -289,14 +267,8 @@ def _refuse_unknown(parameter: str, value: str, known: tuple[str, ...], *others:
         )
 
 
-def ready(endpoint: Endpoint) -> object:
-    """Whether it says that it is healthy."""
-    return answered(lambda: http.call(endpoint, "/v1/health", timeout=5))
-
-
 def _models(endpoint: Endpoint) -> list[str]:
-    found = openai.ask(endpoint, "/v1/models")
-    return [str(entry["id"]) for entry in found["data"]]
+    return [str(entry["id"]) for entry in openai.ask(endpoint, "/v1/models")["data"]]
 
 
 def _with_model(
@@ -308,9 +280,7 @@ def _with_model(
     was started before the model therefore has no models: starting it again is the quickest cure.
     """
     wanted = model_id(target)
-    if wanted in _models(deployed.endpoint):
-        return deployed
-    if deployed.action == "reused":
+    if deployed.action == "reused" and wanted not in _models(deployed.endpoint):
         stage("it was started before the model: starting it again")
         target.stop(PART)
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
@@ -319,26 +289,16 @@ def _with_model(
         seen = _models(deployed.endpoint)
         return wanted if wanted in seen else NotYet("it lists " + (", ".join(seen) or "nothing"))
 
-    wait_for(
-        f"Llama Stack to list {wanted}",
-        listed,
-        timeout=min(timeout, 30.0),
-        stage=stage,
-        where=deployed.endpoint.url,
-        hint="run 02_serve_model, then 03_deploy_llama_stack again",
-    )
+    what, at = f"Llama Stack to list {wanted}", deployed.endpoint.url
+    hint = "run 02_serve_model, then 03_deploy_llama_stack again"
+    wait_for(what, listed, timeout=min(timeout, 30.0), stage=stage, where=at, hint=hint)
     return deployed
 
 
-def _redeploy(target: Target, timeout: float) -> Deployed:
-    # The whole notebook: a server that starts again may have to be given the runbooks again.
-    return deploy_llama_stack(target, timeout=timeout, **choices.of(target, PART))
-
-
 def _ahead(
-    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
-) -> Iterable[Part]:
-    """What it needs besides the model; itself it comes up quickly, and would not find the model."""
+    target: Target, given: Mapping[str, Any], _started: Mapping[str, Endpoint]
+) -> Iterator[Part]:
+    """What it needs other than the model; it starts quickly itself, and would find no model."""
     yield embedder.part_of(target)
     if chosen(target, str(given.get("SERVER", "auto"))) == "llama-stack":
         yield collector.part_of()
@@ -356,7 +316,10 @@ SPEC = Spec(
     page=Page(PART, PART, METRICS_PORT, also="metrics", server="ogx"),
     part=deployed_part,
     ready=ready,
-    redeploy=_redeploy,
+    # The whole notebook: a server that starts again may have to be given the runbooks again.
+    redeploy=lambda target, timeout: deploy_llama_stack(
+        target, timeout=timeout, **choices.of(target, PART)
+    ),
     examine=verify_llama_stack,
     ahead=_ahead,
 )

@@ -9,12 +9,12 @@ name where it hands the credential on. OGX 1.5 and Llama Stack 0.7 do not when t
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from workshop.clients import http, mcp, openai
@@ -31,17 +31,23 @@ from workshop.targets.spec import Page, Spec
 
 PART = "mcp-server"
 PORT, MONITORING_PORT = 3000, 3001
+PATH = "/mcp"  # Where the streamable HTTP transport answers.
 CREDENTIAL = "mcp secret"
-PATH = "/mcp"
-"""Where the streamable HTTP transport answers."""
 
 DISABLED = "connect,disconnect,export,assistant,atlas"
 """Categories and names of tools that an agent for one read-only database does not need."""
 
-COUNTED = "mcp_tool_execution_duration_seconds_count"
-"""The counter of its calls, on its page of metrics."""
-
 WRITERS = ("insert-many", "update-many", "delete-many", "drop-collection", "create-collection")
+COUNTED = "mcp_tool_execution_duration_seconds_count"  # Of its calls, on its page of metrics.
+
+REGISTERED = "registered tools"
+LABEL = "mongodb"
+ALLOWED = ("list-collections", "count", "find", "aggregate")
+"""What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
+
+BYTES_A_TOKEN = 3.6  # Of schemas in JSON, by that figure.
+CONNECTORS = ("/v1alpha/admin/connectors", "/v1alpha/connectors")
+"""Where OGX 1.5, and before it Llama Stack 0.7, list what their configuration names."""
 
 
 def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
@@ -53,8 +59,7 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
         PartTooSlow: It was not ready in time.
     """
     with stages("MCP server") as stage:
-        part = deployed_part(target)
-        return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        return target.ensure(deployed_part(target), ready=ready, timeout=timeout, stage=stage)
 
 
 def deployed_part(target: Target) -> Part:
@@ -76,7 +81,7 @@ def part_of(target: Target, database: Endpoint) -> Part:
         },
         secrets={
             "token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
-            "reader password": mongodb.reader_password(target),
+            "reader password": mongodb.password(target, mongodb.READER_CREDENTIAL),
         },
         needs={"mongodb": database},
         extra_ports={"monitoring": MONITORING_PORT},
@@ -91,8 +96,7 @@ def verify_mcp_server(target: Target) -> Checks:
         CheckFailed: One of these is not so.
         StepMissing: It does not run.
     """
-    endpoint = target.find(PART)
-    database = mongodb.find(target)
+    endpoint, database = target.find(PART), mongodb.find(target)
     checks = Checks("MCP server")
     checks.equal(
         "runs the version that was pinned",
@@ -107,13 +111,8 @@ def verify_mcp_server(target: Target) -> Checks:
         lambda seen: {"find", "count", "list-collections"} <= set(seen),
         show=", ".join,
     )
-    checks.that(
-        "offers no tool that writes",
-        "none",
-        lambda: [name for name in tools or WRITERS if name in WRITERS],
-        lambda seen: not seen,
-        show=lambda seen: ", ".join(seen) or "none",
-    )
+    writers = [name for name in tools or WRITERS if name in WRITERS]
+    checks.equal("offers no tool that writes", "none", lambda: ", ".join(writers) or "none")
     checks.equal(
         "speaks the protocol revision that the agent will use",
         mcp.PROTOCOL,
@@ -127,25 +126,18 @@ def verify_mcp_server(target: Target) -> Checks:
         lambda: mcp.revision(endpoint, PATH),
         lambda seen: seen >= mcp.PROTOCOL,
     )
-    checks.equal(
-        "lists the collections that pymongo sees",
-        _collections(database),
-        lambda: _listed(endpoint),
-    )
-    checks.that(
-        "refuses without the shared secret",
-        "401 or 403",
-        lambda: refusal(endpoint, None),
-        lambda seen: seen.startswith("unauthorized"),
-        hint="anybody who reaches it can read the database: run 05_deploy_mcp_server again, which "
-        "sets MDB_MCP_HTTP_HEADERS, and give it no Route",
-    )
-    checks.that(
-        "refuses a wrong secret",
-        "401 or 403",
-        lambda: refusal(endpoint, Secret("wrong-" + secrets.token_hex(4))),
-        lambda seen: seen.startswith("unauthorized"),
-    )
+    there = ", ".join(sorted(mongodb.log_in(database)))
+    checks.equal("lists the collections that pymongo sees", there, lambda: _listed(endpoint))
+    wrong = Secret("wrong-" + secrets.token_hex(4))
+    for name, token in (("without the shared secret", None), ("a wrong secret", wrong)):
+        checks.that(
+            f"refuses {name}",
+            "401 or 403",
+            functools.partial(refusal, endpoint, token),
+            lambda seen: seen.startswith("unauthorized"),
+            hint="anybody who reaches it can read the database: run 05_deploy_mcp_server again, "
+            "which sets MDB_MCP_HTTP_HEADERS, and give it no Route",
+        )
     checks.equal("is healthy on its monitoring port", "ok", lambda: health(endpoint)["status"])
     return checks.raise_if_failed()
 
@@ -171,28 +163,19 @@ def call_tool(target: Target, name: str, arguments: dict[str, Any]) -> mcp.Resul
 
 
 def health(endpoint: Endpoint) -> dict[str, Any]:
-    """What the monitoring port says: ``status`` and ``version``.
-
-    Raises:
-        EndpointError: It does not answer.
-    """
+    """What the monitoring port says: ``status`` and ``version``."""
     try:
         answer: dict[str, Any] = http.call(Endpoint(endpoint.also["monitoring"]), "/health").json
     except EndpointError as error:
         # Asked here, an MCP server's own port says 404, whether it is well or not.
         hint = "run 05_deploy_mcp_server again: its monitoring port is what tells its health"
-        raise EndpointError(error.what, where=error.where, state=error.state, hint=hint).of_kind(
-            error.kind
-        ) from error
+        told = EndpointError(error.what, where=error.where, state=error.state, hint=hint)
+        raise told.of_kind(error.kind) from error
     return answer
 
 
 def calls(endpoint: Endpoint) -> tuple[int, int]:
-    """How many tool calls it has had since it was started, and how many of them failed.
-
-    Raises:
-        EndpointError: Its monitoring port does not answer.
-    """
+    """How many tool calls it has had since it was started, and how many of them failed."""
     page = http.call(Endpoint(endpoint.also["monitoring"]), "/metrics").text
     counted = re.findall(rf"^{COUNTED}{{(.*)}} (\S+)$", page, re.MULTILINE)
     failed = sum(float(value) for labels, value in counted if 'status="error"' in labels)
@@ -210,55 +193,44 @@ def ready(endpoint: Endpoint) -> object:
     return answered(ask)
 
 
-def _collections(database: Endpoint) -> str:
-    with mongodb.connected(database) as reading:
-        return ", ".join(sorted(reading.list_collection_names()))
+def count(replica: Endpoint, collection: str) -> int:
+    """How many documents it counts; -1 where it says no number."""
+    found = re.search(r"\d+", _called(replica, "count", collection=collection))
+    return int(found.group()) if found else -1
 
 
 def _listed(endpoint: Endpoint) -> str:
-    # In the revision that the agent's calls have.
-    arguments = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
+    found = mcp.json_in(_called(endpoint, "list-collections"))["collections"]
+    return ", ".join(sorted(entry["name"] for entry in found))
+
+
+def _called(endpoint: Endpoint, name: str, **arguments: str) -> str:
+    """A tool's result, in the revision that the agent's calls have."""
+    always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
     with mcp.plain_session(endpoint, PATH) as call:
-        result = call("list-collections", arguments)
+        result = call(name, always | arguments)
     if result.failed:
         raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
-    found = mcp.json_in(result.text)
-    return ", ".join(sorted(entry["name"] for entry in found["collections"]))
+    return result.text
 
 
-def refusal(endpoint: Endpoint, token: Secret | None) -> str:
+def refusal(endpoint: Endpoint, token: Secret | None = None) -> str:
     """What it says to who has this token, or none."""
-    stranger = Endpoint(endpoint.url, token=token, also=endpoint.also)
     try:
-        mcp.initialize(stranger, PATH)
+        mcp.initialize(replace(endpoint, token=token), PATH)
     except EndpointError as error:
         return f"{error.kind} ({error.state.split(':')[0]})"
     return "let in"
 
 
-REGISTERED = "registered tools"
-CONNECTORS = ("/v1alpha/admin/connectors", "/v1alpha/connectors")
-"""Where OGX 1.5, and before it Llama Stack 0.7, list what their configuration names."""
-
-LABEL = "mongodb"
-ALLOWED = ("list-collections", "count", "find", "aggregate")
-"""What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
-
-BYTES_A_TOKEN = 3.6
-"""Of schemas in JSON, by that figure."""
-
-
 @dataclass(frozen=True)
 class Registration:
-    """What was registered: the MCP server's label, its URL, the allowed tools.
-
-    ``connector`` is its name in the configuration of OGX or Llama Stack; "" where the URL is given.
-    """
+    """What was registered: the MCP server's label, its URL, the allowed tools."""
 
     label: str
     url: str
     tools: tuple[str, ...]
-    connector: str = ""
+    connector: str = ""  # Its name in the server's own configuration; "": the URL is given.
 
 
 def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:
@@ -269,24 +241,18 @@ def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> 
     """
     with stages("Registration") as stage:
         target.find(llama_stack.PART)
-        endpoint = target.find(PART)
-        found = Registration(LABEL, endpoint.peer_url + PATH, tuple(tools))
-        _keep_registration(target, found)
+        found = Registration(LABEL, target.find(PART).peer_url + PATH, tuple(tools))
         for connector in _connectors(target, found.url):
             by_name = replace(found, connector=connector)
-            _keep_registration(target, by_name)
-            if _lists_tools(target):
-                found = by_name
-                break
+            target.store.remember(REGISTERED, json.dumps(astuple(by_name)))
+            with suppress(EndpointError):
+                if listed_by_llama_stack(target):
+                    found = by_name
+                    break
             stage(f"the connector {connector} does not hand the credential on: its URL is given")
-            _keep_registration(target, found)
+        target.store.remember(REGISTERED, json.dumps(astuple(found)))
         stage(f"{found.label} at {found.connector or found.url}: {', '.join(tools)}")
         return found
-
-
-def _keep_registration(target: Target, found: Registration) -> None:
-    kept = [found.label, found.url, list(found.tools), found.connector]
-    target.store.remember(REGISTERED, json.dumps(kept))
 
 
 def _connectors(target: Target, url: str) -> list[str]:
@@ -296,13 +262,6 @@ def _connectors(target: Target, url: str) -> list[str]:
         with suppress(EndpointError):
             listed += http.call(endpoint, path, timeout=10).json["data"]
     return [str(one["connector_id"]) for one in listed if one["url"].rstrip("/") == url]
-
-
-def _lists_tools(target: Target) -> bool:
-    try:
-        return bool(listed_by_llama_stack(target))
-    except EndpointError:
-        return False
 
 
 def verify_registration(target: Target) -> Checks:
@@ -324,30 +283,25 @@ def verify_registration(target: Target) -> Checks:
 
 
 def registered(target: Target) -> Registration:
-    """What was registered.
-
-    Raises:
-        StepMissing: Nothing was.
-    """
+    """What was registered; ``StepMissing`` where nothing was."""
     kept = target.store.recall(REGISTERED)
     if kept is None:
-        raise StepMissing(
-            "The MCP server was not registered yet.", hint="run 06_register_mcp_server first"
-        )
+        hint = "run 06_register_mcp_server first"
+        raise StepMissing("The MCP server was not registered yet.", hint=hint)
     label, url, tools, *connector = json.loads(kept)
     return Registration(label, url, tuple(tools), *connector)
 
 
 def tool(target: Target) -> dict[str, Any]:
     """The MCP server as ``/v1/responses`` takes it. Holds the shared secret: never show it."""
-    registration, endpoint = registered(target), target.find(PART)
+    kept, endpoint = registered(target), target.find(PART)
     by_url = {"server_url": endpoint.peer_url + PATH}
     found = {
         "type": "mcp",
-        "server_label": registration.label,
-        **({"connector_id": registration.connector} if registration.connector else by_url),
+        "server_label": kept.label,
+        **({"connector_id": kept.connector} if kept.connector else by_url),
         "require_approval": "never",
-        "allowed_tools": list(registration.tools),
+        "allowed_tools": list(kept.tools),
     }
     if endpoint.token:
         found["authorization"] = endpoint.token.reveal()
@@ -357,11 +311,11 @@ def tool(target: Target) -> dict[str, Any]:
 def listed_by_llama_stack(target: Target) -> list[str]:
     """The tools that Llama Stack finds at the registered server, by a request that it streams.
 
-    Raises:
-        EndpointError: Llama Stack cannot list them; says whether the MCP server is the reason.
+    The error says whether Llama Stack or the MCP server is the reason why there are none.
     """
     endpoint = target.find(llama_stack.PART)
     client = stack_client.client(endpoint)
+    what = "Llama Stack could not list the MCP server's tools."
     try:
         events = client.responses.create(
             model=llama_stack.model_id(target),
@@ -374,11 +328,12 @@ def listed_by_llama_stack(target: Target) -> list[str]:
         with events:
             for event in events:
                 item = getattr(event, "item", None)
-                if getattr(item, "type", "") == "mcp_list_tools" and getattr(item, "tools", None):
-                    return [str(found.name) for found in getattr(item, "tools", [])]
+                listed = getattr(item, "tools", None)
+                if getattr(item, "type", "") == "mcp_list_tools" and listed:
+                    return [str(found.name) for found in listed]
     except stack_client.api_error(client) as error:
-        _blame_mcp_server(target)
-        what = "Llama Stack could not list the MCP server's tools."
+        # Raises the MCP server's own error if it is the reason: Llama Stack only says 500.
+        mcp.initialize(target.find(PART), PATH)
         if getattr(error, "status_code", None) == 404:
             raise EndpointError(
                 what,
@@ -389,22 +344,16 @@ def listed_by_llama_stack(target: Target) -> list[str]:
             ) from error
         told = stack_client.explained(error, endpoint, what)
         raise stack_client.with_log(told, target, llama_stack.PART) from error
-    _blame_mcp_server(target)
+    mcp.initialize(target.find(PART), PATH)
     raise EndpointError(
         "Llama Stack listed no tools.", where=endpoint.url, hint="workshop logs llama-stack"
     )
 
 
-def check_tools_fit(target: Target) -> None:
-    """See that the allowed tools leave the model room, where it tells how much it reads.
-
-    Raises:
-        SettingsError: Their schemas take more than half of its context.
-        EndpointError: The model or the MCP server does not answer.
-    """
+def _check_tools_fit(target: Target) -> None:
+    """See that the allowed tools leave the model room, where it tells how much it reads."""
     context = openai.context(target.find(model.PART), model.model_name(target))
-    offered = list_tools(target)
-    allowed = registered(target).tools
+    offered, allowed = list_tools(target), registered(target).tools
     shown = [(t.name, t.description, t.parameters) for t in offered if t.name in allowed]
     tokens = round(len(json.dumps(shown)) / BYTES_A_TOKEN)
     if context and tokens > context / 2:
@@ -416,11 +365,6 @@ def check_tools_fit(target: Target) -> None:
         )
 
 
-def _blame_mcp_server(target: Target) -> None:
-    """Raise the MCP server's own error if it is the reason: Llama Stack only says 500."""
-    mcp.initialize(target.find(PART), PATH)
-
-
 def _speaks(target: Target) -> str:
     """Ask what the checkpoint asks; gives the protocol revisions in which it was asked."""
     verify_mcp_server(target)
@@ -430,15 +374,8 @@ def _speaks(target: Target) -> str:
 
 def _has_tools(target: Target) -> None:
     if target.store.recall("model name"):
-        check_tools_fit(target)
+        _check_tools_fit(target)
     verify_registration(target)
-
-
-def _ahead(
-    target: Target, _given: Mapping[str, Any], begun: Mapping[str, Endpoint]
-) -> Iterable[Part]:
-    """It starts without the database, and connects to it when it is asked."""
-    return [part_of(target, begun[mongodb.PART])] if mongodb.PART in begun else []
 
 
 SPEC = Spec(
@@ -456,9 +393,12 @@ SPEC = Spec(
     if_refused="run 05_deploy_mcp_server and 06_register_mcp_server again",
     part=deployed_part,
     ready=ready,
-    refusal=lambda target: refusal(target.find(PART), None),
+    refusal=lambda target: refusal(target.find(PART)),
     examine=_speaks,
-    ahead=_ahead,
+    # It starts without the database, and connects to it when it is asked.
+    ahead=lambda target, _given, started: [
+        part_of(target, started[name]) for name in started if name == mongodb.PART
+    ],
 )
 
 TOOLS = Spec(

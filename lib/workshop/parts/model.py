@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,31 +13,23 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.core.wait import answered
 from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Offer, Part, Target, is_yours
 from workshop.targets.spec import Page, Spec
 
-PART = "model"
-PORT = 8080
+PART, PORT = "model", 8080
 CREDENTIAL = "model token"
-NAME = "qwen2.5-coder-1.5b"
-"""The name under which the default model answers."""
-
+NAME = "qwen2.5-coder-1.5b"  # Under which the default model answers.
 CONTEXT = 16384
 """Tokens of prompt and answer together: four tool schemas, instructions and a long result fit."""
-
 MAX_TOKENS = 512
 """Of one answer. A small model that loses its way would otherwise go on to the context's end."""
 
+ready = http.ready("/v1/models")
+
 
 def serve_model(
-    target: Target,
-    *,
-    url: str = "",
-    name: str = "",
-    model: str = "",
-    timeout: float = 300.0,
+    target: Target, *, url: str = "", name: str = "", model: str = "", timeout: float = 300.0
 ) -> Deployed:
     """Serve the kit's model, or use an endpoint: your own, or one that is shared here.
 
@@ -70,9 +63,8 @@ def serve_model(
             deployed = target.adopt(PART, offer.endpoint)
             target.store.remember("model name", chosen)
             return deployed
-        part = part_of(target, model)
         choices.keep(target, PART, model=model)
-        deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
+        deployed = target.ensure(part_of(target, model), ready=ready, timeout=timeout, stage=stage)
         target.store.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
         return deployed
 
@@ -115,12 +107,9 @@ def verify_model(target: Target) -> Checks:
         lambda seen: name in seen.split(", "),
         hint="run 02_serve_model again, with MODEL_NAME set to one that is there",
     )
-    checks.that(
-        "answers a question",
-        "some text",
-        lambda: openai.text(openai.complete(endpoint, name, "Say hello.")),
-        hint="the model gave no text: ask it something by hand, or choose another model",
-    )
+    hint = "the model gave no text: ask it something by hand, or choose another model"
+    said = functools.partial(ask_model, target, "Say hello.")
+    checks.that("answers a question", "some text", said, hint=hint)
     if endpoint.token:
         checks.that(
             "refuses without the token",
@@ -150,8 +139,7 @@ def ask_model(target: Target, question: str) -> str:
         EndpointError: It gave no answer.
         StepMissing: There is no model yet.
     """
-    message = openai.complete(target.find(PART), model_name(target), question)
-    return openai.text(message)
+    return openai.text(openai.complete(target.find(PART), model_name(target), question))
 
 
 def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:
@@ -163,11 +151,6 @@ def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:
         lambda seen: seen.startswith("not found"),
         hint=f"nothing stands before vLLM: see manifests/{name}/guard, and deploy it again",
     )
-
-
-def ready(endpoint: Endpoint) -> object:
-    """Whether it lists its models."""
-    return answered(lambda: http.call(endpoint, "/v1/models", timeout=5))
 
 
 def address(url: str) -> str:
@@ -200,7 +183,7 @@ def _choose(endpoint: Endpoint, name: str, timeout: float) -> str:
         return names[0]
     if name in names:
         return name
-    several = "MODEL_NAME is needed, for there are several."
+    several = "MODEL_NAME is needed: there are several models."
     raise SettingsError(
         f"The endpoint has no model {name!r}." if name else several,
         where=endpoint.url,
@@ -212,28 +195,26 @@ def _choose(endpoint: Endpoint, name: str, timeout: float) -> str:
 def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
     """The error of the user's own endpoint, with what the user can do about it."""
     what = error.what
+    if error.kind == "unauthorized":
+        what = "The model endpoint wants a token, and MODEL_TOKEN is not set."
+        if endpoint.token:
+            what = "The model endpoint refused the token."
     hint = {
+        "unauthorized": "export MODEL_TOKEN with this endpoint's token, and start JupyterLab or "
+        "the run again",
         "refused": "start the model server there, or correct MODEL_URL in 02_serve_model",
         "dns": "correct the host name in MODEL_URL in 02_serve_model",
         "timeout": "the model may still be loading: run this cell again in a minute",
         "server error": "read the model server's own log",
         "protocol": "write https:// in MODEL_URL if the server wants TLS, or read its log",
     }.get(error.kind, error.hint)
-    if error.kind == "unauthorized":
-        what = (
-            "The model endpoint refused the token."
-            if endpoint.token
-            else "The model endpoint wants a token, and MODEL_TOKEN is not set."
-        )
-        hint = "export MODEL_TOKEN with this endpoint's token, and start JupyterLab or the run anew"
-    return EndpointError(
-        what, where=error.where or endpoint.url, state=error.state, hint=hint
-    ).of_kind(error.kind)
+    where = error.where or endpoint.url
+    return EndpointError(what, where=where, state=error.state, hint=hint).of_kind(error.kind)
 
 
 def _ahead(
-    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
-) -> Iterable[Part]:
+    target: Target, given: Mapping[str, Any], _started: Mapping[str, Endpoint]
+) -> Iterator[Part]:
     """It, unless the notebook is given an endpoint or finds one that is offered."""
     wanted = str(given.get("MODEL", ""))
     if not given.get("MODEL_URL") and (wanted or target.store.offered(PART) is None):

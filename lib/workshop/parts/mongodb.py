@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +22,11 @@ from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
 
-PART = "mongodb"
-PORT = 27017
+PART, PORT, DATABASE = "mongodb", 27017, "mcp_demo"
 USER, READER, MONITOR = "workshop", "workshop-reader", "workshop-monitor"
 CREDENTIAL, READER_CREDENTIAL = "mongodb password", "mongodb reader password"
 MONITOR_CREDENTIAL = "mongodb monitor password"
-STORAGE = "20Gi"
-"""Of the database's volume on a cluster."""
+STORAGE = "20Gi"  # Of the database's volume on a cluster.
 REPLICAS, MOVED = "mongodb-replicas", "mongodb moved to"
 """The part that is a replica set, and the fact that says that it has the documents now."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
@@ -47,11 +45,7 @@ class Loaded:
 
 
 def deploy_mongodb(
-    target: Target,
-    *,
-    storage_size: str = STORAGE,
-    storage_class: str = "",
-    timeout: float = 120.0,
+    target: Target, *, storage_size: str = STORAGE, storage_class: str = "", timeout: float = 120.0
 ) -> Deployed:
     """Deploy the database, with a user and a generated password.
 
@@ -69,21 +63,26 @@ def deploy_mongodb(
         if target.store.recall(MOVED):
             stage("the documents are in the replica set, as 10_scale_out has moved them")
             part = replicas_part(target)
-            return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
-        part = part_of(target, storage_size, storage_class)
-        choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
+        else:
+            choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
+            part = deployed_part(target)
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
 def find(target: Target) -> Endpoint:
-    """The database that has the documents: the single server, or a replica set's primary.
+    """The database that has the documents: the single server, or a replica set's primary."""
+    return primary(target) if target.store.recall(MOVED) else target.find(PART)
 
-    Raises:
-        StepMissing: It was not deployed, or it ended since.
-    """
-    if target.store.recall(MOVED) is None:
-        return target.find(PART)
-    return primary(target)
+
+def primary(target: Target) -> Endpoint:
+    """The member of the replica set that takes writes."""
+    for member in target.scaling.replicas(REPLICAS):
+        with connected(member) as database:
+            if database.client.admin.command("hello").get("isWritablePrimary"):
+                return member
+    raise EndpointError(
+        "The replica set has no primary.", where=REPLICAS, hint="kubectl logs mongodb-replicas-0"
+    ).of_kind("busy")
 
 
 def deployed_part(target: Target) -> Part:
@@ -105,23 +104,26 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
             "storage_class": storage_class,
         },
         secrets={
-            "password": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24)),
-            "reader password": reader_password(target),
-            "monitor password": monitor_password(target),
+            "password": password(target, CREDENTIAL),
+            "reader password": password(target, READER_CREDENTIAL),
+            "monitor password": password(target, MONITOR_CREDENTIAL),
         },
         extra_ports={"metrics": 28017},
         credential=CREDENTIAL,
     )
 
 
-def reader_password(target: Target) -> Secret:
-    """Of the user that may only read, where the database has roles."""
-    return target.store.secret(READER_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+def replicas_part(target: Target) -> Part:
+    """What the replica set must be: the single server's users, and a key of its own."""
+    single = deployed_part(target)
+    key = target.store.secret("mongodb replica key", lambda: secrets.token_hex(256))
+    kept = {**single.secrets, "key": key}
+    return Part(REPLICAS, PORT, settings=single.settings, secrets=kept, credential=CREDENTIAL)
 
 
-def monitor_password(target: Target) -> Secret:
-    """Of the user that may only read the server's status, where the database has roles."""
-    return target.store.secret(MONITOR_CREDENTIAL, lambda: secrets.token_urlsafe(24))
+def password(target: Target, credential: str) -> Secret:
+    """Of one of the users; the reader and the monitor are told apart where a database has roles."""
+    return target.store.secret(credential, lambda: secrets.token_urlsafe(24))
 
 
 def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
@@ -138,23 +140,14 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
 
     with stages("Sample data") as stage, connected(find(target)) as database:
         loaded: Table[Loaded] = Table()
-        for collection, key in IDS.items():
-            documents = read_documents(data / f"{collection}.json", key)
-            ids = [document["_id"] for document in documents]
-            result = database[collection].bulk_write(
-                [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
-            )
-            total = database[collection].count_documents({})
-            loaded.append(
-                Loaded(
-                    collection,
-                    inserted=result.upserted_count,
-                    restored=result.modified_count,
-                    unchanged=len(ids) - result.upserted_count - result.modified_count,
-                    yours=total - len(ids),
-                )
-            )
-            stage(f"{collection}: {result.upserted_count} inserted, {total} there now")
+        for name, documents in _sample(data).items():
+            changes = [ReplaceOne({"_id": d["_id"]}, d, upsert=True) for d in documents]
+            result = database[name].bulk_write(changes)
+            inserted, restored = result.upserted_count, result.modified_count
+            total, known = database[name].count_documents({}), len(documents)
+            same = known - inserted - restored
+            loaded.append(Loaded(name, inserted, restored, same, yours=total - known))
+            stage(f"{name}: {inserted} inserted, {total} there now")
         return loaded
 
 
@@ -165,46 +158,35 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
         CheckFailed: One of these is not so.
         StepMissing: The database does not run.
     """
-    endpoint = find(target)
+    endpoint, sample = find(target), _sample(data)
     checks = Checks("MongoDB")
     with connected(endpoint) as database:
-        for collection, key in IDS.items():
-            ids = [d["_id"] for d in read_documents(data / f"{collection}.json", key)]
+        for name, documents in sample.items():
+            wanted = {"_id": {"$in": [d["_id"] for d in documents]}}
             checks.equal(
-                f"has the {collection}",
-                len(ids),
-                lambda name=collection, ids=ids: database[name].count_documents(  # type: ignore[misc]
-                    {"_id": {"$in": ids}}
-                ),
+                f"has the {name}",
+                len(documents),
+                functools.partial(database[name].count_documents, wanted),
                 hint="run 04_deploy_mongodb again: it loads what is missing",
             )
-        known = read_documents(data / "incidents.json", IDS["incidents"])[0]
+        known = sample["incidents"][0]
         checks.equal(
             f"has {known['_id']} as it was written",
             known["title"],
             lambda: str((database.incidents.find_one({"_id": known["_id"]}) or {}).get("title")),
         )
-        checks.equal(
-            "loading twice changes nothing",
-            "0 inserted, 0 restored",
-            lambda: _changes(load_sample_data(target, data)),
-        )
-    checks.that(
-        "refuses without a password",
-        "refused",
-        lambda: refusal(endpoint),
-        lambda seen: seen.startswith("refused"),
-    )
+        again = functools.partial(_changes, target, data)
+        checks.equal("loading twice changes nothing", "0 inserted, 0 restored", again)
+    name, said = "refuses without a password", functools.partial(refusal, endpoint)
+    checks.that(name, "refused", said, lambda seen: seen.startswith("refused"))
     return checks.raise_if_failed()
 
 
 def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Ask the database directly, without an agent: the documents of a collection that match.
 
-    Args:
-        target: Where the database runs.
-        collection: ``services``, ``incidents`` or ``alerts``.
-        query: Values by field, as MongoDB's ``find`` takes them; ``{}`` matches all documents.
+    The collections are ``services``, ``incidents`` and ``alerts``. A query has values by field, as
+    MongoDB's ``find`` takes them; ``{}`` matches all documents.
 
     Raises:
         EndpointError: The database does not answer, or refuses the query.
@@ -215,11 +197,7 @@ def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> lis
 
 
 def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
-    """The documents of one file, with ``_id`` first.
-
-    Raises:
-        SettingsError: The file is missing, is not JSON, or a document has no ``key``.
-    """
+    """The documents of one file, with ``_id`` first; a damaged file is a ``SettingsError``."""
     try:
         return [{"_id": d[key], **d} for d in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -231,61 +209,59 @@ def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
         ) from error
 
 
+def _sample(data: Path) -> dict[str, list[dict[str, Any]]]:
+    return {name: read_documents(data / f"{name}.json", key) for name, key in IDS.items()}
+
+
+def _changes(target: Target, data: Path) -> str:
+    loaded = load_sample_data(target, data)
+    inserted, restored = sum(o.inserted for o in loaded), sum(o.restored for o in loaded)
+    return f"{inserted} inserted, {restored} restored"
+
+
 def ready(endpoint: Endpoint, before: Secret | None = None) -> object:
     """Authenticated, because a server that only answers a ping may still be setting up its user."""
     try:
-        with connected(endpoint) as database:
-            database.list_collection_names()
+        log_in(endpoint)
     except EndpointError as error:
-        if error.kind == "unauthorized" and make_first_user(endpoint):
+        if error.kind != "unauthorized":
+            return NotYet(error.state)
+        if _make_first_user(endpoint):
             return NotYet("making the first user")
-        if error.kind == "unauthorized" and before and endpoint.password:
+        if before and endpoint.password:
             change_password(endpoint, before, endpoint.password)
             return NotYet("its password is changed")
-        if error.kind == "unauthorized":
-            raise
-        return NotYet(error.state)
+        raise
     return True
 
 
 def refusal(endpoint: Endpoint) -> str:
     """What it says to who has no password."""
     try:
-        with connected(endpoint, authorize=False) as database:
-            return f"let in: {database.list_collection_names()}"
+        return f"let in: {log_in(replace(endpoint, password=None))}"
     except EndpointError as error:
         # pymongo adds the server's whole reply, which says the same once more.
         said = error.state.partition(", full error")[0]
         return f"refused: {said}" if error.kind == "unauthorized" else error.what
 
 
-def _changes(loaded: list[Loaded]) -> str:
-    inserted, restored = (
-        sum(getattr(one, key) for one in loaded) for key in ("inserted", "restored")
-    )
-    return f"{inserted} inserted, {restored} restored"
-
-
-DATABASE = "mcp_demo"
+def log_in(endpoint: Endpoint) -> list[str]:
+    """The names of the collections, which only a user who has logged in is told."""
+    with connected(endpoint) as database:
+        names: list[str] = database.list_collection_names()
+        return names
 
 
 @contextmanager
-def connected(endpoint: Endpoint, *, authorize: bool = True) -> Iterator[Any]:
-    """The kit's database, as pymongo reads it.
-
-    Raises:
-        EndpointError: The database does not answer, or refuses.
-    """
+def connected(endpoint: Endpoint) -> Iterator[Any]:
+    """The kit's database, as pymongo reads it; its errors are raised as ``EndpointError``."""
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
     login: dict[str, Any] = {}
-    if authorize and endpoint.password:
-        login = {
-            "username": endpoint.user,
-            "password": endpoint.password.reveal(),
-            "authSource": "admin",
-        }
+    if endpoint.password:
+        login = {"username": endpoint.user, "authSource": "admin"}
+        login["password"] = endpoint.password.reveal()
     client: Any = MongoClient(
         endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000, **login
     )
@@ -298,93 +274,42 @@ def connected(endpoint: Endpoint, *, authorize: bool = True) -> Iterator[Any]:
 
 
 def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:
-    """Give the database's user a new password; nothing, if the new one is good already.
-
-    Raises:
-        EndpointError: The database does not answer, or knows neither.
-    """
-    with suppress(EndpointError), connected(replace(endpoint, password=new)) as database:
-        database.list_collection_names()
+    """Give the database's user a new password; nothing, if the new one is good already."""
+    with suppress(EndpointError):
+        log_in(replace(endpoint, password=new))
         return
     with connected(replace(endpoint, password=old)) as database:
         database.client.admin.command("updateUser", endpoint.user, pwd=new.reveal())
 
 
-def make_first_user(endpoint: Endpoint) -> bool:
+def _make_first_user(endpoint: Endpoint) -> bool:
     """Use mongod's localhost exception: on a database without users, one may be made."""
-    from pymongo import MongoClient
-    from pymongo.errors import PyMongoError
-
     if endpoint.password is None:
         return False
-    client: Any = MongoClient(endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000)
-    try:
-        client.admin.command(
-            "createUser", endpoint.user, pwd=endpoint.password.reveal(), roles=["root"]
-        )
-    except PyMongoError:
-        return False
-    finally:
-        client.close()
-    return True
+    word = endpoint.password.reveal()
+    with suppress(EndpointError), connected(replace(endpoint, password=None)) as database:
+        database.client.admin.command("createUser", endpoint.user, pwd=word, roles=["root"])
+        return True
+    return False
 
 
 def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
     from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
+    kind, what = "server error", "The database failed."
+    hint = "run 04_deploy_mongodb again: it starts what has ended"
+    if isinstance(error, ServerSelectionTimeoutError):
+        kind, what = "refused", "The database does not answer."
+    elif isinstance(error, OperationFailure) and error.code in (13, 18):
+        kind, what = "unauthorized", "The database refused the user or password."
+        hint = (
+            "run 08_secure_the_network again if it was interrupted; else its data was made with "
+            "another password: workshop stop mongodb, move its data folder away, and run "
+            "04_deploy_mongodb again"
+        )
     # pymongo goes on with its settings and what it knows of every server.
     text = " ".join(str(error).split()).partition(" (configured timeouts")[0][:300]
-    if isinstance(error, OperationFailure) and error.code in (13, 18):
-        return EndpointError(
-            "The database refused the user or password.",
-            where=endpoint.url,
-            state=text,
-            hint="run 08_secure_the_network again if it was interrupted; else its data was made "
-            "with another password: workshop stop mongodb, move its data folder away, and run "
-            "04_deploy_mongodb again",
-        ).of_kind("unauthorized")
-    away = isinstance(error, ServerSelectionTimeoutError)
-    return EndpointError(
-        "The database does not answer." if away else "The database failed.",
-        where=endpoint.url,
-        state=text,
-        hint="run 04_deploy_mongodb again: it starts what has ended",
-    ).of_kind("refused" if away else "server error")
-
-
-def replicas_part(target: Target) -> Part:
-    """What the replica set must be: the single server's users, and a key of its own."""
-    single = deployed_part(target)
-    key = target.store.secret("mongodb replica key", lambda: secrets.token_hex(256))
-    return Part(
-        REPLICAS,
-        PORT,
-        settings=single.settings,
-        secrets={**single.secrets, "key": key},
-        credential=CREDENTIAL,
-    )
-
-
-def primary(target: Target) -> Endpoint:
-    """The member that takes writes.
-
-    Raises:
-        EndpointError: No member says that it is.
-    """
-    for member in target.scaling.replicas(REPLICAS):
-        with as_admin(member) as admin:
-            if admin.command("hello").get("isWritablePrimary"):
-                return member
-    raise EndpointError(
-        "The replica set has no primary.", where=REPLICAS, hint="kubectl logs mongodb-replicas-0"
-    ).of_kind("busy")
-
-
-@contextmanager
-def as_admin(endpoint: Endpoint) -> Iterator[Any]:
-    """Its database ``admin``, as pymongo reads it."""
-    with connected(endpoint) as database:
-        yield database.client.admin
+    return EndpointError(what, where=endpoint.url, state=text, hint=hint).of_kind(kind)
 
 
 def rotate(
@@ -392,38 +317,24 @@ def rotate(
 ) -> Sequence[Callable[[], object]]:
     """Give the database its new passwords; gives what logs in with each of the old ones."""
     old_password, old_reader = old
-    new = target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
     # Before it starts again: a database keeps passwords with its data, whatever it is started
     # with. One that does not run is told when it does.
     with suppress(StepMissing):
-        change_password(target.find(PART), old_password, new)
+        change_password(target.find(PART), old_password, password(target, CREDENTIAL))
         stage("the database has its new password")
     told = functools.partial(ready, before=old_password)
     part = deployed_part(target)
     endpoint = target.ensure(part, ready=told, timeout=timeout, stage=stage).endpoint
     reader = replace(endpoint, user=READER, password=old_reader)
-    return [
-        functools.partial(_log_in, replace(endpoint, password=old_password)),
-        functools.partial(_log_in, reader),
-    ]
-
-
-def _log_in(endpoint: Endpoint) -> None:
-    with connected(endpoint) as database:
-        database.list_collection_names()
+    strangers = replace(endpoint, password=old_password), reader
+    return [functools.partial(log_in, stranger) for stranger in strangers]
 
 
 def check_data(target: Target) -> None:
-    """Look for every document of the kit. The checkpoint of notebook 04 would put them back.
-
-    Raises:
-        WorkshopError: Some are missing, or were edited.
-        StepMissing: The database does not run.
-    """
+    """Raise if a document is missing or edited; the checkpoint of notebook 04 puts them back."""
     lacking = []
     with connected(find(target)) as database:
-        for name, key in IDS.items():
-            documents = read_documents(DATA / f"{name}.json", key)
+        for name, documents in _sample(DATA).items():
             there = {d["_id"]: d for d in database[name].find()}
             missing = [d["_id"] for d in documents if d["_id"] not in there]
             edited = [d["_id"] for d in documents if there.get(d["_id"], d) != d]
@@ -435,13 +346,6 @@ def check_data(target: Target) -> None:
             state="; ".join(lacking),
             hint="run 04_deploy_mongodb again: it loads what is missing, and restores the rest",
         )
-
-
-def _ahead(
-    target: Target, given: Mapping[str, Any], _begun: Mapping[str, Endpoint]
-) -> Iterable[Part]:
-    size = str(given.get("STORAGE_SIZE", STORAGE))
-    return [part_of(target, size, str(given.get("STORAGE_CLASS", "")))]
 
 
 SPEC = Spec(
@@ -460,7 +364,11 @@ SPEC = Spec(
     rotate=rotate,
     refusal=lambda target: refusal(find(target)),
     examine=check_data,
-    ahead=_ahead,
+    ahead=lambda target, given, _started: [
+        part_of(
+            target, str(given.get("STORAGE_SIZE", STORAGE)), str(given.get("STORAGE_CLASS", ""))
+        )
+    ],
 )
 
 REPLICA_SET = Spec(

@@ -13,51 +13,23 @@ from workshop.core.wait import answered
 from workshop.targets.base import Deployed, Endpoint, Part, Target
 from workshop.targets.spec import Spec
 
-PART = "postgresql"
-PORT = 5432
+PART, PORT = "postgresql", 5432
 USER = DATABASE = "llamastack"
 CREDENTIAL = "postgresql password"
-STORAGE = "10Gi"
-"""Of its volume."""
 
-PROTOCOL = 3 << 16
-"""Version 3.0 of the protocol. Source: PostgreSQL's documentation, Message Formats."""
-
+PROTOCOL = 3 << 16  # Version 3.0. Source: PostgreSQL's documentation, Message Formats.
+SCRAM = "asks for a password by SCRAM"
 ASKS = {0: "lets in without a password", 3: "asks for the password in clear", 5: "asks for MD5"}
-ASKS[10] = "asks for a password by SCRAM"
+ASKS[10] = SCRAM
 """What the server wants of a user that knocks, by the number in its AuthenticationRequest."""
 
 
-def deploy_postgresql(
-    target: Target, *, storage_size: str = STORAGE, storage_class: str = "", timeout: float = 120.0
-) -> Deployed:
-    """Run the database, with a user and a generated password.
-
-    Args:
-        target: Where.
-        storage_size: Of its volume.
-        storage_class: Of its volume; "" takes the default class.
-        timeout: Seconds until it must answer.
-
-    Raises:
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready in time.
-    """
+def deploy_postgresql(target: Target, *, timeout: float = 120.0) -> Deployed:
+    """Run the database, with a user and a generated password; ``timeout`` in seconds."""
+    word = target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
+    settings = {"user": USER, "database": DATABASE, "storage_size": "10Gi", "storage_class": ""}
+    part = Part(PART, PORT, settings=settings, secrets={"password": word}, credential=CREDENTIAL)
     with stages("PostgreSQL") as stage:
-        part = Part(
-            PART,
-            PORT,
-            settings={
-                "user": USER,
-                "database": DATABASE,
-                "storage_size": storage_size,
-                "storage_class": storage_class,
-            },
-            secrets={
-                "password": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(24))
-            },
-            credential=CREDENTIAL,
-        )
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
@@ -68,36 +40,29 @@ def ready(endpoint: Endpoint) -> object:
 
 def check(checks: Checks, target: Target) -> None:
     """Add the check that nobody reads it without a password."""
-    checks.equal("PostgreSQL lets nobody in like that", ASKS[10], lambda: asks(target.find(PART)))
+    name = "PostgreSQL lets nobody in without a password"
+    checks.equal(name, SCRAM, lambda: asks(target.find(PART)))
 
 
 def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:
-    """Knock as the kit's user, without a password; gives what the server wants.
-
-    Raises:
-        EndpointError: It does not answer, or is no PostgreSQL.
-    """
+    """Knock as the kit's user, without a password; gives what the server wants."""
     host, _, port = endpoint.url.partition("://")[2].rpartition(":")
     names = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
+
+    def failed(kind: str, what: str, state: str) -> EndpointError:
+        hint = "workshop logs postgresql --target cluster"
+        return EndpointError(what, where=endpoint.url, state=state, hint=hint).of_kind(kind)
+
     try:
         with socket.create_connection((host, int(port)), timeout) as connection:
-            connection.settimeout(timeout)
             connection.sendall(struct.pack("!ii", 8 + len(names), PROTOCOL) + names)
             answer = connection.recv(512)
     except OSError as error:
-        raise EndpointError(
-            "PostgreSQL does not answer.",
-            where=endpoint.url,
-            state=f"{type(error).__name__}: {error}",
-            hint="workshop logs postgresql --target cluster",
-        ).of_kind("refused") from error
+        state = f"{type(error).__name__}: {error}"
+        raise failed("refused", "PostgreSQL does not answer.", state) from error
     if len(answer) < 9 or answer[:1] != b"R":
-        raise EndpointError(
-            "PostgreSQL does not ask for a password.",
-            where=endpoint.url,
-            state=answer.decode("utf-8", "replace")[:200] or "it hung up",
-            hint="workshop logs postgresql --target cluster",
-        ).of_kind("protocol")
+        state = answer.decode("utf-8", "replace")[:200] or "it hung up"
+        raise failed("protocol", "PostgreSQL does not ask for a password.", state)
     number = struct.unpack("!i", answer[5:9])[0]
     return ASKS.get(number, f"asks for authentication {number}")
 

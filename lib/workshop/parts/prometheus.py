@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +11,13 @@ from urllib.parse import urlencode
 
 from workshop.clients import http
 from workshop.core.table import Table
-from workshop.core.wait import answered
 from workshop.targets.base import Endpoint
 from workshop.targets.spec import Spec
 
-PART = "prometheus"
-PORT = 9090
-PATIENCE = 30.0
-"""Seconds for one query: a machine that serves a model on its CPU is busy."""
+PART, PORT = "prometheus", 9090
+PATIENCE = 30.0  # Seconds for one query: a machine that serves a model on its CPU is busy.
+
+ready = http.ready("/-/ready")
 
 
 @dataclass(frozen=True)
@@ -31,30 +31,6 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Alert:
-    """An alert that is pending or fires."""
-
-    name: str
-    state: str
-    part: str
-    summary: str
-
-
-def value(endpoint: Endpoint, query: str, at: float | None = None) -> float | None:
-    """What a query gives now, or at a time in seconds since the epoch; None when it gives nothing.
-
-    Raises:
-        EndpointError: Prometheus does not answer, or the query is wrong.
-        ValueError: The query gives more than one value.
-    """
-    asked = {"query": query} | ({"time": f"{at:.3f}"} if at is not None else {})
-    found = _ask(endpoint, "query", asked)["result"]
-    if len(found) > 1:
-        raise ValueError(f"{len(found)} values for {query}")
-    return _number(found[0]["value"][1]) if found else None
-
-
-@dataclass(frozen=True)
 class Sample:
     """One value that a query gives, with its labels."""
 
@@ -63,12 +39,8 @@ class Sample:
 
 
 def samples(endpoint: Endpoint, query: str) -> Table[Sample]:
-    """Every value that a query gives now.
-
-    Raises:
-        EndpointError: Prometheus does not answer, or the query is wrong.
-    """
-    found = _ask(endpoint, "query", {"query": query})
+    """Every value that a query gives now; a wrong query is an ``EndpointError``."""
+    found = _ask(endpoint, "query", query=query)
     if found["resultType"] == "scalar":
         return Table([Sample("", float(found["result"][1]))])
     return Table(
@@ -83,7 +55,7 @@ def samples(endpoint: Endpoint, query: str) -> Table[Sample]:
 def grown(before: Mapping[str, float], now: Mapping[str, float]) -> float:
     """By how much the series of a counter have grown together.
 
-    A server that was started anew counts from zero, and one that is gone leaves with its series;
+    A server that was started again counts from zero, and one that is gone leaves with its series;
     the difference of two sums would take that for less than nothing.
 
     Example:
@@ -98,11 +70,7 @@ def grown(before: Mapping[str, float], now: Mapping[str, float]) -> float:
 
 
 def ahead(endpoint: Endpoint) -> float:
-    """By how many seconds Prometheus' clock is ahead of the one here; it may run elsewhere.
-
-    Raises:
-        EndpointError: Prometheus does not answer.
-    """
+    """By how many seconds Prometheus' clock is ahead of the one here; it may run elsewhere."""
     (now,) = samples(endpoint, "time()")
     return now.value - time.time()
 
@@ -110,33 +78,18 @@ def ahead(endpoint: Endpoint) -> float:
 def series(
     endpoint: Endpoint, query: str, *, begin: float, end: float, step: float
 ) -> list[tuple[float, float]]:
-    """The values of a query over time, as (seconds since the epoch, value); gaps are left out.
-
-    Raises:
-        EndpointError: Prometheus does not answer, or the query is wrong.
-        ValueError: The query gives more than one series.
-    """
-    asked = {
-        "query": query,
-        "start": f"{begin:.3f}",
-        "end": f"{end:.3f}",
-        "step": f"{step:g}",
-    }
-    found = _ask(endpoint, "query_range", asked)["result"]
+    """The values of a query over time, as (seconds since the epoch, value); gaps are left out."""
+    span = {"start": f"{begin:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
+    found = _ask(endpoint, "query_range", query=query, **span)["result"]
     if len(found) > 1:
         raise ValueError(f"{len(found)} series for {query}")
-    points = found[0]["values"] if found else []
-    read = [(float(when), _number(text)) for when, text in points]
-    return [(when, number) for when, number in read if number is not None]
+    read = [(float(when), float(text)) for one in found for when, text in one["values"]]
+    # A division by nothing gives NaN; a quantile beyond the last bucket +Inf.
+    return [(when, number) for when, number in read if math.isfinite(number)]
 
 
 def pages(endpoint: Endpoint) -> Table[Page]:
-    """Every page of metrics that it reads.
-
-    Raises:
-        EndpointError: Prometheus does not answer.
-    """
-    found = _ask(endpoint, "targets", {"state": "active"})["activeTargets"]
+    """Every page of metrics that it reads."""
     return Table(
         Page(
             str(one["labels"].get("part", one["labels"].get("job", ""))),
@@ -144,40 +97,21 @@ def pages(endpoint: Endpoint) -> Table[Page]:
             "read" if one["health"] == "up" else str(one["lastError"] or "not read yet"),
             round(float(one["lastScrapeDuration"]), 3),
         )
-        for one in found
+        for one in _ask(endpoint, "targets", state="active")["activeTargets"]
     )
 
 
-def alerts(endpoint: Endpoint) -> Table[Alert]:
-    """The alerts that are pending or fire.
-
-    Raises:
-        EndpointError: Prometheus does not answer.
-    """
-    return Table(
-        Alert(
-            str(one["labels"]["alertname"]),
-            str(one["state"]),
-            str(one["labels"].get("part", "")),
-            str(one["annotations"].get("summary", "")),
-        )
-        for one in _ask(endpoint, "alerts", {})["alerts"]
-    )
+def alerts(endpoint: Endpoint) -> list[tuple[str, str, str]]:
+    """Name, part and state of each alert that is pending or fires."""
+    return [
+        (one["labels"]["alertname"], one["labels"].get("part", ""), one["state"])
+        for one in _ask(endpoint, "alerts")["alerts"]
+    ]
 
 
-def ready(endpoint: Endpoint) -> object:
-    """Whether it answers queries: the reply, or ``NotYet``."""
-    return answered(lambda: http.call(endpoint, "/-/ready", timeout=5))
-
-
-def _ask(endpoint: Endpoint, what: str, asked: dict[str, str]) -> Any:
+def _ask(endpoint: Endpoint, what: str, **asked: str) -> Any:
     path = f"/api/v1/{what}?{urlencode(asked)}"
     return http.call(endpoint, path, timeout=PATIENCE).json["data"]
-
-
-def _number(text: str) -> float | None:
-    # A division by nothing gives NaN; a quantile beyond the last bucket +Inf.
-    return None if text in ("NaN", "+Inf", "-Inf") else float(text)
 
 
 SPEC = Spec(name=PART, notebook="09_watch_the_system", port=PORT, serves="watching", ready=ready)

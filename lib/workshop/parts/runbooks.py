@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,8 @@ CHUNKS = {"max_chunk_size_tokens": 360, "chunk_overlap_tokens": 60}
 tokens as the servers count them (cl100k_base), German text has 1.3 times as many in theirs, and
 JSON 1.2 (measured with all-MiniLM-L6-v2's own tokenizer)."""
 
-PROBE = "steps"
-"""What is searched for to see whether anything is found."""
-
-NO_STORE = (400, 404)
-"""With which status a server says that there is no such vector store."""
+PROBE = "steps"  # What is searched for to see whether anything is found.
+NO_STORE = (400, 404)  # With which status a server says that there is no such vector store.
 
 
 def load(
@@ -50,17 +49,8 @@ def load(
     What is there is told by the server's list of files: a search may find few of them for other
     reasons. A store that was loaded once is completed, and never deleted, unless it has lost all.
 
-    Args:
-        endpoint: Llama Stack.
-        target: Keeps the vector store's id.
-        folder: Of the runbooks; a user's own files beside them are loaded too.
-        provider: ``milvus`` or ``faiss``.
-        embedder: The embedding model's name in Llama Stack.
-        timeout: Seconds until all files must be embedded.
-        stage: Shows progress.
-
-    Returns:
-        The vector store's id.
+    Gives the store's id. ``embedder`` is the embedding model's name in Llama Stack; ``timeout`` are
+    the seconds until all files must be embedded.
 
     Raises:
         PartFailed: A file could not be embedded; says which, and the server's reason.
@@ -73,8 +63,7 @@ def load(
     # The name tells the content, so that edited runbooks, or another embedder, make a new store.
     name = f"runbooks {provider} {embedder} {_digest(files)}"
     wanted = {file.stem + UPLOADED: file for file in files}
-    client = llama_stack.client(endpoint)
-    try:
+    with _client(endpoint, "The runbooks could not be loaded.") as client:
         store = _find(client, name, set(wanted), target.store.recall(FACT))
         if store and provider == FORGETFUL and _finds_nothing(client, store, embedder):
             stage("the server has lost the runbooks: loading them again")
@@ -87,67 +76,45 @@ def load(
         if missing:
             stage(f"loading {len(missing)} runbooks into {provider}")
             _add(client, store, missing, timeout, stage)
-    except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks could not be loaded.") from error
     target.store.remember(FACT, store)
     return store
 
 
 def store_id(target: Target) -> str:
-    """The vector store's id.
-
-    Raises:
-        StepMissing: The runbooks were not loaded.
-    """
-    store = target.store.recall(FACT)
-    if store is None:
-        raise StepMissing(
-            "The runbooks were not loaded yet.", hint="run 03_deploy_llama_stack first"
-        )
-    return store
+    """The vector store's id; ``StepMissing`` where the runbooks were not loaded."""
+    if store := target.store.recall(FACT):
+        return store
+    raise StepMissing("The runbooks were not loaded yet.", hint="run 03_deploy_llama_stack first")
 
 
 def exists(endpoint: Endpoint, store: str) -> bool:
-    """Whether the server has this vector store.
-
-    Raises:
-        EndpointError: It does not say.
-    """
-    client = llama_stack.client(endpoint)
-    try:
+    """Whether the server has this vector store."""
+    with _client(endpoint) as client:
         return _retrieved(client, store) is not None
-    except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks cannot be searched.") from error
 
 
 def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
-    """The file names that fit the query, best first.
-
-    Raises:
-        EndpointError: The server cannot search this store.
-    """
-    client = llama_stack.client(endpoint)
-    try:
-        found = client.vector_stores.search(vector_store_id=store, query=query, max_num_results=3)
-    except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks cannot be searched.") from error
-    return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in found.data]
+    """The file names that fit the query, best first; three at most."""
+    with _client(endpoint) as client:
+        hits = client.vector_stores.search(vector_store_id=store, query=query, max_num_results=3)
+        return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in hits.data]
 
 
 def nearness(endpoint: Endpoint, store: str, provider: str, question: str) -> float | None:
-    """How near the best hit is to the question, as ``llama_stack.nearness`` says it.
+    """How near the best hit is to the question, as ``llama_stack.nearness`` says it."""
+    with _client(endpoint) as client:
+        hits = client.vector_stores.search(vector_store_id=store, query=question, max_num_results=1)
+        return llama_stack.nearness(hits.data, provider)
 
-    Raises:
-        EndpointError: The server cannot search this store.
-    """
+
+@contextmanager
+def _client(endpoint: Endpoint, what: str = "The runbooks cannot be searched.") -> Iterator[Any]:
+    """A client whose errors are told as the kit's own; ``what`` is their first sentence."""
     client = llama_stack.client(endpoint)
     try:
-        found = client.vector_stores.search(
-            vector_store_id=store, query=question, max_num_results=1
-        )
+        yield client
     except llama_stack.api_error(client) as error:
-        raise llama_stack.explained(error, endpoint, "The runbooks cannot be searched.") from error
-    return llama_stack.nearness(found.data, provider)
+        raise llama_stack.explained(error, endpoint, what) from error
 
 
 def _digest(files: list[Path]) -> str:
@@ -163,7 +130,7 @@ def _find(client: Any, name: str, files: set[str], remembered: str | None) -> st
     What an interrupted run left half-filled is removed.
     """
     known = _retrieved(client, remembered) if remembered else None
-    if known is not None and known.name == name:
+    if known and known.name == name:
         return str(known.id)
     found = None
     # The list comes in pages, which a loop reads to the end.
@@ -211,36 +178,25 @@ def _add(client: Any, store: str, files: dict[str, Path], timeout: float, stage:
         client.files.create(file=(name, file.read_bytes(), "text/plain"), purpose="assistants").id
         for name, file in sorted(files.items())
     ]
+    cut = {"type": "static", "static": CHUNKS}
     batch = client.vector_stores.file_batches.create(
-        vector_store_id=store,
-        file_ids=ids,
-        chunking_strategy={"type": "static", "static": CHUNKS},
+        vector_store_id=store, file_ids=ids, chunking_strategy=cut
     )
 
     def done() -> object:
         now = client.vector_stores.file_batches.retrieve(batch.id, vector_store_id=store)
         counts = now.file_counts
         if counts.failed or now.status in ("failed", "cancelled"):
+            listed = client.vector_stores.files.list(vector_store_id=store)
             raise PartFailed(
                 f"{counts.failed} of {len(files)} runbooks could not be embedded.",
                 where=f"vector store {store}",
-                state=_reasons(client, store),
+                state="; ".join(str(one.last_error) for one in listed if one.last_error)[:400],
                 hint="workshop logs llama-stack; workshop logs embedder",
             )
         if counts.completed < len(files):
             return NotYet(f"{counts.completed} of {len(files)} embedded")
         return now
 
-    wait_for(
-        "the runbooks to be embedded",
-        done,
-        timeout=timeout,
-        stage=stage,
-        every=0.5,
-        hint="workshop logs embedder",
-    )
-
-
-def _reasons(client: Any, store: str) -> str:
-    listed = client.vector_stores.files.list(vector_store_id=store)
-    return "; ".join(str(file.last_error) for file in listed if file.last_error)[:400]
+    what, hint = "the runbooks to be embedded", "workshop logs embedder"
+    wait_for(what, done, timeout=timeout, stage=stage, every=0.5, hint=hint)

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
 from workshop.core.checks import Check
+from workshop.core.errors import StepMissing
 from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.targets.network import Matrix
@@ -417,6 +418,14 @@ class Target(Protocol):
 
     def leftovers(self) -> list[str]:
         """What the kit made here and is still there."""
+
+
+def runs(target: Target, name: str) -> bool:
+    """Whether a part was deployed, and has not ended since."""
+    try:
+        return bool(target.find(name))
+    except StepMissing:
+        return False
 
 
 def is_yours(target: Target, name: str) -> bool:

@@ -27,9 +27,8 @@ from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import FOLDER, Node
 from workshop.core import progress
 from workshop.core.settings import Settings
-from workshop.operate import prestart
 from workshop.parts import embedder, llama_stack, mcp_server, model, mongodb
-from workshop.parts.catalog import ALL
+from workshop.parts.catalog import ALL, start_early
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.login import connect
 from workshop.targets.cluster.target import ClusterTarget
@@ -103,7 +102,7 @@ def library(node: Node, where: str) -> None:
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": where}
     target = ClusterTarget(Settings(), connect(env), ALL)
     progress.use(progress.Silent())
-    prestart.begin(target, {"02": {}, "03": {}, "04": {}, "05": {}})
+    start_early(target, {"02": {}, "03": {}, "04": {}, "05": {}})
     served = model.serve_model(target)
     with progress.stages("bench") as stage:
         vectors = embedder.deploy(target, 240, stage)

@@ -1,8 +1,8 @@
-"""Load on a part, bounded in time and in count, by locust; as plain data.
+"""What users see, measured: how many are answered, how soon, and where the time goes.
 
-Locust runs in a process of its own (``locustfile``), because it replaces Python's sockets by its
-own. Users are stepped: each step has more of them, each user asks again as soon as it is answered,
-and a step ends when its time or its count is over.
+The load is bounded in time and in count. Locust makes it, in a process of its own (``locustfile``),
+because it replaces Python's sockets by its own. Users are stepped: each step has more of them, each
+user asks again as soon as it is answered, and a step ends when its time or its count is over.
 """
 
 from __future__ import annotations
@@ -15,60 +15,55 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from workshop.core import versions
 from workshop.core.errors import PartFailed, SettingsError
-from workshop.core.progress import Stages
+from workshop.core.plots import Panel, Points, draw
+from workshop.core.progress import Stages, stages
 from workshop.core.secret import Secret, mask
 from workshop.core.table import Table
-from workshop.targets.base import Endpoint
+from workshop.parts import llama_stack, mcp_server, model, mongodb
+from workshop.targets.base import Endpoint, Target, runs
 
-PATIENCE = 60.0
-"""Seconds that a request which is under way at the end of a step may still take."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-START = 30.0
-"""Seconds that locust may take until its first user asks."""
+PATIENCE = 60.0  # Seconds that a request under way at the end of a step may still take.
+START = 30.0  # Seconds that locust may take until its first user asks.
+MOST_USERS = 64  # Users that are simulated at most: this shows a trend, and is no attack.
+TOKENS = 8  # Of each answer: enough to see what a request costs.
+COUNTED = "incidents"
 
-MOST_USERS = 64
-"""Users that are simulated at most: this shows a trend, and is no attack."""
+CHAT, MODEL, HISTORY = "chat by Llama Stack", "chat at the model", "history by Llama Stack"
+TOOL, COUNT = "count by the MCP server", "count at MongoDB"
+
+BEHIND = {CHAT: (llama_stack.PART, MODEL, model.PART), TOOL: (mcp_server.PART, COUNT, mongodb.PART)}
+"""What is asked through a part, and the same asked of the part behind it."""
 
 
 @dataclass(frozen=True)
 class Request:
     """What users ask again and again, and who answers.
 
-    Args:
-        name: For tables and plots, such as ``chat``.
-        kind: ``http``: GET, or POST with ``body``; ``tool``: an MCP tool, ``body`` its name and
-            arguments, in one session per user; ``count``: a collection of MongoDB is counted.
-        path: The HTTP path, or the collection.
-        body: What is sent as JSON.
-        endpoints: Of the part's replicas: user n asks number n, round and round.
-        replicas: How many replicas answer; more than there are endpoints behind a Service.
+    ``http`` is GET, or POST with ``body``; ``tool`` an MCP tool, ``body`` its name and arguments,
+    in one session per user; ``count`` a collection of MongoDB, ``path`` its name, that is counted.
     """
 
-    name: str
+    name: str  # For tables and plots.
     kind: Literal["http", "tool", "count"]
     path: str
     body: Mapping[str, Any] | None
-    endpoints: Sequence[Endpoint]
-    replicas: int
+    endpoints: Sequence[Endpoint]  # Of the replicas: user n asks number n, round and round.
+    replicas: int  # How many answer; more than there are endpoints behind a Service.
 
 
 @dataclass(frozen=True)
 class Point:
-    """What a number of users saw. Latencies are in seconds, of the requests that were answered.
+    """What a number of users saw, by all of them together.
 
-    They are as locust keeps them: to two digits, and above 10 ms to the millisecond.
-
-    Args:
-        users: How many asked at the same time.
-        requests: How many requests were answered.
-        failures: How many were not.
-        per_second: Answered requests per second, by all users together.
-        p50: Half of the requests took no longer.
-        p95: 95 of 100 took no longer.
-        failure: What the first failure said, or "".
+    ``requests`` were answered, half of them within ``p50`` seconds, 95 of 100 within ``p95``: to
+    two digits, and above 10 ms to the millisecond. ``failure`` is what the first failure said.
     """
 
     users: int
@@ -82,13 +77,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """One kind of request, asked by more and more users.
-
-    Args:
-        name: The request's name.
-        replicas: How many replicas of the part answered.
-        points: One per number of users, fewest first.
-    """
+    """One kind of request, asked by more and more users, and how many replicas answered."""
 
     name: str
     replicas: int
@@ -100,11 +89,92 @@ class Series:
         return self.points[-1]
 
 
-def steps(most: int) -> list[int]:
-    """Numbers of users, each twice the one before, up to ``most``.
+@dataclass(frozen=True)
+class Row:
+    """One line of a load's table; seconds, and answered requests per second."""
+
+    request: str
+    replicas: int
+    users: int
+    answered: int
+    failed: int
+    per_second: float
+    half_within: float
+    most_within: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """What users saw of each kind of request."""
+
+    series: dict[str, Series] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> Table[Row]:
+        """A row per request and number of users."""
+        return Table(
+            Row(one.name, one.replicas, p.users, p.requests, p.failures, p.per_second, p.p50, p.p95)
+            for one in self.series.values()
+            for p in one.points
+        )
+
+    def __repr__(self) -> str:
+        return repr(self.rows)
+
+    def _repr_html_(self) -> str:
+        return self.rows._repr_html_()
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """Where the time of a request goes, with the most users."""
+
+    request: str
+    users: int
+    seconds: float  # Half of the requests took no longer.
+    behind: float  # The same, asked of the part behind it directly.
+    share: float  # How much of the time is that part's, 0 to 1.
+    bottleneck: str  # The part that takes most of it.
+
+
+def measure_load(
+    target: Target,
+    *,
+    most_users: int = 4,
+    seconds: float = 3.0,
+    at_most: int = 300,
+    since: Load | None = None,
+) -> Load:
+    """Ask with 1, 2, 4, ... users at the same time; measure throughput and latency.
+
+    Args:
+        target: Where.
+        most_users: The last number of users.
+        seconds: How long each number of users asks each kind of request.
+        at_most: Requests after which that ends sooner.
+        since: Ask only parts that have other replicas than they had then.
 
     Raises:
-        SettingsError: Fewer than one, or more than ``MOST_USERS``.
+        SettingsError: So many users cannot be simulated.
+        StepMissing: A part does not run.
+        PartFailed: The load could not be generated.
+    """
+    users, then = steps(most_users), since.series if since else {}
+    with stages("Load") as stage:
+        requests = [
+            one
+            for one in _requests(target)
+            if one.name not in then or then[one.name].replicas != one.replicas
+        ]
+        if not requests:
+            stage("every part has the replicas that it had: there is nothing new to measure")
+            return Load()
+        measured = measure(requests, users=users, seconds=seconds, at_most=at_most, stage=stage)
+        return Load({series.name: series for series in measured})
+
+
+def steps(most: int) -> list[int]:
+    """Numbers of users, each twice the one before, up to ``most``.
 
     Example:
         >>> steps(6)
@@ -120,6 +190,35 @@ def steps(most: int) -> list[int]:
     return [*doubled, most]
 
 
+def _requests(target: Target) -> list[Request]:
+    """What is asked, and of whom.
+
+    A Service keeps one client address with one pod of the MCP server, and here all users have one:
+    they are spread over its pods by hand, as clients of several addresses would be.
+    """
+    stack, served = target.find(llama_stack.PART), target.find(model.PART)
+    chat = "/v1/chat/completions"
+    body = {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": TOKENS}
+    through = {"model": llama_stack.model_id(target), **body}
+    direct = {"model": model.model_name(target), **body}
+    replicas = len(target.scaling.replicas(llama_stack.PART))
+    served_by = len(target.scaling.replicas(model.PART))
+    requests = [
+        Request(HISTORY, "http", f"{chat}?limit=1", None, [stack], replicas),
+        Request(CHAT, "http", chat, through, [stack], replicas),
+        Request(MODEL, "http", chat, direct, [served], served_by),
+    ]
+    if runs(target, mcp_server.PART):
+        given = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
+        tool = {"name": "count", "arguments": given | {"collection": COUNTED}}
+        servers = target.scaling.replicas(mcp_server.PART)
+        requests += [
+            Request(TOOL, "tool", mcp_server.PATH, tool, servers, len(servers)),
+            Request(COUNT, "count", COUNTED, None, [mongodb.find(target)], 1),
+        ]
+    return requests
+
+
 def measure(
     requests: Sequence[Request],
     *,
@@ -131,17 +230,7 @@ def measure(
     """Ask with each of these numbers of users in turn; a series for each request.
 
     With each number of users all requests come one after the other, so that what else the machine
-    does affects all of them alike.
-
-    Args:
-        requests: What is asked, and of whom.
-        users: Numbers of users, fewest first.
-        seconds: How long each number of users asks each request.
-        at_most: Requests after which that ends sooner.
-        stage: Shows progress.
-
-    Raises:
-        PartFailed: Locust ended, with the end of what it said.
+    does affects all of them alike. Each takes ``seconds``, or ``at_most`` requests.
     """
     series = [Series(one.name, one.replicas) for one in requests]
     plan = {
@@ -203,3 +292,34 @@ def _plain(value: object) -> object:
     if isinstance(value, Secret):
         return value.reveal()
     return str(value) if isinstance(value, Path) else vars(value)
+
+
+def find_bottleneck(found: Load) -> Table[Bottleneck]:
+    """Show where the time goes: each request against the same one at the part behind."""
+    told: Table[Bottleneck] = Table()
+    for name, (part, behind, behind_part) in BEHIND.items():
+        if name not in found.series or not found.series[behind].busiest.p50:
+            continue
+        whole, rest = found.series[name].busiest, found.series[behind].busiest
+        share = min(1.0, rest.p50 / whole.p50) if whole.p50 else 0.0
+        most = behind_part if share >= 0.5 else part
+        told.append(Bottleneck(name, whole.users, whole.p50, rest.p50, round(share, 2), most))
+    return told
+
+
+def plot_load(before: Load, after: Load | None = None) -> Figure:
+    """Throughput and latency against users, of each kind of request, before and after."""
+    panels = []
+    for name in before.series:
+        measured = [one.series[name] for one in (before, after) if one and name in one.series]
+        rate: dict[str, Points] = {}
+        latency: dict[str, Points] = {}
+        for when, series in zip(("before", "after"), measured, strict=False):
+            said = f"{when}, " if len(measured) > 1 else ""
+            count = f"{series.replicas} replica{'s' if series.replicas > 1 else ''}"
+            rate[f"{said}{count}"] = [(p.users, p.per_second) for p in series.points]
+            latency[f"{said}half"] = [(p.users, p.p50) for p in series.points]
+            latency[f"{said}95 %"] = [(p.users, p.p95) for p in series.points]
+        panels.append(Panel(f"Throughput: {name}", "1/s", rate))
+        panels.append(Panel(f"Answered within: {name}", "s", latency))
+    return draw("Throughput and latency against users at the same time", "users", panels)

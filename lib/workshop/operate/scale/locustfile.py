@@ -24,12 +24,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 from gevent.event import Event
 
 from workshop.clients import http, mcp
 from workshop.core.secret import Secret
 from workshop.operate.scale.load import PATIENCE, Point, Request
+from workshop.parts import mongodb
 from workshop.targets.base import Endpoint
 
 Ask = Callable[[], int]
@@ -41,7 +41,7 @@ def main() -> None:
     plan = json.load(sys.stdin)
     # Whatever hangs: this process ends.
     signal.alarm(int(plan["limit"]))
-    kinds = [_kind(number, _request(one)) for number, one in enumerate(plan["requests"])]
+    kinds = [_kind(number, one) for number, one in enumerate(plan["requests"])]
     environment = Environment(user_classes=[*kinds], stop_timeout=PATIENCE)
     runner = environment.create_local_runner()
     for kind in kinds:
@@ -54,22 +54,14 @@ def main() -> None:
 
 
 class Asker(User):
-    """Asks one request again as soon as it is answered, on a connection of its own.
-
-    Attributes:
-        request: What is asked, of a subclass.
-        left: How many requests the users of this step together may still start.
-        began: When the first request of this step started, in seconds since the epoch.
-        numbers: Of the users of this step; each takes the endpoint of its number.
-        enough: Set when no request is left.
-    """
+    """Asks one request again as soon as it is answered, on a connection of its own."""
 
     abstract = True
     request: Request
-    left: int
-    began: float
-    numbers: Iterator[int]
-    enough: Event
+    left: int  # Requests that the users of this step together may still start.
+    began: float  # When the first request of this step started, in seconds since the epoch.
+    numbers: Iterator[int]  # Of the users of this step; each takes the endpoint of its number.
+    enough: Event  # Set when no request is left.
 
     @classmethod
     def warm_up(cls) -> None:
@@ -77,7 +69,7 @@ class Asker(User):
         for endpoint in cls.request.endpoints:
             # The users will meet the same error, and count it.
             with ExitStack() as kept, suppress(Exception):
-                ASKING[cls.request.kind](cls.request, endpoint, kept)()
+                _asking(cls.request, endpoint, kept)()
 
     @classmethod
     def run_step(cls, runner: Runner, users: int, seconds: float, at_most: int) -> Point:
@@ -111,15 +103,11 @@ class Asker(User):
         self.asking: Ask | None = None
         # A request will meet the same error, and count it.
         with suppress(Exception):
-            self.asking = self.connected()
+            self.asking = _asking(self.request, self.endpoint, self.kept)
 
     def on_stop(self) -> None:
         """Close the connection."""
         self.kept.close()
-
-    def connected(self) -> Ask:
-        """What asks the endpoint of this user."""
-        return ASKING[self.request.kind](self.request, self.endpoint, self.kept)
 
     @task
     def ask(self) -> None:
@@ -132,7 +120,7 @@ class Asker(User):
         kind.began = kind.began or time.time()
         began = time.perf_counter()
         try:
-            self.asking = self.asking or self.connected()
+            self.asking = self.asking or _asking(request, self.endpoint, self.kept)
             size = self.asking()
         except Exception as error:
             stats.log_error(request.kind, request.name, error)
@@ -142,39 +130,25 @@ class Asker(User):
             stats.log_request(request.kind, request.name, took, size)
 
 
-def _kind(number: int, asked: Request) -> type[Asker]:
-    class Kind(Asker):
-        request = asked
-
-    Kind.__name__ = f"Kind{number}"  # locust tells them apart by it
-    return Kind
+def _kind(number: int, plain: dict[str, Any]) -> type[Asker]:
+    """Users of one request of the plan. Locust tells classes apart by their names."""
+    asked = Request(**plain | {"endpoints": [_endpoint(one) for one in plain["endpoints"]]})
+    return type(f"Kind{number}", (Asker,), {"request": asked})
 
 
-def _request(plain: dict[str, Any]) -> Request:
-    return Request(**plain | {"endpoints": [_endpoint(**one) for one in plain["endpoints"]]})
+def _endpoint(plain: dict[str, Any]) -> Endpoint:
+    kinds = (("token", Secret), ("password", Secret), ("ca_file", Path))
+    return Endpoint(**plain | {key: kind(plain[key]) for key, kind in kinds if plain[key]})
 
 
-def _endpoint(
-    token: str | None, password: str | None, ca_file: str | None, **others: Any
-) -> Endpoint:
-    return Endpoint(
-        token=Secret(token) if token else None,
-        password=Secret(password) if password else None,
-        ca_file=Path(ca_file) if ca_file else None,
-        **others,
-    )
+def _asking(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
+    """What asks this endpoint, on a connection that is ``kept``."""
+    return {"http": _http, "tool": _tool, "count": _count}[request.kind](request, endpoint, kept)
 
 
 def _http(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
-    client = kept.enter_context(
-        httpx.Client(
-            verify=http.tls(endpoint),
-            timeout=PATIENCE,
-            trust_env=False,
-            proxy=http.through(http.proxy(endpoint)),
-            headers=http.headers(endpoint),
-        )
-    )
+    client = kept.enter_context(http.client(endpoint, PATIENCE))
+    client.headers.update(http.headers(endpoint))
     extensions = {"sni_hostname": endpoint.server_name} if endpoint.server_name else {}
     method = "GET" if request.body is None else "POST"
 
@@ -202,17 +176,9 @@ def _tool(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
 
 
 def _count(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
-    from workshop.parts import mongodb
-
     database = kept.enter_context(mongodb.connected(endpoint))
     return lambda: int(database[request.path].count_documents({}))
 
-
-ASKING: dict[str, Callable[[Request, Endpoint, ExitStack], Ask]] = {
-    "http": _http,
-    "tool": _tool,
-    "count": _count,
-}
 
 if __name__ == "__main__":
     main()

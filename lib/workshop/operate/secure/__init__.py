@@ -1,1 +1,1 @@
-"""Notebook 08: who may reach what, and credentials made anew."""
+"""Notebook 08: who may reach what, and new credentials."""

@@ -1,7 +1,7 @@
-"""Credentials made anew: the server gets the new one, then its callers, and the old one is refused.
+"""New credentials: the server gets the new one, then its callers, and the old one is refused.
 
 Until the old one is refused both are kept, so that a rotation that was interrupted is finished by
-the next one, and never begun a second time.
+the next one, and never started a second time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts import mongodb
 from workshop.parts.catalog import ALL
-from workshop.targets.base import Endpoint, Target, is_yours
+from workshop.targets.base import Target, is_yours
 from workshop.targets.spec import Spec
 
 REFUSED = "refused"
@@ -33,22 +33,13 @@ has asked about for two minutes."""
 
 @dataclass(frozen=True)
 class Rotated:
-    """A credential that was made anew, or why it was not.
-
-    Args:
-        part: The server's name.
-        callers: The parts that send it, which got the new one too.
-        old: What the server said to the old one, such as ``refused: HTTP 401``; "" if it was not
-            rotated.
-        seconds: The time that it took.
-        skipped: Why it was not, or "".
-    """
+    """A part's new credential, or why there is none."""
 
     part: str
-    callers: str
-    old: str
-    seconds: float
-    skipped: str = ""
+    callers: str = ""  # The parts that send it, which got the new one too.
+    old: str = ""  # What the server said to the old one, such as ``refused: HTTP 401``.
+    seconds: float = 0.0  # The time that it took.
+    skipped: str = ""  # Why it was not rotated, or "".
 
 
 @dataclass(frozen=True)
@@ -60,9 +51,11 @@ class Rotation:
     after: Answer | NotAsked
 
     def __repr__(self) -> str:
-        return f"{self.rows!r}\nbefore: {self.before.question} {_text(self.before)}" + (
-            f"\nafter:  {self.after.question} {_text(self.after)}"
-        )
+        shown = [repr(self.rows)]
+        for when, one in (("before:", self.before), ("after: ", self.after)):
+            text = one.text if isinstance(one, Answer) else repr(one)
+            shown.append(f"{when} {one.question} {text}")
+        return "\n".join(shown)
 
 
 def rotate_credentials(
@@ -89,43 +82,35 @@ def rotate_credentials(
         nothing = NotAsked(question, "nothing was rotated")
         return Rotation(Table(), nothing, nothing)
     before = create_agent(target, use_mongodb=use_mongodb).ask(question)
-    rows: Table[Rotated] = Table()
-    for name in names:
-        rows.append(rotate_credential(target, name, timeout=timeout))
+    rows = Table(rotate_credential(target, name, timeout=timeout) for name in names)
     # A new one: the first holds the old secret.
     after = create_agent(target, use_mongodb=use_mongodb).ask(question)
     return Rotation(rows, before, after)
 
 
 def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> Rotated:
-    """Make the credential of a part anew, such as that of ``mcp-server``.
+    """Give a part a new credential; run again after an interruption, it finishes the rotation.
 
-    Run again after an interruption, it finishes what was begun.
-
-    Args:
-        target: Where.
-        part: The server's name.
-        timeout: Seconds for each part to be ready again.
-
-    Raises:
-        SettingsError: There is no such part.
-        PartFailed: A part ended with its new credential.
-        PartTooSlow: A part was not ready in time.
+    A part without a credential is a ``SettingsError``; ``timeout`` are the seconds for each part to
+    be ready again.
     """
-    spec = _known(part)
+    spec, fact = _known(part), f"rotating {part}"
     with stages(f"Rotation of {part}") as stage:
         if is_yours(target, part):
-            return Rotated(part, "", "", 0.0, "it is yours: change its credential there")
+            return Rotated(part, skipped="it is yours: change its credential there")
         if part == mongodb.PART and target.store.recall(mongodb.MOVED):
             moved = "its documents are in the replica set, whose credentials this does not change"
-            return Rotated(part, "", "", 0.0, moved)
+            return Rotated(part, skipped=moved)
         try:
             target.find(part)
         except StepMissing as missing:
-            if not target.store.recall(_fact(part)):
-                return Rotated(part, "", "", 0.0, missing.what)
-        target.store.remember(_fact(part), "begun")
-        old = [target.store.renew(part, credential, _new) for credential in spec.credentials]
+            if not target.store.recall(fact):
+                return Rotated(part, skipped=missing.what)
+        target.store.remember(fact, "begun")
+        old = [
+            target.store.renew(part, credential, lambda: secrets.token_urlsafe(32))
+            for credential in spec.credentials
+        ]
         stage("made: a new " + " and a new ".join(spec.credentials))
         asks = (spec.rotate or functools.partial(_deployed, spec))(target, old, timeout, stage)
         for caller in filter(None, map(ALL.get, spec.callers)):
@@ -135,7 +120,7 @@ def rotate_credential(target: Target, part: str, *, timeout: float = 300.0) -> R
         if worst.startswith(REFUSED):
             for credential in spec.credentials:
                 target.store.retire(credential)
-            target.store.remember(_fact(part), None)
+            target.store.remember(fact, None)
         stage(f"the old credential: {worst}")
         return Rotated(part, ", ".join(spec.callers), worst, round(stage.seconds, 1))
 
@@ -144,24 +129,20 @@ def _deployed(
     spec: Spec, target: Target, old: Sequence[Secret], timeout: float, stage: Stages
 ) -> Sequence[Callable[[], object]]:
     """Deploy a part with its new credential; gives the question with the old one."""
-    endpoint = _redeploy(target, spec, timeout, stage)
+    _redeploy(target, spec, timeout, stage)
+    endpoint = target.find(spec.name)
     stranger = replace(endpoint, token=old[0])
     if endpoint.password:
         stranger = replace(endpoint, password=old[0])
     return [functools.partial(spec.ready, stranger)] if spec.ready else []
 
 
-def _redeploy(target: Target, spec: Spec, timeout: float, stage: Stages) -> Endpoint:
+def _redeploy(target: Target, spec: Spec, timeout: float, stage: Stages) -> None:
     """Deploy a part as it was deployed last, with the credentials that are kept now."""
     if spec.redeploy:
         spec.redeploy(target, timeout)
     elif spec.part and spec.ready:
         target.ensure(spec.part(target), ready=spec.ready, timeout=timeout, stage=stage)
-    return target.find(spec.name)
-
-
-def _new() -> str:
-    return secrets.token_urlsafe(32)
 
 
 def _refused(ask: Callable[[], object], stage: Stages) -> str:
@@ -177,10 +158,9 @@ def _refused(ask: Callable[[], object], stage: Stages) -> str:
             return NotYet(error.state or error.what)
         return seen if isinstance(seen, NotYet) else NotYet("it is still taken")
 
+    what = "the old credential to be refused"
     try:
-        return wait_for(
-            "the old credential to be refused", refused, timeout=PATIENCE, stage=stage, every=1.0
-        )
+        return wait_for(what, refused, timeout=PATIENCE, stage=stage, every=1.0)
     except PartTooSlow as slow:
         return f"let in: {slow.state}"
 
@@ -194,11 +174,3 @@ def _known(part: str) -> Spec:
         state="these have: " + ", ".join(one.name for one in ALL if one.credentials),
         hint="ROTATE in 08_secure_the_network takes these names, divided by commas",
     )
-
-
-def _fact(part: str) -> str:
-    return f"rotating {part}"
-
-
-def _text(answer: Answer | NotAsked) -> str:
-    return answer.text if isinstance(answer, Answer) else repr(answer)

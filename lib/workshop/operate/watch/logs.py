@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -18,27 +19,24 @@ from workshop.parts import llama_stack
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Target
 
-DEEP = 4000
-"""Lines that are looked at from a log's end: hours of a workshop."""
-
-SHOWN = 5
-"""Lines of one part in the table."""
-
-WIDTH = 160
-"""Characters of a line in the table: some parts log a whole request in one."""
+DEEP = 4000  # Lines that are looked at from a log's end: hours of a workshop.
+SHOWN = 5  # Lines of one part in the table.
+WIDTH = 160  # Characters of a line in the table: some parts log a whole request in one.
 
 NOISE = re.compile(r"Prevented registration of|Sending ping|GET /v1/(version|health)|GET /health")
 """Lines of every session and every probe, which would hide all others."""
 
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?")
-STARTED = re.compile(r"--- started (\S+) ")
-"""What the local target writes at the top of each log."""
+STARTED = re.compile(r"--- started (\S+) ")  # What the local target writes at a log's top.
 
 SINCE_START = re.compile(r"(\d+)\.(\d\d)\.(\d{3})\.(\d{3}) [A-Z] ")
 """How llama.cpp's server tells the time: minutes, seconds, milliseconds, microseconds."""
 
 MONTH_DAY = re.compile(r"(?:DEBUG|INFO|WARNING|ERROR) (\d\d-\d\d \d\d:\d\d:\d\d)")
 """How vLLM does: without a year."""
+
+ORDER = tuple(one.name for one in sorted(ALL, key=lambda one: one.order) if one.order)
+"""The parts that a question passes."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +50,7 @@ class LogLine:
 
 @dataclass(frozen=True)
 class Step:
-    """A line that was written while a question was answered.
-
-    Args:
-        part: Whose log it stands in.
-        mark: The question's mark, if the line holds it.
-        text: The line.
-    """
+    """A line that was written while a question was answered; ``mark`` if it holds the mark."""
 
     part: str
     mark: str
@@ -105,25 +97,24 @@ def tail_logs(
     oldest = datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None
     found: Table[LogLine] = Table()
     for part in ALL.on(target.name):
-        read = list(stamped(whole(log(target, part))))
-        chosen = [
-            LogLine(part, when.strftime("%H:%M:%S") if when else "", _short(line))
-            for (when, line), newest in zip(read, _at_most(read), strict=True)
-            if line.strip()
-            and not NOISE.search(line)
-            and text.lower() in line.lower()
-            and not (oldest and newest and newest < oldest)
-        ]
-        found.extend(chosen[-lines:])
+        chosen: list[LogLine] = []
+        bound: datetime | None = None
+        for when, line in reversed(list(stamped(whole(log(target, part))))):
+            # A line without a time is no younger than the one after it.
+            bound = when or bound
+            is_old = oldest and bound and bound < oldest
+            if not is_old and text.lower() in line.lower() and _tells(line):
+                time = when.strftime("%H:%M:%S") if when else ""
+                chosen.append(LogLine(part, time, _short(line)))
+        found.extend(reversed(chosen[:lines]))
     return found
 
 
 def log(target: Target, part: str) -> list[str]:
     """A part's newest lines, oldest first; none where it has no log here."""
-    try:
+    with suppress(StepMissing):
         return list(target.logs(part, lines=DEEP))
-    except StepMissing:
-        return []
+    return []
 
 
 def whole(lines: Iterable[str]) -> list[str]:
@@ -146,10 +137,10 @@ def stamped(lines: Iterable[str]) -> Iterator[tuple[datetime | None, str]]:
     """Each line with the time that its program wrote, in whatever way it does."""
     started = None
     for line in lines:
-        begun = STARTED.match(line)
-        if begun:
-            started = _iso(begun[1])
-        yield (started if begun else _time(line, started)), line
+        when = _time(line, started)
+        if STARTED.match(line):
+            started = when
+        yield when, line
 
 
 def _time(line: str, started: datetime | None) -> datetime | None:
@@ -158,10 +149,8 @@ def _time(line: str, started: datetime | None) -> datetime | None:
     if found := ISO.search(head):
         return _iso(found[0])
     if started and (since := SINCE_START.match(head)):
-        minutes, seconds, milliseconds, microseconds = map(int, since.groups())
-        return started + timedelta(
-            minutes=minutes, seconds=seconds, milliseconds=milliseconds, microseconds=microseconds
-        )
+        parts = ("minutes", "seconds", "milliseconds", "microseconds")
+        return started + timedelta(**dict(zip(parts, map(int, since.groups()), strict=True)))
     if found := MONTH_DAY.search(head):
         now = datetime.now(UTC)
         when = datetime.strptime(f"{now.year}-{found[1]}+0000", "%Y-%m-%d %H:%M:%S%z")
@@ -177,31 +166,12 @@ def _iso(text: str) -> datetime | None:
     return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
 
 
-def _at_most(read: Sequence[tuple[datetime | None, str]]) -> list[datetime | None]:
-    """For each line the time that it cannot be younger than: its own, or the next line's."""
-    bounds: list[datetime | None] = []
-    bound: datetime | None = None
-    for when, _line in reversed(read):
-        bound = when or bound
-        bounds.append(bound)
-    return bounds[::-1]
-
-
-ORDER = tuple(one.name for one in sorted(ALL, key=lambda one: one.order) if one.order)
-"""The parts that a question passes."""
-
-
 def follow_question(target: Target, agent: Agent, question: str) -> Followed:
     """Ask one question, alone, and show what every part wrote to its log meanwhile.
 
     The question carries a mark, a random word. Llama Stack writes it as part of the request's URL,
     and the MCP server as the call's request id. The model and the database write no such thing:
-    their lines are those that came while the question was answered.
-
-    Args:
-        target: Where the parts run.
-        agent: Whom to ask.
-        question: What to ask; "" asks nothing, and gives nothing.
+    their lines are those that came while the question was answered. An empty question is not asked.
 
     Raises:
         EndpointError: The agent got no answer.
@@ -224,18 +194,14 @@ def follow_question(target: Target, agent: Agent, question: str) -> Followed:
             lines = log(target, llama_stack.PART)
             return any(mark in line for line in lines) or NotYet("the mark is not there yet")
 
-        wait_for(
-            "Llama Stack to log the request",
-            logged,
-            timeout=20,
-            stage=stage,
-            hint="workshop logs llama-stack",
-        )
-    found: Table[Step] = Table()
-    for part in ORDER:
-        for line in whole(since(before[part], log(target, part))):
-            if line.strip() and not NOISE.search(line):
-                found.append(Step(part, mark if mark in line else "", _short(line)))
+        what, hint = "Llama Stack to log the request", "workshop logs llama-stack"
+        wait_for(what, logged, timeout=20, stage=stage, hint=hint)
+    found = Table(
+        Step(part, mark if mark in line else "", _short(line))
+        for part in ORDER
+        for line in whole(since(before[part], log(target, part)))
+        if _tells(line)
+    )
     return Followed(mark, answer, found)
 
 
@@ -252,6 +218,10 @@ def since(before: Sequence[str], after: Sequence[str]) -> list[str]:
         if list(after[: len(kept)]) == list(kept):
             return list(after[len(kept) :])
     return list(after)
+
+
+def _tells(line: str) -> bool:
+    return bool(line.strip()) and not NOISE.search(line)
 
 
 def _short(line: str) -> str:

@@ -2,18 +2,20 @@
 
 A metric has one meaning and a query for every server that has it. ``$window`` in a query is the
 span that a rate is taken over; Grafana, the alerts and notebook 09 each put their own in its place.
+Grafana's dashboard is made of them, a panel for each:
 
-In the end, the pages of metrics: which part has one, on which port, and what it takes to read it.
+    python -m workshop.operate.watch.metrics > manifests/monitoring/base/dashboard.json
 """
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from workshop.parts import gpu_nodes, llama_stack, mcp_server, model, mongodb
-from workshop.parts.catalog import ALL
 
 WINDOW = "$window"
 
@@ -22,55 +24,31 @@ WINDOW = "$window"
 class Metric:
     """One key metric.
 
-    Args:
-        key: A short name of its own.
-        title: What it is, as a panel's title.
-        part: Whose it is.
-        unit: Of the query's value: ``1/s``, ``s``, ``1``, ``%`` or ``B``.
-        queries: PromQL by the server that exports it; each gives one value.
-        load: What a burst of questions does to it: it ``rises``; it is ``measured``, and what it
-            was before says nothing; it ``stays`` a level that there is at any time; or it is
-            ``zero``, and any other value is bad news.
-        lacks: The servers that have no such figure, each with the reason.
+    In a burst of questions it ``rises``; or it is ``measured``, and what it was before says
+    nothing; it ``stays`` a level that there is at any time; or any but ``zero`` is bad news.
     """
 
     key: str
-    title: str
+    title: str  # Of its panel.
     part: str
-    unit: Literal["1/s", "s", "1", "%", "B"]
-    queries: Mapping[str, str]
+    unit: Literal["1/s", "s", "1", "%", "B"]  # Of the query's value.
+    queries: Mapping[str, str]  # PromQL by the server that exports it; each gives one value.
     load: Literal["rises", "measured", "stays", "zero"] = "rises"
-    lacks: Mapping[str, str] = field(default_factory=dict)
+    lacks: Mapping[str, str] = field(default_factory=dict)  # Servers without it, and why.
 
     def query(self, window: str) -> str:
         """One query that any of the servers answers, with this window, such as ``1m``."""
         return " or ".join(text.replace(WINDOW, window) for text in self.queries.values())
 
 
-def _rate(counter: str, labels: str) -> str:
+def _rate(counter: str, labels: str = "") -> str:
     return f"sum(rate({counter}{{{labels}}}[{WINDOW}]))"
 
 
-def _mean(histogram: str, labels: str) -> str:
+def _mean(histogram: str, labels: str = "") -> str:
     # Nothing happened in the window: no value, not a division by nothing.
     total, count = _rate(f"{histogram}_sum", labels), _rate(f"{histogram}_count", labels)
     return f"{total} / ({count} > 0)"
-
-
-ASKED = 'api="responses",method="create_openai_response"'
-"""Questions to the agent; probes and lists are left out."""
-
-MODEL = f'part="{model.PART}"'
-"""The embedder's server has metrics of the same names."""
-
-TOOLS = mcp_server.COUNTED.removesuffix("_count")
-READS = 'command=~"find|getMore|aggregate|count|distinct|listCollections|listDatabases"'
-MONGOD_READS = 'op_type="reads"'
-
-
-def _or_zero(value: str, there: str) -> str:
-    """Zero where the server counts other things: a series begins with its first sample."""
-    return f"({value} or 0 * {there})"
 
 
 def _highest(gauge: str, labels: str) -> str:
@@ -78,169 +56,84 @@ def _highest(gauge: str, labels: str) -> str:
     return f"sum(max_over_time({gauge}{{{labels}}}[{WINDOW}]))"
 
 
+ASKED = 'api="responses",method="create_openai_response"'
+"""Questions to the agent; probes and lists are left out."""
+
+MODEL = f'part="{model.PART}"'  # The embedder's server has metrics of the same names.
+
+CALLS = _rate(mcp_server.COUNTED)
+FAILED = _rate(mcp_server.COUNTED, 'status="error"')
+TOOLS = mcp_server.COUNTED.removesuffix("_count")
+COMMANDS = 'command=~"find|getMore|aggregate|count|distinct|listCollections|listDatabases"'
+READS = _rate("mongodb_ss_opLatencies_ops", 'op_type="reads"')
+LATENCY = _rate("mongodb_ss_opLatencies_latency", 'op_type="reads"')
+GPU_MEMORY = "(sum(DCGM_FI_DEV_FB_USED) + sum(DCGM_FI_DEV_FB_FREE))"
+
+# fmt: off
 METRICS = (
-    Metric(
-        "questions",
-        "Questions to Llama Stack",
-        llama_stack.PART,
-        "1/s",
-        {
-            "Llama Stack": _rate("llama_stack_requests_total", ASKED),
-            "OGX": _rate("ogx_requests_total", ASKED),
-        },
-    ),
-    Metric(
-        "answer time",
-        "Time of an answer",
-        llama_stack.PART,
-        "s",
-        {
-            "Llama Stack": _mean("llama_stack_request_duration_seconds", ASKED),
-            "OGX": _mean("ogx_request_duration_seconds", ASKED),
-        },
-        load="measured",
-    ),
-    Metric(
-        "tool calls",
-        "Tool calls at the MCP server",
-        mcp_server.PART,
-        "1/s",
-        {"MCP server": _rate(f"{TOOLS}_count", "")},
-    ),
-    Metric(
-        "tool errors",
-        "Tool calls that failed",
-        mcp_server.PART,
-        "1/s",
-        {
-            "MCP server": _or_zero(
-                _rate(f"{TOOLS}_count", 'status="error"'), _rate(f"{TOOLS}_count", "")
-            )
-        },
-        load="zero",
-    ),
-    Metric(
-        "tool time",
-        "Time of a tool call",
-        mcp_server.PART,
-        "s",
-        {"MCP server": _mean(TOOLS, "")},
-        load="measured",
-    ),
-    Metric(
-        "connections",
-        "Connections to MongoDB",
-        mongodb.PART,
-        "1",
-        {"MongoDB": 'sum(mongodb_ss_connections{conn_type="current"})'},
-        load="stays",
-        lacks={"FerretDB": "it counts those that it has accepted, and not those that are left"},
-    ),
-    Metric(
-        "new connections",
-        "Connections opened to MongoDB",
-        mongodb.PART,
-        "1/s",
-        {
-            "MongoDB": _rate("mongodb_ss_connections", 'conn_type="totalCreated"'),
-            "FerretDB": _rate("ferretdb_client_accepts_total", 'error="0"'),
-        },
-    ),
-    Metric(
-        "queries",
-        "Queries of MongoDB",
-        mongodb.PART,
-        "1/s",
-        {
-            "MongoDB": _rate("mongodb_ss_opLatencies_ops", MONGOD_READS),
-            "FerretDB": _rate("ferretdb_client_requests_total", READS),
-        },
-    ),
-    Metric(
-        "query time",
-        "Time of a query",
-        mongodb.PART,
-        "s",
-        {
-            # MongoDB counts microseconds.
-            "MongoDB": f"{_rate('mongodb_ss_opLatencies_latency', MONGOD_READS)} / "
-            f"({_rate('mongodb_ss_opLatencies_ops', MONGOD_READS)} > 0) / 1e6",
-            # From opening a cursor to its last document.
-            "FerretDB": _mean("ferretdb_cursors_duration_seconds", ""),
-        },
-        load="measured",
-    ),
-    Metric(
-        "tokens written",
-        "Tokens that the model writes",
-        model.PART,
-        "1/s",
-        {
-            "vLLM": _rate("vllm:generation_tokens_total", MODEL),
-            "llama.cpp": _rate("llamacpp:tokens_predicted_total", MODEL),
-        },
-    ),
-    Metric(
-        "tokens read",
-        "Tokens that the model reads",
-        model.PART,
-        "1/s",
-        {
-            "vLLM": _rate("vllm:prompt_tokens_total", MODEL),
-            "llama.cpp": _rate("llamacpp:prompt_tokens_total", MODEL),
-        },
-    ),
-    Metric(
-        "busy",
-        "Requests in the model",
-        model.PART,
-        "1",
-        {
-            "vLLM": _highest("vllm:num_requests_running", MODEL),
-            "llama.cpp": _highest("llamacpp:requests_processing", MODEL),
-        },
-    ),
-    Metric(
-        "queue",
-        "Requests that wait for the model",
-        model.PART,
-        "1",
-        {
-            "vLLM": _highest("vllm:num_requests_waiting", MODEL),
-            "llama.cpp": _highest("llamacpp:requests_deferred", MODEL),
-        },
-        load="stays",
-    ),
-    Metric(
-        "cache",
-        "The model's cache in use",
-        model.PART,
-        "%",
-        {
-            "vLLM": f"100 * max(max_over_time(vllm:kv_cache_usage_perc{{{MODEL}}}[{WINDOW}]))",
-            # It tells the most tokens that there ever were in it, and is started with a fixed size.
-            "llama.cpp": f"100 * max(llamacpp:n_tokens_max{{{MODEL}}}) / {model.CONTEXT}",
-        },
-        load="stays",
-    ),
-    Metric(
-        "gpu",
-        "GPU in use",
-        gpu_nodes.PART,
-        "%",
-        {"DCGM": "avg(DCGM_FI_DEV_GPU_UTIL)"},
-    ),
-    Metric(
-        "gpu memory",
-        "GPU memory in use",
-        gpu_nodes.PART,
-        "%",
-        {
-            "DCGM": "100 * sum(DCGM_FI_DEV_FB_USED) "
-            "/ (sum(DCGM_FI_DEV_FB_USED) + sum(DCGM_FI_DEV_FB_FREE))"
-        },
-    ),
+    Metric("questions", "Questions to Llama Stack", llama_stack.PART, "1/s", {
+        "Llama Stack": _rate("llama_stack_requests_total", ASKED),
+        "OGX": _rate("ogx_requests_total", ASKED),
+    }),
+    Metric("answer time", "Time of an answer", llama_stack.PART, "s", {
+        "Llama Stack": _mean("llama_stack_request_duration_seconds", ASKED),
+        "OGX": _mean("ogx_request_duration_seconds", ASKED),
+    }, load="measured"),
+    Metric("tool calls", "Tool calls at the MCP server", mcp_server.PART, "1/s", {
+        "MCP server": CALLS,
+    }),
+    Metric("tool errors", "Tool calls that failed", mcp_server.PART, "1/s", {
+        # Zero where it counts other calls: a series begins with its first sample.
+        "MCP server": f"({FAILED} or 0 * {CALLS})",
+    }, load="zero"),
+    Metric("tool time", "Time of a tool call", mcp_server.PART, "s", {
+        "MCP server": _mean(TOOLS),
+    }, load="measured"),
+    Metric("connections", "Connections to MongoDB", mongodb.PART, "1", {
+        "MongoDB": 'sum(mongodb_ss_connections{conn_type="current"})',
+    }, load="stays", lacks={
+        "FerretDB": "it counts those that it has accepted, and not those that are left",
+    }),
+    Metric("new connections", "Connections opened to MongoDB", mongodb.PART, "1/s", {
+        "MongoDB": _rate("mongodb_ss_connections", 'conn_type="totalCreated"'),
+        "FerretDB": _rate("ferretdb_client_accepts_total", 'error="0"'),
+    }),
+    Metric("queries", "Queries of MongoDB", mongodb.PART, "1/s", {
+        "MongoDB": READS,
+        "FerretDB": _rate("ferretdb_client_requests_total", COMMANDS),
+    }),
+    Metric("query time", "Time of a query", mongodb.PART, "s", {
+        # MongoDB counts microseconds; FerretDB from opening a cursor to its last document.
+        "MongoDB": f"{LATENCY} / ({READS} > 0) / 1e6",
+        "FerretDB": _mean("ferretdb_cursors_duration_seconds"),
+    }, load="measured"),
+    Metric("tokens written", "Tokens that the model writes", model.PART, "1/s", {
+        "vLLM": _rate("vllm:generation_tokens_total", MODEL),
+        "llama.cpp": _rate("llamacpp:tokens_predicted_total", MODEL),
+    }),
+    Metric("tokens read", "Tokens that the model reads", model.PART, "1/s", {
+        "vLLM": _rate("vllm:prompt_tokens_total", MODEL),
+        "llama.cpp": _rate("llamacpp:prompt_tokens_total", MODEL),
+    }),
+    Metric("busy", "Requests in the model", model.PART, "1", {
+        "vLLM": _highest("vllm:num_requests_running", MODEL),
+        "llama.cpp": _highest("llamacpp:requests_processing", MODEL),
+    }),
+    Metric("queue", "Requests that wait for the model", model.PART, "1", {
+        "vLLM": _highest("vllm:num_requests_waiting", MODEL),
+        "llama.cpp": _highest("llamacpp:requests_deferred", MODEL),
+    }, load="stays"),
+    Metric("cache", "The model's cache in use", model.PART, "%", {
+        "vLLM": f"100 * max(max_over_time(vllm:kv_cache_usage_perc{{{MODEL}}}[{WINDOW}]))",
+        # It tells the most tokens that there ever were in it, and is started with a fixed size.
+        "llama.cpp": f"100 * max(llamacpp:n_tokens_max{{{MODEL}}}) / {model.CONTEXT}",
+    }, load="stays"),
+    Metric("gpu", "GPU in use", gpu_nodes.PART, "%", {"DCGM": "avg(DCGM_FI_DEV_GPU_UTIL)"}),
+    Metric("gpu memory", "GPU memory in use", gpu_nodes.PART, "%", {
+        "DCGM": f"100 * sum(DCGM_FI_DEV_FB_USED) / {GPU_MEMORY}",
+    }),
 )
+# fmt: on
 """In the order in which a question passes through the parts.
 
 Sources of the names: ``telemetry/`` of Llama Stack 0.7.3 and OGX 1.5.0 as they are installed;
@@ -250,8 +143,44 @@ as in xllamacpp 2026.10; NVIDIA's dcgm-exporter.
 """
 
 
-_ORDER = {one.name: one.order or len(ALL) for one in ALL}
+UNITS = {"1/s": "ops", "s": "s", "1": "none", "%": "percent", "B": "bytes"}  # As Grafana has them.
 
-SOURCES = tuple(sorted((one.page for one in ALL if one.page), key=lambda page: _ORDER[page.part]))
-"""Every page of metrics, as a question passes the parts. Of the agent's API there is one: Llama
-Stack pushes, OGX has a page."""
+
+def dashboard() -> dict[str, Any]:
+    """The dashboard in Grafana's model: its schema is that of version 9, which newer ones read."""
+    source = {"type": "prometheus", "uid": "${source}"}
+    choice = {"name": "source", "label": "source", "type": "datasource", "query": "prometheus"}
+
+    def panel(number: int, metric: Metric) -> dict[str, Any]:
+        query = {"refId": "A", "datasource": source, "expr": metric.query("$__rate_interval")}
+        return {
+            "id": number + 1,
+            "title": metric.title,
+            "description": "Read from " + " or ".join(metric.queries),
+            "type": "timeseries",
+            "datasource": source,
+            # Two beside each other: Grafana's grid is 24 wide.
+            "gridPos": {"x": 12 * (number % 2), "y": 7 * (number // 2), "w": 12, "h": 7},
+            "fieldConfig": {
+                "defaults": {"unit": UNITS[metric.unit], "min": 0, "custom": {"fillOpacity": 12}},
+                "overrides": [],
+            },
+            "options": {"legend": {"showLegend": False}, "tooltip": {"mode": "single"}},
+            "targets": [query | {"legendFormat": metric.title}],
+        }
+
+    return {
+        "uid": "agent-workshop-kit",
+        "title": "Agent workshop kit",
+        "tags": ["agent-workshop-kit"],
+        "schemaVersion": 36,
+        "editable": False,
+        "refresh": "30s",
+        "time": {"from": "now-30m", "to": "now"},
+        "templating": {"list": [choice]},
+        "panels": [panel(number, metric) for number, metric in enumerate(METRICS)],
+    }
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(dashboard(), indent=2) + "\n")

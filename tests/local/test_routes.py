@@ -1,4 +1,4 @@
-"""The ways in from outside, asked for real: here of a server with a certificate of its own."""
+"""The Routes, asked for real: here a server with a certificate of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from standin.openai_server import OpenAIServer, certificate
 from workshop.core.checks import Checks
 from workshop.core.errors import CheckFailed, EndpointError
-from workshop.operate.secure import routes
+from workshop.operate.secure.network import ask_route, check_routes, plain_http
 from workshop.targets.base import Endpoint, Route
 
 pytestmark = pytest.mark.timeout(60)
@@ -23,27 +23,27 @@ def front(tmp_path: Path):
         yield Route("Route llama-stack", endpoint, "edge", False, 300)
 
 
-def test_a_door_shows_who_signed_its_certificate_and_until_when(front):
-    door = routes.look(front)
-    assert door.tls == "edge, signed by a model server of this test"
-    assert door.expires.endswith(", in 0 days")
-    assert door.hsts == ""
+def test_a_route_shows_who_signed_its_certificate_and_until_when(front):
+    seen = ask_route(front)
+    assert seen.tls == "edge, signed by a model server of this test"
+    assert seen.expires.endswith(", in 0 days")
+    assert seen.hsts == ""
     # The same port speaks no plain HTTP, so nothing leads from there to HTTPS.
-    assert " to https://" not in door.plain
+    assert " to https://" not in seen.plain
 
 
 def test_a_certificate_that_is_not_verified_is_an_error(front):
     unknown = replace(front, endpoint=Endpoint(front.endpoint.url))
     with pytest.raises(EndpointError, match=r"The server's certificate was not verified\."):
-        routes.look(unknown)
+        ask_route(unknown)
 
 
 def test_a_host_that_is_not_known_here_is_said_to_be_so(front):
     away = replace(front, endpoint=Endpoint("https://llama-stack.workshop.invalid"))
-    door = routes.look(away)
-    assert door.plain == "not asked: llama-stack.workshop.invalid is not known on this machine"
-    checks = Checks("doors")
-    routes.check([away], checks)
+    seen = ask_route(away)
+    assert seen.plain == "not asked: llama-stack.workshop.invalid is not known on this machine"
+    checks = Checks("routes")
+    check_routes([away], checks)
     assert [check.name for check in checks] == [
         "Route llama-stack ends TLS",
         "Route llama-stack waits for an agent's answer",
@@ -51,9 +51,9 @@ def test_a_host_that_is_not_known_here_is_said_to_be_so(front):
     assert checks
 
 
-def test_every_fault_of_a_door_is_a_failed_check(front):
-    checks = Checks("doors")
-    routes.check([replace(front, serves_tls=True, timeout=30)], checks)
+def test_every_fault_of_a_route_is_a_failed_check(front):
+    checks = Checks("routes")
+    check_routes([replace(front, serves_tls=True, timeout=30)], checks)
     with pytest.raises(CheckFailed) as failed:
         checks.raise_if_failed()
     text = str(failed.value)
@@ -67,8 +67,8 @@ def test_every_fault_of_a_door_is_a_failed_check(front):
 
 def test_a_redirection_to_https_is_right_and_an_answer_is_not(tmp_path):
     with OpenAIServer(moved="https://llama-stack.example.com/") as server:
-        said = routes.plain(Endpoint(server.url.removesuffix("/v1")))
+        said = plain_http(Endpoint(server.url.removesuffix("/v1")))
         assert said == "HTTP 302 to https://llama-stack.example.com/"
     with OpenAIServer(page=(200, "hello")) as server:
-        said = routes.plain(Endpoint(server.url.removesuffix("/v1")))
+        said = plain_http(Endpoint(server.url.removesuffix("/v1")))
         assert said == "HTTP 200, an answer in the clear"

@@ -1,1 +1,0 @@
-"""``workshop doctor``: which part is the reason."""
