@@ -109,7 +109,7 @@ def test_a_folder_that_was_moved_while_its_parts_ran(first, tmp_path, port):
     with pytest.raises(StepMissing, match=r"^mongodb does not run any more\."):
         moved.find("mongodb")
     assert tiny.ensure(moved, Part("mongodb", port)).action == "restarted"
-    assert moved.secret("mongodb password", str) == Secret("kept-with-the-data")
+    assert moved.store.secret("mongodb password", str) == Secret("kept-with-the-data")
 
 
 def test_a_folder_that_was_moved_goes_on_and_is_no_copy_of_a_new_one(first, tmp_path, port):
@@ -119,7 +119,7 @@ def test_a_folder_that_was_moved_goes_on_and_is_no_copy_of_a_new_one(first, tmp_
     tiny.ensure(anew, Part("mongodb", port))
     moved = tiny.target(tmp_path / "b")
     assert tiny.ensure(moved, Part("mongodb", port)).endpoint.port != port
-    assert moved.secret("mongodb password", str) == Secret("kept-with-the-data")
+    assert moved.store.secret("mongodb password", str) == Secret("kept-with-the-data")
     assert moved.stop() == ["mongodb"]
     assert tiny.pid_of(anew, "mongodb")
 
@@ -129,7 +129,7 @@ def test_a_copy_whose_original_is_gone_goes_on(first, tmp_path):
     copied(first, tmp_path)
     shutil.rmtree(tmp_path / "a")
     left = tiny.target(tmp_path / "b")
-    assert left.secret("mongodb password", str) == Secret("kept-with-the-data")
+    assert left.store.secret("mongodb password", str) == Secret("kept-with-the-data")
 
 
 @pytest.mark.parametrize(

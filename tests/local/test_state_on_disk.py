@@ -16,8 +16,8 @@ pytestmark = pytest.mark.timeout(60)
 
 def test_the_state_on_disk_keeps_its_names(tmp_path: Path, port: int, monkeypatch) -> None:
     where = tiny.target(tmp_path)
-    where.secret("mongodb password", lambda: "made-by-this-test")
-    where.remember("server", "ogx")
+    where.store.secret("mongodb password", lambda: "made-by-this-test")
+    where.store.remember("server", "ogx")
     secrets = {"token": Secret("t0ken-of-this-test"), "password": Secret("passw0rd-of-this-test")}
     tiny.ensure(where, Part("mongodb", port, settings={"number": 1}, secrets=secrets))
     endpoint = tiny.ensure(where, Part("mongodb", port, secrets=secrets)).endpoint
@@ -47,7 +47,7 @@ def test_the_state_on_disk_keeps_its_names(tmp_path: Path, port: int, monkeypatc
         "credentials": ["token", "password"],
         "adopted": False,
     }
-    where.renew("mongodb", "mongodb password", lambda: "another")
+    where.store.renew("mongodb", "mongodb password", lambda: "another")
     assert json.loads((local / "secrets.json").read_text())["mongodb password before"] == (
         "made-by-this-test"
     )

@@ -301,7 +301,7 @@ def test_a_relative_home_is_one_folder_for_the_command_and_its_notebooks(
     monkeypatch.setenv("KUBECONFIG", "mine.yaml:/theirs.yaml")
     keep = (
         "import os\nfrom workshop import connect\n"
-        'connect().remember("kubeconfig", os.environ["KUBECONFIG"])'
+        'connect().store.remember("kubeconfig", os.environ["KUBECONFIG"])'
     )
     notebooks = write("01_keep", keep, GOOD)
     assert run(notebooks) == 0
