@@ -44,7 +44,7 @@ test-fast:  ## the unit tests alone: seconds, no servers
 	$(BIN)/pytest tests/unit
 
 test-cluster-programs:  # what the test cluster is made of is built here; needs the kit's environment
-	@cd tests/cluster && ../../$(BIN)/python -m testcluster build
+	@cd tests && ../$(BIN)/python -m testcluster build
 
 test-cluster: test-setup  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
 	$(PYTEST) $(BESIDE) --junitxml=$(REPORTS)/cluster.xml tests/cluster -rs

@@ -1,4 +1,4 @@
-"""A new part is three files and one line, on a cluster too: tests/local/test_new_part.py."""
+"""A new part is three files and one line, on a cluster too: tests/local/parts/test_new_part.py."""
 
 from __future__ import annotations
 

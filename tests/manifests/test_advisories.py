@@ -48,7 +48,7 @@ def pinned() -> Iterator[tuple[str, str]]:
     for one in tomllib.loads((CHECKOUT / "uv.lock").read_text())["package"]:
         if "version" in one:
             yield f"pypi/{one['name']}", one["version"]
-    locks = [*(HERE / "environments").glob("*.txt"), *CHECKOUT.glob("tests/cluster/**/*.txt")]
+    locks = [*(HERE / "environments").glob("*.txt"), *CHECKOUT.glob("tests/testcluster/**/*.txt")]
     for lock in locks:
         for name, version in re.findall(r"(?m)^([a-z0-9._-]+)==([^ ;]+)", lock.read_text()):
             yield f"pypi/{name}", version

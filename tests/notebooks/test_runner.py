@@ -366,7 +366,7 @@ CALL = 'ToolCall("count", {}, ok=True, result="40"),'
 
 
 def test_answers_without_their_proof_are_no_success(home, write):
-    """What else is none: tests/unit/test_run_report.py."""
+    """What else is none: tests/unit/report/test_report.py."""
     untold, wrong = (
         ANSWER.format(calls="", grounded=True),
         ANSWER.format(calls=CALL, grounded=False),

@@ -1,8 +1,8 @@
 """The one place for versions that must fit together, and for the hashes of what is downloaded.
 
 A version that also stands in a lock file (uv.lock, the environments' lock files, the MCP server's
-package-lock.json) is compared with it by ``tests/unit/test_pins.py``. Only the standard library is
-imported here: set-up reads this before anything is installed.
+package-lock.json) is compared with it by ``tests/unit/setup/test_pins.py``. Only the standard
+library is imported here: set-up reads this before anything is installed.
 """
 
 from __future__ import annotations

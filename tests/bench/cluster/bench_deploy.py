@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cluster"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testcluster import software
 from testcluster.kubectl import kubectl, restricted_namespace

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cluster"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testcluster.node import FOLDER, Node
 from workshop.core.secret import Secret

@@ -36,7 +36,7 @@ PARSERS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Which parser understands the tool calls of which family of models, the special before the
 general; none where vLLM has none that does. Source: vLLM's documentation of tool calling, and for
 Granite 4.2 its ``parser/granite_thinking.py``, by which that model writes as Qwen3-Coder does;
-Llama 3 wants its chat template besides. The names: ``tests/unit/vllm_parsers.json``."""
+Llama 3 wants its chat template besides. The names: ``tests/testcluster/vllm_parsers.json``."""
 
 
 def tool_flags(model: str) -> list[str]:

@@ -28,7 +28,7 @@ from workshop.targets.local.process import inherited
 from workshop.targets.local.starting import fingerprint
 from workshop.targets.local.target import LocalTarget
 
-STANDIN = Path(__file__).parent / "standin" / "file_search.py"
+STANDIN = Path(__file__).parents[1] / "standin" / "file_search.py"
 RUNBOOK = (DATA / "runbooks" / "gpu-node-not-ready.md").read_text(encoding="utf-8")
 PACKAGES = {"llama-stack": "llama_stack", "ogx": "ogx"}
 

@@ -348,7 +348,7 @@ def test_ctrl_c_while_it_waits_leaves_nothing_half_made(make, port, tmp_path):
     gate = tmp_path / "gate"
     os.mkfifo(gate)
     where = make(model=tiny.server("--gate", str(gate)))
-    script = Path(__file__).parent / "standin" / "interrupted.py"
+    script = Path(__file__).parents[1] / "standin" / "interrupted.py"
     cell = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path), str(port), str(gate)],
         stderr=subprocess.PIPE,

@@ -202,7 +202,7 @@ def test_a_damaged_file_is_named(tmp_path, content, state):
 
 
 def test_a_damaged_file_does_no_harm(database_target, reading, tmp_path):
-    kit = Path(__file__).resolve().parents[2] / "data"
+    kit = Path(__file__).resolve().parents[3] / "data"
     for name in ("services", "incidents"):
         (tmp_path / f"{name}.json").write_text((kit / f"{name}.json").read_text())
     (tmp_path / "alerts.json").write_text("[")

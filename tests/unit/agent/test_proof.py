@@ -20,7 +20,7 @@ from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(60)
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 RUNBOOKS = ROOT / "data" / "runbooks"
 GPU = (RUNBOOKS / "gpu-node-not-ready.md").read_text(encoding="utf-8")
 TABLE_HINT = "read the table: the tool's result is not in the answer"

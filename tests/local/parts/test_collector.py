@@ -15,7 +15,7 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.setup import locate
 from workshop.targets.local.programs.collector import SCRIPT
 
-PUSH = Path(__file__).parent / "standin" / "push.py"
+PUSH = Path(__file__).parents[1] / "standin" / "push.py"
 
 
 @pytest.fixture

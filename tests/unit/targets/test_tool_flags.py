@@ -54,7 +54,8 @@ def test_a_model_that_no_parser_reads_is_refused_with_a_way_out(model: str) -> N
     assert "MODEL_URL" in refused.value.hint
 
 
-KNOWN = json.loads(Path(__file__).with_name("vllm_parsers.json").read_text())
+PARSERS = Path(__file__).resolve().parents[2] / "testcluster" / "vllm_parsers.json"
+KNOWN = json.loads(PARSERS.read_text())
 
 
 def unknown(flags: Iterable[str]) -> list[str]:
@@ -67,7 +68,7 @@ def unknown(flags: Iterable[str]) -> list[str]:
 def test_the_names_are_those_of_the_pinned_vllm() -> None:
     ours = [one.name for one in images.images() if one.part in ("model", "embedder")]
     tags = {name.rpartition(":")[2] for name in ours}
-    assert tags == {f"v{KNOWN['version']}"}, "tests/unit/vllm_parsers.py writes them anew"
+    assert tags == {f"v{KNOWN['version']}"}, "tests/testcluster/vllm_parsers.py writes them anew"
 
 
 @pytest.mark.parametrize(("family", "flags"), vllm.PARSERS, ids=[one for one, _ in vllm.PARSERS])

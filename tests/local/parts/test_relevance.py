@@ -21,7 +21,7 @@ from workshop.targets.local.target import LocalTarget
 
 pytestmark = pytest.mark.timeout(120)
 
-DATA = Path(__file__).resolve().parents[2] / "data"
+DATA = Path(__file__).resolve().parents[3] / "data"
 QUESTIONS = yaml.safe_load((DATA / "relevance.yaml").read_text())
 ANSWERED = [(name, one) for name, asked in QUESTIONS["answered"].items() for one in asked]
 

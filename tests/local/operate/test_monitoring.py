@@ -28,7 +28,7 @@ from workshop.setup import locate
 from workshop.targets.base import Endpoint
 from workshop.targets.local.target import LocalTarget
 
-PUSH = Path(__file__).parent / "standin" / "push.py"
+PUSH = Path(__file__).parents[1] / "standin" / "push.py"
 
 
 @pytest.fixture

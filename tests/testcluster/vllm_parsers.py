@@ -1,6 +1,6 @@
 """Writes ``vllm_parsers.json`` anew: the names of the parsers that a release of vLLM has.
 
-    python tests/unit/vllm_parsers.py vllm-0.33.0-*.whl > tests/unit/vllm_parsers.json
+    python tests/testcluster/vllm_parsers.py vllm-0.33.0-*.whl > tests/testcluster/vllm_parsers.json
 
 The wheel is the one of the package index; nothing of it is run.
 """

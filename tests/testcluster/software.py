@@ -36,7 +36,7 @@ EXPORTER, PROMETHEUS = pulled_by("prometheus")
 [POSTGRESQL] = pulled_by("postgresql")
 POSTGRESQL_LOCK = Path(__file__).with_name("postgresql.txt")
 MONGOSH = "2.12.0"
-PARSERS = Path(__file__).parents[2] / "unit" / "vllm_parsers.json"
+PARSERS = Path(__file__).with_name("vllm_parsers.json")
 STANDINS = Path(__file__).with_name("standins")
 
 MONGOD_GO = """package main
