@@ -49,7 +49,6 @@ class Registry:
         self.requests: list[tuple[str, str | None]] = []
         self.reached = threading.Event()
         self.release = threading.Event()
-        self.html = False
         self.silent = False
         self.authorized: list[str | None] = []
         registry = self
@@ -213,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         links = self.owner.links.get(project)
         if not links:
             return self._send(404, b"no such project")
-        if self.owner.html:
+        if "json" not in self.headers.get("Accept", ""):
             rows = "".join(f'<a href="{url}#sha256=0">{name}</a>' for name, url in links.items())
             return self._send(200, f"<html><body>{rows}</body></html>".encode(), "text/html")
         files = [
@@ -270,7 +269,8 @@ def pins_of(
     write_lock(sources, "chat-weights", *parts)
     write_lock(sources, "embedding-weights", embedder)
     write_lock(sources, "tokenizer", tokenizer)
-    return Pins(chat, embedding, hashlib.sha256(file).hexdigest()), parts
+    weights = {"chat-weights": chat, "embedding-weights": embedding}
+    return Pins(weights, hashlib.sha256(file).hexdigest()), parts
 
 
 def write_lock(sources: Path, name: str, *wheels: Wheel) -> None:

@@ -129,7 +129,7 @@ def is_said(text: str) -> bool:
 
 def read_by_the_kit() -> set[str]:
     """The variables of the environment that library and bootstrap read."""
-    names = set(INDEX_VARIABLES) | {PINS.chat.variable, PINS.embedding.variable}
+    names = set(INDEX_VARIABLES) | {file.variable for file in PINS.weights.values()}
     for path in LIB.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         names |= set(re.findall(r'\b(?:env|environ)\.get\(\s*"(\w+)"', text))

@@ -93,29 +93,31 @@ class Weights:
 class Pins:
     """The files that set-up checks by itself; tests give their own, of a few bytes.
 
-    What comes as Python packages is pinned by the lock files in ``setup/environments``.
+    What comes as Python packages is pinned by the lock files in ``setup/environments``. ``weights``
+    has the component's name as its key.
     """
 
-    chat: Weights
-    embedding: Weights
+    weights: Mapping[str, Weights]
     tokenizer_sha256: str
     prometheus: Mapping[str, Package] = field(default_factory=dict)
 
 
 PINS = Pins(
-    chat=Weights(
-        filename="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
-        size=1_117_320_768,
-        sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
-        variable="WORKSHOP_CHAT_WEIGHTS",
-        repository="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
-    ),
-    embedding=Weights(
-        filename="all-minilm-l6-v2-f16.gguf",
-        size=46_220_256,
-        sha256="fa2d9f28b2e742dbac904fd68be838ed74fffb224dbd850a3815bdfcaa06bb8b",
-        variable="WORKSHOP_EMBEDDING_WEIGHTS",
-    ),
+    weights={
+        "chat-weights": Weights(
+            filename="qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
+            size=1_117_320_768,
+            sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
+            variable="WORKSHOP_CHAT_WEIGHTS",
+            repository="Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF",
+        ),
+        "embedding-weights": Weights(
+            filename="all-minilm-l6-v2-f16.gguf",
+            size=46_220_256,
+            sha256="fa2d9f28b2e742dbac904fd68be838ed74fffb224dbd850a3815bdfcaa06bb8b",
+            variable="WORKSHOP_EMBEDDING_WEIGHTS",
+        ),
+    },
     tokenizer_sha256="223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
     prometheus={
         "x86_64": Package(

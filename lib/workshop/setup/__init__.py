@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from workshop.setup import components
 from workshop.setup.context import Context
-from workshop.setup.found import locate as _locate
 
 
 def locate(name: str) -> Path:
@@ -23,7 +23,7 @@ def locate(name: str) -> Path:
     Raises:
         SetupError: It is not installed, or no longer what set-up installed.
     """
-    return _locate(Context.from_env(), name)
+    return components.locate(Context(), name)
 
 
 def ensure(names: Iterable[str], *, report: Callable[[str], None]) -> None:
@@ -43,4 +43,4 @@ def ensure(names: Iterable[str], *, report: Callable[[str], None]) -> None:
     from workshop.setup.install import install
     from workshop.setup.lines import Lines
 
-    install(Context.from_env(), names, Lines(report))
+    install(Context(), names, Lines(report))

@@ -1,27 +1,21 @@
-"""Installs components at the same time, each when what it builds on is there.
-
-Runs in the kit's own environment.
-"""
+"""Installs components at the same time, each when what it builds on is there."""
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
-from graphlib import TopologicalSorter
 from importlib import import_module
 
 from workshop.core.errors import SetupError, WorkshopError
-from workshop.setup import components, disk, found
-from workshop.setup.components import Component
-from workshop.setup.context import Context, Stopped
-from workshop.setup.job import Job, locked
-from workshop.setup.lines import Board
-from workshop.setup.weights import sha256_of
-
-STOPPED = "stopped; goes on here next time"
+from workshop.core.files import amount
+from workshop.setup import components
+from workshop.setup.components import Component, Record
+from workshop.setup.context import Context, Stopped, closed, sha256_of
+from workshop.setup.job import alone
+from workshop.setup.lines import Lines
 
 
 @dataclass(frozen=True)
@@ -34,24 +28,19 @@ class Outcome:
     error: WorkshopError | None = None
 
 
-def install(context: Context, names: Iterable[str], board: Board) -> list[Outcome]:
+def install(context: Context, names: Iterable[str], lines: Lines) -> None:
     """Install what is missing of these components.
 
     Raises:
-        SetupError: A component could not be installed, or the disk is too small. When several
-            failed, the first one's, with the others as notes.
+        SetupError: A component could not be installed, or the disk is too small.
     """
-    outcomes = attempt(context, names, board)
-    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    if errors:
-        for other in errors[1:]:
-            errors[0].add_note(str(other))
-        raise errors[0]
-    return outcomes
+    for outcome in attempt(context, names, lines):
+        if outcome.error is not None:
+            raise outcome.error
 
 
 def attempt(
-    context: Context, names: Iterable[str], board: Board, spare: Collection[str] = ()
+    context: Context, names: Iterable[str], lines: Lines, spare: Collection[str] = ()
 ) -> list[Outcome]:
     """Install what is missing; gives each component's outcome, the failed ones too.
 
@@ -62,48 +51,37 @@ def attempt(
         SetupError: Before anything is begun: an unknown name, or the disk is too small.
     """
     chosen = components.to_install(context, names)
-    if chosen and (why := disk.closed(context.cache)):
+    if chosen and (why := closed(context.cache)):
         chosen = [one for one in chosen if one.name not in spare]
         _refuse(context, chosen, why)
     if not chosen:
         return []
-    disk.check(context.cache, sum(components.space(context, each) for each in chosen))
-    named = {component.name for component in chosen}
-    order = TopologicalSorter({each.name: named & {*each.needs} for each in chosen})
-    order.prepare()
-    outcomes: dict[str, Outcome] = {}
-    running: set[Future[Outcome]] = set()
+    _check_space(context, chosen)
+    futures: dict[str, Future[Outcome]] = {}
     with ThreadPoolExecutor(len(chosen)) as pool:
         try:
-            while order.is_active():
-                ready = sorted(order.get_ready(), key=list(components.BY_NAME).index)
-                running |= {pool.submit(_one, context, name, board, spare) for name in ready}
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for outcome in (future.result() for future in done):
-                    outcomes[outcome.name] = outcome
-                    order.done(outcome.name)
-                    if outcome.error is not None:
-                        context.stop.set()
+            for one in chosen:
+                needs = [futures[name] for name in one.needs if name in futures]
+                futures[one.name] = pool.submit(_one, context, one, lines, spare, needs)
+            return [future.result() for future in futures.values()]
         except BaseException:
             context.stop.set()
             raise
         finally:
-            board.close()
-    return [outcomes[component.name] for component in chosen]
+            lines.close()
 
 
-def verify_weights(context: Context, board: Board) -> None:
+def verify_weights(context: Context, lines: Lines) -> None:
     """Forget the record of every weights file whose hash is no longer right."""
-    for name in ("chat-weights", "embedding-weights"):
-        wanted = found.weights(context, name)
-        if wanted is None or found.fault(context, name):
+    for name, wanted in context.pins.weights.items():
+        if components.fault(context, name):
             continue
-        board.say(name, "checking the hash")
-        if sha256_of(found.locate(context, name)) == wanted.sha256:
-            board.end(name, "the hash is right")
+        lines.say(name, "checking the hash")
+        if sha256_of(components.locate(context, name)) == wanted.sha256:
+            lines.end(name, "the hash is right")
         else:
-            found.forget(context, name)
-            board.end(name, "the hash is wrong; it will be fetched again")
+            components.forget(context, name)
+            lines.end(name, "the hash is wrong; it will be fetched again")
 
 
 def _refuse(context: Context, chosen: Sequence[Component], why: str) -> None:
@@ -114,41 +92,61 @@ def _refuse(context: Context, chosen: Sequence[Component], why: str) -> None:
             "The cache folder cannot be made.", where=str(context.cache), state=why, hint=mine
         )
     if chosen:
-        names = [component.name for component in chosen]
+        missing = {one.name: components.fault(context, one.name) for one in chosen}
         raise SetupError(
-            f"The cache lacks {', '.join(names)}, and nothing can be written to it.",
+            f"The cache lacks {', '.join(missing)}, and nothing can be written to it.",
             where=str(context.cache),
-            state="; ".join([*(f"{name}: {found.fault(context, name)}" for name in names), why]),
+            state="; ".join([*(f"{name}: {fault}" for name, fault in missing.items()), why]),
             hint=f"let somebody who may write to it run ./bootstrap, or {mine}",
         )
 
 
-def _one(context: Context, name: str, board: Board, spare: Collection[str]) -> Outcome:
+def _check_space(context: Context, chosen: Sequence[Component]) -> None:
+    size = sum(components.space(context, one) for one in chosen)
+    free = shutil.disk_usage(context.cache).free
+    if free < size:
+        raise SetupError(
+            f"Not enough disk space: set-up needs {amount(size)}, "
+            f"and there is {amount(free)} free.",
+            where=str(context.cache),
+            hint="free some space, or set WORKSHOP_CACHE to a folder on a larger disk; "
+            "what is there already is kept",
+        )
+
+
+def _one(
+    context: Context,
+    component: Component,
+    lines: Lines,
+    spare: Collection[str],
+    needs: Sequence[Future[Outcome]],
+) -> Outcome:
+    wait(needs)
     began = time.monotonic()
     error: WorkshopError | None = None
     try:
         context.check()
-        with disk.full_disk_is_clear(context.cache):
-            note = _install(context, name, board)
+        note = _install(context, component, lines)
     except Stopped:
-        note = STOPPED
+        note = "stopped; goes on here next time"
     except WorkshopError as failure:
-        if name in spare:
+        if component.name in spare:
             note = f"left out: {failure.what}"
         else:
             note, error = "FAILED", failure
-    board.end(name, note)
-    return Outcome(name, time.monotonic() - began, note, error)
+            context.stop.set()
+    lines.end(component.name, note)
+    return Outcome(component.name, time.monotonic() - began, note, error)
 
 
-def _install(context: Context, name: str, board: Board) -> str:
-    with locked(context, name, partial(board.say, name)) as handle:
-        if not found.fault(context, name):
+def _install(context: Context, component: Component, lines: Lines) -> str:
+    name = component.name
+    with alone(context, name, lines) as job:
+        if not components.fault(context, name):
             return "installed by another set-up"
-        found.forget(context, name)
-        module, function = components.BY_NAME[name].install.split(":")
-        step = getattr(import_module(f"workshop.setup.{module}"), function)
-        record: found.Record = step(Job(context, name, board, handle))
+        components.forget(context, name)
+        module, function = component.install.split(":")
+        record: Record = getattr(import_module(f"workshop.setup.{module}"), function)(job)
         context.check()
-        found.write(context, name, record)
+        components.write(context, name, record)
         return record.note

@@ -15,18 +15,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workshop.core.errors import LOG_LINES, SetupError
-from workshop.setup import disk
-from workshop.setup.context import Context, Stopped
-from workshop.setup.lines import Board
+from workshop.core.files import FULL
+from workshop.setup.context import Context, Stopped, full
+from workshop.setup.lines import Lines
 
-UV_CACHE = "uv-cache"
 CACHES = {
-    "UV_CACHE_DIR": UV_CACHE,
+    "UV_CACHE_DIR": "uv-cache",
     "npm_config_cache": "npm-cache",
     "GOMODCACHE": "go-modules",
     "GOCACHE": "go-build",
 }
 """The variable and the folder for each program: WORKSHOP_CACHE alone moves them all."""
+TOLD = {
+    "PYTHONPATH": "",
+    "VIRTUAL_ENV": "",
+    "UV_PROJECT_ENVIRONMENT": "",
+    "UV_NO_PROGRESS": "1",
+    # Neither shall download another of itself.
+    "UV_PYTHON_DOWNLOADS": "never",
+    "GOTOOLCHAIN": "local",
+}
+"""What every program is told by environment variables."""
+DISK_IS_FULL = ("no space left on device", "disk quota exceeded", "enospc")
+"""What programs say then."""
 
 ASK_SECONDS = 10.0
 GRACE_SECONDS = 3.0
@@ -43,54 +54,46 @@ class Job:
 
     context: Context
     name: str
-    board: Board
+    lines: Lines
     lock: int
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of every program that is run."""
+        given, index = self.context.env, self.context.index
+        caches = {
+            name: str(self.context.cache / folder)
+            for name, folder in CACHES.items()
+            if not given.get(name) and not given.get(name.upper())
+        }
+        return {**given, **TOLD, **caches, **({"UV_DEFAULT_INDEX": index} if index else {})}
 
     def say(self, doing: str) -> None:
         """Show what is being done."""
         self.context.check()
-        self.board.say(self.name, doing)
+        self.lines.say(self.name, doing)
 
     def measure(self, done: int, total: int) -> None:
         """Show how many bytes of it are done."""
         self.context.check()
-        self.board.at(self.name, done=done, total=total)
+        self.lines.at(self.name, done=done, total=total)
 
     def folder(self, *names: str) -> Path:
         """A folder in the cache, made when it is not there."""
-        path = self.context.writable.joinpath(*names)
+        path = self.context.cache.joinpath(*names)
         path.mkdir(parents=True, exist_ok=True)
         return path
 
     def on_path(self, program: str, minimum: str, *ask: str) -> tuple[Path, str] | None:
-        """The program on PATH and its version, when it really runs and is at least ``minimum``.
+        """The program on PATH, or at a path, and its version; ``ask`` makes it print that.
 
-        Args:
-            program: Its name, or its path.
-            minimum: For example ``"22.13"``.
-            ask: The arguments that make it print its version.
-
-        Returns:
-            None when it is not there, does not run (a version manager's shim may not), or is old.
+        None when it is not there, does not run (a version manager's shim may not), or is older
+        than ``minimum``, such as ``"22.13"``.
         """
         path = shutil.which(program, path=self.context.env.get("PATH", ""))
-        if path is None:
-            return None
-        try:
-            said = subprocess.run(
-                [path, *ask],
-                env={**self.context.env, "GOTOOLCHAIN": "local"},
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=ASK_SECONDS,
-                check=True,
-                stdin=subprocess.DEVNULL,
-            ).stdout
-        except (OSError, subprocess.SubprocessError):
-            return None
+        said = output([path, *ask], self.env) if path else ""
         found = re.search(r"\d+(?:\.\d+)+", said)
-        if found is None or number(found.group()) < number(minimum):
+        if path is None or found is None or number(found.group()) < number(minimum):
             return None
         return Path(path), found.group()
 
@@ -110,7 +113,7 @@ class Job:
             argv: The program and its arguments.
             cwd: Where it runs.
             what: What failed when it fails, as a sentence without its full stop.
-            env: Added to the context's environment.
+            env: Added to the job's.
             hint: How to go on when it fails.
             look: Called several times a second; else the last line of the output is shown.
 
@@ -120,12 +123,6 @@ class Job:
         """
         words = [str(word) for word in argv]
         log = self.folder("logs") / f"{self.name}.log"
-        given = self.context.env
-        caches = {
-            name: str(self.context.writable / folder)
-            for name, folder in CACHES.items()
-            if not given.get(name) and not given.get(name.upper())
-        }
         with log.open("ab") as sink:
             sink.write(f"$ {' '.join(words)}\n".encode())
             sink.flush()
@@ -133,7 +130,7 @@ class Job:
             try:
                 child = subprocess.Popen(
                     words,
-                    env={**given, "PYTHONPATH": "", **caches, **(env or {})},
+                    env={**self.env, **(env or {})},
                     cwd=cwd,
                     stdin=subprocess.DEVNULL,
                     stdout=sink,
@@ -143,23 +140,71 @@ class Job:
                 )
             except OSError as error:
                 raise SetupError(f"{what}: {words[0]} cannot be run: {error.strerror}.") from error
-            shown = look or (lambda: self.board.at(self.name, _last_line(log, begin)))
-            code = self._ended(child, shown)
-        output = log.read_bytes()[begin:].decode(errors="replace")
-        if code != 0:
-            raise _failed(what, output, log, cwd, code, hint)
-        return output
+            shown = look or (lambda: self.lines.at(self.name, _last_line(log, begin)))
+            try:
+                while child.poll() is None:
+                    self.context.check()
+                    shown()
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        child.wait(POLL_SECONDS)
+            finally:
+                _end(child)
+        said = log.read_bytes()[begin:].decode(errors="replace")
+        if child.returncode != 0:
+            raise _failed(what, said, log, cwd, child.returncode, hint)
+        return said
 
-    def _ended(self, child: subprocess.Popen[bytes], look: Callable[[], None]) -> int:
-        try:
+
+@contextlib.contextmanager
+def alone(context: Context, name: str, lines: Lines) -> Iterator[Job]:
+    """The job of a component, under its lock; while another set-up has it, say which, and wait.
+
+    A program that inherits the lock holds it too: when set-up is killed in the middle, the next
+    one waits until the npm or go that it left has ended.
+
+    Raises:
+        SetupError: The disk became full. Nothing is removed: the next set-up goes on from here.
+        Stopped: ``context.stop`` was set while waiting.
+    """
+    path = context.cache / "locks" / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        with path.open("r+") as lock:
             while True:
                 try:
-                    return child.wait(timeout=POLL_SECONDS)
-                except subprocess.TimeoutExpired:
-                    self.context.check()
-                    look()
-        finally:
-            end(child)
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    holder = path.read_text().strip() or "unknown"
+                    lines.say(name, f"another set-up (pid {holder}) is installing {name}; waiting")
+                if context.stop.wait(POLL_SECONDS):
+                    raise Stopped
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+            yield Job(context, name, lines, lock.fileno())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise full(context.cache) from error
+
+
+def output(argv: Sequence[str], env: Mapping[str, str]) -> str:
+    """What a program prints that is asked something; empty when it does not run."""
+    try:
+        return subprocess.run(
+            argv,
+            env=env,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=ASK_SECONDS,
+            check=True,
+            stdin=subprocess.DEVNULL,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def number(version: str) -> tuple[int, ...]:
@@ -172,60 +217,21 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-@contextlib.contextmanager
-def locked(context: Context, name: str, say: Callable[[str], None]) -> Iterator[int]:
-    """Hold a component's lock; while another set-up has it, say which one and wait.
-
-    Gives the lock's file descriptor. A program that inherits it holds the lock too: when set-up
-    is killed in the middle, the next one waits until the npm or go that it left has ended.
-
-    Raises:
-        Stopped: ``context.stop`` was set while waiting.
-    """
-    path = context.writable / "locks" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                holder = path.read_text().strip() or "unknown"
-                say(f"another set-up (pid {holder}) is installing {name}; waiting")
-            if context.stop.wait(POLL_SECONDS):
-                raise Stopped
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def end(child: subprocess.Popen[bytes]) -> None:
+def _end(child: subprocess.Popen[bytes]) -> None:
     """End a program and everything that it started: TERM, then KILL; back when they are over."""
     if child.poll() is not None:
         return
-    _signal(child.pid, signal.SIGTERM)
-    try:
-        child.wait(timeout=GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        _signal(child.pid, signal.SIGKILL)
-        child.wait()
-    # What the program started may outlive it: the group still has its number. A killed process is
+    # Until nobody is left: what it started may outlive it in its group, and a killed process is
     # over when the kernel gets to it, and until then it may still write.
-    deadline = time.monotonic() + AFTER_KILL_SECONDS
-    while _signal(child.pid, signal.SIGKILL) and time.monotonic() < deadline:
-        time.sleep(0.01)
-
-
-def _signal(group: int, number: signal.Signals) -> bool:
-    """Whether there was somebody to signal."""
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(child.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_SECONDS)
+        deadline = time.monotonic() + AFTER_KILL_SECONDS
+        while time.monotonic() < deadline:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.poll()
+            time.sleep(0.01)
 
 
 def _last_line(log: Path, begin: int) -> str:
@@ -235,9 +241,9 @@ def _last_line(log: Path, begin: int) -> str:
     return next((line.strip()[:60] for line in reversed(lines) if line.strip()), "")
 
 
-def _failed(what: str, output: str, log: Path, cwd: Path, code: int, hint: str) -> SetupError:
-    lines = [line.rstrip() for line in output.splitlines() if line.strip()][-LOG_LINES:]
-    if any(words in output.lower() for words in disk.SAID_BY_PROGRAMS):
-        error = disk.full(cwd)
+def _failed(what: str, said: str, log: Path, cwd: Path, code: int, hint: str) -> SetupError:
+    lines = [line.rstrip() for line in said.splitlines() if line.strip()][-LOG_LINES:]
+    if any(words in said.lower() for words in DISK_IS_FULL):
+        error = full(cwd)
         return SetupError(f"{what}: {error.what}", where=error.where, log=lines, hint=error.hint)
     return SetupError(f"{what}.", where=str(log), state=f"exit code {code}", log=lines, hint=hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, override
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -15,39 +15,27 @@ EVERY = 10.0
 MB = 1_000_000
 
 
-class Board(Protocol):
-    """Where progress goes."""
-
-    def say(self, name: str, doing: str) -> None:
-        """A component begins something, or something happened to it."""
-
-    def at(self, name: str, text: str = "", done: int = 0, total: int = 0) -> None:
-        """How far it is: what the program says, or bytes. Called several times a second."""
-
-    def end(self, name: str, outcome: str) -> None:
-        """A component is done, or gave up."""
-
-    def close(self) -> None:
-        """Nothing more will be shown."""
-
-
 class Lines:
-    """Plain lines: when a component begins something, ends, and every ten seconds between."""
+    """Plain lines: when a component begins something, ends, and every ten seconds between.
 
-    def __init__(self, write: Callable[[str], None]) -> None:
+    Args:
+        write: Takes each line; without it nothing is shown.
+    """
+
+    def __init__(self, write: Callable[[str], object] = lambda _line: None) -> None:
         self._write = write
         self._began: dict[str, float] = {}
         self._last: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     def say(self, name: str, doing: str) -> None:
-        """Write what it begins."""
+        """A component begins something, or something happened to it."""
         with self._lock:
             if self._last.get(name, ("",))[0] != doing:
                 self._line(name, doing)
 
     def at(self, name: str, text: str = "", done: int = 0, total: int = 0) -> None:
-        """Write how far it is, when nothing was written for a while."""
+        """How far it is: what the program says, or bytes. Called several times a second."""
         with self._lock:
             doing, shown = self._last.get(name, ("", 0.0))
             if time.monotonic() - shown >= EVERY:
@@ -56,12 +44,12 @@ class Lines:
                 self._line(name, doing, f"  {text}" if text else "")
 
     def end(self, name: str, outcome: str) -> None:
-        """Write how it ended."""
+        """A component is done, or gave up."""
         with self._lock:
             self._line(name, outcome)
 
     def close(self) -> None:
-        """There is nothing to do."""
+        """Nothing more will be shown."""
 
     def _line(self, name: str, doing: str, more: str = "") -> None:
         now = time.monotonic()
@@ -70,39 +58,40 @@ class Lines:
         self._write(f"{name:<17} {seconds:6.1f} s  {doing}{more}")
 
 
-class Screen:
+class Screen(Lines):
     """A terminal: every component's line is redrawn in place, with a bar."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        columns = (
+        super().__init__()
+        self._progress = Progress(
             TextColumn("{task.description:<17}", markup=False),
             BarColumn(bar_width=12),
             TimeElapsedColumn(),
             TextColumn("{task.fields[doing]}  {task.fields[text]}", markup=False),
+            console=Console(stderr=True, highlight=False),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True, highlight=False))
         self._tasks: dict[str, TaskID] = {}
 
+    @override
     def say(self, name: str, doing: str) -> None:
-        """Show what it begins."""
         self._update(name, doing=doing, text="", total=None)
 
+    @override
     def at(self, name: str, text: str = "", done: int = 0, total: int = 0) -> None:
-        """Show how far it is."""
         if total:
             text = f"{done / MB:.0f} of {total / MB:.0f} MB"
         self._update(name, text=text, completed=done, total=total or None)
 
+    @override
     def end(self, name: str, outcome: str) -> None:
-        """Show how it ended."""
         self._update(name, doing=outcome, text="", completed=1, total=1)
         self._progress.stop_task(self._tasks[name])
 
+    @override
     def close(self) -> None:
-        """Leave the lines as they are."""
         self._progress.stop()
 
     def _update(self, name: str, **what: object) -> None:
@@ -110,10 +99,3 @@ class Screen:
             self._progress.start()
             self._tasks[name] = self._progress.add_task(name, doing="", text="", total=None)
         self._progress.update(self._tasks[name], **what)  # type: ignore[arg-type]
-
-
-class Silent(Lines):
-    """Shows nothing: ``--quiet``."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda _text: None)

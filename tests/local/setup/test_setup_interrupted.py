@@ -17,17 +17,17 @@ import psutil
 import pytest
 from registry import Registry, closed_port, pins_of, running
 from workshop.core.errors import SetupError
-from workshop.setup import found, locate
+from workshop.setup import components, locate
 from workshop.setup.context import HERE, Context
 
 TIMEOUT = 60
 DRIVER = """
 import pickle, sys
 from pathlib import Path
-from workshop.setup.__main__ import installed
+from workshop.setup.__main__ import main
 from workshop.setup.context import Context
 context = pickle.loads(Path(sys.argv[1]).read_bytes())
-sys.exit(installed(sys.argv[2:], Context(**context)))
+sys.exit(main(["--in-kit", *sys.argv[2:]], Context(**context)))
 """
 
 
@@ -57,7 +57,9 @@ def context(registry: Registry, tmp_path: Path) -> Context:
         pins=pins_of(registry, sources)[0],
         sources=sources,
     )
-    found.write(made, "node", found.Record.of(locate("node"), "this machine's own set-up"))
+    components.write(
+        made, "node", components.Record.of(locate("node"), "this machine's own set-up")
+    )
     return made
 
 
@@ -105,12 +107,15 @@ def test_a_download_is_stopped_and_goes_on(
     assert "Traceback" not in err
     assert [one for one in programs if one.is_running() and one.status() != "zombie"] == []
     with pytest.raises(SetupError, match="chat-weights is not ready: it is not installed"):
-        found.locate(context, "chat-weights")
+        components.locate(context, "chat-weights")
     child = start(context, "chat-weights", "tokenizer")
     out, err = child.communicate(timeout=TIMEOUT)
     assert child.returncode == 0, err
     assert "set-up done in" in out
-    assert found.locate(context, "chat-weights").stat().st_size == context.pins.chat.size
+    assert (
+        components.locate(context, "chat-weights").stat().st_size
+        == context.pins.weights["chat-weights"].size
+    )
 
 
 def test_a_silent_server_does_not_keep_it(
@@ -139,7 +144,7 @@ def test_npm_and_what_it_started_end_with_it(
     assert child.returncode == 130
     assert [one for one in programs if one.is_running() and one.status() != "zombie"] == []
     with pytest.raises(SetupError, match="mcp-server is not ready"):
-        found.locate(context, "mcp-server")
+        components.locate(context, "mcp-server")
 
 
 @pytest.mark.timeout(50)
@@ -175,7 +180,7 @@ def test_an_npm_registry_that_is_away_is_one_clear_error(context: Context, start
     assert "Traceback" not in err
     assert "set-up failed after" in out
     with pytest.raises(SetupError, match="mcp-server is not ready"):
-        found.locate(context, "mcp-server")
+        components.locate(context, "mcp-server")
 
 
 def test_a_go_proxy_that_is_away_is_one_clear_error(context: Context, start: Start) -> None:

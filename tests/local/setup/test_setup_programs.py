@@ -19,12 +19,12 @@ import pytest
 from registry import Registry, Wheel, closed_port, pins_of, running, write_lock
 from workshop.core import versions as pins
 from workshop.core.errors import SetupError
-from workshop.setup import components, ensure, found, locate
-from workshop.setup.__main__ import sync
+from workshop.setup import components, ensure, locate
 from workshop.setup.context import CHECKOUT, HERE, Context, Stopped
 from workshop.setup.install import install
 from workshop.setup.job import Job, number
-from workshop.setup.lines import Lines, Silent
+from workshop.setup.kit import sync
+from workshop.setup.lines import Lines
 
 
 def program(path: Path, text: str) -> Path:
@@ -74,14 +74,14 @@ def run(context: Context, *names: str) -> list[str]:
 @pytest.fixture
 def job(context: Context) -> Iterator[Job]:
     handle = os.open(os.devnull, os.O_RDONLY)
-    yield Job(context, "node", Silent(), handle)
+    yield Job(context, "node", Lines(), handle)
     os.close(handle)
 
 
 def test_a_new_enough_program_of_the_machine_is_taken(context: Context, tmp_path: Path) -> None:
     mine = program(tmp_path / "bin" / "mongod", "echo 'db version v7.0.14'")
     assert "mongod 7.0.14 of this machine" in run(context, "mongodb")[-1]
-    assert found.locate(context, "mongodb") == mine
+    assert components.locate(context, "mongodb") == mine
 
 
 def test_a_program_that_vanished_or_changed_is_noticed(context: Context, tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_a_program_that_vanished_or_changed_is_noticed(context: Context, tmp_pat
     run(context, "mongodb")
     program(mine, "echo 'db version v5.0'; # older now")
     with pytest.raises(SetupError, match="mongodb is not ready: it was changed after set-up"):
-        found.locate(context, "mongodb")
+        components.locate(context, "mongodb")
     mine.unlink()
     with pytest.raises(SetupError, match="mongodb is not ready: it is gone"):
-        found.locate(context, "mongodb")
+        components.locate(context, "mongodb")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_what_the_machine_lacks_comes_out_of_a_package(
     )
     write_lock(context.sources, "node", wheel)
     run(context, "node")
-    node = found.locate(context, "node")
+    node = components.locate(context, "node")
     assert node.read_bytes() == fake
     assert os.access(node, os.X_OK)
 
@@ -129,12 +129,10 @@ def test_no_package_for_this_machine_says_what_to_install(
     assert "Hint: install mongod, or go" in str(caught.value)
 
 
-@pytest.mark.parametrize("html", [False, True])
 def test_uv_itself_is_fetched_from_an_index_with_a_password(
-    context: Context, registry: Registry, html: bool
+    context: Context, registry: Registry
 ) -> None:
-    """Given no uv and no pip, then its package is taken from the index: JSON, or HTML pages."""
-    registry.html = html
+    """Given no uv and no pip, then its package is taken from the index's page."""
     script = b'#!/bin/sh\n[ "$1" = --version ] && echo uv 99.0 && exit\nexit 1\n'
     member = "uv-0.99.data/scripts/uv"
     libc = "manylinux_2_17" if platform.libc_ver()[0] == "glibc" else "musllinux_1_1"
@@ -147,7 +145,7 @@ def test_uv_itself_is_fetched_from_an_index_with_a_password(
     (context.checkout / "uv.lock").write_text(f'source = {{ registry = "{address}" }}')
     context = replace(context, env={**context.env, "UV_DEFAULT_INDEX": address})
     with pytest.raises(SetupError, match="The kit's own environment could not be installed"):
-        sync(context, Silent())
+        sync(context, Lines())
     assert (context.cache / "uv" / "uv-0.99").read_bytes() == script
     assert set(registry.authorized) == {"Basic dXNlcjpwQHNz"}
 
@@ -158,7 +156,7 @@ def test_a_uv_with_another_hash_is_refused(context: Context, registry: Registry)
     wheel = registry.add_wheel("uv", "0.99", {}, f"py3-none-{system}_{platform.machine()}")
     write_lock(context.sources, "uv", replace(wheel, sha256="0" * 64))
     with pytest.raises(SetupError, match=r"uv's wheel has the wrong hash(.|\n)*" + wheel.sha256):
-        sync(context, Silent())
+        sync(context, Lines())
 
 
 def small_package(registry: Registry) -> Wheel:
@@ -176,7 +174,7 @@ def test_an_environment_holds_what_its_lock_file_names(
 ) -> None:
     lock(context, small_package(registry).sha256)
     run(context, "model-server")
-    python = found.locate(context, "model-server") / "bin" / "python"
+    python = components.locate(context, "model-server") / "bin" / "python"
     done = subprocess.run([python, "-c", "import tiny; print(tiny.VALUE)"], capture_output=True)
     assert done.stdout == b"42\n"
 
@@ -184,8 +182,8 @@ def test_an_environment_holds_what_its_lock_file_names(
 def test_a_half_made_environment_is_made_again(context: Context, registry: Registry) -> None:
     lock(context, small_package(registry).sha256)
     run(context, "model-server")
-    folder = found.locate(context, "model-server")
-    found.forget(context, "model-server")
+    folder = components.locate(context, "model-server")
+    components.forget(context, "model-server")
     [module] = folder.rglob("tiny.py")
     module.unlink()  # Not written through: the file may be a link into uv's cache.
     module.write_text("half")
@@ -201,47 +199,44 @@ def test_an_environment_whose_python_went_away_is_made_again(
 ) -> None:
     lock(context, small_package(registry).sha256)
     run(context, "model-server")
-    python = found.locate(context, "model-server") / "bin" / "python"
+    python = components.locate(context, "model-server") / "bin" / "python"
     python.unlink()
     python.symlink_to("/not/there")
     with pytest.raises(SetupError, match="model-server is not ready: its Python is gone: /not/th"):
-        found.locate(context, "model-server")
+        components.locate(context, "model-server")
     run(context, "model-server")
-    assert found.locate(context, "model-server")
+    assert components.locate(context, "model-server")
 
 
-@pytest.mark.parametrize("place", ["bin/python3.99", ".pyenv/versions/3.99.1/bin/python", "uv"])
+@pytest.mark.parametrize("on_path", [True, False])
 def test_a_server_that_needs_a_newer_python_gets_one(
     context: Context,
     registry: Registry,
-    place: str,
+    on_path: bool,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The newer one is a script that says so; uv is one that writes what it is told."""
+    """The newer one is a script that says so, or fetched; uv is one that writes what it is told."""
     lock(context, small_package(registry).sha256)
-    before = found.record_path(context, "model-server")
     monkeypatch.setitem(pins.PYTHONS, "model-server", "3.99")
-    assert found.record_path(context, "model-server") != before
-    told, fetched = tmp_path / "told", tmp_path / "fetched"
+    told = tmp_path / "told"
     uv = program(
         tmp_path / "uv-here",
-        f'echo "$*" >> {told}\n[ "$2" = find ] && echo {fetched}\nfor last; do :; done\n'
+        f'echo "$UV_PYTHON_DOWNLOADS: $*" >> {told}\nfor last; do :; done\n'
         f'[ "$1" = venv ] && {shutil.which("mkdir")} -p "$last"\nexit 0',
     )
-    monkeypatch.setattr("workshop.setup.packages.find_uv_bin", lambda: str(uv))
-    # A version manager's shim, which does not run.
-    program(tmp_path / "bin" / "python3.99", "exit 127")
-    if place != "uv":
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        program(tmp_path / place, "echo Python 3.99.1")
+    monkeypatch.setattr("workshop.setup.programs.find_uv_bin", lambda: str(uv))
+    # The other one is a version manager's shim, which does not run.
+    mine = tmp_path / "bin" / "python3.99"
+    program(mine, "echo Python 3.99.1" if on_path else "exit 127")
     run(context, "model-server")
-    chosen = fetched if place == "uv" else tmp_path / place
-    lines = told.read_text().splitlines()
-    fetching = [line for line in lines if line.startswith("python ")]
-    assert [line.split()[1] for line in fetching] == (["install", "find"] if place == "uv" else [])
-    [made] = [line for line in lines if line.startswith("venv ")]
-    assert f" --python {chosen} " in made
+    made, _packages = told.read_text().splitlines()
+    wanted = (
+        f"never: venv --no-project --python {mine} "
+        if on_path
+        else "automatic: venv --no-project --managed-python --python 3.99 "
+    )
+    assert made.startswith(wanted)
 
 
 def test_a_python_that_cannot_be_had_is_one_clear_error(
@@ -250,25 +245,25 @@ def test_a_python_that_cannot_be_had_is_one_clear_error(
     lock(context, "0" * 64)
     monkeypatch.setitem(pins.PYTHONS, "model-server", "3.99")
     uv = program(tmp_path / "uv-here", "echo no network >&2\nexit 2")
-    monkeypatch.setattr("workshop.setup.packages.find_uv_bin", lambda: str(uv))
+    monkeypatch.setattr("workshop.setup.programs.find_uv_bin", lambda: str(uv))
     with pytest.raises(SetupError) as caught:
         run(context, "model-server")
     text = str(caught.value)
-    assert "model-server needs Python 3.99 or newer" in text
+    assert "The environment of model-server could not be made" in text
     assert "no network" in text
-    assert "Hint: install Python 3.99 so that python3.99 is on PATH" in text
+    assert "Hint: model-server needs Python 3.99 or newer: install it so that python3.99 is" in text
 
 
 def test_a_new_lock_file_makes_a_new_environment(context: Context, registry: Registry) -> None:
     sha256 = small_package(registry).sha256
     lock(context, sha256)
     run(context, "model-server")
-    before = found.locate(context, "model-server")
+    before = components.locate(context, "model-server")
     lock(context, f"{sha256}\n# changed")
     with pytest.raises(SetupError, match="model-server is not ready: it is not installed"):
-        found.locate(context, "model-server")
+        components.locate(context, "model-server")
     run(context, "model-server")
-    assert found.locate(context, "model-server") != before
+    assert components.locate(context, "model-server") != before
 
 
 @pytest.mark.parametrize("made_for", ["a", "b"])

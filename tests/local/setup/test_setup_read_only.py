@@ -19,19 +19,20 @@ from registry import Registry, pins_of, running, write_lock
 from test_setup_programs import small_package
 from uv import find_uv_bin
 from workshop.core.errors import SetupError
-from workshop.setup.__main__ import sync
 from workshop.setup.context import HERE, Context
 from workshop.setup.install import attempt
-from workshop.setup.lines import Silent
+from workshop.setup.kit import sync
+from workshop.setup.lines import Lines
 
 RUN = """
 import pickle, sys
-from workshop.setup.__main__ import installed, sync
+from workshop.setup.__main__ import main
 from workshop.setup.context import Context
+from workshop.setup.kit import sync
 from workshop.setup.lines import Lines
 context = Context(**pickle.load(open(sys.argv[1], "rb")))
 sync(context, Lines(lambda text: print(text, file=sys.stderr)))
-sys.exit(installed(sys.argv[2:], context) if sys.argv[2:] else 0)
+sys.exit(main(["--in-kit", *sys.argv[2:]], context) if sys.argv[2:] else 0)
 """
 OBEDIENT = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
 PROJECT = """
@@ -101,7 +102,7 @@ def context(registry: Registry, tmp_path: Path) -> Context:
 def closed(context: Context) -> Iterator[Context]:
     if OBEDIENT and shutil.which(OBEDIENT[0]) is None:
         pytest.skip("root obeys no modes, and setpriv is not there")
-    sync(context, Silent())
+    sync(context, Lines())
     folders = [context.cache, *(path for path in context.cache.rglob("*") if path.is_dir())]
     for folder in folders:
         if not folder.is_symlink():
@@ -168,7 +169,7 @@ def test_one_that_cannot_be_made_is_told(context: Context, tmp_path: Path) -> No
     (tmp_path / "home").touch()
     cache = tmp_path / "home" / ".cache"
     with pytest.raises(SetupError) as caught:
-        attempt(replace(context, cache=cache), ["tokenizer"], Silent())
+        attempt(replace(context, cache=cache), ["tokenizer"], Lines())
     assert str(caught.value) == (
         "The cache folder cannot be made.\n"
         f"  Where: {cache}\n"
@@ -178,5 +179,5 @@ def test_one_that_cannot_be_made_is_told(context: Context, tmp_path: Path) -> No
 
 
 def test_what_is_downloaded_lies_in_the_cache_and_not_in_the_home(context: Context) -> None:
-    sync(context, Silent())
+    sync(context, Lines())
     assert any((context.cache / "uv-cache").rglob("tiny.py"))

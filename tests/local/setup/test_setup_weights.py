@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from registry import Registry, Wheel, closed_port, pins_of, running, write_lock
 from workshop.core.errors import SetupError
-from workshop.setup import found, locate
+from workshop.setup import components, locate
 from workshop.setup.context import HERE, Context
 from workshop.setup.install import attempt, install, verify_weights
 from workshop.setup.job import Job
-from workshop.setup.lines import Lines, Silent
+from workshop.setup.lines import Lines
 
 TIMEOUT = 60
 
@@ -41,8 +41,18 @@ class Setup:
         """A fresh context: an earlier set-up's stop does not count for the next one."""
         return replace(self.context, stop=threading.Event(), env={**self.context.env, **env})
 
+    @property
+    def sha256(self) -> str:
+        return self.context.pins.weights["chat-weights"].sha256
+
+    def want(self, name: str, **other: object) -> None:
+        """Pin another file than the registry has."""
+        pins = self.context.pins
+        weights = {**pins.weights, name: replace(pins.weights[name], **other)}
+        self.context = replace(self.context, pins=replace(pins, weights=weights))
+
     def file(self, name: str = "chat-weights") -> Path:
-        return found.locate(self.context, name)
+        return components.locate(self.context, name)
 
     def shown(self, text: str) -> bool:
         return any(text in line for line in self.lines)
@@ -74,7 +84,7 @@ def right(path: Path, sha256: str) -> bool:
 
 def test_they_come_from_the_index_when_the_hub_is_away(setup: Setup) -> None:
     setup.run("chat-weights", "tokenizer")
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file(), setup.sha256)
     assert setup.shown("the model hub did not give it: ")
     assert [path.name for path in setup.file().parent.iterdir()] == ["chat.gguf"]
     [tokenizer] = setup.file("tokenizer").iterdir()
@@ -86,7 +96,7 @@ def test_they_come_from_the_hub_when_it_answers(setup: Setup) -> None:
     setup.context = replace(setup.context, pins=pins)
     setup.context = setup.again(HF_ENDPOINT=setup.registry.url)
     setup.run()
-    assert right(setup.file(), pins.chat.sha256)
+    assert right(setup.file(), pins.weights["chat-weights"].sha256)
     assert not [path for path, _range in setup.registry.requests if path.startswith("/simple")]
     assert [path.name for path in setup.file().parent.iterdir()] == ["chat.gguf"]
     # What it keeps beside a file in a user's home stays out of there.
@@ -94,7 +104,7 @@ def test_they_come_from_the_hub_when_it_answers(setup: Setup) -> None:
 
 
 def test_a_hub_with_another_file_of_that_name_is_passed_over(setup: Setup) -> None:
-    wanted = setup.context.pins.chat
+    wanted = setup.context.pins.weights["chat-weights"]
     setup.registry.files[f"/{wanted.repository}/resolve/main/{wanted.filename}"] = b"x" * 1000
     setup.context = setup.again(HF_ENDPOINT=setup.registry.url)
     setup.run()
@@ -121,7 +131,7 @@ def test_the_users_own_file_with_another_hash_is_refused(setup: Setup, tmp_path:
         setup.run()
     text = str(caught.value)
     assert "mine.gguf has the wrong hash." in text
-    assert f"expected {setup.context.pins.chat.sha256}" in text
+    assert f"expected {setup.sha256}" in text
     assert "Hint: correct WORKSHOP_CHAT_WEIGHTS, or unset it" in text
 
 
@@ -136,7 +146,7 @@ def test_a_download_that_breaks_off_is_tried_again(setup: Setup, fault: str) -> 
     name = setup.parts[2].filename
     setup.registry.faults[f"/files/{name}"].append((fault, 503 if fault == "status" else 200_000))
     setup.run()
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file(), setup.sha256)
     assert len(setup.registry.asked(name)) > 1
 
 
@@ -149,7 +159,7 @@ def test_a_missing_file_is_an_error_and_the_next_set_up_goes_on(setup: Setup) ->
     assert "404" in str(caught.value)
     setup.registry.faults.clear()
     setup.run()
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file(), setup.sha256)
 
 
 def test_wrong_bytes_are_an_error_that_names_the_package_and_both_hashes(setup: Setup) -> None:
@@ -165,8 +175,7 @@ def test_wrong_bytes_are_an_error_that_names_the_package_and_both_hashes(setup: 
 
 
 def test_joined_parts_that_give_another_file_are_an_error(setup: Setup) -> None:
-    chat = replace(setup.context.pins.chat, sha256="0" * 64)
-    setup.context = replace(setup.context, pins=replace(setup.context.pins, chat=chat))
+    setup.want("chat-weights", sha256="0" * 64)
     with pytest.raises(SetupError, match=r"chat\.gguf\.new has the wrong hash"):
         setup.run()
 
@@ -182,8 +191,8 @@ def test_a_truncated_file_in_the_cache_is_noticed_and_fetched_again(setup: Setup
     )
     assert "Hint: make setup" in str(caught.value)
     setup.run()
-    assert setup.shown("the file is truncated (1000000 of 3000000 bytes); fetching it again")
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert setup.shown("the file has the wrong hash; fetching it again")
+    assert right(setup.file(), setup.sha256)
 
 
 def test_a_changed_file_in_the_cache_is_noticed_and_fetched_again(setup: Setup) -> None:
@@ -194,7 +203,7 @@ def test_a_changed_file_in_the_cache_is_noticed_and_fetched_again(setup: Setup) 
         setup.file()
     setup.run()
     assert setup.shown("the file has the wrong hash; fetching it again")
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file(), setup.sha256)
 
 
 def test_verify_finds_a_change_that_size_and_time_do_not_show(setup: Setup) -> None:
@@ -208,7 +217,7 @@ def test_verify_finds_a_change_that_size_and_time_do_not_show(setup: Setup) -> N
     verify_weights(setup.context, Lines(setup.lines.append))
     assert setup.shown("the hash is wrong; it will be fetched again")
     setup.run()
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file(), setup.sha256)
 
 
 def test_a_second_set_up_asks_nobody(setup: Setup) -> None:
@@ -238,7 +247,7 @@ def test_two_set_ups_at_once_install_once(setup: Setup) -> None:
     setup.registry.release.set()
     first.join(TIMEOUT)
     second.join(TIMEOUT)
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file(), setup.sha256)
     assert "installed by another set-up" in lines[-1]
     assert len(setup.registry.asked(name)) == 1
 
@@ -247,14 +256,16 @@ def test_two_set_ups_at_once_install_once(setup: Setup) -> None:
 def model_server(setup: Setup) -> None:
     """This machine's environment of the model server, which converts."""
     shutil.copy(HERE / "environments" / "model-server.txt", setup.context.sources / "environments")
-    found.write(setup.context, "model-server", found.Record.of(locate("model-server"), "a test's"))
+    components.write(
+        setup.context, "model-server", components.Record.of(locate("model-server"), "a test's")
+    )
 
 
 @pytest.mark.usefixtures("model_server")
 def test_the_embedder_is_converted_from_its_wheel_which_is_not_kept(setup: Setup) -> None:
     setup.run("embedding-weights")
     file = setup.file("embedding-weights")
-    assert right(file, setup.context.pins.embedding.sha256)
+    assert right(file, setup.context.pins.weights["embedding-weights"].sha256)
     assert [path.name for path in file.parent.iterdir()] == [file.name]
     asked = len(setup.registry.requests)
     setup.run("embedding-weights")
@@ -263,8 +274,7 @@ def test_the_embedder_is_converted_from_its_wheel_which_is_not_kept(setup: Setup
 
 @pytest.mark.usefixtures("model_server")
 def test_an_embedder_that_comes_out_otherwise_is_refused(setup: Setup) -> None:
-    wanted = replace(setup.context.pins.embedding, sha256="0" * 64)
-    setup.context = replace(setup.context, pins=replace(setup.context.pins, embedding=wanted))
+    setup.want("embedding-weights", sha256="0" * 64)
     with pytest.raises(SetupError, match=r"embedding\.gguf\.new has the wrong hash") as caught:
         setup.run("embedding-weights")
     assert f"expected {'0' * 64}" in str(caught.value)
@@ -294,7 +304,7 @@ def test_the_first_failure_stops_the_others_and_they_go_on_next_time(setup: Setu
     assert outcomes["tokenizer"].note == "FAILED"
     assert outcomes["chat-weights"].note == "stopped; goes on here next time"
     setup.run("chat-weights", "tokenizer")
-    assert right(setup.file(), setup.context.pins.chat.sha256)
+    assert right(setup.file(), setup.sha256)
 
 
 def test_an_index_that_is_away_is_an_error_that_names_it(setup: Setup) -> None:
@@ -310,8 +320,7 @@ def test_an_index_that_is_away_is_an_error_that_names_it(setup: Setup) -> None:
 
 
 def test_a_disk_that_is_too_small_is_known_before_anything_is_downloaded(setup: Setup) -> None:
-    chat = replace(setup.context.pins.chat, size=10**15)
-    setup.context = replace(setup.context, pins=replace(setup.context.pins, chat=chat))
+    setup.want("chat-weights", size=10**15)
     with pytest.raises(SetupError) as caught:
         setup.run()
     text = str(caught.value)
@@ -366,13 +375,13 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_the_next_set_up_goes_on(
         setup.file()
     filler.unlink()
     setup.run()
-    assert right(setup.file(), pins.chat.sha256)
+    assert right(setup.file(), pins.weights["chat-weights"].sha256)
 
 
 def test_a_program_that_says_the_disk_is_full_gets_the_same_error(setup: Setup) -> None:
     handle = os.open(os.devnull, os.O_RDONLY)
     with pytest.raises(SetupError) as caught:
-        Job(setup.context, "mcp-server", Silent(), handle).run(
+        Job(setup.context, "mcp-server", Lines(), handle).run(
             ["sh", "-c", "echo 'npm error ENOSPC: no space left on device, write'; exit 228"],
             cwd=setup.context.checkout,
             what="The MCP server could not be installed",

@@ -21,7 +21,7 @@ def package(path: Path, files: dict[str, bytes], *, odd: bool = True) -> Path:
     with tarfile.open(fileobj=data, mode="w") as tar:
         for name, content in files.items():
             entry = tarfile.TarInfo(name)
-            entry.size = len(content)
+            entry.size, entry.mode = len(content), 0o755
             tar.addfile(entry, io.BytesIO(content))
     members = {
         "debian-binary": b"2.0\n",
