@@ -96,11 +96,16 @@ def closed(folder: Path) -> str:
     return ""
 
 
+def free_space(folder: Path) -> int:
+    """Bytes that are free on the disk where a folder is, or will be."""
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return shutil.disk_usage(there).free
+
+
 def full(folder: Path) -> SetupError:
     """The error for a disk that became full while something was written to this folder."""
-    place = next(each for each in (folder, *folder.parents) if each.exists())
     return SetupError(
-        f"The disk is full: {amount(shutil.disk_usage(place).free)} is free.",
+        f"The disk is full: {amount(free_space(folder))} is free.",
         where=str(folder),
         hint="free some space, or set WORKSHOP_CACHE to a folder on a larger disk, and run set-up "
         "again: it goes on where it stopped",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -13,7 +12,7 @@ from workshop.core.errors import SetupError, WorkshopError
 from workshop.core.files import amount
 from workshop.setup import components
 from workshop.setup.components import Component, Record
-from workshop.setup.context import Context, Stopped, closed, sha256_of
+from workshop.setup.context import Context, Stopped, closed, free_space, sha256_of
 from workshop.setup.job import alone
 from workshop.setup.lines import Lines
 
@@ -103,8 +102,7 @@ def _refuse(context: Context, chosen: Sequence[Component], why: str) -> None:
 
 def _check_space(context: Context, chosen: Sequence[Component]) -> None:
     size = sum(components.space(context, one) for one in chosen)
-    free = shutil.disk_usage(context.cache).free
-    if free < size:
+    if (free := free_space(context.cache)) < size:
         raise SetupError(
             f"Not enough disk space: set-up needs {amount(size)}, "
             f"and there is {amount(free)} free.",

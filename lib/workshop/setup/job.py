@@ -101,8 +101,8 @@ class Job:
         self,
         argv: Sequence[str | Path],
         *,
-        cwd: Path,
         what: str,
+        cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
         hint: str = "check the network, then run set-up again",
         look: Callable[[], None] | None = None,
@@ -111,8 +111,8 @@ class Job:
 
         Args:
             argv: The program and its arguments.
-            cwd: Where it runs.
             what: What failed when it fails, as a sentence without its full stop.
+            cwd: Where it runs, if not in the cache.
             env: Added to the job's.
             hint: How to go on when it fails.
             look: Called several times a second; else the last line of the output is shown.
@@ -121,7 +121,7 @@ class Job:
             SetupError: The program is not there, or ended with an error; with its last lines.
             Stopped: ``context.stop`` was set: the program and all that it started are ended.
         """
-        words = [str(word) for word in argv]
+        words, cwd = [str(word) for word in argv], cwd or self.context.cache
         log = self.folder("logs") / f"{self.name}.log"
         with log.open("ab") as sink:
             sink.write(f"$ {' '.join(words)}\n".encode())

