@@ -39,6 +39,8 @@ TOLD = {
 DISK_IS_FULL = ("no space left on device", "disk quota exceeded", "enospc")
 """What programs say then."""
 
+CHECK_NETWORK = "check the network, then run set-up again"
+
 ASK_SECONDS = 10.0
 GRACE_SECONDS = 3.0
 """How long a program may take to end after TERM, before KILL."""
@@ -104,7 +106,7 @@ class Job:
         what: str,
         cwd: Path | None = None,
         env: Mapping[str, str] | None = None,
-        hint: str = "check the network, then run set-up again",
+        hint: str = CHECK_NETWORK,
         look: Callable[[], None] | None = None,
     ) -> str:
         """Run a program to its end; gives its output, which is also kept in the component's log.

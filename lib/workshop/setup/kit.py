@@ -74,7 +74,8 @@ def _sync(job: Job, uv: Path, **env: str) -> None:
     made = () if python.exists() else ("--python", base_python())
     if not index or f'registry = "{index}"' in (checkout / "uv.lock").read_text():
         job.say("uv sync")
-        return run("sync", "--locked", "--all-groups", *made)
+        run("sync", "--locked", "--all-groups", *made)
+        return
     # uv takes a lock file for outdated when another index than the lock's is the default.
     job.say("uv sync from the index that UV_DEFAULT_INDEX or PIP_INDEX_URL names")
     names = job.folder("environments") / "kit.txt"
@@ -84,7 +85,6 @@ def _sync(job: Job, uv: Path, **env: str) -> None:
         run("venv", "--clear", *made, ".venv")
     run("pip", "sync", "--require-hashes", "--python", python, names)
     run("pip", "install", "--no-deps", "--python", python, "--editable", ".")
-    return None
 
 
 def _is_in_sync(job: Job, uv: Path) -> bool:

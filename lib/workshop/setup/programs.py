@@ -26,7 +26,7 @@ from workshop.core.errors import SetupError
 from workshop.setup import components
 from workshop.setup.components import Record
 from workshop.setup.context import copy_writable, sha256_of
-from workshop.setup.job import Job, number, output
+from workshop.setup.job import CHECK_NETWORK, Job, number, output
 from workshop.setup.kit import MACHINE, base_python
 
 MCP_ENTRY = Path("node_modules/mongodb-mcp-server/dist/esm/index.js")
@@ -46,7 +46,7 @@ def environment(job: Job) -> Record:
     name = job.name
     folder = job.folder("environments") / f"{name}-{components.key(job.context, name)}"
     python: list[str | Path] = ["--python", base_python()]
-    env, hint = {}, "check the network, then run set-up again"
+    env, hint = {}, CHECK_NETWORK
     wanted = versions.PYTHONS.get(name, versions.PYTHON)
     if number(wanted) > sys.version_info[:2]:
         needs = f"{name} needs Python {wanted} or newer"

@@ -149,6 +149,16 @@ def test_a_complete_one_is_used_as_it_is(closed: Context, registry: Registry) ->
     assert "taking the packages" not in again.stderr
 
 
+def test_an_environment_that_is_out_of_date_is_completed_from_it(closed: Context) -> None:
+    [module] = (closed.checkout / ".venv").rglob("tiny.py")
+    [about] = module.parent.glob("tiny-1.0.dist-info")
+    module.unlink()
+    shutil.rmtree(about)
+    done = set_up(closed)
+    assert done.returncode == 0, done.stderr
+    assert module.read_text() == "VALUE = 42\n"
+
+
 def test_one_that_lacks_something_says_what(closed: Context) -> None:
     before = files(closed.cache)
     done = set_up(closed, "--only", "model-server", "tokenizer")
