@@ -20,13 +20,12 @@ class Problem:
     """One thing that is wrong.
 
     Args:
-        part: Whose it is: a part's name, or a word for what parts rest on, such as ``network``.
+        part: A part's name, or a word for what parts rest on, such as ``network``.
         what: One sentence.
         state: What was seen, in the place's own words.
-        hint: What mends it.
+        hint: What fixes it.
         log: The last lines of its log, where they say more.
-        because: The parts that it may be due to; ``None``: any that this part needs; empty: it is
-            nobody else's fault.
+        because: The parts that may be the cause; ``None``: any that this part needs; empty: none.
     """
 
     part: str
@@ -43,13 +42,11 @@ class Endpoint:
 
     Args:
         url: Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
-        token: Sent as ``Authorization: Bearer``, or None.
+        token: Sent as ``Authorization: Bearer``.
         user: With ``password``: for a database.
-        password: With ``user``: for a database.
         ca_file: The CA that signed the server's certificate; None means the system's.
         also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
-        inside: The URL by which the other parts reach it, where that differs: on a cluster, the
-            Service's; "" where it is the same.
+        inside: The URL by which other parts reach it, where that differs, as on a cluster.
         server_name: The host name that the certificate must be for, where the URL has another.
         adopted: Whether somebody else runs it: the environment's proxy may lead to it.
     """
@@ -84,10 +81,9 @@ class Machines:
         machine_type: The cloud's name of it, such as ``g6.4xlarge``.
         zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
         replicas: How many.
-        labels: What the nodes shall be found by.
+        labels: Of the nodes.
         taint: The key that a pod must tolerate to run there; "" for none.
-        most: Up to how many the cluster may have by itself, as pods ask for them; no autoscaler
-            when this is not more than ``replicas``.
+        most: Up to how many the cluster may have by itself; no autoscaler when not more than that.
     """
 
     machine_type: str
@@ -100,16 +96,7 @@ class Machines:
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A node that offers GPUs.
-
-    Args:
-        node: Its name.
-        ready: Whether it takes pods.
-        count: How many GPUs it offers to pods, 1 or more.
-        product: The GPU's name, or "" where the node does not say.
-        labels: The node's labels.
-        taints: The node's taints as ``key:effect``.
-    """
+    """A node that offers ``count`` GPUs, 1 or more; a taint is ``key:effect``."""
 
     node: str
     ready: bool
@@ -130,8 +117,8 @@ class Part:
         secrets: Credentials by name; the target hands them over unseen by ``ps`` and logs.
         needs: The endpoints of the parts that this one talks to, by part name.
         extra_ports: Further ports by name, such as ``{"monitoring": 3001}``.
-        credential: The name under which ``Store.secret`` keeps what its callers must send: a
-            token, or the database's password. "": it asks for none.
+        credential: The name in ``Store.secret`` of what its callers must send: a token, or the
+            database's password. "": it asks for none.
     """
 
     name: str
@@ -169,11 +156,9 @@ class PartStatus:
 
 @dataclass(frozen=True)
 class Offer:
-    """A part that whoever prepared this place runs for everybody: how to reach it.
+    """A part that whoever prepared this place runs for everybody.
 
-    Args:
-        endpoint: Where, with its credential.
-        name: The model's name there; "" when it has only one.
+    ``name`` is the model's name there; "" when it has only one.
     """
 
     endpoint: Endpoint
@@ -203,7 +188,7 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Route:
-    """A way in from outside, as it is configured.
+    """A Route or an Ingress as it is configured.
 
     Args:
         name: The object's kind and name, such as ``Route llama-stack``.
@@ -222,6 +207,10 @@ class Route:
     ours: bool = True
 
 
+Ready = Callable[[Endpoint], object]
+"""Asks a part for real: gives ``wait.NotYet`` until it is satisfied."""
+
+
 class Store(Protocol):
     """What notebooks keep for each other in this place: credentials, and plain facts."""
 
@@ -234,12 +223,8 @@ class Store(Protocol):
     def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in the place of one, and give the old one.
 
-        Both are kept until ``retire``; until then, asked again, it makes no other.
-
-        Args:
-            part: Whose it is: where the place itself makes a part's token, it makes another.
-            credential: Its name, as in ``secret``.
-            make: Makes the new one, where the kit makes it.
+        Both are kept until ``retire``; until then, asked again, it makes no other. Where the place
+        itself makes the token of ``part``, it makes another, without ``make``.
 
         Raises:
             StepMissing: There is none yet.
@@ -265,13 +250,7 @@ class Scaling(Protocol):
         """Why there cannot be more than one replica of this part here, or None when there can."""
 
     def scale(
-        self,
-        part: Part,
-        scale: Scale,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
+        self, part: Part, scale: Scale, *, ready: Ready, timeout: float, stage: Stages
     ) -> Deployed:
         """Make this much of a part run. Every later ``Target.ensure`` keeps to it, and says so.
 
@@ -330,7 +309,7 @@ class Network(Protocol):
         """Every way between those who are here, tried for real; whatever that took is removed."""
 
     def routes(self) -> list[Route]:
-        """The ways in from outside; none where there are none."""
+        """Where parts are reached from outside."""
 
 
 class Target(Protocol):
@@ -359,7 +338,7 @@ class Target(Protocol):
         """By part, the program that an operator of this place runs for it, where there is one."""
 
     def environment(self) -> list[Check]:
-        """What this place offers: one check a requirement, all of them, with remedies."""
+        """What this place offers: one check a requirement, all of them, with what to do."""
 
     def problems(self) -> list[Problem]:
         """What this place knows to be wrong, without asking a part; what others rest on first."""
@@ -368,22 +347,14 @@ class Target(Protocol):
         """Why this part is not deployed here, or None when it is."""
 
     def begin(self, part: Part) -> Endpoint | None:
-        """Begin to bring a part up, and do not wait; gives how others will reach it.
+        """Start to bring a part up without waiting; gives how others will reach it.
 
         None where parts come up one by one.
         """
 
-    def ensure(
-        self,
-        part: Part,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
+    def ensure(self, part: Part, *, ready: Ready, timeout: float, stage: Stages) -> Deployed:
         """Make the part run with these settings, and return once ``ready`` gave a value.
 
-        ``ready`` asks the part for real: it returns ``wait.NotYet`` until it is satisfied.
         Running it twice reuses what runs; changed settings are applied.
 
         Raises:
@@ -411,10 +382,7 @@ class Target(Protocol):
         """Stop one part, or all of them last first; gives the names that were stopped."""
 
     def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
-        """Remove all that the kit made here, its data too when ``data``; gives what was removed.
-
-        ``stage`` shows what is waited for.
-        """
+        """Remove all that the kit made here, its data too when ``data``; gives what was removed."""
 
     def leftovers(self) -> list[str]:
         """What the kit made here and is still there."""
