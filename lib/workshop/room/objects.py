@@ -102,10 +102,9 @@ class SharedModel:
 
 @dataclass(frozen=True)
 class Room:
-    """Numbered namespaces for as many attendees, and the model that all of them share, or None.
+    """Namespaces ``prefix-1``, ``prefix-2``, ... of as many users: ``user1``, ``user2``, ...
 
-    They are ``prefix-1``, ``prefix-2``, ..., of the users ``user1``, ``user2``, ...; on OpenShift
-    they are projects.
+    On OpenShift they are projects. ``model`` is the one that all of them share, if there is one.
     """
 
     attendees: int
@@ -113,11 +112,6 @@ class Room:
     user_prefix: str = "user"
     openshift: bool = False
     model: SharedModel | None = None
-
-    @property
-    def selector(self) -> str:
-        """Of all that belongs to this room."""
-        return f"{ROOM}={self.prefix}"
 
     @property
     def numbers(self) -> range:
@@ -229,9 +223,8 @@ def is_right(wanted: Object, found: Object) -> bool:
     Kind and version are those by which it was listed.
     """
     content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
-    if "data" in content and set(content["data"]) != set(found.get("data") or {}):
-        return False
-    return _within(content, found)
+    same_keys = "data" not in content or set(content["data"]) == set(found.get("data") or {})
+    return same_keys and _within(content, found)
 
 
 def _within(wanted: Any, found: Any) -> bool:
