@@ -31,8 +31,7 @@ from workshop.targets.cluster.machines import machinesets, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET, MADE_FROM
 from workshop.targets.cluster.machines.operators import POLICY as GPU_POLICY
 from workshop.targets.cluster.manifests import ROUTE, is_openshift, llama_stack
-from workshop.targets.cluster.network import policies
-from workshop.targets.cluster.network.isolation import POLICY, Isolation
+from workshop.targets.cluster.network import POLICY, Isolation, policies
 from workshop.targets.cluster.objects import COMPONENT, labels_of
 from workshop.targets.cluster.pod_status import PROBE, Blocker, Seen, is_ready
 from workshop.targets.spec import Parts
