@@ -76,7 +76,7 @@ def plan(part: Part, api: Api) -> Plan:
         )
     folder = OPERATORS[server].kind.lower() if operated else "kubernetes"
     built = objects.build(objects.MANIFESTS / NAME / "overlays" / folder)
-    _configure(objects.one(built, "ConfigMap", CONFIG), part)
+    configure(objects.one(built, "ConfigMap", CONFIG), part)
     model, embedder = part.needs["model"], part.needs["embedder"]
     database, tokens = part.needs.get("postgresql"), _tokens(part)
     built.append(objects.secret(NAME, NAME, tokens))
@@ -110,7 +110,6 @@ def plan(part: Part, api: Api) -> Plan:
         objects.set_variables(environment, {"SETTINGS": digest})
     else:
         objects.mark(objects.one(built, "Deployment"), digest)
-        objects.size(built, part.settings)
     return Plan(
         built,
         digest,
@@ -180,7 +179,7 @@ def _deployed(built: list[Object], server: str) -> Object:
     return container
 
 
-def _configure(config_map: Object, part: Part) -> None:
+def configure(config_map: Object, part: Part) -> None:
     """Put the chosen vector store, and the longest answer, into the server's configuration."""
     text = config_map["data"]["config.yaml"]
     store = str(part.settings["vector_store"])

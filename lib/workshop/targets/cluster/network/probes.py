@@ -24,12 +24,11 @@ from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
 from workshop.targets.cluster.errors import Refused, Unreachable
-from workshop.targets.cluster.manifests import is_openshift
+from workshop.targets.cluster.manifests import USER, is_openshift
 from workshop.targets.cluster.pod_status import PROBE
 
 IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
 SCRIPT, POD = (Path(__file__).with_name(f"probe.{kind}") for kind in ("js", "yaml"))
-USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
 PATIENCE = 2.0  # Seconds for one connection: what a policy refuses is silence, on most networks.
 LIFE = 300  # Seconds after which a probe ends by itself, whatever became of the kit.
 STARTED = 180.0  # Seconds until a probe runs: a node may have to pull the image.
