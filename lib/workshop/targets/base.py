@@ -17,49 +17,29 @@ from workshop.targets.network import Matrix
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One thing that is wrong."""
 
-    Args:
-        part: A part's name, or a word for what parts rest on, such as ``network``.
-        what: One sentence.
-        state: What was seen, in the place's own words.
-        hint: What fixes it.
-        log: The last lines of its log, where they say more.
-        because: The parts that may be the cause; ``None``: any that this part needs; empty: none.
-    """
-
-    part: str
-    what: str
-    state: str = ""
-    hint: str = ""
-    log: tuple[str, ...] = ()
-    because: tuple[str, ...] | None = ()
+    part: str  # A part's name, or a word for what parts rest on, such as ``network``.
+    what: str  # One sentence.
+    state: str = ""  # What was seen, in the place's own words.
+    hint: str = ""  # What fixes it.
+    log: tuple[str, ...] = ()  # The last lines of its log, where they say more.
+    because: tuple[str, ...] | None = ()  # Parts that may be the cause; None: any that it needs.
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How to reach a part. The credential shows in no repr.
+    """How to reach a part. The credential shows in no repr."""
 
-    Args:
-        url: Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
-        token: Sent as ``Authorization: Bearer``.
-        user: With ``password``: for a database.
-        ca_file: The CA that signed the server's certificate; None means the system's.
-        also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
-        inside: The URL by which other parts reach it, where that differs, as on a cluster.
-        server_name: The host name that the certificate must be for, where the URL has another.
-        adopted: Whether somebody else runs it: the environment's proxy may lead to it.
-    """
-
-    url: str
-    token: Secret | None = None
-    user: str = ""
+    url: str  # Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
+    token: Secret | None = None  # Sent as ``Authorization: Bearer``.
+    user: str = ""  # Of a database, with its password.
     password: Secret | None = None
-    ca_file: Path | None = None
-    also: Mapping[str, str] = field(default_factory=dict)
-    inside: str = ""
-    server_name: str = ""
-    adopted: bool = False
+    ca_file: Path | None = None  # The CA of the server's certificate; None: the system's.
+    also: Mapping[str, str] = field(default_factory=dict)  # Further URLs, such as ``monitoring``.
+    inside: str = ""  # The URL by which other parts reach it, where that differs, as on a cluster.
+    server_name: str = ""  # The host that the certificate must be for, where the URL has another.
+    adopted: bool = False  # Whether somebody else runs it: a proxy may lead to it.
 
     @property
     def peer_url(self) -> str:
@@ -75,23 +55,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Machines:
-    """Machines to be added to the place where parts run.
+    """Machines to be added to the place where parts run."""
 
-    Args:
-        machine_type: The cloud's name of it, such as ``g6.4xlarge``.
-        zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
-        replicas: How many.
-        labels: Of the nodes.
-        taint: The key that a pod must tolerate to run there; "" for none.
-        most: Up to how many the cluster may have by itself; no autoscaler when not more than that.
-    """
-
-    machine_type: str
-    zone: str = ""
+    machine_type: str  # The cloud's name of it, such as ``g6.4xlarge``.
+    zone: str = ""  # The cloud's, such as ``us-east-2a``; "" leaves the choice to the target.
     replicas: int = 1
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taint: str = ""
-    most: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)  # Of the nodes.
+    taint: str = ""  # The key that a pod must tolerate to run there; "" for none.
+    most: int = 0  # Up to how many an autoscaler may add; there is none when this is not more.
 
 
 @dataclass(frozen=True)
@@ -108,25 +79,16 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class Part:
-    """What a part needs from the place it runs in. A target reads this and asks no more.
+    """What a part needs from the place it runs in. A target reads this and asks no more."""
 
-    Args:
-        name: The part's name: the folder in ``manifests/`` and the process's name locally.
-        port: The architecture's port.
-        settings: Plain values, none of them secret.
-        secrets: Credentials by name; the target hands them over unseen by ``ps`` and logs.
-        needs: The endpoints of the parts that this one talks to, by part name.
-        extra_ports: Further ports by name, such as ``{"monitoring": 3001}``.
-        credential: The name in ``Store.secret`` of what its callers must send: a token, or the
-            database's password. "": it asks for none.
-    """
-
-    name: str
-    port: int
-    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
-    secrets: Mapping[str, Secret] = field(default_factory=dict)
-    needs: Mapping[str, Endpoint] = field(default_factory=dict)
-    extra_ports: Mapping[str, int] = field(default_factory=dict)
+    name: str  # The folder in ``manifests/``, and the process's name locally.
+    port: int  # The architecture's.
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)  # None of them secret.
+    secrets: Mapping[str, Secret] = field(default_factory=dict)  # Unseen by ``ps`` and logs.
+    needs: Mapping[str, Endpoint] = field(default_factory=dict)  # Of other parts, by their names.
+    extra_ports: Mapping[str, int] = field(default_factory=dict)  # By name, such as ``monitoring``.
+    # The name in ``Store.secret`` of what its callers must send: a token, or the database's
+    # password. "": it asks for none.
     credential: str = ""
 
 
@@ -156,55 +118,35 @@ class PartStatus:
 
 @dataclass(frozen=True)
 class Offer:
-    """A part that whoever prepared this place runs for everybody.
-
-    ``name`` is the model's name there; "" when it has only one.
-    """
+    """A part that whoever prepared this place runs for everybody."""
 
     endpoint: Endpoint
-    name: str = ""
+    name: str = ""  # The model's name there; "" when it has only one.
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of a part shall run.
-
-    Args:
-        replicas: How many of it, 1 or more.
-        most: Up to how many an autoscaler may add; no autoscaler when this is not more.
-        cpu: The limit of each in cores, such as ``2`` or ``500m``; "" leaves it as it is.
-        memory: The limit of each, such as ``2Gi``; "" leaves it as it is.
-    """
+    """How much of a part shall run. A limit of "" is left as it is."""
 
     replicas: int = 1
-    most: int = 0
-    cpu: str = ""
-    memory: str = ""
+    most: int = 0  # Up to how many an autoscaler may add; there is none when this is not more.
+    cpu: str = ""  # The limit of each in cores, such as ``2`` or ``500m``.
+    memory: str = ""  # The limit of each, such as ``2Gi``.
 
 
-PATIENCE = 60.0
-"""Seconds that a Route must leave an answer: an agent's takes some."""
+PATIENCE = 60.0  # Seconds that a Route must leave an answer: an agent's takes some.
 
 
 @dataclass(frozen=True)
 class Route:
-    """A Route or an Ingress as it is configured.
+    """A Route or an Ingress as it is configured."""
 
-    Args:
-        name: The object's kind and name, such as ``Route llama-stack``.
-        endpoint: Its URL, and the CA of its certificate.
-        termination: Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
-        serves_tls: Whether the part behind it speaks TLS itself.
-        timeout: Seconds that an answer may take.
-        ours: Whether the kit made it, and not an operator.
-    """
-
-    name: str
-    endpoint: Endpoint
-    termination: str
-    serves_tls: bool
-    timeout: float
-    ours: bool = True
+    name: str  # The object's kind and name, such as ``Route llama-stack``.
+    endpoint: Endpoint  # Its URL, and the CA of its certificate.
+    termination: str  # Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
+    serves_tls: bool  # Whether the part behind it speaks TLS itself.
+    timeout: float  # Seconds that an answer may take.
+    ours: bool = True  # Whether the kit made it, and not an operator.
 
 
 Ready = Callable[[Endpoint], object]
