@@ -45,7 +45,7 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """A part: a target reads the fields before ``needs``, the commands and notebooks all of them."""
+    """A part. A target reads the fields before ``needs``, commands and notebooks all of them."""
 
     name: str  # With ``_`` for ``-``, that of its modules in the targets too.
     notebook: str  # The one that deploys it.
@@ -64,10 +64,8 @@ class Spec:
     order: int = 0  # Its place among the parts that a question passes; 0 where none passes it.
     page: Page | None = None
     credentials: tuple[str, ...] = ()  # The names of those that are rotated together.
-    callers: tuple[
-        str, ...
-    ] = ()  # Who sends them: parts, which get new ones, or a word for others.
-    if_refused: str = ""  # What to do then, if that is not what the error says.
+    callers: tuple[str, ...] = ()  # Who sends them: parts, or a word for somebody else.
+    if_refused: str = ""  # What to do when they are refused, if the error does not say it.
     # What it was deployed as last. Parts that have this can have more replicas.
     part: Callable[[Target], Part] | None = None
     ready: Ready | None = None
@@ -76,9 +74,7 @@ class Spec:
     rotate: Rotate | None = None
     # What it says to who has no credential: begins with ``refused``, ``unauthorized``.
     refusal: Callable[[Target], str] | None = None
-    secured: Callable[[Target, Checks], object] | None = (
-        None  # Adds checks to those of notebook 08.
-    )
+    secured: Callable[[Target, Checks], object] | None = None  # Adds checks to notebook 08.
     # What the doctor asks it; raises when it is not well, may give a text to show.
     examine: Callable[[Target], object] | None = None
     ahead: Ahead | None = None
