@@ -18,12 +18,8 @@ from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.store import OFFER
 
-ROOM = "agent-workshop-kit/room"
-"""The label with the room's prefix. What lacks it is never changed or removed."""
-
-WORKBENCH = "workshop"
-"""The workbench's name, and so that of its ServiceAccount: OpenShift AI gives it no other."""
-
+ROOM = "agent-workshop-kit/room"  # The label with the prefix. What lacks it is never touched.
+WORKBENCH = "workshop"  # Its ServiceAccount has its name: OpenShift AI gives it no other.
 RBAC = "rbac.authorization.k8s.io"
 V1 = f"{RBAC}/v1"
 
@@ -41,9 +37,7 @@ SEEN = {
 }
 """What attendees may look at outside of their namespace, by API group: steps 0 to 2 read it."""
 
-ROLE = "admin"
-"""The ClusterRole in the own namespace. ``edit`` would not do: a model's token needs a Role."""
-
+ROLE = "admin"  # ``edit`` would not do: a model's token needs a Role.
 SHARED = {
     "requests.cpu": "4",
     "requests.memory": "16Gi",

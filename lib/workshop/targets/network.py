@@ -15,8 +15,7 @@ from workshop.core.table import as_text
 GUARDED, PLAIN = 8443, 8080
 """The model's port behind OpenShift AI's proxy, which asks for the token, and vLLM's own."""
 
-PLAYED = 8888
-"""JupyterLab's port, on which the probes listen that stand for a notebook or a stranger."""
+PLAYED = 8888  # JupyterLab's port: probes listen on it that stand for a notebook or a stranger.
 
 
 @dataclass(frozen=True)
@@ -50,11 +49,8 @@ OTHERS = (NOTEBOOK, STRANGER, ELSEWHERE, ROUTER, MONITORING)
 OpenShift's documentation of network policies; the third of the router's is for routers in the
 host's network. The notebook's: the notebook controller's, whatever its value."""
 
-OUTSIDE = {peer.name for peer in OTHERS if peer.namespaces}
-"""Those of them in other namespaces."""
-
-READERS = ("prometheus", "monitoring")
-"""Who reads pages of metrics: the kit's own Prometheus, and OpenShift's."""
+OUTSIDE = {peer.name for peer in OTHERS if peer.namespaces}  # Those of them in other namespaces.
+READERS = ("prometheus", "monitoring")  # Of metrics: the kit's Prometheus, and OpenShift's.
 
 
 @dataclass(frozen=True)

@@ -23,17 +23,11 @@ MACHINE = (API_VERSION, "Machine")
 NAMESPACE = "openshift-machine-api"
 COMPONENT = "gpu-nodes"
 
-MEMBER = "machine.openshift.io/cluster-api-machineset"
-"""The label by which a MachineSet finds its Machines."""
-
-CLUSTER = "machine.openshift.io/cluster-api-cluster"
-"""The label with the cluster's infrastructure name, which every Machine carries."""
-
+MEMBER = "machine.openshift.io/cluster-api-machineset"  # The label with a Machine's MachineSet.
+CLUSTER = "machine.openshift.io/cluster-api-cluster"  # The label with the infrastructure's name.
 ROLE = "machine.openshift.io/cluster-api-machine-role"
 
-MADE_FROM = "agent-workshop-kit/namespace"
-"""The label with the namespace whose notebooks made it: only their clean-up removes it."""
-
+MADE_FROM = "agent-workshop-kit/namespace"  # The label with the namespace whose clean-up takes it.
 PROVIDER = "AWSMachineProviderConfig"  # The only cloud that is known.
 
 
@@ -172,9 +166,7 @@ def _provider(thing: Object) -> Object:
     return found
 
 
-QUOTA = ("VcpuLimitExceeded", "InstanceLimitExceeded")
-"""AWS's codes when the account may not have more of such machines."""
-
+QUOTA = ("VcpuLimitExceeded", "InstanceLimitExceeded")  # AWS: the account may have no more.
 SOLD_OUT = ("InsufficientInstanceCapacity", "sufficient capacity", "Unsupported")
 """AWS's words when a zone has none left, or never has that type."""
 

@@ -19,9 +19,7 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.manifests import Plan, Resource, is_openshift
 
 NAME = "llama-stack"
-SERVICE = "llama-stack-service"
-"""The operators' name for the Service of ``llama-stack``; ours too, where there is none."""
-
+SERVICE = "llama-stack-service"  # The operators' name for it; ours too, where there is none.
 CONFIG = "llama-stack-config"
 OPERATORS = {
     "llama-stack": Resource("llamastack.io/v1alpha1", "LlamaStackDistribution", NAME),
@@ -215,9 +213,7 @@ CONNECTION = {
     name: f"${{env.POSTGRES_{name.upper()}}}" for name in ("host", "port", "db", "user", "password")
 }
 
-LEAVING = {"preStop": {"sleep": {"seconds": 5}}}
-"""A pod that ends goes on for a moment: until then Services still lead requests to it."""
-
+LEAVING = {"preStop": {"sleep": {"seconds": 5}}}  # Until then Services still lead requests to it.
 PATIENCE = 120  # Seconds that a pod has to answer what it was asked before it ends.
 
 

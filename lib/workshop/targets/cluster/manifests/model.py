@@ -77,9 +77,7 @@ def chosen(args: Sequence[str], model: str, context: int) -> list[str]:
 
 
 NAME = "model"
-PREDICTOR = "model-predictor"
-"""The Service, and the Deployment behind it: KServe's names, and ours where there is none."""
-
+PREDICTOR = "model-predictor"  # Service and Deployment: KServe's names, and ours without it.
 KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
 
 
