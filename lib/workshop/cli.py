@@ -126,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     function = "workshop.evaluate.command:evaluate"
     _evaluate_options(command("evaluate", function, what, EVALUATE_NOTES))
     what = "prepare namespaces for the attendees of a workshop, and check them"
-    _room_options(command("room", "workshop.room.command:room", what, ROOM_NOTES, target=False))
+    _room_options(command("room", "workshop.room:room", what, ROOM_NOTES, target=False))
     what = "list every image that a deployment on a cluster pulls, one per line with its part"
     command("images", "workshop.cli:images", what, IMAGES_NOTES, target=False)
     # Answered before the parser is asked; named here for the help.

@@ -28,7 +28,7 @@ from workshop.parts.catalog import ALL
 from workshop.targets.base import Part
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.login import connect
-from workshop.targets.cluster.network import isolation
+from workshop.targets.cluster.network import built
 from workshop.targets.cluster.store import fact
 from workshop.targets.cluster.target import ClusterTarget
 from workshop.targets.network import Shape
@@ -365,7 +365,7 @@ def test_the_kits_own_policies_shut_nothing_that_parts_need(sick: Sick) -> None:
     }
     for app, part in apps.items():
         sick.put(*server(part, app))
-    sick.put(*isolation.built(Shape()))
+    sick.put(*built(Shape()))
     sick.rolled_out(*apps)
     _, named = sick.doctor()
     assert named == []

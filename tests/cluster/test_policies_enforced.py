@@ -22,7 +22,8 @@ from workshop.core.errors import PartFailed
 from workshop.core.progress import Stages
 from workshop.parts.catalog import ALL
 from workshop.targets import network
-from workshop.targets.cluster.network import isolation, probes
+from workshop.targets.cluster import network as cluster_network
+from workshop.targets.cluster.network import probes
 from workshop.targets.cluster.target import ClusterTarget
 from workshop.targets.network import Shape
 
@@ -50,7 +51,7 @@ def ends(peer: network.Peer) -> Iterator[End]:
 
 
 def policies(shape: Shape) -> list[dict[str, Any]]:
-    found = isolation.built(shape)
+    found = cluster_network.built(shape)
     for one in found:
         one["metadata"]["namespace"] = "attendee-1"
     return found
@@ -281,7 +282,7 @@ def test_an_endpoint_of_the_users_own_stays_reachable(target: ClusterTarget) -> 
     inside = Endpoint("http://model.shared.svc.cluster.local:8080")
     outside = Endpoint("https://model.example.com")
     (asking,) = (peer for peer in ALL.peers if peer.name == "llama-stack")
-    made = isolation._yours({"model": inside, "other": outside}, asking)
+    made = cluster_network.reaching({"model": inside, "other": outside}, asking)
     rules = made["spec"]["egress"]
     name = {"kubernetes.io/metadata.name": "shared"}
     assert rules[0]["to"][0]["namespaceSelector"]["matchLabels"] == name

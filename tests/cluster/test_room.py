@@ -22,7 +22,7 @@ from testcluster.node import Node
 from workshop.core.settings import Settings
 from workshop.parts.catalog import ALL
 from workshop.parts.model import model_name, serve_model
-from workshop.room import rights
+from workshop.room import prepare
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.login import connect
@@ -154,7 +154,7 @@ def test_more_attendees_come_and_fewer_remove_nothing_unasked(
     assert "Hint: --remove-extra removes them" in smaller.stdout
     assert names(api, "size-") == ["size-1", "size-2", "size-3", "size-4"]
     # Those that are kept keep their look at the cluster.
-    assert rights.may(api, "user4", "size-4", ("", "nodes", "list"))
+    assert prepare.may(api, "user4", "size-4", ("", "nodes", "list"))
 
     unasked = run(node, "--attendees", "1", "--prefix", name, "--remove-extra")
     assert unasked.returncode == 1
@@ -163,7 +163,7 @@ def test_more_attendees_come_and_fewer_remove_nothing_unasked(
     done = run(node, "--attendees", "1", "--prefix", name, "--remove-extra", "--yes")
     assert done.returncode == 0
     assert names(api, "size-") == ["size-1"]
-    assert not rights.may(api, "user4", "size-4", ("", "nodes", "list"))
+    assert not prepare.may(api, "user4", "size-4", ("", "nodes", "list"))
 
 
 def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
@@ -173,12 +173,12 @@ def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
     assert run(node, "--attendees", "2", "--prefix", name, *MODEL, token=TOKEN).returncode == 0
     account = "system:serviceaccount:rights-1:workshop"
     for user in ("user1", account):
-        for right in rights.needs(api):
-            assert rights.may(api, user, "rights-1", right), (user, right)
+        for right in prepare.needed(api):
+            assert prepare.may(api, user, "rights-1", right), (user, right)
             if right[1] not in ("nodes", "machinesets", "machines", "clusterpolicies") and (
                 right[0] != "config.openshift.io"
             ):
-                assert not rights.may(api, user, "rights-2", right), (user, right)
+                assert not prepare.may(api, user, "rights-2", right), (user, right)
         for right in (
             ("", "nodes", "delete"),
             ("", "resourcequotas", "patch"),
@@ -187,7 +187,7 @@ def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
             ("", "namespaces", "create"),
             ("rbac.authorization.k8s.io", "clusterroles", "create"),
         ):
-            assert not rights.may(api, user, "rights-1", right), (user, right)
+            assert not prepare.may(api, user, "rights-1", right), (user, right)
 
 
 def test_a_workbench_works_with_its_own_token(
@@ -241,8 +241,8 @@ def test_a_strangers_namespace_of_such_a_name_is_never_touched(
     assert "2 of 3 namespaces are ready" in done.stdout
     for kind in ("ResourceQuota", "LimitRange", "Secret"):
         assert api.list("v1", kind, namespace="mixed-2") == []
-    assert not rights.may(api, "user2", "mixed-2", ("", "pods", "list"))
-    assert not rights.may(api, "user2", "mixed-2", ("", "nodes", "list"))
+    assert not prepare.may(api, "user2", "mixed-2", ("", "pods", "list"))
+    assert not prepare.may(api, "user2", "mixed-2", ("", "nodes", "list"))
 
     removed = run(node, "--remove", "--yes", "--prefix", name)
     assert removed.stdout.splitlines() == [

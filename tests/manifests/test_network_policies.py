@@ -16,7 +16,7 @@ import pytest
 from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.cluster import objects
-from workshop.targets.cluster.network.isolation import built, opening
+from workshop.targets.cluster.network import built, opening
 from workshop.targets.network import Shape
 from workshop.targets.spec import Page, Parts, Spec
 
@@ -144,7 +144,8 @@ def test_a_part_that_no_policy_names_is_asked_by_notebooks_and_its_metrics_are_r
         ("prometheus", "cache-exporter", 9150),
         ("monitoring", "cache-exporter", 9150),
     }
-    policies = [*built(Shape()), *opening(parts.further_ways, parts.peers)]
+    peers = {peer.name: peer for peer in parts.peers}
+    policies = [*built(Shape()), *opening(parts.further_ways, peers)]
     found = opened(policies, parts)
     anywhere = {("notebook", name, port) for name in network.OUTSIDE for port in (443, 6443)}
     assert found - anywhere == declared(Shape(), parts)

@@ -18,12 +18,8 @@ from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.store import OFFER
 
-ROOM = "agent-workshop-kit/room"
-"""The label with the room's prefix. What lacks it is never changed or removed."""
-
-WORKBENCH = "workshop"
-"""The workbench's name, and so that of its ServiceAccount: OpenShift AI gives it no other."""
-
+ROOM = "agent-workshop-kit/room"  # The label with the prefix. What lacks it is never touched.
+WORKBENCH = "workshop"  # Its ServiceAccount has its name: OpenShift AI gives it no other.
 RBAC = "rbac.authorization.k8s.io"
 V1 = f"{RBAC}/v1"
 
@@ -41,9 +37,7 @@ SEEN = {
 }
 """What attendees may look at outside of their namespace, by API group: steps 0 to 2 read it."""
 
-ROLE = "admin"
-"""The ClusterRole in the own namespace. ``edit`` would not do: a model's token needs a Role."""
-
+ROLE = "admin"  # ``edit`` would not do: a model's token needs a Role.
 SHARED = {
     "requests.cpu": "4",
     "requests.memory": "16Gi",
@@ -102,10 +96,9 @@ class SharedModel:
 
 @dataclass(frozen=True)
 class Room:
-    """Numbered namespaces for as many attendees, and the model that all of them share, or None.
+    """Namespaces ``prefix-1``, ``prefix-2``, ... of as many users: ``user1``, ``user2``, ...
 
-    They are ``prefix-1``, ``prefix-2``, ..., of the users ``user1``, ``user2``, ...; on OpenShift
-    they are projects.
+    On OpenShift they are projects. ``model`` is the one that all of them share, if there is one.
     """
 
     attendees: int
@@ -113,11 +106,6 @@ class Room:
     user_prefix: str = "user"
     openshift: bool = False
     model: SharedModel | None = None
-
-    @property
-    def selector(self) -> str:
-        """Of all that belongs to this room."""
-        return f"{ROOM}={self.prefix}"
 
     @property
     def numbers(self) -> range:
@@ -229,9 +217,8 @@ def is_right(wanted: Object, found: Object) -> bool:
     Kind and version are those by which it was listed.
     """
     content = {key: value for key, value in wanted.items() if key not in ("apiVersion", "kind")}
-    if "data" in content and set(content["data"]) != set(found.get("data") or {}):
-        return False
-    return _within(content, found)
+    same_keys = "data" not in content or set(content["data"]) == set(found.get("data") or {})
+    return same_keys and _within(content, found)
 
 
 def _within(wanted: Any, found: Any) -> bool:

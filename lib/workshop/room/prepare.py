@@ -10,18 +10,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import product
 
 from workshop.core.errors import PartTooSlow, SettingsError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
-from workshop.room import rights
-from workshop.room.objects import CLUSTER_KINDS, KINDS, ROOM, Room, is_right
+from workshop.room.objects import CLUSTER_KINDS, KINDS, ROOM, SEEN, Room, is_right
+from workshop.targets.cluster import objects, permissions
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Refused
-from workshop.targets.cluster.objects import key, labels_of, made
+from workshop.targets.cluster.objects import labels_of
 from workshop.targets.cluster.permissions import Right
 from workshop.targets.cluster.store import OFFER
 
@@ -30,9 +31,9 @@ from workshop.targets.cluster.store import OFFER
 class Found:
     """What there is of a room, by the numbers of its namespaces, or by their names.
 
-    ``strangers`` have such a name, and not the room's label; ``ending`` are being deleted;
-    ``extra`` are above the last attendee. ``right`` are kind and number of each object that is as
-    it shall be. A model is offered in ``offers``, and of it ``kept`` is known: ``url``, ``token``.
+    ``strangers`` have such a name, and not the room's label; ``extra`` are above the last attendee.
+    ``right`` are kind and number of each object that is as it shall be. A model is offered in
+    ``offers``, and of it ``kept`` is known: ``url``, ``token``.
     """
 
     ours: set[int] = field(default_factory=set)
@@ -50,7 +51,7 @@ def survey(api: Api, room: Room) -> Found:
     for thing in api.each("v1", "Namespace"):
         _place(found, room, thing)
     for api_version, kind in KINDS:
-        for thing in api.each(api_version, kind, room.selector):
+        for thing in api.each(api_version, kind, f"{ROOM}={room.prefix}"):
             meta = thing["metadata"]
             number = room.number(meta["namespace"])
             if number not in found.ours or meta["name"] != OFFER:
@@ -85,11 +86,10 @@ SETTLED = 10.0  # Seconds until a new RoleBinding counts: each API server learns
 
 @dataclass
 class Seat:
-    """One attendee's namespace, as the table shows it.
+    """One attendee's namespace: the columns of the table, then what is wrong.
 
-    ``did`` is ``created``, ``changed``, ``unchanged`` or ``left alone``; ``rights`` how many are
-    there of those that the notebooks need, such as ``104/104``; ``quota`` and ``model`` whether
-    these are.
+    ``did`` is ``created``, ``changed``, ``unchanged`` or ``left alone``; ``rights`` are how many
+    there are of those that the notebooks need, such as ``104/104``.
     """
 
     namespace: str
@@ -169,7 +169,7 @@ class Preparing:
     def check(self) -> list[Seat]:
         """Look again, and ask the API server what each attendee may do; one seat an attendee."""
         self.found = survey(self._api, self._room)
-        needs = rights.needs(self._api)
+        needs = needed(self._api)
         mine = [n for n, seat in self.seats.items() if seat.did != "left alone"]
         self._each("checks", lambda number: self._check(number, needs), mine)
         return [self.seats[number] for number in self._room.numbers]
@@ -196,39 +196,36 @@ class Preparing:
     def _without_model(self, number: int) -> None:
         seat = self.seats[number]
         meta = {"name": OFFER, "namespace": seat.namespace}
-        gone = self._api.delete(made("v1", "Secret", meta))
+        gone = self._api.delete(objects.made("v1", "Secret", meta))
         if gone and seat.did == "unchanged":
             seat.did = "changed"
 
     def _check(self, number: int, needs: Sequence[Right]) -> None:
-        seat, right = self.seats[number], self.found.right
-
-        def is_there(*kinds: str) -> str:
-            return "yes" if all((kind, number) in right for kind in kinds) else "no"
-
-        seat.quota = is_there("ResourceQuota", "LimitRange")
-        seat.model = is_there("Secret") if self._room.model else "-"
+        seat = self.seats[number]
+        kinds = ("Namespace", *(kind for _, kind in self._room.kinds))
+        wrong = [kind for kind in kinds if (kind, number) not in self.found.right]
+        seat.quota = "no" if {"ResourceQuota", "LimitRange"} & set(wrong) else "yes"
+        if self._room.model:
+            seat.model = "no" if "Secret" in wrong else "yes"
         if not seat.problems:
-            seat.problems += [
-                f"the {kind} is not as it was applied"
-                for kind in ("Namespace", *(kind for _, kind in self._room.kinds))
-                if (kind, number) not in right
-            ]
+            seat.problems += [f"the {kind} is not as it was applied" for kind in wrong]
         absent = self._absent(seat, needs)
-        lacks = [
-            right for right in absent if not rights.may(self._api, seat.user, seat.namespace, right)
-        ]
+        lacks = [one for one in absent if not may(self._api, seat.user, seat.namespace, one)]
         seat.rights = f"{len(needs) - len(lacks)}/{len(needs)}"
         if lacks:
-            seat.problems.append(f"{seat.user} may not {_named(lacks)}")
+            words = [
+                f"{verb} {resource}" + (f".{group}" if group else "")
+                for group, resource, verb, _ in lacks
+            ]
+            more = f" and {len(words) - 4} more" if len(words) > 4 else ""
+            seat.problems.append(f"{seat.user} may not {', '.join(words[:4])}{more}")
 
     def _absent(self, seat: Seat, needs: Sequence[Right]) -> list[Right]:
         """What the API server does not list, once a RoleBinding of this run had time to count."""
         absent: list[Right] = []
 
         def settled() -> object:
-            listed = rights.listed(self._api, seat.user, seat.namespace)
-            absent[:] = rights.absent(listed, needs)
+            absent[:] = lacking(listed(self._api, seat.user, seat.namespace), needs)
             return NotYet("its RoleBinding does not count yet") if absent else True
 
         left = self._made + SETTLED - time.monotonic()
@@ -250,12 +247,58 @@ class Preparing:
         for_all(one, numbers, self._stage, what)
 
 
-def _named(lacks: Sequence[Right]) -> str:
-    """Rights in words, the first few."""
-    words = [
-        f"{verb} {resource}" + (f".{group}" if group else "") for group, resource, verb, _ in lacks
+def needed(api: Api) -> list[Right]:
+    """Every right that an attendee needs on this cluster."""
+    seen = [("", "resourcequotas"), *((group, one) for group in SEEN for one in SEEN[group])]
+    looks = [Right(group, resource, verb) for group, resource in seen for verb in ("get", "list")]
+    return permissions.needed(api) + looks
+
+
+def listed(api: Api, user: str, namespace: str) -> set[tuple[str, str, str]]:
+    """All that a user may do in a namespace, by one request, which asks as that user.
+
+    An authorizer need not be able to list its rules: a right that is not among them may be there.
+    """
+    what, headers = f"list what {user} may do in {namespace}", {"Impersonate-User": user}
+    said = _review(api, "SelfSubjectRulesReview", {"namespace": namespace}, what, headers)
+    return granted(said["resourceRules"])
+
+
+def granted(rules: Iterable[Object]) -> set[tuple[str, str, str]]:
+    """Each right in these rules. One that is for some names alone does not count."""
+    return {
+        right
+        for rule in rules
+        if not rule.get("resourceNames")
+        for right in product(*(rule.get(key) or [] for key in ("apiGroups", "resources", "verbs")))
+    }
+
+
+def lacking(given: Set[tuple[str, str, str]], wanted: Iterable[Right]) -> list[Right]:
+    """The rights that none of these gives, each of them also by a rule with ``*``."""
+    return [
+        right for right in wanted if given.isdisjoint(product(*((word, "*") for word in right[:3])))
     ]
-    return ", ".join(words[:4]) + (f" and {len(words) - 4} more" if len(words) > 4 else "")
+
+
+def may(api: Api, user: str, namespace: str, right: Right) -> bool:
+    """Whether a user has this right: a SubjectAccessReview, the API server's last word."""
+    group, resource, verb = right[:3]
+    asked = permissions.attributes(Right(group, resource, verb, namespace))
+    # The group is that of everybody who has logged in.
+    spec = {"user": user, "groups": ["system:authenticated"], "resourceAttributes": asked}
+    what = f"ask whether {user} may {verb} {resource}"
+    return bool(_review(api, "SubjectAccessReview", spec, what)["allowed"])
+
+
+def _review(
+    api: Api, kind: str, spec: Object, what: str, headers: Mapping[str, str] | None = None
+) -> Object:
+    """What the API server says of rights."""
+    group = "authorization.k8s.io/v1"
+    body, path = objects.made(group, kind, {}, spec=spec), f"/apis/{group}/{kind.lower()}s"
+    said: Object = api.request("POST", path, body=body, what=what, headers=headers)["status"]
+    return said
 
 
 AT_ONCE = 8  # Requests at the same time, each on a connection of its own.
@@ -268,33 +311,38 @@ one whose pods take their half minute to end lasts longer."""
 def named(api: Api, prefix: str) -> list[str]:
     """The namespaces that carry the label of this room."""
     names = (one["metadata"]["name"] for one in api.each("v1", "Namespace", f"{ROOM}={prefix}"))
-    return sorted(names, key=lambda name: (len(name), name))
+    return sorted(names, key=by_number)
+
+
+def by_number(namespace: str) -> tuple[int, str]:
+    """A key that sorts ``attendee-10`` behind ``attendee-9``."""
+    return len(namespace), namespace
 
 
 def remove(api: Api, names: Sequence[str], stage: Stages) -> None:
     """Delete these namespaces with all that is in them, and wait until they are gone."""
+    if not names:
+        return
 
     def one(name: str) -> None:
         try:
-            api.delete(made("v1", "Namespace", {"name": name}))
+            api.delete(objects.made("v1", "Namespace", {"name": name}))
         except Refused as error:
             # It is being deleted already, as after Ctrl-C.
             if error.code != 409:
                 raise
 
-    for_all(one, names, stage, "deleting namespaces")
-    wanted = set(names)
-
     def left() -> set[str]:
-        return wanted & {one["metadata"]["name"] for one in api.each("v1", "Namespace", ROOM)}
+        return {one["metadata"]["name"] for one in api.each("v1", "Namespace", ROOM)} & set(names)
 
+    for_all(one, names, stage, "deleting namespaces")
     gone(api, stage, left)
 
 
 def remove_shared(api: Api, prefix: str) -> list[str]:
     """Delete what a room has outside of its namespaces."""
     every = (one for kind in CLUSTER_KINDS for one in api.list(*kind, f"{ROOM}={prefix}"))
-    return [" ".join(key(one)) for one in every if api.delete(one)]
+    return [" ".join(objects.key(one)) for one in every if api.delete(one)]
 
 
 def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:
@@ -326,10 +374,9 @@ def for_all[Item](
     over = threading.Event()
 
     def guarded(item: Item) -> None:
-        if over.is_set():
-            return
         try:
-            do(item)
+            if not over.is_set():
+                do(item)
         except BaseException:
             over.set()
             raise

@@ -17,52 +17,29 @@ from workshop.targets.network import Matrix
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One thing that is wrong."""
 
-    Args:
-        part: Whose it is: a part's name, or a word for what parts rest on, such as ``network``.
-        what: One sentence.
-        state: What was seen, in the place's own words.
-        hint: What mends it.
-        log: The last lines of its log, where they say more.
-        because: The parts that it may be due to; ``None``: any that this part needs; empty: it is
-            nobody else's fault.
-    """
-
-    part: str
-    what: str
-    state: str = ""
-    hint: str = ""
-    log: tuple[str, ...] = ()
-    because: tuple[str, ...] | None = ()
+    part: str  # A part's name, or a word for what parts rest on, such as ``network``.
+    what: str  # One sentence.
+    state: str = ""  # What was seen, in the place's own words.
+    hint: str = ""  # What fixes it.
+    log: tuple[str, ...] = ()  # The last lines of its log, where they say more.
+    because: tuple[str, ...] | None = ()  # Parts that may be the cause; None: any that it needs.
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """How to reach a part. The credential shows in no repr.
+    """How to reach a part. The credential shows in no repr."""
 
-    Args:
-        url: Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
-        token: Sent as ``Authorization: Bearer``, or None.
-        user: With ``password``: for a database.
-        password: With ``user``: for a database.
-        ca_file: The CA that signed the server's certificate; None means the system's.
-        also: Further URLs of the same part by name, such as ``{"monitoring": ...}``.
-        inside: The URL by which the other parts reach it, where that differs: on a cluster, the
-            Service's; "" where it is the same.
-        server_name: The host name that the certificate must be for, where the URL has another.
-        adopted: Whether somebody else runs it: the environment's proxy may lead to it.
-    """
-
-    url: str
-    token: Secret | None = None
-    user: str = ""
+    url: str  # Scheme, host and port, without a trailing slash: ``http://127.0.0.1:8080``.
+    token: Secret | None = None  # Sent as ``Authorization: Bearer``.
+    user: str = ""  # Of a database, with its password.
     password: Secret | None = None
-    ca_file: Path | None = None
-    also: Mapping[str, str] = field(default_factory=dict)
-    inside: str = ""
-    server_name: str = ""
-    adopted: bool = False
+    ca_file: Path | None = None  # The CA of the server's certificate; None: the system's.
+    also: Mapping[str, str] = field(default_factory=dict)  # Further URLs, such as ``monitoring``.
+    inside: str = ""  # The URL by which other parts reach it, where that differs, as on a cluster.
+    server_name: str = ""  # The host that the certificate must be for, where the URL has another.
+    adopted: bool = False  # Whether somebody else runs it: a proxy may lead to it.
 
     @property
     def peer_url(self) -> str:
@@ -78,38 +55,19 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Machines:
-    """Machines to be added to the place where parts run.
+    """Machines to be added to the place where parts run."""
 
-    Args:
-        machine_type: The cloud's name of it, such as ``g6.4xlarge``.
-        zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
-        replicas: How many.
-        labels: What the nodes shall be found by.
-        taint: The key that a pod must tolerate to run there; "" for none.
-        most: Up to how many the cluster may have by itself, as pods ask for them; no autoscaler
-            when this is not more than ``replicas``.
-    """
-
-    machine_type: str
-    zone: str = ""
+    machine_type: str  # The cloud's name of it, such as ``g6.4xlarge``.
+    zone: str = ""  # The cloud's, such as ``us-east-2a``; "" leaves the choice to the target.
     replicas: int = 1
-    labels: Mapping[str, str] = field(default_factory=dict)
-    taint: str = ""
-    most: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)  # Of the nodes.
+    taint: str = ""  # The key that a pod must tolerate to run there; "" for none.
+    most: int = 0  # Up to how many an autoscaler may add; there is none when this is not more.
 
 
 @dataclass(frozen=True)
 class Accelerator:
-    """A node that offers GPUs.
-
-    Args:
-        node: Its name.
-        ready: Whether it takes pods.
-        count: How many GPUs it offers to pods, 1 or more.
-        product: The GPU's name, or "" where the node does not say.
-        labels: The node's labels.
-        taints: The node's taints as ``key:effect``.
-    """
+    """A node that offers ``count`` GPUs, 1 or more; a taint is ``key:effect``."""
 
     node: str
     ready: bool
@@ -121,25 +79,16 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class Part:
-    """What a part needs from the place it runs in. A target reads this and asks no more.
+    """What a part needs from the place it runs in. A target reads this and asks no more."""
 
-    Args:
-        name: The part's name: the folder in ``manifests/`` and the process's name locally.
-        port: The architecture's port.
-        settings: Plain values, none of them secret.
-        secrets: Credentials by name; the target hands them over unseen by ``ps`` and logs.
-        needs: The endpoints of the parts that this one talks to, by part name.
-        extra_ports: Further ports by name, such as ``{"monitoring": 3001}``.
-        credential: The name under which ``Store.secret`` keeps what its callers must send: a
-            token, or the database's password. "": it asks for none.
-    """
-
-    name: str
-    port: int
-    settings: Mapping[str, str | int | bool] = field(default_factory=dict)
-    secrets: Mapping[str, Secret] = field(default_factory=dict)
-    needs: Mapping[str, Endpoint] = field(default_factory=dict)
-    extra_ports: Mapping[str, int] = field(default_factory=dict)
+    name: str  # The folder in ``manifests/``, and the process's name locally.
+    port: int  # The architecture's.
+    settings: Mapping[str, str | int | bool] = field(default_factory=dict)  # None of them secret.
+    secrets: Mapping[str, Secret] = field(default_factory=dict)  # Unseen by ``ps`` and logs.
+    needs: Mapping[str, Endpoint] = field(default_factory=dict)  # Of other parts, by their names.
+    extra_ports: Mapping[str, int] = field(default_factory=dict)  # By name, such as ``monitoring``.
+    # The name in ``Store.secret`` of what its callers must send: a token, or the database's
+    # password. "": it asks for none.
     credential: str = ""
 
 
@@ -169,57 +118,39 @@ class PartStatus:
 
 @dataclass(frozen=True)
 class Offer:
-    """A part that whoever prepared this place runs for everybody: how to reach it.
-
-    Args:
-        endpoint: Where, with its credential.
-        name: The model's name there; "" when it has only one.
-    """
+    """A part that whoever prepared this place runs for everybody."""
 
     endpoint: Endpoint
-    name: str = ""
+    name: str = ""  # The model's name there; "" when it has only one.
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of a part shall run.
-
-    Args:
-        replicas: How many of it, 1 or more.
-        most: Up to how many an autoscaler may add; no autoscaler when this is not more.
-        cpu: The limit of each in cores, such as ``2`` or ``500m``; "" leaves it as it is.
-        memory: The limit of each, such as ``2Gi``; "" leaves it as it is.
-    """
+    """How much of a part shall run. A limit of "" is left as it is."""
 
     replicas: int = 1
-    most: int = 0
-    cpu: str = ""
-    memory: str = ""
+    most: int = 0  # Up to how many an autoscaler may add; there is none when this is not more.
+    cpu: str = ""  # The limit of each in cores, such as ``2`` or ``500m``.
+    memory: str = ""  # The limit of each, such as ``2Gi``.
 
 
-PATIENCE = 60.0
-"""Seconds that a Route must leave an answer: an agent's takes some."""
+PATIENCE = 60.0  # Seconds that a Route must leave an answer: an agent's takes some.
 
 
 @dataclass(frozen=True)
 class Route:
-    """A way in from outside, as it is configured.
+    """A Route or an Ingress as it is configured."""
 
-    Args:
-        name: The object's kind and name, such as ``Route llama-stack``.
-        endpoint: Its URL, and the CA of its certificate.
-        termination: Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
-        serves_tls: Whether the part behind it speaks TLS itself.
-        timeout: Seconds that an answer may take.
-        ours: Whether the kit made it, and not an operator.
-    """
+    name: str  # The object's kind and name, such as ``Route llama-stack``.
+    endpoint: Endpoint  # Its URL, and the CA of its certificate.
+    termination: str  # Where TLS ends: ``edge``, ``reencrypt``, ``passthrough``, or "" for none.
+    serves_tls: bool  # Whether the part behind it speaks TLS itself.
+    timeout: float  # Seconds that an answer may take.
+    ours: bool = True  # Whether the kit made it, and not an operator.
 
-    name: str
-    endpoint: Endpoint
-    termination: str
-    serves_tls: bool
-    timeout: float
-    ours: bool = True
+
+Ready = Callable[[Endpoint], object]
+"""Asks a part for real: gives ``wait.NotYet`` until it is satisfied."""
 
 
 class Store(Protocol):
@@ -234,12 +165,8 @@ class Store(Protocol):
     def renew(self, part: str, credential: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in the place of one, and give the old one.
 
-        Both are kept until ``retire``; until then, asked again, it makes no other.
-
-        Args:
-            part: Whose it is: where the place itself makes a part's token, it makes another.
-            credential: Its name, as in ``secret``.
-            make: Makes the new one, where the kit makes it.
+        Both are kept until ``retire``; until then, asked again, it makes no other. Where the place
+        itself makes the token of ``part``, it makes another, without ``make``.
 
         Raises:
             StepMissing: There is none yet.
@@ -265,13 +192,7 @@ class Scaling(Protocol):
         """Why there cannot be more than one replica of this part here, or None when there can."""
 
     def scale(
-        self,
-        part: Part,
-        scale: Scale,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
+        self, part: Part, scale: Scale, *, ready: Ready, timeout: float, stage: Stages
     ) -> Deployed:
         """Make this much of a part run. Every later ``Target.ensure`` keeps to it, and says so.
 
@@ -330,7 +251,7 @@ class Network(Protocol):
         """Every way between those who are here, tried for real; whatever that took is removed."""
 
     def routes(self) -> list[Route]:
-        """The ways in from outside; none where there are none."""
+        """Where parts are reached from outside."""
 
 
 class Target(Protocol):
@@ -359,7 +280,7 @@ class Target(Protocol):
         """By part, the program that an operator of this place runs for it, where there is one."""
 
     def environment(self) -> list[Check]:
-        """What this place offers: one check a requirement, all of them, with remedies."""
+        """What this place offers: one check a requirement, all of them, with what to do."""
 
     def problems(self) -> list[Problem]:
         """What this place knows to be wrong, without asking a part; what others rest on first."""
@@ -368,22 +289,14 @@ class Target(Protocol):
         """Why this part is not deployed here, or None when it is."""
 
     def begin(self, part: Part) -> Endpoint | None:
-        """Begin to bring a part up, and do not wait; gives how others will reach it.
+        """Start to bring a part up without waiting; gives how others will reach it.
 
         None where parts come up one by one.
         """
 
-    def ensure(
-        self,
-        part: Part,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
+    def ensure(self, part: Part, *, ready: Ready, timeout: float, stage: Stages) -> Deployed:
         """Make the part run with these settings, and return once ``ready`` gave a value.
 
-        ``ready`` asks the part for real: it returns ``wait.NotYet`` until it is satisfied.
         Running it twice reuses what runs; changed settings are applied.
 
         Raises:
@@ -411,10 +324,7 @@ class Target(Protocol):
         """Stop one part, or all of them last first; gives the names that were stopped."""
 
     def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
-        """Remove all that the kit made here, its data too when ``data``; gives what was removed.
-
-        ``stage`` shows what is waited for.
-        """
+        """Remove all that the kit made here, its data too when ``data``; gives what was removed."""
 
     def leftovers(self) -> list[str]:
         """What the kit made here and is still there."""

@@ -6,27 +6,24 @@ Notebook 08 draws this, then tries every way for real.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from workshop.core.table import as_text
 
 GUARDED, PLAIN = 8443, 8080
 """The model's port behind OpenShift AI's proxy, which asks for the token, and vLLM's own."""
 
-PLAYED = 8888
-"""JupyterLab's port, on which the probes listen that stand for a notebook or a stranger."""
+PLAYED = 8888  # JupyterLab's port: probes listen on it that stand for a notebook or a stranger.
 
 
 @dataclass(frozen=True)
 class Peer:
-    """Somebody who talks, or who is talked to.
+    """Somebody who talks, or who is talked to: a part, or a word for who it is.
 
-    Args:
-        name: The part's name, or a word for who it is.
-        labels: Of its pods in the kit's namespace, one a generation: policies select by them.
-        namespaces: Of somebody in another namespace: labels of that, one a generation.
+    Policies select by ``labels`` of its pods in the kit's namespace, or of ``namespaces`` where it
+    is in another one; each has one set of labels per generation.
     """
 
     name: str
@@ -52,8 +49,8 @@ OTHERS = (NOTEBOOK, STRANGER, ELSEWHERE, ROUTER, MONITORING)
 OpenShift's documentation of network policies; the third of the router's is for routers in the
 host's network. The notebook's: the notebook controller's, whatever its value."""
 
-OUTSIDE = {peer.name for peer in OTHERS if peer.namespaces}
-"""Those of them in other namespaces."""
+OUTSIDE = {peer.name for peer in OTHERS if peer.namespaces}  # Those of them in other namespaces.
+READERS = ("prometheus", "monitoring")  # Of metrics: the kit's Prometheus, and OpenShift's.
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,8 @@ class Way:
 class Shape:
     """What a cluster has, of that which makes a difference.
 
-    Args:
-        guarded: Whether OpenShift AI's proxy stands before the model.
-        routed: Whether Llama Stack has a Route or an Ingress.
-        exposed: Whether the model has a Route, which OpenShift AI makes when it is asked to.
+    OpenShift AI's proxy before the model (``guarded``), a Route or an Ingress to Llama Stack
+    (``routed``), a Route to the model, which OpenShift AI makes when it is asked to (``exposed``).
     """
 
     guarded: bool = False
@@ -111,8 +106,7 @@ def ways(shape: Shape) -> tuple[Way, ...]:
         Way("mongodb-exporter", "mongodb-replicas", 27017, "reads its status"),
         Way("prometheus", "model", model, "metrics, with the token"),
     ]
-    # The kit's own Prometheus, and OpenShift's.
-    for who in ("prometheus", "monitoring"):
+    for who in READERS:
         found += [
             Way(who, "embedder", 8081, "metrics"),
             Way(who, "llama-stack", 9464, "metrics"),
@@ -130,14 +124,10 @@ def ways(shape: Shape) -> tuple[Way, ...]:
 
 @dataclass(frozen=True)
 class Tried:
-    """One way that was tried.
+    """One way that was tried; ``allowed``: whether it is declared.
 
-    Args:
-        source: Who.
-        destination: Whom.
-        port: On which port; 0 for a name that was looked up.
-        allowed: Whether it is declared.
-        seen: ``open``, ``refused``, ``timeout``, or the system's word for another end.
+    ``port`` is 0 for a name that was looked up; ``seen`` is ``open``, ``refused``, ``timeout``, or
+    the system's word for another end.
     """
 
     source: str
@@ -154,16 +144,13 @@ class Tried:
     @property
     def name(self) -> str:
         """What this is, as a check's name."""
-        at = f"{self.destination}:{self.port}" if self.port else self.destination
-        return f"{self.source} to {at}"
+        return f"{self.source} to {_at(self.destination, self.port)}"
 
 
 class Matrix(list[Tried]):
     """Ways that were tried, shown as a table: who in rows, whom in columns.
 
-    Args:
-        tried: The ways.
-        remark: What could not be tried, and why; "" when all was.
+    ``remark`` says what could not be tried, and why.
 
     Example:
         >>> Matrix([Tried("llama-stack", "model", 8080, True, "open")])
@@ -184,23 +171,18 @@ class Matrix(list[Tried]):
         return [(who, [cells.get((who, *whom)) for whom in self._columns()]) for who in sources]
 
     def __repr__(self) -> str:
-        table = [["", *map(_at, self._columns())]]
+        table = [["", *(_at(*end) for end in self._columns())]]
         table += [[who, *map(_word, row)] for who, row in self._rows()]
-        remark = [self.remark] if self.remark else []
-        return "\n".join([as_text(table), *remark])
+        return "\n".join(filter(None, [as_text(table), self.remark]))
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f"<th>{html.escape(whom)}<br>{port or ''}</th>" for whom, port in self._columns()
-        )
+        head = [f"<th>{escape(whom)}<br>{port or ''}</th>" for whom, port in self._columns()]
+        rows = [("", head), *((who, [*map(_cell, row)]) for who, row in self._rows())]
         body = "".join(
-            f"<tr><th style='text-align:left'>{html.escape(who)}</th>"
-            + "".join(map(_cell, row))
-            + "</tr>"
-            for who, row in self._rows()
+            f"<tr><th style='text-align:left'>{escape(who)}</th>{''.join(cells)}</tr>"
+            for who, cells in rows
         )
-        said = f"<p>{html.escape(self.remark)}</p>" if self.remark else ""
-        return f"<table><tr><th></th>{head}</tr>{body}</table>{said}"
+        return f"<table>{body}</table>" + (f"<p>{escape(self.remark)}</p>" if self.remark else "")
 
 
 def is_ours(source: str, destination: str) -> bool:
@@ -225,24 +207,21 @@ def declared(found: Sequence[Way], peers: Sequence[Peer]) -> Matrix:
     )
 
 
-def _at(end: tuple[str, int]) -> str:
-    return f"{end[0]}:{end[1]}" if end[1] else end[0]
+def _at(destination: str, port: int) -> str:
+    return f"{destination}:{port}" if port else destination
 
 
 def _word(one: Tried | None) -> str:
     if one is None:
         return ""
-    word = "yes" if one.seen == "open" else "no"
-    return word if one.agrees else f"{word}!"
+    return ("yes" if one.seen == "open" else "no") + ("" if one.agrees else "!")
 
 
 def _cell(one: Tried | None) -> str:
     if one is None:
         return "<td></td>"
     colour = "#ffb3b3" if not one.agrees else "#bfe6c4" if one.allowed else "#eeeeee"
-    mark = "&#10003;" if one.seen == "open" else "&middot;"
+    mark = ("" if one.agrees else "&#9888; ") + ("&#10003;" if one.seen == "open" else "&middot;")
     title = f"{one.name}: {'allowed' if one.allowed else 'refused'}, seen: {one.seen}"
-    return (
-        f"<td style='text-align:center;background:{colour};color:#000' "
-        f"title='{html.escape(title, quote=True)}'>{mark if one.agrees else '&#9888; ' + mark}</td>"
-    )
+    style = f"text-align:center;background:{colour};color:#000"
+    return f"<td style='{style}' title='{escape(title)}'>{mark}</td>"

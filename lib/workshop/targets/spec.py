@@ -17,93 +17,67 @@ from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.targets import network
-from workshop.targets.base import Endpoint, Part, Target
+from workshop.targets.base import Endpoint, Part, Ready, Target
 from workshop.targets.network import Matrix, Peer, Shape, Way
+
+Rotate = Callable[[Target, Sequence[Secret], float, Stages], Sequence[Callable[[], object]]]
+"""Gives a part new credentials, where that takes more than to deploy it again: takes the old ones,
+seconds and the progress; gives questions with the old ones, to be refused."""
+
+Ahead = Callable[[Target, Mapping[str, Any], Mapping[str, Endpoint]], Iterable[Part]]
+"""The parts to start before a notebook runs, by that one's parameters and by the endpoints of those
+that were started."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page of metrics, which Prometheus reads.
+    """A page of metrics, which Prometheus reads."""
 
-    Args:
-        part: Whose metrics they are; the label ``part`` of every sample names it.
-        at: The part whose process answers: Llama Stack's metrics are the collector's page.
-        port: On a cluster, of the pods; locally the part's own, which may differ.
-        path: On it.
-        also: The name in ``Endpoint.also``; "" for the part's main address.
-        token: Whether the part's token must be sent.
-        exporter: The pods ``beside`` the part that have the page, where it has none itself; or "".
-            On a cluster ``manifests/prometheus`` then says where they are.
-        server: Of the two servers of the agent's API, the one that has this page; "" for any.
-    """
-
-    part: str
-    at: str
-    port: int
+    part: str  # Whose metrics they are; the label ``part`` of every sample names it.
+    at: str  # The part whose process answers: Llama Stack's metrics are the collector's page.
+    port: int  # Of the pods on a cluster; a local part's own may differ.
     path: str = "/metrics"
-    also: str = ""
-    token: bool = False
-    exporter: str = ""
-    server: str = ""
+    also: str = ""  # The name in ``Endpoint.also``; "" for the part's main address.
+    token: bool = False  # Whether the part's token must be sent.
+    exporter: str = ""  # The pods ``beside`` the part that have the page, where it has none itself.
+    server: str = ""  # Of the two servers of the agent's API, the one that has it; "" for any.
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """A part: a target reads the fields before ``needs``, the commands and notebooks all of them.
+    """A part. A target reads the fields before ``needs``, commands and notebooks all of them."""
 
-    Args:
-        name: The part's name. With ``_`` for ``-``, that of its modules in the targets.
-        notebook: The one that deploys it.
-        on: The targets on which it is software of its own; none for GPU nodes, or a registration.
-        port: The architecture's; 0 where it has none.
-        pods: On a cluster, the labels of its pods, one set a generation of its operator; those of
-            a part that leaves this out are ``app: <name>``.
-        beside: Further pods of its own, such as a job's, labelled ``app: <name>`` each.
-        needs: The parts that it cannot work without, and words for what parts rest on.
-        serves: What it is for: every answer, answers about the ``data`` alone, or ``watching`` the
-            others; "" where nothing fails without it.
-        order: Its place among the parts that a question passes; 0 where none passes it.
-        page: Its page of metrics, if it has one.
-        credentials: The names of those that are rotated together.
-        callers: Who sends them: parts, which get new ones at once, or a word for somebody else.
-        if_refused: What to do when the credential is refused, if that is not what the error says.
-        part: What it was deployed as last. Parts that have this can have more replicas.
-        ready: Whether it answers for real: ``wait.NotYet`` until it does.
-        redeploy: Deploys it as it was last, where that takes more than ``part`` and ``ready``.
-        rotate: Gives it new credentials, where that takes more than to deploy it again. Takes the
-            old ones, seconds and the progress; gives questions with the old ones, to be refused.
-        refusal: What it says to who has no credential: begins with ``refused``, ``unauthorized``.
-        secured: Adds what else notebook 08 checks of it.
-        examine: What the doctor asks it; raises when it is not well, may give a text to show.
-        ahead: The parts to begin before its notebook runs, by that one's parameters and by the
-            endpoints of those that were begun.
-    """
-
-    name: str
-    notebook: str
+    name: str  # With ``_`` for ``-``, that of its modules in the targets too.
+    notebook: str  # The one that deploys it.
+    # The targets on which it is software of its own; none for GPU nodes, or a registration.
     on: tuple[str, ...] = ("local", "cluster")
-    port: int = 0
+    port: int = 0  # The architecture's; 0 where it has none.
+    # On a cluster, the labels of its pods, one set per generation of its operator; else the label
+    # ``app`` with its name, as the further pods ``beside`` it have, such as a job's.
     pods: tuple[Mapping[str, str], ...] = ()
     beside: tuple[str, ...] = ()
+    # The parts that it cannot work without, and words for what parts rest on.
     needs: tuple[str, ...] = ("cluster", "permissions")
+    # What it is for: every answer, answers about the data alone, or watching the others; "" where
+    # nothing fails without it.
     serves: Literal["answers", "data", "watching", ""] = ""
-    order: int = 0
+    order: int = 0  # Its place among the parts that a question passes; 0 where none passes it.
     page: Page | None = None
-    credentials: tuple[str, ...] = ()
-    callers: tuple[str, ...] = ()
-    if_refused: str = ""
+    credentials: tuple[str, ...] = ()  # The names of those that are rotated together.
+    callers: tuple[str, ...] = ()  # Who sends them: parts, or a word for somebody else.
+    if_refused: str = ""  # What to do when they are refused, if the error does not say it.
+    # What it was deployed as last. Parts that have this can have more replicas.
     part: Callable[[Target], Part] | None = None
-    ready: Callable[[Endpoint], object] | None = None
+    ready: Ready | None = None
+    # Deploys it as it was last, where that takes more than ``part`` and ``ready``.
     redeploy: Callable[[Target, float], object] | None = None
-    rotate: (
-        Callable[[Target, Sequence[Secret], float, Stages], Sequence[Callable[[], object]]] | None
-    ) = None
+    rotate: Rotate | None = None
+    # What it says to who has no credential: begins with ``refused``, ``unauthorized``.
     refusal: Callable[[Target], str] | None = None
-    secured: Callable[[Target, Checks], object] | None = None
+    secured: Callable[[Target, Checks], object] | None = None  # Adds checks to notebook 08.
+    # What the doctor asks it; raises when it is not well, may give a text to show.
     examine: Callable[[Target], object] | None = None
-    ahead: Callable[[Target, Mapping[str, Any], Mapping[str, Endpoint]], Iterable[Part]] | None = (
-        None
-    )
+    ahead: Ahead | None = None
 
     @property
     def peers(self) -> tuple[Peer, ...]:
@@ -156,13 +130,11 @@ class Parts(tuple[Spec, ...]):
         named = {end for way in table for end in (way.source, way.destination)}
         found = []
         for one in self:
-            if not one.on or one.name in named:
-                continue
-            found.append(Way("notebook", one.name, one.port, "its notebook asks it"))
-            if one.page:
-                readers = ("prometheus", "monitoring")
-                at = one.page.exporter or one.name
-                found += [Way(who, at, one.page.port, "metrics") for who in readers]
+            if one.on and one.name not in named:
+                found.append(Way("notebook", one.name, one.port, "its notebook asks it"))
+                if one.page:
+                    at = one.page.exporter or one.name
+                    found += [Way(who, at, one.page.port, "metrics") for who in network.READERS]
         return tuple(found)
 
     def ways(self, shape: Shape) -> tuple[Way, ...]:

@@ -123,7 +123,7 @@ def test_tool_runtime_is_configured_where_the_server_still_has_it(
     config_map = {"data": {"config.yaml": path.read_text("utf-8")}}
     endpoint = Endpoint("http://127.0.0.1:8080")
     part = llama_stack.part_of("ogx", "faiss", endpoint, endpoint, 384)
-    recipe._configure(config_map, part)
+    recipe.configure(config_map, part)
     there = yaml.safe_load(config_map["data"]["config.yaml"])
     assert there["apis"] == config["apis"]
     assert set(there["providers"]) == set(config["providers"])

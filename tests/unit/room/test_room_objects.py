@@ -11,8 +11,7 @@ from workshop.cli import main
 from workshop.core.errors import PartFailed, SettingsError
 from workshop.core.progress import Stages
 from workshop.core.secret import Secret
-from workshop.room import rights
-from workshop.room.command import HEAD, _table
+from workshop.room import HEAD, prepare, table
 from workshop.room.objects import OWN, ROLE, SHARED, Room, SharedModel, checked, is_right
 from workshop.room.prepare import AT_ONCE, Seat, for_all
 from workshop.targets.cluster import objects
@@ -177,13 +176,13 @@ WANTED = [("apps", "deployments", "create"), ("", "pods/log", "get"), ("", "node
     ],
 )
 def test_rights_that_no_rule_gives_are_absent(given, absent):
-    assert rights.absent(given, WANTED) == absent
+    assert prepare.lacking(given, WANTED) == absent
 
 
 def test_a_rule_for_some_names_alone_gives_nothing():
     rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
-    assert list(rights._rights([rule])) == [("", "secrets", "get")]
-    assert list(rights._rights([rule | {"resourceNames": ["one"]}])) == []
+    assert prepare.granted([rule]) == {("", "secrets", "get")}
+    assert prepare.granted([rule | {"resourceNames": ["one"]}]) == set()
 
 
 # --- many at once ---------------------------------------------------------------------------------
@@ -255,7 +254,7 @@ def test_the_table_has_a_line_an_attendee():
         Seat("attendee-1", "user1", "created", "89/89", "yes", "-"),
         Seat("attendee-2", "user2", "left alone", problems=["it is somebody else's"]),
     ]
-    lines = _table(seats)
+    lines = table(seats).splitlines()
     assert tuple(lines[0].split()) == HEAD
     assert lines[1] == "attendee-1  user1     created     89/89   yes    -      OK"
     assert lines[2] == "attendee-2  user2     left alone  -       -      -      FAIL"

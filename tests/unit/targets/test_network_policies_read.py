@@ -98,17 +98,17 @@ def test_it_names_who_closes_and_who_would_have_opened() -> None:
 
 
 def test_names_are_of_another_namespace() -> None:
-    assert network_policies.without_names(STACK, []) == ()
-    assert network_policies.without_names(STACK, [DENY]) == ("egress-",)
-    assert network_policies.without_names(STACK, [DENY, policy("Egress", TO_MODEL)]) == (
+    assert network_policies.without_names(STACK, []) == []
+    assert network_policies.without_names(STACK, [DENY]) == ["egress-"]
+    assert network_policies.without_names(STACK, [DENY, policy("Egress", TO_MODEL)]) == [
         "egress-",
         "egress-",
-    )
+    ]
     dns = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 53, "protocol": "UDP"}]}
-    assert network_policies.without_names(STACK, [DENY, policy("Egress", dns)]) == ()
+    assert network_policies.without_names(STACK, [DENY, policy("Egress", dns)]) == []
     https = {"to": [{"namespaceSelector": {}}], "ports": [{"port": 443}]}
     assert network_policies.without_names(STACK, [DENY, policy("Egress", https)])
-    assert network_policies.without_names(STACK, [policy("Egress", {})]) == ()
+    assert network_policies.without_names(STACK, [policy("Egress", {})]) == []
 
 
 @pytest.mark.parametrize(

@@ -27,12 +27,11 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.deployed import DeployedParts
 from workshop.targets.cluster.endpoints import HAPROXY, admitted, seconds_of
 from workshop.targets.cluster.errors import Forbidden, Refused, Unreachable
-from workshop.targets.cluster.machines import machines, machinesets, nodes
+from workshop.targets.cluster.machines import machinesets, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET, MADE_FROM
 from workshop.targets.cluster.machines.operators import POLICY as GPU_POLICY
 from workshop.targets.cluster.manifests import ROUTE, is_openshift, llama_stack
-from workshop.targets.cluster.network import policies
-from workshop.targets.cluster.network.isolation import POLICY, Isolation
+from workshop.targets.cluster.network import POLICY, Isolation, policies
 from workshop.targets.cluster.objects import COMPONENT, labels_of
 from workshop.targets.cluster.pod_status import PROBE, Blocker, Seen, is_ready
 from workshop.targets.spec import Parts
@@ -364,7 +363,7 @@ class Problems:
         zones = machinesets.zones([one for one in sets if not machinesets.is_ours(one)])
         for machine in machinesets.machines(self._api, ours):
             others = [zone for zone in zones if zone != machinesets.zone_of(machine)]
-            refused = machines.refusal(machine, others)
+            refused = machinesets.refusal(machine, others)
             if refused:
                 hint = f"{refused.hint} ({self._parts.notebook(GPU_NODES)})"
                 yield Problem(GPU_NODES, refused.what, refused.state, hint)

@@ -10,10 +10,10 @@ import yaml
 
 from workshop.core.checks import Check
 from workshop.core.errors import WorkshopError
-from workshop.targets.cluster import namespaces, objects, permissions
+from workshop.targets.cluster import machines, namespaces, objects, permissions
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
-from workshop.targets.cluster.machines import machines, nodes
+from workshop.targets.cluster.machines import nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET
 from workshop.targets.cluster.manifests import is_openshift
 

@@ -19,9 +19,9 @@ from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts
 from workshop.targets.cluster.doctor import Problems
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
-from workshop.targets.cluster.machines.machines import GpuMachines
+from workshop.targets.cluster.machines import GpuMachines
 from workshop.targets.cluster.manifests import llama_stack
-from workshop.targets.cluster.network.isolation import Isolation
+from workshop.targets.cluster.network import Isolation
 from workshop.targets.cluster.rollout import Rollout, apply, guarded
 from workshop.targets.cluster.store import Store, fact
 from workshop.targets.spec import Parts

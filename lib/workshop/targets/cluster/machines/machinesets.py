@@ -1,4 +1,4 @@
-"""A MachineSet for GPU nodes, cloned from one of the cluster's own workers.
+"""A MachineSet for GPU nodes, cloned from one of the cluster's own workers, and its Machines.
 
 Cloning beats a template: image, subnet, security groups and instance profile are this cluster's.
 The fields are those of ``machine/v1beta1`` in github.com/openshift/api.
@@ -6,11 +6,11 @@ The fields are those of ``machine/v1beta1`` in github.com/openshift/api.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from workshop.core.errors import SettingsError
+from workshop.core.errors import PartFailed, SettingsError
 from workshop.targets.base import Machines
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import MANAGER, Api, Object
@@ -23,17 +23,11 @@ MACHINE = (API_VERSION, "Machine")
 NAMESPACE = "openshift-machine-api"
 COMPONENT = "gpu-nodes"
 
-MEMBER = "machine.openshift.io/cluster-api-machineset"
-"""The label by which a MachineSet finds its Machines."""
-
-CLUSTER = "machine.openshift.io/cluster-api-cluster"
-"""The label with the cluster's infrastructure name, which every Machine carries."""
-
+MEMBER = "machine.openshift.io/cluster-api-machineset"  # The label with a Machine's MachineSet.
+CLUSTER = "machine.openshift.io/cluster-api-cluster"  # The label with the infrastructure's name.
 ROLE = "machine.openshift.io/cluster-api-machine-role"
 
-MADE_FROM = "agent-workshop-kit/namespace"
-"""The label with the namespace whose notebooks made it: only their clean-up removes it."""
-
+MADE_FROM = "agent-workshop-kit/namespace"  # The label with the namespace whose clean-up takes it.
 PROVIDER = "AWSMachineProviderConfig"  # The only cloud that is known.
 
 
@@ -44,12 +38,12 @@ def is_ours(machine_set: Object) -> bool:
 
 def made_here(api: Api, *kinds: tuple[str, str]) -> list[Object]:
     """The objects of these kinds that were made from the namespace of ``api``."""
-    selector = f"{objects.OURS},{MADE_FROM}={api.namespace}"
-    try:
-        return [one for kind in kinds for one in api.list(*kind, selector, NAMESPACE)]
-    except Forbidden:
-        # Then this user has made none.
-        return []
+    found: list[Object] = []
+    for kind in kinds:
+        # Who may not list them has made none.
+        with contextlib.suppress(Forbidden):
+            found += api.list(*kind, f"{objects.OURS},{MADE_FROM}={api.namespace}", NAMESPACE)
+    return found
 
 
 def machines(api: Api, machine_sets: Sequence[Object]) -> list[Object]:
@@ -59,10 +53,9 @@ def machines(api: Api, machine_sets: Sequence[Object]) -> list[Object]:
     return [one for one in every if labels_of(one).get(MEMBER) in names]
 
 
-def zone_of(machine_set: Object) -> str:
-    """The zone in which its machines are; "" on other clouds than AWS."""
-    placement = _provider(machine_set).get("placement") or {}
-    return str(placement.get("availabilityZone") or "")
+def zone_of(thing: Object) -> str:
+    """A MachineSet's or a Machine's zone; "" on other clouds than AWS."""
+    return str((_provider(thing).get("placement") or {}).get("availabilityZone") or "")
 
 
 def type_of(thing: Object) -> str:
@@ -71,9 +64,7 @@ def type_of(thing: Object) -> str:
 
 
 def workers(machine_sets: Sequence[Object]) -> list[Object]:
-    """The cluster's own workers among these, the likeliest to be plain and working first.
-
-    That is: without taints, as special machines have them; with machines; then by name.
+    """The cluster's own workers among these: those without taints first, then those with machines.
 
     Raises:
         SettingsError: There is none, or they are on a cloud that the kit does not know.
@@ -84,11 +75,11 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
         if not is_ours(one) and labels_of(one["spec"]["template"]).get(ROLE) == "worker"
     ]
     if not found:
+        names = ", ".join(one["metadata"]["name"] for one in machine_sets)
         raise SettingsError(
             "There is no worker MachineSet to clone.",
             where=NAMESPACE,
-            state="MachineSets: "
-            + (", ".join(one["metadata"]["name"] for one in machine_sets) or "none"),
+            state=f"MachineSets: {names or 'none'}",
             hint="this cluster's nodes are added outside of it: add one with an NVIDIA GPU there, "
             "then run this notebook again",
         )
@@ -130,8 +121,6 @@ def in_zone(models: Sequence[Object], zone: str) -> Object:
 
 def clone(model: Object, wanted: Machines, namespace: str) -> Object:
     """A MachineSet like this worker's, of another type, whose nodes carry label and taint.
-
-    ``model`` is of the same zone; ``namespace`` is the user's, for ``MADE_FROM``.
 
     Raises:
         SettingsError: The worker lacks the label with the infrastructure's name.
@@ -177,40 +166,94 @@ def _provider(thing: Object) -> Object:
     return found
 
 
+QUOTA = ("VcpuLimitExceeded", "InstanceLimitExceeded")  # AWS: the account may have no more.
+SOLD_OUT = ("InsufficientInstanceCapacity", "sufficient capacity", "Unsupported")
+"""AWS's words when a zone has none left, or never has that type."""
+
+# https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
+QUOTA_HINT = (
+    'the quota "Running On-Demand G and VT instances" counts vCPUs in a region, and another zone '
+    "does not help: have it raised (AWS Service Quotas, code L-DB2E81BA), or set MACHINE_TYPE to a "
+    "smaller one"
+)
+
+
+def refusal(machine: Object, zones: Sequence[str]) -> PartFailed | None:
+    """Why the cloud gives no such machine, or None; ``zones`` are the others to try."""
+    said, name = _said(machine), machine["metadata"]["name"]
+    # The provider tries for ever what a quota or an empty zone forbids, and the phase stays
+    # Provisioning meanwhile.
+    if not is_failed(machine) and not any(word in said for word in (*QUOTA, *SOLD_OUT)):
+        return None
+    reason = str((machine.get("status") or {}).get("errorReason") or "")
+    if any(word in said + reason for word in QUOTA):
+        hint = QUOTA_HINT
+    elif zones:
+        others = f" (or {', '.join(zones[1:])})" if zones[1:] else ""
+        hint = f'set ZONE = "{zones[0]}"{others} and run this notebook again'
+    else:
+        hint = f"oc describe machine {name} -n {NAMESPACE}; the cluster has no workers in "
+        hint += "another zone, so try another MACHINE_TYPE, or later"
+    return PartFailed(
+        f"The cloud gave no machine for {name}.",
+        where=f"Machine {name}, namespace {NAMESPACE}, "
+        f"{type_of(machine)} in {zone_of(machine) or 'an unknown zone'}",
+        state=": ".join(filter(None, [reason, said])) or "phase Failed, without a reason",
+        hint=hint,
+    )
+
+
+def is_failed(machine: Object) -> bool:
+    """Whether the cluster has given it up: no MachineSet replaces such a Machine by itself."""
+    return bool((machine.get("status") or {}).get("phase") == "Failed")
+
+
+def node_of(machine: Object) -> str:
+    """The name of its node, or ""."""
+    return str(((machine.get("status") or {}).get("nodeRef") or {}).get("name") or "")
+
+
+def describe(machine: Object) -> str:
+    """What it does at the moment, in words."""
+    phase = (machine.get("status") or {}).get("phase") or "no phase yet"
+    return f"Machine {machine['metadata']['name']}: " + ", ".join(
+        filter(None, [phase, _said(machine)])
+    )
+
+
+def _said(machine: Object) -> str:
+    """What the cloud said: of a Machine that failed, or of one that is tried again and again."""
+    status = machine.get("status") or {}
+    said = [status.get("errorMessage")]
+    if not said[0]:
+        said = [
+            one.get("message")
+            for one in (status.get("providerStatus") or {}).get("conditions") or []
+            if one.get("status") == "False" and one.get("reason") == "MachineCreationFailed"
+        ]
+    return " ".join(word for text in said for word in str(text or "").split())
+
+
 PRICED_IN = "us-east-1"
-
-
-@dataclass(frozen=True)
-class MachineType:
-    """One type: its GPU, that one's memory in GB as the maker counts, and its price.
-
-    ``dollars`` are USD an hour, on demand, Linux, in ``PRICED_IN``, without disk and traffic.
-    """
-
-    gpu: str
-    gpu_gb: int
-    dollars: float
-
-
-# From public price lists, read in November 2026: https://aws.amazon.com/ec2/pricing/on-demand/
-# says what is true today and elsewhere.
 TYPES = {
-    "g6.xlarge": MachineType("NVIDIA L4", 24, 0.8048),
-    "g6.2xlarge": MachineType("NVIDIA L4", 24, 0.9776),
-    "g6.4xlarge": MachineType("NVIDIA L4", 24, 1.3232),
-    "g6.8xlarge": MachineType("NVIDIA L4", 24, 2.0144),
-    "g5.xlarge": MachineType("NVIDIA A10G", 24, 1.006),
-    "g4dn.xlarge": MachineType("NVIDIA T4", 16, 0.526),
+    "g6.xlarge": ("NVIDIA L4 (24 GB)", 0.8048),
+    "g6.2xlarge": ("NVIDIA L4 (24 GB)", 0.9776),
+    "g6.4xlarge": ("NVIDIA L4 (24 GB)", 1.3232),
+    "g6.8xlarge": ("NVIDIA L4 (24 GB)", 2.0144),
+    "g5.xlarge": ("NVIDIA A10G (24 GB)", 1.006),
+    "g4dn.xlarge": ("NVIDIA T4 (16 GB)", 0.526),
 }
+"""The GPU, with its memory as the maker counts it, and the price: USD an hour, on demand, Linux, in
+``PRICED_IN``, without disk and traffic. From public price lists, read in November 2026:
+https://aws.amazon.com/ec2/pricing/on-demand/ says what is true today and elsewhere."""
 
 
 def priced(machine_type: str, replicas: int) -> str:
     """In one line: how many, of what, with which GPU, at which price."""
-    known = TYPES.get(machine_type)
-    if known is None:
+    if machine_type not in TYPES:
         return f"{replicas} x {machine_type}; the kit does not know its GPU and its price"
-    total = replicas * known.dollars
+    gpu, dollars = TYPES[machine_type]
     return (
-        f"{replicas} x {machine_type} with one {known.gpu} ({known.gpu_gb} GB): "
-        f"about {total:.2f} USD an hour in all, on demand in {PRICED_IN}; check it for your region"
+        f"{replicas} x {machine_type} with one {gpu}: about {replicas * dollars:.2f} USD an hour "
+        f"in all, on demand in {PRICED_IN}; check it for your region"
     )

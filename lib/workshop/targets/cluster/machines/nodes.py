@@ -9,8 +9,7 @@ from workshop.targets.cluster.objects import condition, labels_of
 NODE = ("v1", "Node")
 
 GPU = "nvidia.com/gpu"  # The resource that NVIDIA's device plugin offers to pods, a count as text.
-PRODUCT = "nvidia.com/gpu.product"
-"""The label in which GPU feature discovery writes the GPU's name, such as ``NVIDIA-L4``."""
+PRODUCT = "nvidia.com/gpu.product"  # The label with the GPU's name, such as ``NVIDIA-L4``.
 
 
 def is_ready(node: Object) -> bool:

@@ -57,9 +57,10 @@ class Operators:
         # An operator that was removed leaves its kinds; one that came by Helm has no Subscription,
         # and has its instance from the same chart.
         subscribed = self._subscriptions(operator)
-        return subscribed is None or bool(
-            subscribed or self._api.list(*operator.brings, namespace=None)
-        )
+        return subscribed is None or bool(subscribed or self._instances(operator))
+
+    def _instances(self, operator: Operator) -> list[Object]:
+        return self._api.list(*operator.brings, namespace=None)
 
     def _subscriptions(self, operator: Operator) -> list[Object] | None:
         """The Subscriptions to its package; None where there is no OLM, or it is not shown."""
@@ -79,19 +80,20 @@ class Operators:
             subscriptions = [self._subscribe(one, stage) for one in missing]
             wait_for(
                 "the operators to be installed",
-                lambda: patient(lambda: self._installed(subscriptions, stage)),
+                lambda: patient(lambda: self._installed(subscriptions)),
                 timeout=timeout,
                 stage=stage,
                 every=0.1,
                 where=self._api.url,
                 hint="oc get subscriptions,installplans,csv -A",
             )
+            stage("the operators run")
             # The kinds that they brought.
             self._api.discover()
         built = objects.build(FOLDER / "instances")
         for operator in OPERATORS:
             # One of each is enough, whoever made it: the GPU operator ignores a second.
-            if not self._api.list(*operator.brings, namespace=None):
+            if not self._instances(operator):
                 instance = objects.one(built, operator.brings[1])
                 stage(f"making {operator.brings[1]} {instance['metadata']['name']}")
                 self._api.apply(instance)
@@ -107,7 +109,7 @@ class Operators:
             )
         makes = ("list", "create", "patch")
         verbs = {SUBSCRIPTION: makes, GROUP: makes, VERSION: ("list", "watch")}
-        rights = [permissions.Right("", "namespaces", "patch", "")]
+        rights = [permissions.Right("", "namespaces", "patch")]
         for one in missing:
             for kind in verbs:
                 rights += permissions.of_kind(self._api, *kind, verbs[kind], one.namespace)
@@ -137,12 +139,9 @@ class Operators:
                 applied[thing["kind"]] = self._api.apply(thing)
         return applied["Subscription"]
 
-    def _installed(self, subscriptions: Sequence[Object], stage: Stages) -> object:
-        waiting = list(filter(None, map(self._state, subscriptions)))
-        if waiting:
-            return NotYet("; ".join(waiting))
-        stage("the operators run")
-        return True
+    def _installed(self, subscriptions: Sequence[Object]) -> object:
+        waiting = "; ".join(filter(None, map(self._state, subscriptions)))
+        return NotYet(waiting) if waiting else True
 
     def _state(self, wanted: Object) -> str:
         """What this Subscription waits for; "" when its operator runs."""
@@ -162,16 +161,15 @@ class Operators:
         status = installed.get("status") or {}
         phase = str(status.get("phase") or "no phase yet")
         if phase == "Failed":
-            message = str(status.get("message") or status.get("reason"))
-            raise self._failed(version, namespace, message)
+            raise self._failed(version, namespace, status.get("message") or status.get("reason"))
         return "" if phase == "Succeeded" else f"{version}: {phase}"
 
     @staticmethod
-    def _failed(what: str, namespace: str, message: str) -> PartFailed:
+    def _failed(what: str, namespace: str, message: object) -> PartFailed:
         return PartFailed(
             "An operator could not be installed.",
             where=f"{what}, namespace {namespace}",
-            state=message,
+            state=str(message),
             hint=f"oc get subscriptions,installplans,csv -n {namespace} -o yaml; "
             "is the channel in manifests/gpu-nodes/operators one of this cluster's catalogue?",
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from workshop.targets.base import Part, Scale
 from workshop.targets.cluster import objects
@@ -17,10 +17,10 @@ from workshop.targets.spec import module_of
 
 ROUTE = ("route.openshift.io/v1", "Route")
 WORKLOADS = ("Deployment", "StatefulSet", "Job")
+USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
 
 
-@dataclass(frozen=True)
-class Resource:
+class Resource(NamedTuple):
     """A custom resource whose operator brings the part up."""
 
     api_version: str
@@ -30,43 +30,27 @@ class Resource:
 
 @dataclass(frozen=True)
 class Plan:
-    """A part on this cluster.
+    """A part on this cluster."""
 
-    Args:
-        objects: Everything to apply.
-        digest: Of all settings and credentials; its pods carry it.
-        deployment: The Deployment that runs it, made by the kit or by an operator.
-        pods: The labels by which its pods are found.
-        service: Its Service.
-        port: The Service's and the pods' port; ``also`` are further ones by name.
-        scheme: ``http``, ``https``, ``mongodb`` or ``postgresql``, with the ``user`` of a database.
-        resource: The custom resource that an operator turns into the Deployment, if there is one.
-        jobs: Jobs that must have succeeded.
-        token: Where the credential is when the cluster makes it: a Secret's name and key.
-        ca: The ConfigMap and key with the CA of its certificate.
-        route: The Route, or ``ingress`` the Ingress, by which it is reached from outside; or "".
-        members: Whether it is a StatefulSet of that name, and no Deployment.
-        keeps: What each replica would keep to itself, so that there can be one alone.
-        scale: How much of it runs.
-    """
-
-    objects: list[Object]
-    digest: str
-    deployment: str
-    pods: Mapping[str, str]
+    objects: list[Object]  # Everything to apply.
+    digest: str  # Of all settings and credentials; its pods carry it.
+    deployment: str  # The name of what runs it, made by the kit or by an operator.
+    pods: Mapping[str, str]  # The labels by which its pods are found.
     service: str
-    port: int
-    scheme: str = "http"
-    also: Mapping[str, int] = field(default_factory=dict)
-    user: str = ""
-    resource: Resource | None = None
-    jobs: tuple[str, ...] = ()
+    port: int  # The Service's and the pods'.
+    scheme: str = "http"  # Or ``https``, ``mongodb``, ``postgresql``.
+    also: Mapping[str, int] = field(default_factory=dict)  # Further ports by name.
+    user: str = ""  # Of a database.
+    resource: Resource | None = None  # What an operator turns into the Deployment.
+    jobs: tuple[str, ...] = ()  # Those that must have succeeded.
+    # Where the credential is when the cluster makes it: a Secret's name and key.
     token: tuple[str, str] | None = None
-    ca: tuple[str, str] | None = None
+    ca: tuple[str, str] | None = None  # The ConfigMap and key with the CA of its certificate.
+    # The Route or the Ingress by which it is reached from outside, or "".
     route: str = ""
     ingress: str = ""
-    members: bool = False
-    keeps: tuple[str, ...] = ()
+    members: bool = False  # Whether it is a StatefulSet of that name, and no Deployment.
+    keeps: tuple[str, ...] = ()  # What each replica would keep to itself: there can be one alone.
     scale: Scale = field(default_factory=Scale)
 
     @property
@@ -98,8 +82,17 @@ def built(part: Part, api: Api) -> list[Object]:
     return objects.build(objects.MANIFESTS / part.name / folder)
 
 
-def as_it_is(made: list[Object], part: Part, name: str, **more: Any) -> Plan:
-    """The plan for these objects: their workloads get the digest, and all have this name."""
+def as_it_is(
+    made: list[Object], part: Part, *, name: str = "", texts: Object | None = None, **more: Any
+) -> Plan:
+    """The plan for these objects, all of this name, and for a Secret with these texts.
+
+    Their volumes get the size that the user chose, and their workloads the digest.
+    """
+    name = name or part.name
+    if texts is not None:
+        made.append(objects.secret(name, part.name, texts))
+    objects.size(made, part.settings)
     digest = objects.digest(made)
     for thing in made:
         if thing["kind"] in WORKLOADS:

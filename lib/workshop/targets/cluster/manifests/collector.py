@@ -9,4 +9,4 @@ from workshop.targets.cluster.manifests import Plan, as_it_is, built
 
 def plan(part: Part, api: Api) -> Plan:
     """A Deployment with the script, and its Service."""
-    return as_it_is(built(part, api), part, "collector")
+    return as_it_is(built(part, api), part)

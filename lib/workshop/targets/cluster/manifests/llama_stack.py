@@ -19,9 +19,7 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.manifests import Plan, Resource, is_openshift
 
 NAME = "llama-stack"
-SERVICE = "llama-stack-service"
-"""The operators' name for the Service of ``llama-stack``; ours too, where there is none."""
-
+SERVICE = "llama-stack-service"  # The operators' name for it; ours too, where there is none.
 CONFIG = "llama-stack-config"
 OPERATORS = {
     "llama-stack": Resource("llamastack.io/v1alpha1", "LlamaStackDistribution", NAME),
@@ -76,7 +74,7 @@ def plan(part: Part, api: Api) -> Plan:
         )
     folder = OPERATORS[server].kind.lower() if operated else "kubernetes"
     built = objects.build(objects.MANIFESTS / NAME / "overlays" / folder)
-    _configure(objects.one(built, "ConfigMap", CONFIG), part)
+    configure(objects.one(built, "ConfigMap", CONFIG), part)
     model, embedder = part.needs["model"], part.needs["embedder"]
     database, tokens = part.needs.get("postgresql"), _tokens(part)
     built.append(objects.secret(NAME, NAME, tokens))
@@ -110,7 +108,6 @@ def plan(part: Part, api: Api) -> Plan:
         objects.set_variables(environment, {"SETTINGS": digest})
     else:
         objects.mark(objects.one(built, "Deployment"), digest)
-        objects.size(built, part.settings)
     return Plan(
         built,
         digest,
@@ -180,7 +177,7 @@ def _deployed(built: list[Object], server: str) -> Object:
     return container
 
 
-def _configure(config_map: Object, part: Part) -> None:
+def configure(config_map: Object, part: Part) -> None:
     """Put the chosen vector store, and the longest answer, into the server's configuration."""
     text = config_map["data"]["config.yaml"]
     store = str(part.settings["vector_store"])
@@ -216,9 +213,7 @@ CONNECTION = {
     name: f"${{env.POSTGRES_{name.upper()}}}" for name in ("host", "port", "db", "user", "password")
 }
 
-LEAVING = {"preStop": {"sleep": {"seconds": 5}}}
-"""A pod that ends goes on for a moment: until then Services still lead requests to it."""
-
+LEAVING = {"preStop": {"sleep": {"seconds": 5}}}  # Until then Services still lead requests to it.
 PATIENCE = 120  # Seconds that a pod has to answer what it was asked before it ends.
 
 

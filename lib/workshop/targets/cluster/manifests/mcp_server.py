@@ -25,11 +25,11 @@ def plan(part: Part, api: Api) -> Plan:
         "connection-string": f"mongodb://{login}{host}/?{options}",
         "http-headers": json.dumps({"authorization": f"Bearer {token}"}),
     }
-    made = [*built(part, api), objects.secret(name, part.name, texts)]
+    made = built(part, api)
     flags = {
         "MDB_MCP_READ_ONLY": "true" if part.settings["read_only"] else "false",
         "MDB_MCP_DISABLED_TOOLS": str(part.settings["disabled_tools"]),
     }
     container = objects.container(objects.one(made, "Deployment"))
     objects.set_variables(container.setdefault("env", []), flags)
-    return as_it_is(made, part, name, also=part.extra_ports)
+    return as_it_is(made, part, name=name, texts=texts, also=part.extra_ports)

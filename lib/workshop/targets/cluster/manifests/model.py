@@ -6,20 +6,20 @@ import re
 from collections.abc import Sequence
 
 from workshop.core.errors import SettingsError
+from workshop.targets import network
 from workshop.targets.base import Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.machines import nodes
-from workshop.targets.cluster.manifests import Plan, Resource, as_it_is, is_openshift
+from workshop.targets.cluster.manifests import USER, Plan, Resource, as_it_is, is_openshift
 
 TEMPLATES = "/vllm-workspace/examples"
 """The folder of chat templates in vLLM's image for GPUs; Red Hat's has /opt/app-root/template."""
 
 GRANITE_THINKS = "--reasoning-parser=granite_thinking_parser"
 PARSERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (r"llama-?3\.[12]", ("--tool-call-parser=llama3_json",)),
-    (r"llama-?3\.3", ("--tool-call-parser=llama3_json",)),
+    (r"llama-?3\.[1-3]", ("--tool-call-parser=llama3_json",)),
     (r"llama-?4", ("--tool-call-parser=llama4_pythonic",)),
     (r"granite-?4\.2", ("--tool-call-parser=qwen3_xml", GRANITE_THINKS)),
     (r"granite-?4", ("--tool-call-parser=granite4",)),
@@ -45,11 +45,12 @@ def tool_flags(model: str) -> list[str]:
         if re.search(pattern, model.lower()):
             if not flags:
                 break
-            more = []
+            found = ["--enable-auto-tool-choice", *flags]
             if "llama3_json" in flags[0]:
                 version = "3.2" if "3.2" in model else "3.1"
-                more = [f"--chat-template={TEMPLATES}/tool_chat_template_llama{version}_json.jinja"]
-            return ["--enable-auto-tool-choice", *flags, *more]
+                template = f"tool_chat_template_llama{version}_json.jinja"
+                found.append(f"--chat-template={TEMPLATES}/{template}")
+            return found
     raise SettingsError(
         f"The kit does not know how {model!r} calls tools.",
         where="the parameter MODEL of 02_serve_model",
@@ -66,34 +67,18 @@ def short_name(model: str) -> str:
     return re.sub(r"[^a-z0-9.-]+", "-", last.lower())
 
 
-def arguments(given: Sequence[str], changed: Sequence[str]) -> list[str]:
-    """The arguments, with these in place of those of the same name."""
-    names = {one.partition("=")[0] for one in changed}
-    return [one for one in given if one.partition("=")[0] not in names] + list(changed)
-
-
 def chosen(args: Sequence[str], model: str, context: int) -> list[str]:
     """The arguments for another model than the manifest's."""
-    flags = ("--tool-call-parser", "--reasoning-parser", "--chat-template")
-    kept = [one for one in args if one.partition("=")[0] not in flags]
     own = [f"--model={model}", f"--served-model-name={short_name(model)}"]
-    own += [f"--max-model-len={context}"]
-    return arguments(kept, [*own, *tool_flags(model)])
-
-
-def deployed(made: list[Object], part: Part, name: str) -> Plan:
-    """The plan for vLLM as a Deployment ``name``, with the token in a Secret named as the part."""
-    texts = {"token": part.secrets["token"].reveal()}
-    return as_it_is([*made, objects.secret(part.name, part.name, texts)], part, name)
+    own += [f"--max-model-len={context}", *tool_flags(model)]
+    replaced = {"--tool-call-parser", "--reasoning-parser", "--chat-template"}
+    replaced |= {one.partition("=")[0] for one in own}
+    return [one for one in args if one.partition("=")[0] not in replaced] + own
 
 
 NAME = "model"
-PREDICTOR = "model-predictor"
-"""The Service, and the Deployment behind it: KServe's names, and ours where there is none."""
-
+PREDICTOR = "model-predictor"  # Service and Deployment: KServe's names, and ours without it.
 KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
-USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
-SECURE = 8443  # The port of the proxy that OpenShift AI puts before a model with authentication.
 
 
 def plan(part: Part, api: Api) -> Plan:
@@ -102,8 +87,13 @@ def plan(part: Part, api: Api) -> Plan:
     if api.kind(*KSERVE) is None:
         built = objects.build(objects.MANIFESTS / NAME / f"overlays/kubernetes-{accelerator}")
         _choose(objects.container(objects.one(built, "Deployment")), part)
-        return deployed(built, part, PREDICTOR)
+        return as_it_is([*built, _key(part)], part, name=PREDICTOR)
     return _kserve(part, api, accelerator)
+
+
+def _key(part: Part) -> Object:
+    """The Secret with the key that vLLM itself asks for."""
+    return objects.secret(NAME, part.name, {"token": part.secrets["token"].reveal()})
 
 
 def offers_gpu(api: Api) -> bool:
@@ -125,8 +115,7 @@ def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
         del service["metadata"]["annotations"]["security.opendatahub.io/enable-auth"]
         service["spec"]["predictor"]["securityContext"] = {"runAsUser": USER, "fsGroup": USER}
         built = [one for one in built if one["kind"] not in ("Role", "RoleBinding", "Secret")]
-        token = {"token": part.secrets["token"].reveal()}
-        built.append(objects.secret(NAME, part.name, token))
+        built.append(_key(part))
         key = {"secretKeyRef": {"name": NAME, "key": "token"}}
         runtime["spec"]["containers"][0]["env"].append({"name": "VLLM_API_KEY", "valueFrom": key})
     digest = objects.digest(built)
@@ -138,7 +127,7 @@ def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
         deployment=PREDICTOR,
         pods={"serving.kserve.io/inferenceservice": NAME},
         service=PREDICTOR,
-        port=SECURE if guarded else part.port,
+        port=network.GUARDED if guarded else part.port,
         scheme="https" if guarded else "http",
         resource=Resource(*KSERVE, NAME),
         token=("model-token", "token") if guarded else None,

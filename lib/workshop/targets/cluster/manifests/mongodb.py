@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from workshop.targets.base import Part
-from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.manifests import Plan, as_it_is, built
 
@@ -14,12 +13,10 @@ def plan(part: Part, api: Api) -> Plan:
         "monitor-username": str(part.settings["monitor"]),
         "monitor-password": part.secrets["monitor password"].reveal(),
     }
-    made = [*built(part, api), objects.secret("mongodb", part.name, texts)]
-    objects.size(made, part.settings)
     return as_it_is(
-        made,
+        built(part, api),
         part,
-        "mongodb",
+        texts=texts,
         scheme="mongodb",
         user=texts["username"],
         jobs=("mongodb-users",),

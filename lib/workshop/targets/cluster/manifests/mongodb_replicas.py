@@ -11,15 +11,14 @@ from workshop.targets.cluster.manifests.mongodb import users
 
 def plan(part: Part, api: Api) -> Plan:
     """StatefulSet, its Service and budget; a Job makes a set of the members."""
-    name = "mongodb-replicas"
     texts = users(part) | {"keyfile": part.secrets["key"].reveal()}
-    made = [*built(part, api), objects.secret(name, part.name, texts)]
+    made = built(part, api)
     for claim in objects.one(made, "StatefulSet")["spec"]["volumeClaimTemplates"]:
         objects.size([{"kind": "PersistentVolumeClaim", **claim}], part.settings)
     return as_it_is(
         made,
         part,
-        name,
+        texts=texts,
         scheme="mongodb",
         user=texts["username"],
         jobs=("mongodb-replicas-initiate",),

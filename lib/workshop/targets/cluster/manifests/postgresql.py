@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from workshop.targets.base import Part
-from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.manifests import Plan, as_it_is, built
 
@@ -15,12 +14,10 @@ def plan(part: Part, api: Api) -> Plan:
         "password": part.secrets["password"].reveal(),
         "database": str(part.settings["database"]),
     }
-    made = [*built(part, api), objects.secret("postgresql", part.name, texts)]
-    objects.size(made, part.settings)
     return as_it_is(
-        made,
+        built(part, api),
         part,
-        "postgresql",
+        texts=texts,
         scheme="postgresql",
         user=texts["username"],
         keeps=("one server holds the lock of its data",),

@@ -49,7 +49,7 @@ def plan(part: Part, api: Api) -> Plan:
         secrets["mongodb-uri"] = f"mongodb://{login}@mongodb:27017/admin?directConnection=true"
     else:
         made = [one for one in made if one["metadata"]["name"] != EXPORTER]
-    return as_it_is([*made, objects.secret(NAME, part.name, secrets)], part, NAME)
+    return as_it_is(made, part, texts=secrets)
 
 
 def _job(name: str, part: Part) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.objects import labels_of
@@ -20,17 +20,16 @@ DNS = (53, 5353, "dns", "dns-tcp")
 """The port of Kubernetes' DNS, that of OpenShift's pods, and the names that both give them."""
 
 
-@dataclass(frozen=True)
-class Closed:
+class Closed(NamedTuple):
     """Why a way is closed: by which policies, and which of another label would have opened it."""
 
     direction: str
-    policies: tuple[str, ...]
-    idle: tuple[str, ...]
+    policies: list[str]
+    idle: list[str]
 
     def __str__(self) -> str:
-        said = f"{self.direction.lower()} closed by {', '.join(self.policies)}"
-        return said + "".join(f"; {one}" for one in self.idle)
+        closed = f"{self.direction.lower()} closed by {', '.join(self.policies)}"
+        return "; ".join([closed, *self.idle])
 
 
 def closed(
@@ -57,18 +56,18 @@ def closed(
     return None
 
 
-def _names(policies: Sequence[Object]) -> tuple[str, ...]:
-    return tuple(sorted(str(one["metadata"]["name"]) for one in policies))
+def _names(policies: Sequence[Object]) -> list[str]:
+    return sorted(str(one["metadata"]["name"]) for one in policies)
 
 
-def without_names(pod: Object, policies: Sequence[Object]) -> tuple[str, ...]:
+def without_names(pod: Object, policies: Sequence[Object]) -> list[str]:
     """The policies that keep a pod from looking up names, or none when it may.
 
     DNS is in another namespace, so a rule for the pods of this one does not open it.
     """
     closing = [one for one in policies if _selects(one, pod, "Egress")]
     rules = [rule for one in closing for rule in one["spec"].get("egress") or []]
-    return () if any(_opens_dns(rule) for rule in rules) else _names(closing)
+    return [] if any(map(_opens_dns, rules)) else _names(closing)
 
 
 def matches(selector: Object | None, labels: Labels) -> bool:
@@ -92,15 +91,13 @@ def _holds(expression: Object, labels: Labels) -> bool:
 
 def part_of(labels: Labels, peers: Sequence[Peer]) -> str:
     """The part whose labels, of any generation, a pod has; or ""."""
-    for peer in peers:
-        if any(one.items() <= labels.items() for one in peer.labels):
-            return peer.name
-    return ""
+    named = ((peer.name, one) for peer in peers for one in peer.labels)
+    return next((name for name, one in named if one.items() <= labels.items()), "")
 
 
 def _idle(
     policies: Sequence[Object], pod: Object, direction: str, peers: Sequence[Peer]
-) -> tuple[str, ...]:
+) -> list[str]:
     """Policies for the same part in another generation's labels: they select nobody."""
     mine = labels_of(pod)
     part, found = part_of(mine, peers), []
@@ -110,7 +107,7 @@ def _idle(
             said = ", ".join(f"{key}={value}" for key, value in wanted.items())
             have = ", ".join(f"{key}={mine.get(key, '(none)')}" for key in wanted)
             found.append(f"{one['metadata']['name']} selects {said}, and the pod has {have}")
-    return tuple(found)
+    return found
 
 
 def _selects(policy: Object, pod: Object, direction: str) -> bool:
@@ -122,14 +119,11 @@ def _selects(policy: Object, pod: Object, direction: str) -> bool:
 def _allows(
     policy: Object, direction: str, peer: Object, destination: Object, port: int, namespace: Labels
 ) -> bool:
-    word, side = ("egress", "to") if direction == "Egress" else ("ingress", "from")
+    side = "to" if direction == "Egress" else "from"
     return any(
         _has_port(rule.get("ports"), destination, port)
-        and (
-            not rule.get(side)
-            or any(_is_peer(one, peer, namespace) for one in rule.get(side) or [])
-        )
-        for rule in policy["spec"].get(word) or []
+        and (not rule.get(side) or any(_is_peer(one, peer, namespace) for one in rule[side]))
+        for rule in policy["spec"].get(direction.lower()) or []
     )
 
 
@@ -141,19 +135,16 @@ def _opens_dns(rule: Object) -> bool:
 
 
 def _is_peer(peer: Object, pod: Object, namespace: Labels) -> bool:
-    block = peer.get("ipBlock")
+    block, address = peer.get("ipBlock"), str((pod.get("status") or {}).get("podIP") or "")
     if block:
-        address = str((pod.get("status") or {}).get("podIP") or "")
-        return bool(address) and _within(address, block["cidr"], block.get("except") or [])
+        excepted = any(address and _within(address, one) for one in block.get("except") or [])
+        return bool(address) and _within(address, block["cidr"]) and not excepted
     here = "namespaceSelector" not in peer or matches(peer["namespaceSelector"], namespace)
     return here and matches(peer.get("podSelector"), labels_of(pod))
 
 
-def _within(address: str, network: str, excepted: Sequence[str]) -> bool:
-    number = ipaddress.ip_address(address)
-    return number in ipaddress.ip_network(network) and not any(
-        number in ipaddress.ip_network(one) for one in excepted
-    )
+def _within(address: str, network: str) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(network)
 
 
 def _has_port(ports: Sequence[Object] | None, destination: Object, wanted: int) -> bool:

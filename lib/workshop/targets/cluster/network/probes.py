@@ -7,9 +7,9 @@ so that no controller adopts it. What it runs on, the MCP server's image has: No
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +24,18 @@ from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.delete import NETWORK, Cleaning
 from workshop.targets.cluster.errors import Refused, Unreachable
-from workshop.targets.cluster.manifests import is_openshift
+from workshop.targets.cluster.manifests import USER, is_openshift
 from workshop.targets.cluster.pod_status import PROBE
 
 IMAGE = f"docker.io/mongodb/mongodb-mcp-server:{versions.MCP_SERVER}"
 SCRIPT, POD = (Path(__file__).with_name(f"probe.{kind}") for kind in ("js", "yaml"))
-USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
 PATIENCE = 2.0  # Seconds for one connection: what a policy refuses is silence, on most networks.
 LIFE = 300  # Seconds after which a probe ends by itself, whatever became of the kit.
-
-
 STARTED = 180.0  # Seconds until a probe runs: a node may have to pull the image.
 SETTLED = 45.0  # Seconds for the cluster's network: policies take hold with a delay.
 AT_ONCE = 8
 
 NAME = "kubernetes.default.svc.cluster.local"  # The name that each probe looks up.
-PROBE_NAMESPACE = {
-    network.ELSEWHERE.name: "elsewhere",
-    network.ROUTER.name: "router",
-    network.MONITORING.name: "monitoring",
-}
-"""The end of the name of the namespace that simulates each of these."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,15 @@ class Probe:
     name: str
     labels: Mapping[str, str] = field(compare=False)
     namespace: str = ""
+
+
+@dataclass(frozen=True)
+class End:
+    """Where a way leads: a part's port, at a pod's address."""
+
+    name: str
+    host: str
+    port: int
 
 
 def pod_of(
@@ -87,65 +87,53 @@ def pod_of(
     return pod
 
 
-@dataclass(frozen=True)
-class End:
-    """Where a way leads: a part's port, at a pod's address."""
-
-    name: str
-    host: str
-    port: int
-
-
 class Probing:
     """Makes probes, reads what they saw, and removes them."""
 
-    def __init__(self, api: Api, allowed: Collection[tuple[str, str, int]]) -> None:
+    def __init__(self, api: Api, ways: Iterable[network.Way], stage: Stages) -> None:
         self._api = api
-        self._allowed = allowed
+        self._allowed = {(way.source, way.destination, way.port) for way in ways}
+        self._stage = stage
 
-    def tried(
-        self, ends: Sequence[End], labels: Mapping[str, Mapping[str, str]], stage: Stages
-    ) -> network.Matrix:
+    def tried(self, ends: Sequence[End], labels: Mapping[str, Mapping[str, str]]) -> network.Matrix:
         """Try every way from every peer to every end, and to pods that simulate three more ends."""
-        cleaning = Cleaning(self._api)
+        cleaning, stage = Cleaning(self._api), self._stage
         cleaning.probes(stage)
         try:
-            outside, remark = self._outside(stage)
+            outside, remark = self._outside()
             listening = [
                 Probe(who, f"workshop-end-{who}", labels[who]) for who in ("notebook", "stranger")
             ]
-            listening += [
-                Probe(one.who, "workshop-end", {}, one.namespace)
-                for one in outside
-                if one.who == network.ELSEWHERE.name
-            ]
+            elsewhere = [one for one in outside if one.who == network.ELSEWHERE.name]
+            listening += [replace(one, name="workshop-end") for one in elsewhere]
             stage(f"starting {len(listening)} pods that listen")
             self._start(listening, [])
-            found = self._addresses(listening, stage)
+            found = self._addresses(listening)
             whole = [*ends, *(End(p.who, found[p], network.PLAYED) for p in listening)]
             trying = [Probe(who, f"workshop-from-{who}", own) for who, own in labels.items()]
             trying += outside
             stage(f"starting {len(trying)} pods that try {len(whole) + 1} ways each")
             self._start(trying, whole)
-            self._addresses(trying, stage)
-            seen = self._settled(trying, whole, stage)
+            self._addresses(trying)
+            seen = self._settled(trying, whole)
         finally:
             cleaning.probes(stage)
         wrong = sum(not one.agrees for one in seen)
         stage(f"tried {len(seen)} ways: {wrong or 'none'} otherwise than declared")
         return network.Matrix(seen, remark)
 
-    def _outside(self, stage: Stages) -> tuple[list[Probe], str]:
+    def _outside(self) -> tuple[list[Probe], str]:
         """Probes in namespaces of their own, where this user may make some."""
         peers = [peer for peer in network.OTHERS if peer.namespaces]
         if namespaces.way_to_make(self._api) != "Namespace":
             names = ", ".join(peer.name for peer in peers)
             remark = f"not tried, for this user may not make a namespace: {names}"
-            stage(remark)
+            self._stage(remark)
             return [], remark
         probes = []
         for peer in peers:
-            name = f"{self._api.namespace[:40]}-probe-{PROBE_NAMESPACE[peer.name]}"
+            # 63 letters at most; "another namespace" is "another".
+            name = f"{self._api.namespace[:40]}-probe-{peer.name.split()[0]}"
             probes.append(Probe(peer.name, "workshop-from", {}, name))
             self._make_namespace(name, peer.namespaces[0])
         return probes, ""
@@ -183,7 +171,7 @@ class Probing:
         with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
             list(pool.map(self._api.create, pods))
 
-    def _addresses(self, probes: Sequence[Probe], stage: Stages) -> dict[Probe, str]:
+    def _addresses(self, probes: Sequence[Probe]) -> dict[Probe, str]:
         """The address of each, once it says that it listens."""
         found: dict[Probe, str] = {}
 
@@ -191,7 +179,7 @@ class Probing:
             for probe in [one for one in probes if one not in found]:
                 pod = self._api.get("v1", "Pod", probe.name, probe.namespace)
                 if pod is None:
-                    raise self._failed(probe, "was removed", "", "kubectl get events")
+                    raise self._failed(probe, "was removed")
                 events = self._api.list("v1", "Event", namespace=probe.namespace)
                 seen = pod_status.Seen([pod], (), (), events)
                 blocker = pod_status.find(seen)
@@ -207,16 +195,14 @@ class Probing:
             "the probes to run",
             up,
             timeout=STARTED,
-            stage=stage,
+            stage=self._stage,
             every=0.3,
             where=self._api.where,
             hint="kubectl describe pod -l " + PROBE,
         )
         return found
 
-    def _settled(
-        self, probes: Sequence[Probe], ends: Sequence[End], stage: Stages
-    ) -> list[network.Tried]:
+    def _settled(self, probes: Sequence[Probe], ends: Sequence[End]) -> list[network.Tried]:
         """What each saw, once two rounds in a row are as declared; or after ``SETTLED`` seconds."""
         seen: dict[Probe, list[network.Tried]] = {}
         undecided: set[Probe] = set(probes)
@@ -234,22 +220,23 @@ class Probing:
             return NotYet(waiting) if undecided else True
 
         try:
-            wait_for("every way", agreed, timeout=SETTLED, stage=stage, every=0.5)
+            wait_for("every way", agreed, timeout=SETTLED, stage=self._stage, every=0.5)
         except PartTooSlow:
             silent = [probe for probe in probes if probe not in seen]
             if silent:
-                raise self._failed(silent[0], "told nothing", "", "kubectl get events") from None
+                raise self._failed(silent[0], "told nothing") from None
         return [one for probe in probes for one in seen[probe]]
 
     def _read(self, probe: Probe, ends: Sequence[End], line: str) -> list[network.Tried]:
         said = json.loads(line)
         if not isinstance(said, list):
             return []
-        found = []
-        for end, word in zip(ends, said, strict=False):
-            way = (probe.who, end.name, end.port)
-            if network.is_ours(probe.who, end.name):
-                found.append(network.Tried(*way, way in self._allowed, word))
+        ways = [(probe.who, end.name, end.port) for end in ends]
+        found = [
+            network.Tried(*way, way in self._allowed, word)
+            for way, word in zip(ways, said, strict=False)
+            if network.is_ours(*way[:2])
+        ]
         return [*found, network.Tried(probe.who, "DNS", 0, True, said[-1])]
 
     def _lines(self, probe: Probe, count: int) -> list[str]:
@@ -261,7 +248,8 @@ class Probing:
             # Its container does not run yet, or the node is slow to say.
             return []
 
-    def _failed(self, probe: Probe, what: str, state: str, hint: str) -> PartFailed:
-        return PartFailed(
-            f"The probe {probe.name} {what}.", where=self._api.where, state=state, hint=hint
-        )
+    def _failed(
+        self, probe: Probe, what: str, state: str = "", hint: str = "kubectl get events"
+    ) -> PartFailed:
+        what = f"The probe {probe.name} {what}."
+        return PartFailed(what, where=self._api.where, state=state, hint=hint)
