@@ -8,12 +8,13 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workshop.connecting import connect
 from workshop.core import progress
+from workshop.core.checks import as_lines
 from workshop.core.errors import WorkshopError
 from workshop.core.files import hold
 from workshop.core.secret import Secret
@@ -23,8 +24,7 @@ from workshop.parts.catalog import ALL, start_early
 from workshop.report.report import ASKING
 from workshop.run.parameters import assign
 from workshop.run.runner import run as run_steps
-from workshop.run.sequence import Selection, Step, find, select
-from workshop.run.view import View
+from workshop.run.sequence import Step, find, select
 from workshop.targets.base import PartStatus, Target
 
 if TYPE_CHECKING:
@@ -39,19 +39,22 @@ def run(options: argparse.Namespace) -> int:
     """Execute notebooks."""
     settings = Settings.from_env()
     target = connect(options.target)
-    wanted = Selection(options.first, options.last, options.only, options.without, options.clean_up)
     folder = Path(options.notebooks).absolute() if options.notebooks else settings.notebooks
 
     def known() -> list[Secret]:
         own = [settings.model_token] if settings.model_token else []
         return target.store.secrets() + own
 
-    steps = assign(
-        select(find(folder), wanted),
-        options.parameters,
-        target=target.name,
+    steps = select(
+        find(folder),
+        first=options.first,
+        last=options.last,
+        only=options.only,
         without=options.without,
-        secrets=known(),
+        clean_up=options.clean_up,
+    )
+    steps = assign(
+        steps, options.parameters, target=target.name, without=options.without, secrets=known()
     )
     with hold(settings.lock, "workshop run"):
         report, interrupted = run_steps(
@@ -59,37 +62,33 @@ def run(options: argparse.Namespace) -> int:
             target=target.name,
             runs=settings.state / "runs",
             known_secrets=known,
-            view=lambda masked: View(sys.stdout, masked),
             services=lambda: [part for part in target.status() if part.state in UP],
-            before=Ahead(target, steps).before,
+            before=_starts_early(target, steps),
         )
     if interrupted:
         return 130
     return 0 if report.status == "passed" else 1
 
 
-class Ahead:
-    """Begins what later notebooks deploy, once the environment has been checked."""
+def _starts_early(target: Target, steps: Sequence[Step]) -> Callable[[Step], None]:
+    """Starts what later notebooks deploy, before the first one that deploys software."""
+    executed = [step for step in steps if not step.skip]
+    first = next((step for step in executed if "02" <= step.number <= "04"), None)
 
-    def __init__(self, target: Target, steps: Sequence[Step]) -> None:
-        self._target = target
-        self._parameters = {step.number: step.parameters for step in steps if not step.skip}
-        self._begun = False
-
-    def before(self, step: Step) -> None:
-        """Begin, in the background, before the first notebook that deploys software."""
-        if self._begun or not "02" <= step.number <= "04":
-            return
-        self._begun = True
-        threading.Thread(target=self._begin, name="ahead", daemon=True).start()
-
-    def _begin(self) -> None:
+    def start() -> None:
         progress.use(progress.Silent())
         with contextlib.suppress(WorkshopError):
-            start_early(self._target, self._parameters)
+            start_early(target, {step.number: step.parameters for step in executed})
+
+    def before(step: Step) -> None:
+        if step is first:
+            threading.Thread(target=start, name="ahead", daemon=True).start()
+
+    return before
 
 
 UP = ("running", "yours")
+"""States of a part that works, as ``workshop status`` shows them."""
 
 
 def status(options: argparse.Namespace) -> int:
@@ -125,13 +124,9 @@ def doctor(options: argparse.Namespace) -> int:
 
     target = connect(options.target)
     checks = target.environment()
-    width = max((len(check.name) for check in checks), default=0)
-    lines = [f"environment of the {target.name} target"]
-    for check in checks:
-        mark = "[ OK ]" if check.ok else "[FAIL]"
-        missing = "" if check.ok else f"  (expected: {check.expected})"
-        lines.append(f"  {mark} {check.name:<{width}}  {check.seen}{missing}")
-    _write(lines)
+    _write(
+        [f"environment of the {target.name} target", *(f"  {line}" for line in as_lines(checks))]
+    )
     findings = examine(target)
     # A place that cannot be asked has been named by now.
     blocked = any(one.part in ("cluster", "permissions") for one in findings if not one.ok)

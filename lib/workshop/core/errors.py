@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from workshop.core.table import shortened
+
 LOG_LINES = 12
 """How many of the last log lines an error shows: enough for a traceback's end, still one screen."""
 
@@ -46,17 +48,14 @@ class WorkshopError(Exception):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        lines = [self.what]
-        if self.where:
-            lines.append(f"  Where: {self.where}")
-        if self.state:
-            lines.append("  Last state: " + self.state.replace("\n", "\n    "))
-        if self.log:
-            lines.append("  Last log lines:")
-            lines.extend(f"    {_short(line)}" for line in self.log)
-        if self.hint:
-            lines.append(f"  Hint: {self.hint}")
-        return "\n".join(lines)
+        log = "".join(f"\n    {shortened(line, LOG_WIDTH)}" for line in self.log)
+        told = [
+            ("  Where: ", self.where),
+            ("  Last state: ", self.state.replace("\n", "\n    ")),
+            ("  Last log lines:", log),
+            ("  Hint: ", self.hint),
+        ]
+        return "\n".join([self.what, *(name + text for name, text in told if text)])
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the fields when the error crosses a process, as papermill's does."""
@@ -67,10 +66,6 @@ class WorkshopError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Show a notebook the message alone: IPython asks this method before its own traceback."""
         return [f"{type(self).__name__}: {self._text()}"]
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= LOG_WIDTH else line[: LOG_WIDTH - 1] + "…"
 
 
 class SettingsError(WorkshopError):

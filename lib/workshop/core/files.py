@@ -46,11 +46,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True) -> None:
     """Replace the file in one step, with mode 0600: a reader sees the old or the new content.
 
-    Args:
-        path: The file; its folder exists.
-        text: The new content.
-        what: What the file is part of, for the error.
-        sync: Whether it must outlive a power cut.
+    ``what`` it is part of, an error says; with ``sync`` it outlives a power cut.
 
     Raises:
         WorkshopError: It cannot be written; the old content is then still there.
@@ -75,12 +71,8 @@ def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True
 def read_json(path: Path, *, hint: str) -> dict[str, Any] | None:
     """The file's content, or None when there is no such file.
 
-    Args:
-        path: The file.
-        hint: What to do when it cannot be read.
-
     Raises:
-        WorkshopError: It holds something else than a JSON object, or cannot be read.
+        WorkshopError: It holds something else than a JSON object, or cannot be read; with ``hint``.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -130,11 +122,8 @@ def hold(path: Path, what: str) -> Iterator[None]:
     """Hold the lock while the block runs, so that there is one run at a time.
 
     The operating system frees it when the holder ends in whatever way; a part that the holder
-    starts does not inherit it.
-
-    Args:
-        path: The lock file. It stays there: removing it would let two in.
-        what: What the holder does, such as ``workshop run``, for the one who comes second.
+    starts does not inherit it. The file stays there: removing it would let two in. The one who
+    comes second is told ``what`` the holder does, such as ``workshop run``.
 
     Raises:
         AlreadyRunning: Another process holds it: says which, and since when.

@@ -33,11 +33,7 @@ def make_paths_absolute(base: Path, env: MutableMapping[str, str] = os.environ) 
     """Give every variable that names a path one meaning, for all that this process starts.
 
     Parts, kernels and helpers run in folders of their own, where a relative path would mean
-    another file.
-
-    Args:
-        base: What a relative path is taken from; ``Path()`` is the working folder.
-        env: The environment, which is changed.
+    another file: here it is taken from ``base``. ``env`` is changed.
     """
     for name in (*PATHS, *PATH_LISTS):
         if env.get(name):
@@ -105,20 +101,20 @@ class Settings:
         Raises:
             SettingsError: With everything that cannot be used, at once.
         """
-        problems = []
         env = dict(env)
         make_paths_absolute(Path(), env)
         home = Path(env.get("WORKSHOP_HOME") or cls.state)
+        ca = Path(env["MODEL_CA_FILE"]) if env.get("MODEL_CA_FILE") else None
+        token = env.get("MODEL_TOKEN", "").strip()
+        milvus = env.get("MILVUS_TOKEN", "").strip()
+        problems = []
         if home.exists() and not home.is_dir():
             problems.append(f"WORKSHOP_HOME={home} is not a folder")
-        ca = Path(env["MODEL_CA_FILE"]) if env.get("MODEL_CA_FILE") else None
         if ca is not None and not ca.is_file():
             problems.append(f"MODEL_CA_FILE={ca} is not a file")
-        token = env.get("MODEL_TOKEN", "").strip()
         if not all(33 <= ord(letter) <= 126 for letter in token):
             # It would be refused as a header, and the refusal would quote it.
             problems.append("MODEL_TOKEN holds a space, a line break or a letter beyond ASCII")
-        milvus = env.get("MILVUS_TOKEN", "").strip()
         if problems:
             raise SettingsError(
                 "The environment cannot be used.",

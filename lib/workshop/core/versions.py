@@ -73,11 +73,9 @@ class Package:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of model weights.
+    """A file of model weights of ``size`` bytes, named as in the cache and on the model hub.
 
     Attributes:
-        filename: What the file is called in the cache, and in the model hub's repository.
-        size: Bytes.
         variable: The environment variable by which a user names a file that they have already.
         repository: The model hub's repository that has the file, if any.
     """

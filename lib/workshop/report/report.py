@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from html import escape
@@ -18,6 +18,9 @@ from workshop.core.plots import MIME as PLOT
 from workshop.core.secret import Secret, mask
 
 SCHEMA = 1
+
+KEPT = ("question", "text", "seconds", "grounded", "tool_calls")
+"""What report.json has of an answer."""
 
 WHAT = "The report"
 """What these files are, for errors."""
@@ -64,11 +67,7 @@ class Report:
             "seconds": round(self.seconds, 2),
             "status": self.status,
             "steps": [asdict(step) for step in self.steps],
-            "answers": [
-                {key: answer[key] for key in ("question", "text", "seconds", "grounded")}
-                | {"tool_calls": answer["tool_calls"]}
-                for answer in self.answers
-            ],
+            "answers": [{key: answer[key] for key in KEPT} for answer in self.answers],
             "plots": [
                 {key: value for key, value in plot.items() if key != "png"} for plot in self.plots
             ],
@@ -102,12 +101,9 @@ def plotted(step: StepReport, notebook: Mapping[str, Any]) -> list[dict[str, Any
 def judge(
     step: StepReport, notebook: Mapping[str, Any], failure: str | None
 ) -> list[dict[str, Any]]:
-    """Fill in a step from its executed notebook; gives the answers that it displayed.
+    """Give a step its checks, status and reason, from its executed notebook; gives the answers.
 
-    Args:
-        step: Gets its checks, status and reason.
-        notebook: The executed notebook.
-        failure: Why the execution stopped, or None.
+    ``failure`` is why the execution stopped, or None.
     """
     seen = [shown[CHECKS] for shown in displays(notebook, CHECKS)]
     answers = [shown[ANSWER] for shown in displays(notebook, ANSWER)]
@@ -130,26 +126,20 @@ def judge(
     return answers
 
 
-def _defect(answers: Iterable[Mapping[str, Any]], *, asked: bool) -> str:
-    problems = []
-    count = 0
+def _defect(answers: Sequence[Mapping[str, Any]], *, asked: bool) -> str:
+    problems = [NO_ANSWER] if asked and not answers else []
     for answer in answers:
-        count += 1
         if not answer["tool_calls"]:
             problems.append(f"no tool was called for {answer['question']!r}")
         elif not answer["grounded"]:
             problems.append(f"not grounded: {answer['question']!r}")
-    if asked and not count:
-        problems.append(NO_ANSWER)
     return "; ".join(problems)
 
 
 class Folder:
-    """The folder of one run. Whatever is written here shows no credential.
+    """The folder of one run, in ``runs``. Whatever is written here shows no credential.
 
-    Args:
-        runs: ``.workshop/runs``.
-        known_secrets: Gives the credentials, asked again at each write: a step may make one.
+    ``known_secrets`` gives the credentials, asked again at each write: a step may make one.
     """
 
     def __init__(self, runs: Path, known_secrets: Callable[[], Iterable[Secret]]) -> None:
@@ -181,16 +171,13 @@ class Folder:
         Raises:
             WorkshopError: It cannot be written.
         """
-        files.write_private(self.path / name, self.masked(text) + "\n", WHAT, sync=False)
-        return self.path / name
+        return self._replace(name, self.masked(text))
 
     def write_json(self, name: str, content: Any) -> Path:
-        """Replace a JSON file in one step, masked.
+        """As ``write``, of JSON."""
+        return self._replace(name, json.dumps(self.clean(content), indent=1, ensure_ascii=False))
 
-        Raises:
-            WorkshopError: It cannot be written.
-        """
-        text = json.dumps(self.clean(content), indent=1, ensure_ascii=False)
+    def _replace(self, name: str, text: str) -> Path:
         files.write_private(self.path / name, text + "\n", WHAT, sync=False)
         return self.path / name
 

@@ -10,9 +10,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from workshop.core.errors import LOG_LINES
-from workshop.run.interrupts import INTERRUPTED
 from workshop.run.kernels import Kernel
-from workshop.run.sequence import Step
+from workshop.run.sequence import INTERRUPTED, Step
 
 START = 120
 """Seconds for a kernel to answer: two, on an idle machine."""
@@ -52,7 +51,7 @@ def execute(
 
     Args:
         step: The notebook and its parameters.
-        kernel: Runs the cells, and has ended afterwards; it may still be starting.
+        kernel: It may still be starting, and has ended afterwards.
         show: Gets the MIME bundle of each display.
         save: Writes the notebook as it is so far.
         stopped: Whether to end before the next cell.

@@ -1,4 +1,4 @@
-"""The kernels of a run."""
+"""The kernel of a step."""
 
 from __future__ import annotations
 

@@ -150,8 +150,3 @@ def _value(text: str, default: object) -> Any:
         wanted = type(default).__name__
         raise ValueError(f"is of type {wanted}, as in {default!r}, and {text!r} is not")
     return value
-
-
-def shown(parameters: Mapping[str, Any]) -> str:
-    """The parameters on one line, for the terminal."""
-    return ", ".join(f"{name}={value!r}" for name, value in parameters.items())

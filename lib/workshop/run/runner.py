@@ -1,26 +1,66 @@
-"""Runs the notebooks one after the other, and reports."""
+"""Runs the notebooks one after the other, and reports. Ctrl-C ends the step, or its kernel."""
 
 from __future__ import annotations
 
 import contextlib
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Self
 
 from workshop.core.secret import Secret
-from workshop.report import render
+from workshop.report import page
 from workshop.report.report import Folder, Report, StepReport, judge, plotted
-from workshop.run.interrupts import INTERRUPTED, Interrupts
-from workshop.run.sequence import CLEAN_UP, Step
+from workshop.run.sequence import CLEAN_UP, INTERRUPTED, Step
 from workshop.run.view import View, plain
 from workshop.targets.base import PartStatus
 
 if TYPE_CHECKING:
     from workshop.run.kernels import Kernel
+
+
+class Interrupts:
+    """Passes a run's signals on: the first one ends the step that runs, the second its kernel.
+
+    Args:
+        say: Tells the user what the first one does.
+
+    Attributes:
+        happened: Whether one came during the run.
+        count: How many came since the step began, which sets it to 0.
+        kernel: What they end; None between two steps, where the runner asks ``happened``.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.happened = False
+        self.count = 0
+        self.kernel: Kernel | None = None
+        self._say = say
+
+    def __enter__(self) -> Self:
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        self._before = {number: signal.signal(number, self._came) for number in numbers}
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _came(self, _number: int, _frame: FrameType | None) -> None:
+        self.happened = True
+        self.count += 1
+        if self.count == 1:
+            self._say("stopping: Ctrl-C again ends it at once")
+        if self.kernel is not None:
+            self.kernel.signal(signal.SIGINT if self.count == 1 else signal.SIGKILL)
+        elif self.count > 1:
+            raise KeyboardInterrupt
 
 
 @dataclass
@@ -33,8 +73,8 @@ class _Run:
     interrupts: Interrupts
     stack: contextlib.ExitStack
     pool: ThreadPoolExecutor
-    began: float
     before: Callable[[Step], object]
+    began: float = field(default_factory=time.monotonic)
     pages: dict[str, Future[str]] = field(default_factory=dict)
     kernel: Kernel | None = None
     """The next step's, started while this one runs."""
@@ -60,9 +100,8 @@ def run(
     target: str,
     runs: Path,
     known_secrets: Callable[[], Iterable[Secret]],
-    view: Callable[[Callable[[str], str]], View],
     services: Callable[[], Iterable[PartStatus]],
-    before: Callable[[Step], object] = lambda _step: None,
+    before: Callable[[Step], object],
 ) -> tuple[Report, bool]:
     """Execute the steps until one fails; a step 99 runs in the end, whatever happened.
 
@@ -72,40 +111,36 @@ def run(
         steps: With their parameters and skip reasons.
         target: Its name, for the report.
         runs: The folder of all runs.
-        known_secrets: The credentials that no file may show.
-        view: Makes the view, given what masks a text.
+        known_secrets: The credentials that no file and no line may show.
         services: What runs, asked in the end.
         before: Called before each step that is executed.
 
     Raises:
         WorkshopError: The report cannot be written, or no kernel can be started.
     """
-    began = time.monotonic()
     folder = Folder(runs, known_secrets)
-    shown = view(folder.masked)
+    view = View(sys.stdout, folder.masked)
     report = Report(target, folder.started, [StepReport(step.name) for step in steps])
     folder.write_json("report.json", report.as_dict())
-    shown.begin(target, steps, folder.path)
+    view.begin(target, steps, folder.path)
     with (
-        Interrupts(shown.note) as interrupts,
-        render.quick(),
+        Interrupts(view.note) as interrupts,
+        page.quick(),
         contextlib.ExitStack() as stack,
         # Pages are made while the notebooks wait for their parts.
         ThreadPoolExecutor(1) as pool,
     ):
-        this = _Run(folder, report, shown, interrupts, stack, pool, began, before)
+        this = _Run(folder, report, view, interrupts, stack, pool, before)
         show_failure = _steps(this, steps)
         this.save()
-    missing = [notebook for notebook, page in this.pages.items() if page.exception()]
-    for notebook in missing:
-        shown.note(f"no page could be made of {notebook}: open the notebook itself")
-    made = [page.result() for notebook, page in this.pages.items() if notebook not in missing]
-    from workshop.report.page import write
-
-    page = write(folder, report, made)
+    for notebook, made in this.pages.items():
+        if made.exception():
+            view.note(f"no page could be made of {notebook}: open the notebook itself")
+    pages = [made.result() for made in this.pages.values() if not made.exception()]
+    written = page.write(folder, report, pages)
     if show_failure:
         show_failure()
-    shown.closing(report, page, services())
+    view.closing(report, written, services())
     return report, interrupts.happened
 
 
@@ -161,7 +196,7 @@ def _step(
     executed = this.folder.clean(notebook)
     this.report.answers.extend(judge(reported, executed, reason))
     this.report.plots.extend(plotted(reported, executed))
-    this.pages[path.name] = this.pool.submit(render.page, path)
+    this.pages[path.name] = this.pool.submit(page.write_notebook, path)
     if reported.status != "failed":
         return None
     return partial(this.view.failure, reported, failure.traceback if failure else (), path)

@@ -18,6 +18,9 @@ CLEAN_UP = "99"
 WITHOUT = {"mongodb": ("04", "05", "06")}
 """The optional parts, and the notebooks that are skipped without each."""
 
+INTERRUPTED = "interrupted"
+"""The reason of a step that was, and of those after it."""
+
 _NAME = re.compile(r"(\d\d)_\w+")
 
 
@@ -46,17 +49,6 @@ class Step:
         return self.name[:2]
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which steps the user wants; each is named by its number or name, "" means no limit."""
-
-    first: str = ""
-    last: str = ""
-    only: str = ""
-    without: Collection[str] = ()
-    clean_up: bool = False
-
-
 def find(folder: Path) -> list[Step]:
     """The numbered notebooks of a folder, in their order.
 
@@ -82,41 +74,52 @@ def find(folder: Path) -> list[Step]:
     return steps
 
 
-def select(steps: list[Step], wanted: Selection) -> list[Step]:
+def select(
+    steps: list[Step],
+    *,
+    first: str = "",
+    last: str = "",
+    only: str = "",
+    without: Collection[str] = (),
+    clean_up: bool = False,
+) -> list[Step]:
     """The steps to run, in order; those that are left out on purpose carry their reason.
+
+    A step is named by its number or its name; "" means no limit.
 
     Raises:
         SettingsError: A step or an optional part of that name does not exist, or nothing is left.
     """
-    unknown = sorted(set(wanted.without) - set(WITHOUT))
+    unknown = sorted(set(without) - set(WITHOUT))
     if unknown:
         raise SettingsError(
             f"--without {unknown[0]}: this part cannot be left out.",
             state="optional parts: " + ", ".join(WITHOUT),
             hint="workshop run --without mongodb",
         )
-    if wanted.only:
-        if wanted.first or wanted.last:
-            raise SettingsError(
-                "--only cannot be combined with --from or --to.",
-                hint=f"workshop run --only {wanted.only}",
-            )
-        chosen = [_named(steps, wanted.only)]
-    else:
-        numbers = [step.number for step in steps if step.number != CLEAN_UP]
-        first = _named(steps, wanted.first).number if wanted.first else "00"
-        last = _named(steps, wanted.last).number if wanted.last else max(numbers, default="")
-        chosen = [step for step in steps if step.number in numbers and first <= step.number <= last]
-        if not chosen:
-            raise SettingsError(
-                "No step is left to run.",
-                state=f"from {first} to {last}; steps: {', '.join(step.name for step in steps)}",
-                hint="99 runs with --clean-up, or alone with --only 99",
-            )
-    if wanted.clean_up and CLEAN_UP not in [step.number for step in chosen]:
+    if only and (first or last):
+        raise SettingsError(
+            "--only cannot be combined with --from or --to.", hint=f"workshop run --only {only}"
+        )
+    chosen = [_named(steps, only)] if only else _between(steps, first, last)
+    if clean_up and CLEAN_UP not in [step.number for step in chosen]:
         chosen.append(_named(steps, CLEAN_UP))
-    why = {n: f"started with --without {part}" for part in wanted.without for n in WITHOUT[part]}
+    why = {n: f"started with --without {part}" for part in without for n in WITHOUT[part]}
     return [Step(step.path, skip=why.get(step.number, "")) for step in chosen]
+
+
+def _between(steps: list[Step], first: str, last: str) -> list[Step]:
+    numbers = [step.number for step in steps if step.number != CLEAN_UP]
+    start = _named(steps, first).number if first else "00"
+    end = _named(steps, last).number if last else max(numbers, default="")
+    chosen = [step for step in steps if step.number in numbers and start <= step.number <= end]
+    if not chosen:
+        raise SettingsError(
+            "No step is left to run.",
+            state=f"from {start} to {end}; steps: {', '.join(step.name for step in steps)}",
+            hint="99 runs with --clean-up, or alone with --only 99",
+        )
+    return chosen
 
 
 def _named(steps: list[Step], wanted: str) -> Step:

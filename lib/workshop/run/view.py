@@ -11,8 +11,8 @@ from typing import Any, TextIO
 
 from workshop.agent.answer import MIME as ANSWER
 from workshop.core.progress import MIME as PROGRESS
+from workshop.core.table import shortened
 from workshop.report.report import Report, StepReport
-from workshop.run.parameters import shown
 from workshop.run.sequence import Step
 from workshop.targets.base import PartStatus
 
@@ -58,9 +58,10 @@ class View:
 
     def step(self, step: Step) -> None:
         """Begin a step."""
-        given = f"  ({shown(step.parameters)})" if step.parameters else ""
+        given = ", ".join(f"{name}={value!r}" for name, value in step.parameters.items())
         self._line()
-        self._line(self._paint(step.name, "bold") + self._paint(given, "dim"))
+        shown = f"  ({given})" if given else ""
+        self._line(self._paint(step.name, "bold") + self._paint(shown, "dim"))
         self._subject = ""
 
     def display(self, bundle: Mapping[str, Any]) -> None:
@@ -147,7 +148,7 @@ class View:
         room = shutil.get_terminal_size().columns - 1
         if self._terminal and len(text) > room:
             # On one row, so that it can be redrawn.
-            text = text[: max(room - 1, 0)] + "…"
+            text = shortened(text, max(room, 1))
         for mark in _MARKS.values():
             text = text.replace(mark, self._paint(mark), 1)
         self._line(text)
@@ -168,8 +169,7 @@ def _passed(step: StepReport) -> int:
 
 
 def _short(text: str, limit: int = 160) -> str:
-    text = plain(" ".join(text.split()))
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(plain(" ".join(text.split())), limit)
 
 
 def _near(path: Path) -> str:

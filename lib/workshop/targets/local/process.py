@@ -93,8 +93,8 @@ class Record:
     """What ``process.json`` says: which process was started, and how.
 
     ``create_time`` is in seconds since the epoch, ``started`` the same as ISO 8601 with the offset
-    to UTC; ``env`` holds names only. ``exit_code`` is what the process ended with (negative: the
-    signal that ended it), None while it runs or when nobody could see it.
+    to UTC; ``env`` holds names only. ``exit_code`` is negative after a signal, and None while it
+    runs or when nobody could see it.
     """
 
     pid: int
@@ -109,12 +109,9 @@ class Record:
 
 
 class Process:
-    """One part's process, by its control folder.
+    """One part's process, by its control folder, which is made at the first start.
 
-    Args:
-        folder: The control folder; made at the first start.
-        name: The part's name, for errors.
-        secrets: Gives what is masked in every line of the log that is read through this object.
+    ``secrets`` gives what is masked in every line of the log that is read through this object.
 
     Example:
         >>> Process(Path("/nowhere/mongodb"), "mongodb").state()
@@ -134,11 +131,8 @@ class Process:
         """Start it, in a session of its own, with its output in the log.
 
         Leaves a recorded running process or nothing, whatever interrupts it. What an earlier
-        process of this folder left running is ended first: it may hold a port or a file.
-
-        Args:
-            command: What to run.
-            fingerprint: Kept in the record, so that a later ``ensure`` sees changed settings.
+        process of this folder left running is ended first: it may hold a port or a file. By the
+        ``fingerprint``, which is kept, a later ``ensure`` sees changed settings.
 
         Raises:
             ValueError: A secret stands in the command line.
@@ -173,11 +167,11 @@ class Process:
             return "absent"
         code = _exit_code(record.pid)
         if code is not None:
-            # On a full disk the code is known here and now alone; that it has ended, everybody
-            # sees.
+            record = replace(record, exit_code=code)
+            # On a full disk it is known here and now alone; that it has ended, everybody sees.
             with suppress(WorkshopError):
-                self._write(replace(record, exit_code=code))
-        if code is not None or record.exit_code is not None:
+                self._write(record)
+        if record.exit_code is not None:
             return "ended"
         try:
             process = psutil.Process(record.pid)
@@ -223,14 +217,8 @@ class Process:
         """End it and all that it started: SIGTERM, leaves first, and SIGKILL after ``grace`` s.
 
         Needs no readable record: the processes carry this folder's name in their environment. A
-        stranger that was given the pid is never signalled.
-
-        Args:
-            grace: Seconds between the two signals.
-            forget: Whether its record goes too; kept, its next start takes the same ports.
-
-        Returns:
-            Whether there was something to stop.
+        stranger that was given the pid is never signalled. Without ``forget`` its record stays, and
+        its next start takes the same ports. Gives whether there was something to stop.
 
         Raises:
             PartTooSlow: A process is there even after SIGKILL.
@@ -238,8 +226,8 @@ class Process:
         ended = _end(self._family, grace)
         pids = {process.pid for process in ended}
         with suppress(WorkshopError):
-            record = self.record()
-            pids |= {record.pid} if record else set()
+            if record := self.record():
+                pids.add(record.pid)
         for pid in pids:
             # No zombie of it is left.
             _exit_code(pid)
@@ -410,9 +398,7 @@ def family(folder: Path, roots: Iterable[psutil.Process] = ()) -> list[psutil.Pr
 def _end(find: Callable[[], list[psutil.Process]], grace: float) -> set[psutil.Process]:
     """End the processes that ``find`` gives, and give them back.
 
-    Args:
-        find: Asked again before killing: a process may have started more of them meanwhile.
-        grace: Seconds between SIGTERM and SIGKILL.
+    It is asked again before killing: a process may have started more of them meanwhile.
 
     Raises:
         PartTooSlow: One is there even after SIGKILL.

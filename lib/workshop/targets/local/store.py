@@ -29,13 +29,10 @@ _FACTS_HINT = "move this file away, and run the notebooks again from 02 on: what
 
 
 class Store:
-    """The state of one checkout, in its ``.workshop`` folder.
+    """The state of one checkout, in its ``.workshop`` folder, which is made at the first change.
 
     Two processes may use it at once: each change is made under a lock, and each file is replaced
     in one step.
-
-    Args:
-        root: The ``.workshop`` folder; made at the first change.
 
     Example:
         >>> Store(Path("/nowhere")).recall("vector store") is None
@@ -107,16 +104,15 @@ class Store:
     def save_endpoint(self, name: str, endpoint: Endpoint) -> None:
         """Keep how to reach a part; its credentials go where credentials are."""
         given = {"token": endpoint.token, "password": endpoint.password}
-        credentials = {kind: secret.reveal() for kind, secret in given.items() if secret}
         with self._change() as (known, _, endpoints):
             _drop_credentials(known, name)
-            known |= {f"{name}/{kind}": value for kind, value in credentials.items()}
+            known |= {f"{name}/{kind}": secret.reveal() for kind, secret in given.items() if secret}
             endpoints[name] = {
                 "url": endpoint.url,
                 "user": endpoint.user,
                 "ca_file": str(endpoint.ca_file) if endpoint.ca_file else None,
                 "also": dict(endpoint.also),
-                "credentials": list(credentials),
+                "credentials": [kind for kind, secret in given.items() if secret],
                 "adopted": endpoint.adopted,
             }
 
@@ -168,11 +164,10 @@ class Store:
                     files.write_json(path, new)
 
     def _read_secrets(self) -> dict[str, str]:
-        content = files.read_json(self.secrets_path, hint=_SECRETS_HINT) or {}
+        path, hint = self.secrets_path, _SECRETS_HINT
+        content = files.read_json(path, hint=hint) or {}
         if not all(isinstance(value, str) and value for value in content.values()):
-            raise files.damaged(
-                self.secrets_path, "a value is not a text or is empty", hint=_SECRETS_HINT
-            )
+            raise files.damaged(path, "a value is not a text or is empty", hint=hint)
         return content
 
     def _read_facts(self) -> dict[str, dict[str, Any]]:
@@ -199,10 +194,7 @@ PLACE = "place.json"
 
 
 def settle(local: Path) -> None:
-    """Note that the state is used here: at its first change, and at the first after a move.
-
-    Args:
-        local: The folder ``local`` of the state.
+    """Note that the state is used in this folder: at its first change, and after a move.
 
     Raises:
         WorkshopError: It cannot be written.
@@ -240,22 +232,16 @@ def check(local: Path) -> None:
     left = _running_of(before)
     if place:
         left = {pid: name for pid, name in left.items() if pid in recorded}
-    shown = ", ".join(f"{name} (pid {pid})" for pid, name in left.items())
-    end = f"end them: kill {' '.join(map(str, left))}; then run this again"
-    if left and place is None:
-        raise WorkshopError(
-            "Parts still run of a folder that was here before.",
-            where=str(local.parent),
-            state=shown,
-            hint=end,
-        )
-    if left:
-        raise WorkshopError(
-            "This folder was moved while its parts ran.",
-            where=str(local.parent),
-            state=f"{shown}: started in {before.parent}, where their files no longer are",
-            hint=f"{end}. Data is kept",
-        )
+    if not left:
+        return
+    what = "Parts still run of a folder that was here before."
+    state = ", ".join(f"{name} (pid {pid})" for pid, name in left.items())
+    hint = f"end them: kill {' '.join(map(str, left))}; then run this again"
+    if place:
+        what = "This folder was moved while its parts ran."
+        state += f": started in {before.parent}, where their files no longer are"
+        hint += ". Data is kept"
+    raise WorkshopError(what, where=str(local.parent), state=state, hint=hint)
 
 
 def _is_copy(place: dict[str, str], before: Path, here: Path) -> bool:

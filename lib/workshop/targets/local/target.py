@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from workshop.targets.base import (
     Scale,
 )
 from workshop.targets.local import preflight, programs, store
-from workshop.targets.local.network import Loopback
+from workshop.targets.local.ports import Loopback
 from workshop.targets.local.process import Command, Process, Record
 from workshop.targets.local.programs import DATA
 from workshop.targets.local.starting import PortTaken, Start
@@ -31,11 +31,7 @@ from workshop.targets.spec import Parts
 
 
 class OneEach:
-    """One process a part: there is nothing to scale.
-
-    Args:
-        target: Starts a process again.
-    """
+    """One process a part: there is nothing to scale."""
 
     def __init__(self, target: LocalTarget) -> None:
         self._target = target
@@ -131,11 +127,9 @@ class LocalTarget:
 
     def environment(self) -> list[Check]:
         """What this machine offers, all of it checked."""
-        running = self._running()
-        pids = [record.pid for record in running.values()]
-        wanted = [
-            one.port for one in self.parts if self.name in one.on and one.serves != "watching"
-        ]
+        pids = [record.pid for record in self._running().values()]
+        parts = [one for one in self.parts if self.name in one.on and one.serves != "watching"]
+        wanted = [one.port for one in parts]
         return preflight.checks(self.settings.state, wanted, self._own_ports(), pids)
 
     def problems(self) -> list[Problem]:
@@ -207,48 +201,39 @@ class LocalTarget:
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        endpoint = self.store.endpoint(name)
-        process = self.process(name)
-        state = process.state()
-        if endpoint is None and state == "running":
-            raise StepMissing(
-                f"{name} was started, and was not ready when its notebook stopped.",
-                where=str(process.log_path),
-                state=process.describe(),
-                log=process.log_tail(),
-                hint=f"run {self.parts.notebook(name)} again: it goes on from there",
-            )
-        if endpoint is None:
+        endpoint, process = self.store.endpoint(name), self.process(name)
+        state, notebook = process.state(), self.parts.notebook(name)
+        if endpoint is not None and state in ("running", "absent"):
+            return endpoint
+        if endpoint is None and state != "running":
             raise StepMissing(
                 f"{name} was not deployed yet.",
                 where="this checkout's local target",
-                hint=f"run {self.parts.notebook(name)} first",
+                hint=f"run {notebook} first",
             )
-        if state not in ("running", "absent"):
-            raise StepMissing(
-                f"{name} does not run any more.",
-                where=str(process.log_path),
-                state=process.describe(),
-                log=process.log_tail(),
-                hint=f"run {self.parts.notebook(name)} again: it starts what has ended",
-            )
-        return endpoint
+        what, again = "does not run any more", "it starts what has ended"
+        if state == "running":
+            what = "was started, and was not ready when its notebook stopped"
+            again = "it goes on from there"
+        raise StepMissing(
+            f"{name} {what}.",
+            where=str(process.log_path),
+            state=process.describe(),
+            log=process.log_tail(),
+            hint=f"run {notebook} again: {again}",
+        )
 
     def status(self) -> Table[PartStatus]:
         """One line a part that was started or taken over."""
         rows: Table[PartStatus] = Table()
         for name in self._names:
             process, endpoint = self.process(name), self.store.endpoint(name)
-            record = process.record()
-            if record is None and endpoint is None:
-                continue
             url = endpoint.url if endpoint else ""
-            if record is None:
+            if record := process.record():
+                detail = f"{process.describe()}, started {record.started}, log {process.log_path}"
+                rows.append(PartStatus(name, process.state(), url, detail))
+            elif endpoint:
                 rows.append(PartStatus(name, "yours", url, "an endpoint of your own"))
-                continue
-            state = process.state()
-            detail = f"{process.describe()}, started {record.started}, log {process.log_path}"
-            rows.append(PartStatus(name, state, url, detail))
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
@@ -277,7 +262,7 @@ class LocalTarget:
         for name in self._names:
             # A user's own endpoint too: its token is kept with it.
             forgotten = self._forget(name)
-            removed += empty_folder(self.store.folder(name), data=data)
+            removed += _emptied(self.store.folder(name), data=data)
             if not forgotten:
                 # A full disk has room now.
                 self._forget(name)
@@ -291,8 +276,16 @@ class LocalTarget:
         return removed
 
     def leftovers(self) -> list[str]:
-        """Processes that still run, and control folders with more than kept data."""
-        return left_in_folders(map(self.process, self._names))
+        """Processes that still run, and what is in control folders besides kept data."""
+        left = []
+        for process in map(self.process, self._names):
+            name = process.folder.name
+            if process.state() == "running":
+                left.append(f"process {name}")
+            if process.folder.exists():
+                names = {entry.name for entry in process.folder.iterdir()} - {DATA}
+                left += [f"{name}/{entry}" for entry in sorted(names)]
+        return left
 
     def _forget(self, name: str) -> bool:
         # Parts can be stopped whatever has happened to the files; the next notebook names them.
@@ -306,13 +299,12 @@ class LocalTarget:
         return Process(self.store.folder(name), name, secrets=self.store.secrets)
 
     def _running(self) -> dict[str, Record]:
-        found = {}
-        for name in self._names:
-            process = self.process(name)
-            record = process.record()
-            if record and process.state() == "running":
-                found[name] = record
-        return found
+        processes = {name: self.process(name) for name in self._names}
+        return {
+            name: record
+            for name, process in processes.items()
+            if (record := process.record()) and process.state() == "running"
+        }
 
     def _own_ports(self) -> dict[int, str]:
         running = self._running().items()
@@ -331,30 +323,13 @@ def _was_started(process: Process) -> bool:
         return True
 
 
-def empty_folder(folder: Path, *, data: bool) -> list[str]:
+def _emptied(folder: Path, *, data: bool) -> list[str]:
     """Remove what is in a control folder, the data too when ``data``; gives what was removed."""
-    removed: list[str] = []
-    if not folder.exists():
-        return removed
-    for entry in sorted(folder.iterdir()):
-        if entry.name == DATA and not data:
-            continue
-        whole = entry.is_dir() and not entry.is_symlink()
-        shutil.rmtree(entry) if whole else entry.unlink()
-        removed.append(f"{folder.name}/{entry.name}")
-    if not any(folder.iterdir()):
+    entries = sorted(folder.iterdir()) if folder.exists() else []
+    gone = [entry for entry in entries if data or entry.name != DATA]
+    for entry in gone:
+        is_tree = entry.is_dir() and not entry.is_symlink()
+        shutil.rmtree(entry) if is_tree else entry.unlink()
+    if folder.exists() and gone == entries:
         folder.rmdir()
-    return removed
-
-
-def left_in_folders(processes: Iterable[Process]) -> list[str]:
-    """Processes that still run, and what is in their control folders besides kept data."""
-    left = []
-    for process in processes:
-        name = process.folder.name
-        if process.state() == "running":
-            left.append(f"process {name}")
-        if process.folder.exists():
-            names = {entry.name for entry in process.folder.iterdir()} - {DATA}
-            left.extend(f"{name}/{entry}" for entry in sorted(names))
-    return left
+    return [f"{folder.name}/{entry.name}" for entry in gone]
