@@ -8,9 +8,9 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workshop.connecting import connect
 from workshop.core import progress
@@ -21,10 +21,9 @@ from workshop.core.secret import Secret
 from workshop.core.settings import Settings
 from workshop.core.table import as_text
 from workshop.parts.catalog import ALL, start_early
-from workshop.report.report import ASKING
-from workshop.run.parameters import assign
+from workshop.report import ASKING
 from workshop.run.runner import run as run_steps
-from workshop.run.sequence import Step, find, select
+from workshop.run.steps import Step, assign, find, select
 from workshop.targets.base import PartStatus, Target
 
 if TYPE_CHECKING:
@@ -215,16 +214,13 @@ HINTS = (
         "arguments in the report's table, ask more plainly, or take a larger model",
     ),
 )
-"""Words of a step's reason, and what mends it."""
+"""Words of a step's reason, and what fixes it."""
 
 
 def last_finding(runs: Path, target: str) -> Finding | None:
-    """Why the last run's agent failed on this target, or None: it did not, or there was none.
+    """Why the last run's agent failed on this target, or None: it did not, or there was none."""
+    from workshop.operate.doctor import Finding
 
-    Args:
-        runs: The folder of the runs.
-        target: Whose runs count.
-    """
     path = runs / "latest" / "report.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -234,18 +230,11 @@ def last_finding(runs: Path, target: str) -> Finding | None:
         return None
     for step in steps:
         if step["status"] == "failed" and step["notebook"].startswith(ASKING):
-            return _finding_of(step, str(report.get("started", "")))
+            reason = " ".join(str(step.get("reason") or "").split())
+            known = [fix for pattern, fix in HINTS if re.search(pattern, reason, re.IGNORECASE)]
+            again = f"workshop run --only {ASKING}"
+            hint = f"{again}; the report has every answer with its tool calls"
+            when = f"every part is well, and in the last run ({report.get('started', '')}) "
+            seen = f"{when}{step['notebook']} failed: {reason[:300]}"
+            return Finding("agent", False, seen, f"{known[0]}; then {again}" if known else hint)
     return None
-
-
-def _finding_of(step: Mapping[str, Any], started: str) -> Finding:
-    from workshop.operate.doctor import Finding
-
-    reason = " ".join(str(step.get("reason") or "").split())
-    hint = "workshop run --only 07; the report has every answer with its tool calls"
-    for pattern, remedy in HINTS:
-        if re.search(pattern, reason, re.IGNORECASE):
-            hint = f"{remedy}; then workshop run --only {ASKING}"
-            break
-    seen = f"every part is well, and in the last run ({started}) {step['notebook']} failed: "
-    return Finding("agent", False, seen + reason[:300], hint)

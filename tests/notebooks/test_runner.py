@@ -20,7 +20,7 @@ from workshop.cli import main
 from workshop.core.checks import MIME as CHECKS
 from workshop.core.wait import NotYet, wait_for
 from workshop.report.page import quick, write_notebook
-from workshop.run.sequence import Step
+from workshop.run.steps import Step
 from workshop.targets.local.store import Store
 
 pytestmark = pytest.mark.timeout(180)

@@ -45,10 +45,7 @@ def as_lines(checks: Sequence[Check]) -> list[str]:
 
 
 class Checks:
-    """The checks of one checkpoint, in the order in which they ran.
-
-    Args:
-        subject: What is being proven, for example ``"MongoDB"``.
+    """The checks of one checkpoint, in the order in which they ran; ``subject`` is what they prove.
 
     Example:
         >>> checks = Checks("arithmetic")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 from workshop.core.table import shortened
 
@@ -20,8 +18,8 @@ class WorkshopError(Exception):
 
     Args:
         what: One sentence: what did not work.
-        where: The part and place: a URL, a log file, a cell of a notebook.
-        state: The last state that was seen before giving up.
+        where: A URL, a log file, a cell of a notebook.
+        state: The last one that was seen before giving up.
         log: The last lines of the part's log, oldest first.
         hint: The command or notebook that fixes it.
 
@@ -40,11 +38,8 @@ class WorkshopError(Exception):
         log: Sequence[str] = (),
         hint: str = "",
     ) -> None:
-        self.what = what
-        self.where = where
-        self.state = state
+        self.what, self.where, self.state, self.hint = what, where, state, hint
         self.log = tuple(log)[-LOG_LINES:]
-        self.hint = hint
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -56,12 +51,6 @@ class WorkshopError(Exception):
             ("  Hint: ", self.hint),
         ]
         return "\n".join([self.what, *(name + text for name, text in told if text)])
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep the fields when the error crosses a process, as papermill's does."""
-        fields: dict[str, Any] = {"where": self.where, "state": self.state}
-        fields |= {"log": self.log, "hint": self.hint}
-        return (partial(type(self), self.what, **fields), (), self.__dict__)
 
     def _render_traceback_(self) -> list[str]:
         """Show a notebook the message alone: IPython asks this method before its own traceback."""

@@ -29,12 +29,10 @@ def private_folder(folder: Path) -> Path:
     Raises:
         WorkshopError: It cannot be made, for example on a full or read-only disk.
     """
-    try:
+    with writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # An older umask or a copied checkout may have left it open to others.
         folder.chmod(0o700)
-    except OSError as error:
-        raise not_written(folder, error) from error
     return folder
 
 
@@ -53,16 +51,15 @@ def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        temporary.touch(mode=0o600)
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            if sync:
-                # Without it, a power cut can leave an empty file under the final name.
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise not_written(path, error, what) from error
+        with writing(path, what):
+            temporary.touch(mode=0o600)
+            with temporary.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                if sync:
+                    # Without it, a power cut can leave an empty file under the final name.
+                    os.fsync(stream.fileno())
+            temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -97,7 +94,7 @@ def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
     """The error for a file or folder of ours that cannot be written."""
     state = error.strerror or str(error)
     if error.errno in FULL:
-        disk = shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists()))
+        disk = shutil.disk_usage(nearest(path))
         state += f": {amount(disk.free)} of {amount(disk.total)} is free"
     return WorkshopError(
         f"{what} could not be written.",
@@ -105,6 +102,20 @@ def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
         state=state,
         hint="make room on that disk, or set WORKSHOP_HOME to a folder that you can write to",
     )
+
+
+@contextmanager
+def writing(path: Path, what: str = STATE) -> Iterator[None]:
+    """Raise that error when the block cannot write what lies there."""
+    try:
+        yield
+    except OSError as error:
+        raise not_written(path, error, what) from error
+
+
+def nearest(path: Path) -> Path:
+    """The path, or the nearest above it that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def amount(size: int) -> str:
@@ -155,11 +166,9 @@ def turn(path: Path) -> AbstractContextManager[object]:
 @contextmanager
 def _locked(path: Path, how: int) -> Iterator[int]:
     private_folder(path.parent)
-    try:
+    with writing(path):
         # No program inherits it: a server that the holder starts would keep the lock as it runs.
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise not_written(path, error) from error
     try:
         _lock(path, handle, how)
         yield handle

@@ -59,11 +59,8 @@ def draw(
 ) -> Figure:
     """Panels that share their x axis; each is one of the figure's ``axes``, in this order.
 
-    Args:
-        title: Of the whole figure.
-        x: What the x axis is, with its unit.
-        panels: Seconds below a half are drawn as milliseconds.
-        shaded: A stretch of the x axis, such as the time in which questions were asked.
+    ``x`` is what that axis is, with its unit, and ``shaded`` a stretch of it, such as the time in
+    which questions were asked. Seconds below a half are drawn as milliseconds.
 
     Example:
         >>> figure = draw("Load", "users", [Panel("Requests", "1/s", {"chat": [(1, 1), (2, 2)]})])
@@ -137,11 +134,8 @@ def as_dict(figure: Figure) -> dict[str, Any]:
                 "title": axes.get_title(loc="left"),
                 "unit": axes.get_ylabel(),
                 "lines": [
-                    {
-                        "name": str(line.get_label()),
-                        "points": cast("Any", line.get_xydata()).tolist(),
-                    }
-                    for line in axes.get_lines()
+                    {"name": str(one.get_label()), "points": cast("Any", one.get_xydata()).tolist()}
+                    for one in axes.get_lines()
                 ],
             }
             for axes in figure.axes

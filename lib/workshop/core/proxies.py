@@ -106,9 +106,6 @@ def environment(urls: Iterable[str], env: Mapping[str, str] = os.environ) -> dic
     """What a program that asks these addresses must see, for it to go the way that the kit goes.
 
     Empty when none of them has a proxy: the program then knows of no proxy at all.
-
-    Raises:
-        SettingsError: A variable names no HTTP proxy.
     """
     found: dict[str, str] = {}
     direct = [LOOPBACK]

@@ -50,10 +50,7 @@ def refuse_another_checkout() -> None:
     """Refuse to work in, or be started from, a checkout that this library does not belong to.
 
     A ``.venv`` that was copied with its checkout leads to the library, and so to the parts and the
-    data, of the checkout where it was made.
-
-    Raises:
-        SettingsError: The working folder or the program that was started is in another checkout.
+    data, of the checkout where it was made: a ``SettingsError`` says so.
     """
     with suppress(FileNotFoundError):  # the working folder may have been deleted
         for start in (Path.cwd(), Path(sys.argv[0]).absolute()):
@@ -75,12 +72,8 @@ def _is_checkout(folder: Path) -> bool:
 class Settings:
     """What a run needs to know besides a notebook's parameters.
 
-    Args:
-        state: The folder of control files, secrets and reports of this checkout.
-        notebooks: The sequence.
-        model_token: For the user's own model endpoint; from ``MODEL_TOKEN``.
-        model_ca_file: The CA of that endpoint; from ``MODEL_CA_FILE``.
-        milvus_token: For the user's own Milvus; from ``MILVUS_TOKEN``.
+    ``state`` is the folder of control files, secrets and reports of this checkout; ``model_...`` is
+    of the user's own model endpoint, ``milvus_token`` of their own Milvus.
     """
 
     state: Path = CHECKOUT / ".workshop"

@@ -67,13 +67,8 @@ def wait_for[T](
             return seen
         now = time.monotonic()
         if now >= deadline:
-            raise PartTooSlow(
-                f"Waited {timeout:g} s for {what}.",
-                where=where,
-                state=seen.state,
-                log=log(),
-                hint=hint,
-            )
+            slow = f"Waited {timeout:g} s for {what}."
+            raise PartTooSlow(slow, where=where, state=seen.state, log=log(), hint=hint)
         if stage and now - shown >= 1.0:
             stage.waiting(f"waiting for {what}: {seen.state}")
             shown = now

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from workshop.report.report import Folder, Report, Status, StepReport
+from workshop.report import Folder, Report, Status, StepReport
 
 if TYPE_CHECKING:
     from jinja2 import Template

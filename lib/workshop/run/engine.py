@@ -11,7 +11,7 @@ from nbclient.exceptions import CellExecutionError
 
 from workshop.core.errors import LOG_LINES
 from workshop.run.kernels import Kernel
-from workshop.run.sequence import INTERRUPTED, Step
+from workshop.run.steps import INTERRUPTED, Step
 
 START = 120
 """Seconds for a kernel to answer: two, on an idle machine."""
@@ -49,12 +49,8 @@ def execute(
 ) -> tuple[Any, Failure | None]:
     """Execute one notebook; gives it as far as it came, and its failure unless it passed.
 
-    Args:
-        step: The notebook and its parameters.
-        kernel: It may still be starting, and has ended afterwards.
-        show: Gets the MIME bundle of each display.
-        save: Writes the notebook as it is so far.
-        stopped: Whether to end before the next cell.
+    The kernel may still be starting, and has ended afterwards. ``show`` gets the MIME bundle of
+    each display, ``save`` the notebook as it is so far; ``stopped`` is asked before each cell.
     """
     notebook = papermill.execute_notebook(
         # papermill takes a path as a format string.

@@ -19,9 +19,6 @@ from workshop.core.errors import WorkshopError
 class Kernel:
     """One kernel, perhaps still starting: always this Python, whatever specs are installed.
 
-    Args:
-        cwd: The folder in which it runs.
-
     Attributes:
         manager: Jupyter's.
         process: Kept here: the manager forgets it once it has seen the end.

@@ -15,9 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Self
 
 from workshop.core.secret import Secret
-from workshop.report import page
-from workshop.report.report import Folder, Report, StepReport, judge, plotted
-from workshop.run.sequence import CLEAN_UP, INTERRUPTED, Step
+from workshop.report import Folder, Report, StepReport, judge, page, plotted
+from workshop.run.steps import CLEAN_UP, INTERRUPTED, Step
 from workshop.run.view import View, plain
 from workshop.targets.base import PartStatus
 
@@ -105,15 +104,9 @@ def run(
 ) -> tuple[Report, bool]:
     """Execute the steps until one fails; a step 99 runs in the end, whatever happened.
 
-    Gives the report, and whether the run was interrupted.
-
-    Args:
-        steps: With their parameters and skip reasons.
-        target: Its name, for the report.
-        runs: The folder of all runs.
-        known_secrets: The credentials that no file and no line may show.
-        services: What runs, asked in the end.
-        before: Called before each step that is executed.
+    Gives the report, and whether the run was interrupted. ``runs`` is the folder of all runs;
+    ``known_secrets`` are shown by no file and no line; ``services`` are asked for in the end, and
+    ``before`` is called before each step that is executed.
 
     Raises:
         WorkshopError: The report cannot be written, or no kernel can be started.

@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from workshop.agent.answer import MIME as ANSWER
 from workshop.core.progress import MIME as PROGRESS
 from workshop.core.table import shortened
-from workshop.report.report import Report, StepReport
-from workshop.run.sequence import Step
+from workshop.report import Report, StepReport
+from workshop.run.steps import Step
 from workshop.targets.base import PartStatus
 
 TRACEBACK = 15
@@ -35,12 +35,7 @@ def plain(text: str) -> str:
 
 
 class View:
-    """Writes a run's progress, line by line.
-
-    Args:
-        stream: The terminal, or the file that stands for it.
-        masked: Takes credentials out of a text.
-    """
+    """Writes a run's progress, line by line; ``masked`` takes credentials out of a text."""
 
     def __init__(self, stream: TextIO, masked: Callable[[str], str] = str) -> None:
         self._stream = stream

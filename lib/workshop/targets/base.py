@@ -14,6 +14,9 @@ from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.targets.network import Matrix
 
+Ready = Callable[["Endpoint"], object]
+"""Asks a part for real: gives ``wait.NotYet`` until it is satisfied."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -265,13 +268,7 @@ class Scaling(Protocol):
         """Why there cannot be more than one replica of this part here, or None when there can."""
 
     def scale(
-        self,
-        part: Part,
-        scale: Scale,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
+        self, part: Part, scale: Scale, *, ready: Ready, timeout: float, stage: Stages
     ) -> Deployed:
         """Make this much of a part run. Every later ``Target.ensure`` keeps to it, and says so.
 
@@ -373,17 +370,9 @@ class Target(Protocol):
         None where parts come up one by one.
         """
 
-    def ensure(
-        self,
-        part: Part,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
+    def ensure(self, part: Part, *, ready: Ready, timeout: float, stage: Stages) -> Deployed:
         """Make the part run with these settings, and return once ``ready`` gave a value.
 
-        ``ready`` asks the part for real: it returns ``wait.NotYet`` until it is satisfied.
         Running it twice reuses what runs; changed settings are applied.
 
         Raises:

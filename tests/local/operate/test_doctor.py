@@ -34,7 +34,7 @@ from workshop.core.settings import DATA
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.doctor import read_log
 from workshop.parts import mcp_server, mongodb, runbooks
-from workshop.report.report import Folder, Report, StepReport, judge
+from workshop.report import Folder, Report, StepReport, judge
 from workshop.setup import locate
 from workshop.targets.base import Endpoint
 from workshop.targets.local.process import Process

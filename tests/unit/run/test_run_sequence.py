@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from workshop.core.errors import SettingsError
-from workshop.run.sequence import find, read, select
+from workshop.run.steps import find, read, select
 
 NAMES = (
     *("00_check_environment", "01_add_gpu_nodes", "02_serve_model", "04_deploy_mongodb"),

@@ -150,11 +150,7 @@ NO_NETWORK = "this machine has no address but loopback's: what it listens on was
 
 
 class Loopback:
-    """The network of a single machine: parts listen on loopback alone, which no other reaches.
-
-    Args:
-        running: Gives the parts that run, with their ports.
-    """
+    """The network of a single machine: parts listen on loopback alone, which no other reaches."""
 
     def __init__(self, running: Callable[[], Mapping[str, Record]]) -> None:
         self._running = running

@@ -16,6 +16,7 @@ import psutil
 from workshop.core import versions
 from workshop.core.checks import Check
 from workshop.core.errors import SetupError
+from workshop.core.files import nearest
 from workshop.setup import locate
 from workshop.targets.local import ports
 
@@ -100,7 +101,7 @@ def _held(pid: int) -> int:
 
 
 def _disk(state: Path) -> Seen:
-    place = _nearest(state)
+    place = nearest(state)
     free = shutil.disk_usage(place).free
     return _enough(free, DISK, f" at {place}", "make room, or set WORKSHOP_HOME to another disk")
 
@@ -111,15 +112,10 @@ def _enough(free: int, wanted: int, where: str, remedy: str) -> Seen:
 
 
 def _writable(state: Path) -> Seen:
-    place = _nearest(state)
+    place = nearest(state)
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
         return True, str(state)
     return False, f"{place} is not a folder that you can write to: set WORKSHOP_HOME to one"
-
-
-def _nearest(path: Path) -> Path:
-    """The path, or the nearest above it that is there."""
-    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def _installed(name: str) -> Seen:

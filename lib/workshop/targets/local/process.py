@@ -157,11 +157,7 @@ class Process:
                 thread.submit(self._launch, command, fingerprint).result()
 
     def state(self) -> Status:
-        """What has become of it; asks the machine, and signals nothing.
-
-        Raises:
-            WorkshopError: ``process.json`` is damaged.
-        """
+        """What has become of it; asks the machine, and signals nothing."""
         record = self.record()
         if record is None:
             return "absent"
@@ -197,17 +193,13 @@ class Process:
         return f"ended with exit code {record.exit_code}"
 
     def record(self) -> Record | None:
-        """What ``process.json`` says, or None when there is none.
-
-        Raises:
-            WorkshopError: It is damaged.
-        """
+        """What ``process.json`` says, or None when there is none. A damaged one is an error."""
         hint = f"workshop stop {self.name}"
         content = files.read_json(self._record_path, hint=hint)
         if content is None:
             return None
         try:
-            record = Record(**{name.name: content[name.name] for name in fields(Record)})
+            record = Record(**{one.name: content[one.name] for one in fields(Record)})
             int(record.pid), float(record.create_time), dict(record.ports)
         except (KeyError, TypeError, ValueError) as error:
             raise files.damaged(self._record_path, f"not as written: {error}", hint=hint) from None
@@ -269,10 +261,8 @@ class Process:
             raise
 
     def _spawn(self, command: Command) -> int:
-        try:
+        with files.writing(self.log_path):
             output = log.begin(self.log_path, command.argv)
-        except OSError as error:
-            raise files.not_written(self.log_path, error) from error
         try:
             with output:
                 child = subprocess.Popen(
@@ -399,9 +389,6 @@ def _end(find: Callable[[], list[psutil.Process]], grace: float) -> set[psutil.P
     """End the processes that ``find`` gives, and give them back.
 
     It is asked again before killing: a process may have started more of them meanwhile.
-
-    Raises:
-        PartTooSlow: One is there even after SIGKILL.
     """
     ended: set[psutil.Process] = set()
     number, seconds = signal.SIGTERM, grace

@@ -16,7 +16,7 @@ from typing import Literal
 from workshop.core import wait
 from workshop.core.errors import AlreadyRunning, PartFailed
 from workshop.core.progress import Stages
-from workshop.targets.base import Endpoint, Part
+from workshop.targets.base import Endpoint, Part, Ready
 from workshop.targets.local import ports
 from workshop.targets.local.process import Command, Process
 from workshop.targets.local.store import settle
@@ -98,7 +98,7 @@ class Start:
         except AlreadyRunning:
             self.stage("another notebook has just started it")
 
-    def answering(self, ready: Callable[[Endpoint], object], timeout: float) -> Endpoint:
+    def answering(self, ready: Ready, timeout: float) -> Endpoint:
         """Wait until it answers; gives how to reach it.
 
         Raises:

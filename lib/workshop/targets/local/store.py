@@ -53,9 +53,6 @@ class Store:
         """The credential of this name; ``make`` is called when there is none yet.
 
         Two processes that ask at the same time get the same one.
-
-        Raises:
-            WorkshopError: The file is damaged or cannot be written.
         """
         with self._change() as (known, _, _):
             if name not in known:
@@ -117,11 +114,7 @@ class Store:
             }
 
     def endpoint(self, name: str) -> Endpoint | None:
-        """How to reach a part, or None when that was not kept.
-
-        Raises:
-            WorkshopError: A file is damaged, or the endpoint's credential is gone.
-        """
+        """How to reach a part, or None when that was not kept."""
         record = self._read_facts()["endpoints"].get(name)
         if record is None:
             return None
@@ -194,11 +187,7 @@ PLACE = "place.json"
 
 
 def settle(local: Path) -> None:
-    """Note that the state is used in this folder: at its first change, and after a move.
-
-    Raises:
-        WorkshopError: It cannot be written.
-    """
+    """Note that the state is used in this folder: at its first change, and after a move."""
     known, here = _read_place(local), str(local.resolve())
     if known and known["path"] == here:
         return

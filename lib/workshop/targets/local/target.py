@@ -20,6 +20,7 @@ from workshop.targets.base import (
     Part,
     PartStatus,
     Problem,
+    Ready,
     Scale,
 )
 from workshop.targets.local import preflight, programs, store
@@ -41,13 +42,7 @@ class OneEach:
         return "one process a part: a second one would share the cores of this machine"
 
     def scale(
-        self,
-        part: Part,
-        scale: Scale,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
+        self, part: Part, scale: Scale, *, ready: Ready, timeout: float, stage: Stages
     ) -> Deployed:
         """Start the process again: that is all that can change here."""
         if max(scale.replicas, scale.most) > 1:
@@ -93,10 +88,7 @@ STATUS = "workshop status"
 class LocalTarget:
     """Runs parts as processes that outlive the notebook which started them.
 
-    Args:
-        settings: Where the state is.
-        parts: All that there are; those that run here are its own.
-        programs: How each part's software runs, by part name; the kit's own when left out.
+    ``programs`` say how software runs, by part name; the kit's own do for those left out.
 
     Raises:
         WorkshopError: The state is a copy of another folder's, or was moved while parts ran.
@@ -117,7 +109,7 @@ class LocalTarget:
         self.settings = settings
         self.parts = parts
         self._names = parts.on(self.name)
-        self._programs = programs
+        self._programs = programs or {}
         self.store = store.Store(settings.state)
         self.scaling = OneEach(self)
         self.machines = NoMachines()
@@ -154,14 +146,7 @@ class LocalTarget:
         """Nothing: one machine's cores are busy with one part's start."""
         return None
 
-    def ensure(
-        self,
-        part: Part,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
+    def ensure(self, part: Part, *, ready: Ready, timeout: float, stage: Stages) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         process = self.process(part.name)
         notebook = self.parts.notebook(part.name)

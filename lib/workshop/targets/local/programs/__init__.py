@@ -21,6 +21,9 @@ from workshop.targets.spec import module_of
 DATA = "data"
 """The folder, inside a control folder, of what outlives a clean-up that keeps the data."""
 
+SPARED = "prometheus"
+"""The part without which the others work. Its program cannot be had everywhere."""
+
 Program = Callable[[Part, Mapping[str, int], Path], Command]
 """Takes a part, its ports by name and its control folder; says how to run it."""
 
@@ -40,10 +43,8 @@ def installed(name: str) -> Path:
 
 
 def missing(name: str) -> str | None:
-    """Why a part's program cannot be had here, or None; asked of the one that can be spared."""
-    from workshop.targets.local.programs import prometheus
-
-    if name != prometheus.NAME:
+    """Why the program of the part that can be spared cannot be had here; None for all others."""
+    if name != SPARED:
         return None
     try:
         installed(name)
@@ -53,30 +54,19 @@ def missing(name: str) -> str | None:
 
 
 def command(
-    part: Part,
-    ports: Mapping[str, int],
-    folder: Path,
-    programs: Mapping[str, Program] | None = None,
+    part: Part, ports: Mapping[str, int], folder: Path, programs: Mapping[str, Program]
 ) -> Command:
-    """How to run this part here: by ``command`` of the module of its name.
-
-    Args:
-        part: The part.
-        ports: Its ports by name.
-        folder: Its control folder; made when it is missing.
-        programs: Others than the kit's, by part name.
+    """How to run this part: by one of these programs, or ``command`` of the module of its name.
 
     Raises:
         SetupError: Its software is not installed.
         SettingsError: There is no program for the part.
         WorkshopError: Its configuration cannot be written.
     """
-    program: Program | None = (programs or {}).get(part.name)
+    program = programs.get(part.name)
     if program is None:
         lacking = f"The local target has no program for {part.name}."
         program = module_of(part.name, __name__, lacking).command
-    try:
+    with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return program(part, ports, folder)
-    except OSError as error:
-        raise files.not_written(folder, error) from error
