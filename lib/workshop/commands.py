@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from workshop.operate.doctor import Finding
 
 
-LOG_LINES = 8
-"""How much of a log the doctor shows of each part."""
+LOG_LINES = 8  # How much of a log the doctor shows of each part.
 
 
 def run(options: argparse.Namespace) -> int:
@@ -86,8 +85,7 @@ def _starts_early(target: Target, steps: Sequence[Step]) -> Callable[[Step], Non
     return before
 
 
-UP = ("running", "yours")
-"""States of a part that works, as ``workshop status`` shows them."""
+UP = ("running", "yours")  # States of a part that works, as `workshop status` shows them.
 
 
 def status(options: argparse.Namespace) -> int:

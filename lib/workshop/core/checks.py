@@ -14,8 +14,7 @@ from workshop.core.table import as_html, shortened
 MIME = "application/vnd.workshop.checks+json"
 """How the runner finds a checkpoint's result in an executed notebook; JupyterLab shows the HTML."""
 
-WIDTH = 400
-"""Characters of what was seen that a check keeps."""
+WIDTH = 400  # Characters of what was seen that a check keeps.
 
 
 @dataclass(frozen=True)

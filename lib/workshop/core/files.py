@@ -16,9 +16,7 @@ from typing import Any
 
 from workshop.core.errors import AlreadyRunning, WorkshopError
 
-STATE = "This checkout's state"
-"""What these files are, for errors."""
-
+STATE = "This checkout's state"  # What these files are, for errors.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when a disk, or the user's share of it, is full."""
 

@@ -21,9 +21,7 @@ MIME = "application/vnd.workshop.plot+json"
 """How the runner finds a plot in an executed notebook; JupyterLab shows the picture."""
 
 COLUMNS = 2
-WIDTH, HEIGHT = 5.0, 1.7
-"""Of one panel, in inches."""
-
+WIDTH, HEIGHT = 5.0, 1.7  # Of one panel, in inches.
 GREY = "#757c87"
 COLOURS = ("#2f86d6", "#d2691e", "#2f9e63", "#a36bd0")
 """All are readable on white and on a dark theme: the background is transparent."""
@@ -38,8 +36,7 @@ STYLE: Any = {
     "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
 }
 
-DOTS = 12
-"""Points of a line that are marked; more would hide the line."""
+DOTS = 12  # Points of a line that are marked; more would hide the line.
 
 Points = Sequence[tuple[float, float]]
 """Of one line, as (x, y), in the order of x."""

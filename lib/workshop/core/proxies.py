@@ -16,8 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 
-LOOPBACK = "127.0.0.1,localhost,::1"
-"""What no proxy reaches, as ``NO_PROXY`` has it."""
+LOOPBACK = "127.0.0.1,localhost,::1"  # What no proxy reaches, as `NO_PROXY` has it.
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ from workshop.core.secret import Secret
 CHECKOUT = Path(__file__).resolve().parents[3]
 """The kit's folder. Anchored here because papermill, nbval and JupyterLab differ in their cwd."""
 
-DATA = CHECKOUT / "data"
-"""Sample documents and runbooks."""
-
+DATA = CHECKOUT / "data"  # Sample documents and runbooks.
 TARGETS = ("local", "cluster")
 
 PATHS = (

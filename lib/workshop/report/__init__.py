@@ -22,14 +22,11 @@ SCHEMA = 1
 KEPT = ("question", "text", "seconds", "grounded", "tool_calls")
 """What report.json has of an answer."""
 
-WHAT = "The report"
-"""What these files are, for errors."""
+WHAT = "The report"  # What these files are, for errors.
 
 Status = Literal["passed", "skipped", "failed", "not run"]
 
-ASKING = "07"
-"""The notebook that must give answers."""
-
+ASKING = "07"  # The notebook that must give answers.
 NO_CHECK = "the notebook made no check"
 NO_ANSWER = "the notebook gave no answer"
 

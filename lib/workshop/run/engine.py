@@ -13,9 +13,7 @@ from workshop.core.errors import LOG_LINES
 from workshop.run.kernels import Kernel
 from workshop.run.steps import INTERRUPTED, Step
 
-START = 120
-"""Seconds for a kernel to answer: two, on an idle machine."""
-
+START = 120  # Seconds for a kernel to answer: two, on an idle machine.
 OUTPUT = 60
 """Seconds to wait for the outputs of a cell that has ended: on a busy machine they lag behind."""
 

@@ -14,15 +14,11 @@ from typing import Any
 from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 
-CLEAN_UP = "99"
-"""Runs on demand only: with ``--clean-up`` after the others, or alone with ``--only``."""
-
+CLEAN_UP = "99"  # Runs on demand only: with `--clean-up` after the others, or alone with `--only`.
 WITHOUT = {"mongodb": ("04", "05", "06")}
 """The optional parts, and the notebooks that are skipped without each."""
 
-INTERRUPTED = "interrupted"
-"""The reason of a step that was, and of those after it."""
-
+INTERRUPTED = "interrupted"  # The reason of a step that was, and of those after it.
 _NAME = re.compile(r"(\d\d)_\w+")
 
 _SECRET_WORDS = frozenset(

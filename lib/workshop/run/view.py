@@ -16,9 +16,7 @@ from workshop.report import Report, StepReport
 from workshop.run.steps import Step
 from workshop.targets.base import PartStatus
 
-TRACEBACK = 15
-"""Lines of a traceback that are shown: its end says what went wrong."""
-
+TRACEBACK = 15  # Lines of a traceback that are shown: its end says what went wrong.
 _UNWANTED = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 _MARKS = {True: "[ OK ]", False: "[FAIL]"}

@@ -21,8 +21,7 @@ from workshop.targets.network import Matrix, Tried
 
 LOOPBACK = "127.0.0.1"
 
-REACH = 200
-"""How many ports are tried: a free one is near, or something is wrong with the machine."""
+REACH = 200  # How many ports are tried: a free one is near, or something is wrong with the machine.
 
 
 def sockets(pid: int) -> set[tuple[str, int]] | None:

@@ -24,9 +24,7 @@ GIB = 2**30
 MEMORY = 4 * GIB
 """The model 1.5 GiB, the embedder 0.1, Llama Stack 0.6, Node and the database 0.4, kernels."""
 CORES = 1
-DISK = 2 * GIB
-"""For data, logs and reports; the cache was filled by set-up."""
-
+DISK = 2 * GIB  # For data, logs and reports; the cache was filled by set-up.
 COMPONENTS = (
     *("model-server", "chat-weights", "embedding-weights", "ogx", "tokenizer"),
     *("mongodb", "node", "mcp-server"),

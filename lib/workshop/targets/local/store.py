@@ -182,8 +182,7 @@ def _drop_credentials(known: dict[str, str], part: str) -> None:
 
 # --- whose state it is ---------------------------------------------------------------------------
 
-PLACE = "place.json"
-"""An id that is made once, and where the state was last used: ``id`` and ``path``."""
+PLACE = "place.json"  # An id that is made once, and where the state was last used: `id` and `path`.
 
 
 def settle(local: Path) -> None:

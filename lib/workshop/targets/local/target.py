@@ -81,8 +81,7 @@ class NoMachines:
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
-STATUS = "workshop status"
-"""The command that lists the parts."""
+STATUS = "workshop status"  # The command that lists the parts.
 
 
 class LocalTarget:

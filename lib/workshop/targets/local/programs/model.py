@@ -13,8 +13,7 @@ from workshop.targets.local import preflight
 from workshop.targets.local.process import Command, exported
 
 SCRIPT = Path(__file__).with_name("serve_gguf.py")
-TEMPLATE = Path(__file__).with_name("chat-template.jinja")
-"""Of a chat in which tools are called."""
+TEMPLATE = Path(__file__).with_name("chat-template.jinja")  # Of a chat in which tools are called.
 
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
