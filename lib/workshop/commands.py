@@ -22,7 +22,7 @@ from workshop.core.settings import Settings
 from workshop.core.table import as_text
 from workshop.parts.catalog import ALL, start_early
 from workshop.report import ASKING
-from workshop.run.runner import run as run_steps
+from workshop.run import run as run_steps
 from workshop.run.steps import Step, assign, find, select
 from workshop.targets.base import PartStatus, Target
 

@@ -11,6 +11,7 @@ from workshop.core import progress
 from workshop.core.errors import CheckFailed, WorkshopError
 from workshop.core.table import as_html, shortened
 
+MARKS = {True: "[ OK ]", False: "[FAIL]"}
 MIME = "application/vnd.workshop.checks+json"
 """How the runner finds a checkpoint's result in an executed notebook; JupyterLab shows the HTML."""
 
@@ -30,7 +31,7 @@ class Check:
     @property
     def mark(self) -> str:
         """How a line about it begins."""
-        return "[ OK ]" if self.ok else "[FAIL]"
+        return MARKS[self.ok]
 
 
 def as_lines(checks: Sequence[Check]) -> list[str]:

@@ -1,7 +1,7 @@
 """Progress that people can follow: in a notebook, in a terminal, and by the runner.
 
 The library never prints. It tells this module what it is doing; a *sink* shows it. In a notebook
-the sink is one output a subject, updated in place; elsewhere it is one line a stage on stderr.
+the sink is one output per subject, updated in place; elsewhere one line per stage on stderr.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Stages:
         return time.monotonic() - self._began
 
     def __call__(self, text: str) -> None:
-        """Begin the next stage."""
+        """Start the next stage."""
         if not self._quiet:
             _show(self.subject, self.seconds, text)
 
@@ -102,7 +102,7 @@ class Silent:
 
 
 class Terminal:
-    """One line a stage on stderr; on a terminal, a waiting line is redrawn in place."""
+    """One line per stage on stderr; on a terminal, a waiting line is redrawn in place."""
 
     def __init__(self) -> None:
         self._last = ""

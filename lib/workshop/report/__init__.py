@@ -174,15 +174,15 @@ class Folder:
 
 
 def _made(runs: Path, name: str) -> Path:
+    folder = runs / name
+    # Runs wait for each other: nobody makes it meanwhile.
+    number = 1
+    while folder.exists():
+        number += 1
+        folder = runs / f"{name}-{number}"
     runs.mkdir(parents=True, exist_ok=True)
-    for number in range(1, 100):
-        folder = runs / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            continue
-        return folder
-    raise FileExistsError(f"{name} exists a hundred times")
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def _point(link: Path, name: str) -> None:

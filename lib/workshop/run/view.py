@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from workshop.agent.answer import MIME as ANSWER
+from workshop.core.checks import MARKS
 from workshop.core.progress import MIME as PROGRESS
 from workshop.core.table import shortened
 from workshop.report import Report, StepReport
@@ -18,8 +19,6 @@ from workshop.targets.base import PartStatus
 
 TRACEBACK = 15  # Lines of a traceback that are shown: its end says what went wrong.
 _UNWANTED = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-
-_MARKS = {True: "[ OK ]", False: "[FAIL]"}
 
 _STYLES = {
     **{"bold": "1", "dim": "2", "[ OK ]": "32", "[FAIL]": "31;1"},
@@ -50,7 +49,7 @@ class View:
         self._line(self._paint(f"report: {_near(folder)}", "dim"))
 
     def step(self, step: Step) -> None:
-        """Begin a step."""
+        """Start a step."""
         given = ", ".join(f"{name}={value!r}" for name, value in step.parameters.items())
         self._line()
         shown = f"  ({given})" if given else ""
@@ -64,7 +63,7 @@ class View:
             self._progress(str(news["subject"]), str(news["latest"]), bool(news["replaces"]))
         elif ANSWER in bundle:
             answer = bundle[ANSWER]
-            mark = self._paint(_MARKS[bool(answer["grounded"])])
+            mark = self._paint(MARKS[bool(answer["grounded"])])
             self._line(f"  {answer['seconds']:8.1f} s  {mark} {_short(answer['question'])}")
             self._line(f"              {_short(answer['text'])}")
             self._subject = ""
@@ -124,7 +123,7 @@ class View:
         self._line(self._paint(f"answers: {good} of {len(answers)} grounded", "bold"))
         for answer in answers:
             tools = ", ".join(call["name"] for call in answer["tool_calls"]) or "no tool"
-            mark = self._paint(_MARKS[bool(answer["grounded"])])
+            mark = self._paint(MARKS[bool(answer["grounded"])])
             self._line(f"  {mark} {_short(answer['question'])}")
             self._line(self._paint(f"         {tools}, {answer['seconds']:.1f} s", "dim"))
             self._line(f"         {_short(answer['text'])}")
@@ -142,7 +141,7 @@ class View:
         if self._terminal and len(text) > room:
             # On one row, so that it can be redrawn.
             text = shortened(text, max(room, 1))
-        for mark in _MARKS.values():
+        for mark in MARKS.values():
             text = text.replace(mark, self._paint(mark), 1)
         self._line(text)
         self._redrawable = True

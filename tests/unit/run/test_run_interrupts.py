@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from workshop.run.runner import Interrupts
+from workshop.run import Interrupts
 
 
 class Kernel:

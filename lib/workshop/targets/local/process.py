@@ -144,12 +144,7 @@ class Process:
         # Two notebooks may be run at once: the second one then finds what the first has started.
         with files.turn(self.folder / "turn"):
             if self.state() == "running":
-                raise AlreadyRunning(
-                    f"{self.name} runs already.",
-                    where=str(self.folder),
-                    state=self.describe(),
-                    hint=f"workshop stop {self.name}",
-                )
+                raise AlreadyRunning(f"{self.name} runs already.", state=self.describe())
             self.stop()
             # Ctrl-C interrupts the main thread alone, and the block does not end before its thread.
             # (Were the signal blocked instead, the process would inherit the block.)

@@ -32,14 +32,14 @@ from workshop.targets.spec import Parts
 
 
 class OneEach:
-    """One process a part: there is nothing to scale."""
+    """One process per part: there is nothing to scale."""
 
     def __init__(self, target: LocalTarget) -> None:
         self._target = target
 
     def reason(self, _part: Part) -> str | None:
-        """Why there is one process a part."""
-        return "one process a part: a second one would share the cores of this machine"
+        """Why there is one process per part."""
+        return "one process per part: a second one would share the cores of this machine"
 
     def scale(
         self, part: Part, scale: Scale, *, ready: Ready, timeout: float, stage: Stages
@@ -208,7 +208,7 @@ class LocalTarget:
         )
 
     def status(self) -> Table[PartStatus]:
-        """One line a part that was started or taken over."""
+        """One line per part that was started or taken over."""
         rows: Table[PartStatus] = Table()
         for name in self._names:
             process, endpoint = self.process(name), self.store.endpoint(name)

@@ -1,4 +1,4 @@
-"""How each part's software runs as a process: one module a part, of the part's name.
+"""How each part's software runs as a process: one module per part, of its name.
 
 A program turns a part's settings, secrets and needs into a command line and an environment, and
 writes the configuration files that the program reads. Files hold no secret, but for the tokens that
