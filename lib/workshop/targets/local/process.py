@@ -58,7 +58,7 @@ program. ``absent``: it was never started, or it was stopped.
 
 @dataclass(frozen=True)
 class Command:
-    """How a part's software is run.
+    """How a part's software is run; ``programs.command`` adds the ports and the secrets.
 
     Args:
         argv: Program and arguments; everybody on the machine can read them.
@@ -71,7 +71,7 @@ class Command:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     cwd: Path
-    ports: Mapping[str, int]
+    ports: Mapping[str, int] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
 
 

@@ -295,8 +295,8 @@ class LocalTarget:
         return {port: name for name, record in running for port in record.ports.values()}
 
     def _program(self, part: Part) -> Callable[[Mapping[str, int]], Command]:
-        folder = self.store.folder(part.name)
-        return lambda chosen: programs.command(part, chosen, folder, self._programs)
+        folder, own = self.store.folder(part.name), self._programs.get(part.name)
+        return lambda chosen: programs.command(part, chosen, folder, own)
 
 
 def _was_started(process: Process) -> bool:

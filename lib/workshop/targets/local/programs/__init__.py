@@ -8,6 +8,7 @@ Prometheus reads from files alone: those have the mode 0600.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from workshop.core import files
@@ -54,19 +55,20 @@ def missing(name: str) -> str | None:
 
 
 def command(
-    part: Part, ports: Mapping[str, int], folder: Path, programs: Mapping[str, Program]
+    part: Part, ports: Mapping[str, int], folder: Path, program: Program | None = None
 ) -> Command:
-    """How to run this part: by one of these programs, or ``command`` of the module of its name.
+    """How to run this part: by this program, or else by ``command`` of the module of its name.
 
     Raises:
         SetupError: Its software is not installed.
         SettingsError: There is no program for the part.
         WorkshopError: Its configuration cannot be written.
     """
-    program = programs.get(part.name)
     if program is None:
         lacking = f"The local target has no program for {part.name}."
         program = module_of(part.name, __name__, lacking).command
+    ends = [secret for end in part.needs.values() for secret in (end.token, end.password)]
+    secrets = tuple(filter(None, (*part.secrets.values(), *ends)))
     with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return program(part, ports, folder)
+        return replace(program(part, ports, folder), ports=ports, secrets=secrets)

@@ -28,7 +28,6 @@ def serving(
     weights: str, part: Part, ports: Mapping[str, int], folder: Path, *options: str, **env: str
 ) -> Command:
     """``serve_gguf.py`` under the model server's own Python; the token goes in by environment."""
-    token = part.secrets["token"]
     return Command(
         argv=(
             str(locate("model-server") / "bin" / "python"),
@@ -41,11 +40,9 @@ def serving(
             *options,
         ),
         env={
-            "SERVER_TOKEN": token.reveal(),
+            "SERVER_TOKEN": part.secrets["token"].reveal(),
             **exported("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
             **env,
         },
         cwd=folder,
-        ports=ports,
-        secrets=(token,),
     )

@@ -61,8 +61,6 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         # So that changed settings are applied.
         env={"CONFIG_SHA256": digest.hexdigest()},
         cwd=folder,
-        ports=ports,
-        secrets=tuple(one.token for one in part.needs.values() if one.token),
     )
 
 
