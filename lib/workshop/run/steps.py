@@ -215,9 +215,9 @@ def assign(
         defaults = known[step.name]
         values: dict[str, Any] = {f"USE_{part.upper()}": False for part in without}
         values["TARGET"] = target
-        for name in (name for name in texts if name in defaults):
+        for name, text in texts.items():
             try:
-                values[name] = _value(texts[name], defaults[name])
+                values[name] = _value(text, defaults.get(name, text))
             except ValueError as error:
                 problems[f"{name} of {step.name} {error}"] = ""
         mine = {name: value for name, value in values.items() if name in defaults}
