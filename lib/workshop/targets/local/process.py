@@ -112,10 +112,6 @@ class Process:
     """One part's process, by its control folder, which is made at the first start.
 
     ``secrets`` gives what is masked in every line of the log that is read through this object.
-
-    Example:
-        >>> Process(Path("/nowhere/mongodb"), "mongodb").state()
-        'absent'
     """
 
     def __init__(

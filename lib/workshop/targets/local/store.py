@@ -33,10 +33,6 @@ class Store:
 
     Two processes may use it at once: each change is made under a lock, and each file is replaced
     in one step.
-
-    Example:
-        >>> Store(Path("/nowhere")).recall("vector store") is None
-        True
     """
 
     def __init__(self, root: Path) -> None:

@@ -81,7 +81,6 @@ class NoMachines:
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
-STATUS = "workshop status"  # The command that lists the parts.
 
 
 class LocalTarget:
@@ -91,10 +90,6 @@ class LocalTarget:
 
     Raises:
         WorkshopError: The state is a copy of another folder's, or was moved while parts ran.
-
-    Example:
-        >>> target = LocalTarget(Settings.from_env(), catalog.ALL)  # doctest: +SKIP
-        >>> target.status()  # doctest: +SKIP
     """
 
     name = "local"
@@ -222,12 +217,14 @@ class LocalTarget:
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """A part's log, without secrets."""
-        process = self.process(self.parts.named(name, self.name, STATUS))
+        process = self.process(self.parts.named(name, self.name, "workshop status"))
         yield from process.follow(lines=lines) if follow else process.log_tail(lines)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Stop one part, or all of them, those first that depend on others."""
-        names = [self.parts.named(name, self.name, STATUS)] if name else self._names[::-1]
+        names = (
+            [self.parts.named(name, self.name, "workshop status")] if name else self._names[::-1]
+        )
         stopped = []
         for part in names:
             process = self.process(part)
