@@ -15,9 +15,7 @@ from pkgutil import resolve_name
 from workshop.core.errors import WorkshopError
 from workshop.core.settings import make_paths_absolute, refuse_another_checkout
 
-INTERRUPTED = 130
-"""What a shell expects of a program that Ctrl-C ended."""
-
+INTERRUPTED = 130  # What a shell expects of a program that Ctrl-C ended.
 EXAMPLES = """\
 examples:
   workshop run                                  the whole sequence on this machine
@@ -90,11 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     where = argparse.ArgumentParser(add_help=False)
-    where.add_argument(
-        "--target",
-        default=os.environ.get("WORKSHOP_TARGET", "local"),
-        help="where parts run: local or cluster (default: WORKSHOP_TARGET, or else local)",
-    )
+    what = "where parts run: local or cluster (default: WORKSHOP_TARGET, or else local)"
+    where.add_argument("--target", default=os.environ.get("WORKSHOP_TARGET", "local"), help=what)
 
     def command(
         name: str, function: str, what: str, notes: str = "", *, target: bool = True

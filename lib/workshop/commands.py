@@ -8,50 +8,51 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from workshop.connecting import connect
 from workshop.core import progress
+from workshop.core.checks import as_lines
 from workshop.core.errors import WorkshopError
 from workshop.core.files import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
 from workshop.core.table import as_text
 from workshop.parts.catalog import ALL, start_early
-from workshop.report.report import ASKING
-from workshop.run.parameters import assign
-from workshop.run.runner import run as run_steps
-from workshop.run.sequence import Selection, Step, find, select
-from workshop.run.view import View
+from workshop.report import ASKING
+from workshop.run import run as run_steps
+from workshop.run.steps import Step, assign, find, select
 from workshop.targets.base import PartStatus, Target
 
 if TYPE_CHECKING:
     from workshop.operate.doctor import Finding
 
 
-LOG_LINES = 8
-"""How much of a log the doctor shows of each part."""
+LOG_LINES = 8  # How much of a log the doctor shows of each part.
 
 
 def run(options: argparse.Namespace) -> int:
     """Execute notebooks."""
     settings = Settings.from_env()
     target = connect(options.target)
-    wanted = Selection(options.first, options.last, options.only, options.without, options.clean_up)
     folder = Path(options.notebooks).absolute() if options.notebooks else settings.notebooks
 
     def known() -> list[Secret]:
         own = [settings.model_token] if settings.model_token else []
         return target.store.secrets() + own
 
-    steps = assign(
-        select(find(folder), wanted),
-        options.parameters,
-        target=target.name,
+    steps = select(
+        find(folder),
+        first=options.first,
+        last=options.last,
+        only=options.only,
         without=options.without,
-        secrets=known(),
+        clean_up=options.clean_up,
+    )
+    steps = assign(
+        steps, options.parameters, target=target.name, without=options.without, secrets=known()
     )
     with hold(settings.lock, "workshop run"):
         report, interrupted = run_steps(
@@ -59,37 +60,32 @@ def run(options: argparse.Namespace) -> int:
             target=target.name,
             runs=settings.state / "runs",
             known_secrets=known,
-            view=lambda masked: View(sys.stdout, masked),
             services=lambda: [part for part in target.status() if part.state in UP],
-            before=Ahead(target, steps).before,
+            before=_starts_early(target, steps),
         )
     if interrupted:
         return 130
     return 0 if report.status == "passed" else 1
 
 
-class Ahead:
-    """Begins what later notebooks deploy, once the environment has been checked."""
+def _starts_early(target: Target, steps: Sequence[Step]) -> Callable[[Step], None]:
+    """Starts what later notebooks deploy, before the first one that deploys software."""
+    executed = [step for step in steps if not step.skip]
+    first = next((step for step in executed if "02" <= step.number <= "04"), None)
 
-    def __init__(self, target: Target, steps: Sequence[Step]) -> None:
-        self._target = target
-        self._parameters = {step.number: step.parameters for step in steps if not step.skip}
-        self._begun = False
-
-    def before(self, step: Step) -> None:
-        """Begin, in the background, before the first notebook that deploys software."""
-        if self._begun or not "02" <= step.number <= "04":
-            return
-        self._begun = True
-        threading.Thread(target=self._begin, name="ahead", daemon=True).start()
-
-    def _begin(self) -> None:
+    def start() -> None:
         progress.use(progress.Silent())
         with contextlib.suppress(WorkshopError):
-            start_early(self._target, self._parameters)
+            start_early(target, {step.number: step.parameters for step in executed})
+
+    def before(step: Step) -> None:
+        if step is first:
+            threading.Thread(target=start, name="ahead", daemon=True).start()
+
+    return before
 
 
-UP = ("running", "yours")
+UP = ("running", "yours")  # States of a part that works, as `workshop status` shows them.
 
 
 def status(options: argparse.Namespace) -> int:
@@ -125,13 +121,9 @@ def doctor(options: argparse.Namespace) -> int:
 
     target = connect(options.target)
     checks = target.environment()
-    width = max((len(check.name) for check in checks), default=0)
-    lines = [f"environment of the {target.name} target"]
-    for check in checks:
-        mark = "[ OK ]" if check.ok else "[FAIL]"
-        missing = "" if check.ok else f"  (expected: {check.expected})"
-        lines.append(f"  {mark} {check.name:<{width}}  {check.seen}{missing}")
-    _write(lines)
+    _write(
+        [f"environment of the {target.name} target", *(f"  {line}" for line in as_lines(checks))]
+    )
     findings = examine(target)
     # A place that cannot be asked has been named by now.
     blocked = any(one.part in ("cluster", "permissions") for one in findings if not one.ok)
@@ -220,16 +212,13 @@ HINTS = (
         "arguments in the report's table, ask more plainly, or take a larger model",
     ),
 )
-"""Words of a step's reason, and what mends it."""
+"""Words of a step's reason, and what fixes it."""
 
 
 def last_finding(runs: Path, target: str) -> Finding | None:
-    """Why the last run's agent failed on this target, or None: it did not, or there was none.
+    """Why the last run's agent failed on this target, or None: it did not, or there was none."""
+    from workshop.operate.doctor import Finding
 
-    Args:
-        runs: The folder of the runs.
-        target: Whose runs count.
-    """
     path = runs / "latest" / "report.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -239,18 +228,11 @@ def last_finding(runs: Path, target: str) -> Finding | None:
         return None
     for step in steps:
         if step["status"] == "failed" and step["notebook"].startswith(ASKING):
-            return _finding_of(step, str(report.get("started", "")))
+            reason = " ".join(str(step.get("reason") or "").split())
+            known = [fix for pattern, fix in HINTS if re.search(pattern, reason, re.IGNORECASE)]
+            again = f"workshop run --only {ASKING}"
+            hint = f"{again}; the report has every answer with its tool calls"
+            when = f"every part is well, and in the last run ({report.get('started', '')}) "
+            seen = f"{when}{step['notebook']} failed: {reason[:300]}"
+            return Finding("agent", False, seen, f"{known[0]}; then {again}" if known else hint)
     return None
-
-
-def _finding_of(step: Mapping[str, Any], started: str) -> Finding:
-    from workshop.operate.doctor import Finding
-
-    reason = " ".join(str(step.get("reason") or "").split())
-    hint = "workshop run --only 07; the report has every answer with its tool calls"
-    for pattern, remedy in HINTS:
-        if re.search(pattern, reason, re.IGNORECASE):
-            hint = f"{remedy}; then workshop run --only {ASKING}"
-            break
-    seen = f"every part is well, and in the last run ({started}) {step['notebook']} failed: "
-    return Finding("agent", False, seen + reason[:300], hint)

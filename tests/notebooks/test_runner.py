@@ -19,8 +19,8 @@ import pytest
 from workshop.cli import main
 from workshop.core.checks import MIME as CHECKS
 from workshop.core.wait import NotYet, wait_for
-from workshop.report.render import page, quick
-from workshop.run.sequence import Step
+from workshop.report.page import quick, write_notebook
+from workshop.run.steps import Step
 from workshop.targets.local.store import Store
 
 pytestmark = pytest.mark.timeout(180)
@@ -540,5 +540,5 @@ def test_from_page_to_page(tmp_path):
     link = {"cell_type": "markdown", "metadata": {}, "source": "[next](01_next.ipynb)"}
     body = {"cells": [link], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     notebook.write_text(json.dumps(body))
-    assert page(notebook) == "00_good.html"
+    assert write_notebook(notebook) == "00_good.html"
     assert 'href="01_next.html"' in (tmp_path / "00_good.html").read_text()

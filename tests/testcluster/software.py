@@ -18,7 +18,7 @@ from uv import find_uv_bin
 from workshop.setup import ensure, locate
 from workshop.targets.cluster.images import images as image_names
 from workshop.targets.cluster.manifests.llama_stack import IMAGES as LLAMA_STACK
-from workshop.targets.local.programs import llamacpp
+from workshop.targets.local.programs.model import SCRIPT, TEMPLATE
 
 from testcluster import images, programs
 from testcluster.place import Place
@@ -247,10 +247,10 @@ def add_vllm(place: Place) -> None:
         str(packages / "vllm"): STANDINS / "vllm",
         "/usr/bin/vllm": _vllm(environment),
         "/parsers.json": PARSERS,
-        str(packages / "serve_gguf.py"): llamacpp.SCRIPT,
+        str(packages / "serve_gguf.py"): SCRIPT,
         "/weights/chat.gguf": locate("chat-weights"),
         "/weights/embedding.gguf": locate("embedding-weights"),
-        "/weights/chat-template.jinja": llamacpp.TEMPLATE,
+        "/weights/chat-template.jinja": TEMPLATE,
     }
     for name in VLLM:
         images.add(place, name, files, entrypoint=("vllm",), env=_path(environment))

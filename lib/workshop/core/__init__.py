@@ -1,4 +1,1 @@
-"""What everything else stands on.
-
-Errors, waiting, progress, settings. It knows no part and no target.
-"""
+"""What everything else stands on: errors, waiting, progress, settings. It knows no part."""

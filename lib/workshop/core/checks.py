@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import html
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from workshop.core import progress
 from workshop.core.errors import CheckFailed, WorkshopError
-from workshop.core.table import as_html
+from workshop.core.table import as_html, shortened
 
+MARKS = {True: "[ OK ]", False: "[FAIL]"}
 MIME = "application/vnd.workshop.checks+json"
 """How the runner finds a checkpoint's result in an executed notebook; JupyterLab shows the HTML."""
+
+WIDTH = 400  # Characters of what was seen that a check keeps.
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,24 @@ class Check:
     seen: str
     seconds: float
 
+    @property
+    def mark(self) -> str:
+        """How a line about it begins."""
+        return MARKS[self.ok]
+
+
+def as_lines(checks: Sequence[Check]) -> list[str]:
+    """A line for each check, with what was seen, and what was expected where that is different."""
+    width = max((len(check.name) for check in checks), default=0)
+    return [
+        f"{check.mark} {check.name:<{width}}  {check.seen}"
+        + ("" if check.ok else f"  (expected {check.expected})")
+        for check in checks
+    ]
+
 
 class Checks:
-    """The checks of one checkpoint, in the order in which they ran.
-
-    Args:
-        subject: What is being proven, for example ``"MongoDB"``.
+    """The checks of one checkpoint, in the order in which they ran; ``subject`` is what they prove.
 
     Example:
         >>> checks = Checks("arithmetic")
@@ -79,15 +94,16 @@ class Checks:
             ok, shown = bool(holds(seen)), show(seen)
         except WorkshopError as error:
             ok, shown, hint = False, str(error), error.hint or hint
-        if not ok and hint and not self._hint:
-            self._hint = hint
-        self.add(Check(name, ok, expected, _short(shown), round(time.monotonic() - began, 3)))
+        if not ok:
+            self._hint = self._hint or hint
+        shown = shortened(" ".join(shown.split()), WIDTH)
+        self.add(Check(name, ok, expected, shown, round(time.monotonic() - began, 3)))
         return seen
 
     def add(self, check: Check) -> None:
         """Add a check that was made elsewhere."""
         self._checks.append(check)
-        progress.checked(self.subject, check)
+        progress.checked(self.subject, f"{check.mark} {check.name}: {check.seen}", check.seconds)
 
     def raise_if_failed(self) -> Checks:
         """Return self when every check passed; in a notebook, show the table of a failure first.
@@ -128,13 +144,7 @@ class Checks:
     def __repr__(self) -> str:
         if self.skipped:
             return f"{self.subject}: skipped: {self.skipped}"
-        width = max((len(check.name) for check in self._checks), default=0)
-        rows = [
-            f"[{' OK ' if c.ok else 'FAIL'}] {c.name:<{width}}  {c.seen}"
-            + ("" if c.ok else f"  (expected {c.expected})")
-            for c in self._checks
-        ]
-        return "\n".join([self.subject, *rows])
+        return "\n".join([self.subject, *as_lines(self._checks)])
 
     def _repr_html_(self) -> str:
         title = html.escape(self.subject)
@@ -149,8 +159,3 @@ class Checks:
 
     def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
         return {MIME: self.as_dict(), "text/html": self._repr_html_(), "text/plain": repr(self)}
-
-
-def _short(text: str, limit: int = 400) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
+
+from workshop.core.table import shortened
 
 LOG_LINES = 12
 """How many of the last log lines an error shows: enough for a traceback's end, still one screen."""
@@ -18,8 +18,8 @@ class WorkshopError(Exception):
 
     Args:
         what: One sentence: what did not work.
-        where: The part and place: a URL, a log file, a cell of a notebook.
-        state: The last state that was seen before giving up.
+        where: A URL, a log file, a cell of a notebook.
+        state: The last one that was seen before giving up.
         log: The last lines of the part's log, oldest first.
         hint: The command or notebook that fixes it.
 
@@ -38,39 +38,23 @@ class WorkshopError(Exception):
         log: Sequence[str] = (),
         hint: str = "",
     ) -> None:
-        self.what = what
-        self.where = where
-        self.state = state
+        self.what, self.where, self.state, self.hint = what, where, state, hint
         self.log = tuple(log)[-LOG_LINES:]
-        self.hint = hint
         super().__init__(self._text())
 
     def _text(self) -> str:
-        lines = [self.what]
-        if self.where:
-            lines.append(f"  Where: {self.where}")
-        if self.state:
-            lines.append("  Last state: " + self.state.replace("\n", "\n    "))
-        if self.log:
-            lines.append("  Last log lines:")
-            lines.extend(f"    {_short(line)}" for line in self.log)
-        if self.hint:
-            lines.append(f"  Hint: {self.hint}")
-        return "\n".join(lines)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Keep the fields when the error crosses a process, as papermill's does."""
-        fields: dict[str, Any] = {"where": self.where, "state": self.state}
-        fields |= {"log": self.log, "hint": self.hint}
-        return (partial(type(self), self.what, **fields), (), self.__dict__)
+        log = "".join(f"\n    {shortened(line, LOG_WIDTH)}" for line in self.log)
+        told = [
+            ("  Where: ", self.where),
+            ("  Last state: ", self.state.replace("\n", "\n    ")),
+            ("  Last log lines:", log),
+            ("  Hint: ", self.hint),
+        ]
+        return "\n".join([self.what, *(name + text for name, text in told if text)])
 
     def _render_traceback_(self) -> list[str]:
         """Show a notebook the message alone: IPython asks this method before its own traceback."""
         return [f"{type(self).__name__}: {self._text()}"]
-
-
-def _short(line: str) -> str:
-    return line if len(line) <= LOG_WIDTH else line[: LOG_WIDTH - 1] + "…"
 
 
 class SettingsError(WorkshopError):

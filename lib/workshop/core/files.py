@@ -16,9 +16,7 @@ from typing import Any
 
 from workshop.core.errors import AlreadyRunning, WorkshopError
 
-STATE = "This checkout's state"
-"""What these files are, for errors."""
-
+STATE = "This checkout's state"  # What these files are, for errors.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says when a disk, or the user's share of it, is full."""
 
@@ -29,12 +27,10 @@ def private_folder(folder: Path) -> Path:
     Raises:
         WorkshopError: It cannot be made, for example on a full or read-only disk.
     """
-    try:
+    with writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # An older umask or a copied checkout may have left it open to others.
         folder.chmod(0o700)
-    except OSError as error:
-        raise not_written(folder, error) from error
     return folder
 
 
@@ -46,27 +42,22 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True) -> None:
     """Replace the file in one step, with mode 0600: a reader sees the old or the new content.
 
-    Args:
-        path: The file; its folder exists.
-        text: The new content.
-        what: What the file is part of, for the error.
-        sync: Whether it must outlive a power cut.
+    ``what`` it is part of, an error says; with ``sync`` it outlives a power cut.
 
     Raises:
         WorkshopError: It cannot be written; the old content is then still there.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        temporary.touch(mode=0o600)
-        with temporary.open("w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            if sync:
-                # Without it, a power cut can leave an empty file under the final name.
-                os.fsync(stream.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise not_written(path, error, what) from error
+        with writing(path, what):
+            temporary.touch(mode=0o600)
+            with temporary.open("w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                if sync:
+                    # Without it, a power cut can leave an empty file under the final name.
+                    os.fsync(stream.fileno())
+            temporary.replace(path)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -75,12 +66,8 @@ def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True
 def read_json(path: Path, *, hint: str) -> dict[str, Any] | None:
     """The file's content, or None when there is no such file.
 
-    Args:
-        path: The file.
-        hint: What to do when it cannot be read.
-
     Raises:
-        WorkshopError: It holds something else than a JSON object, or cannot be read.
+        WorkshopError: It holds something else than a JSON object, or cannot be read; with ``hint``.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -105,7 +92,7 @@ def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
     """The error for a file or folder of ours that cannot be written."""
     state = error.strerror or str(error)
     if error.errno in FULL:
-        disk = shutil.disk_usage(next(place for place in (path, *path.parents) if place.exists()))
+        disk = shutil.disk_usage(nearest(path))
         state += f": {amount(disk.free)} of {amount(disk.total)} is free"
     return WorkshopError(
         f"{what} could not be written.",
@@ -113,6 +100,20 @@ def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
         state=state,
         hint="make room on that disk, or set WORKSHOP_HOME to a folder that you can write to",
     )
+
+
+@contextmanager
+def writing(path: Path, what: str = STATE) -> Iterator[None]:
+    """Raise that error when the block cannot write what lies there."""
+    try:
+        yield
+    except OSError as error:
+        raise not_written(path, error, what) from error
+
+
+def nearest(path: Path) -> Path:
+    """The path, or the nearest above it that is there."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def amount(size: int) -> str:
@@ -130,11 +131,8 @@ def hold(path: Path, what: str) -> Iterator[None]:
     """Hold the lock while the block runs, so that there is one run at a time.
 
     The operating system frees it when the holder ends in whatever way; a part that the holder
-    starts does not inherit it.
-
-    Args:
-        path: The lock file. It stays there: removing it would let two in.
-        what: What the holder does, such as ``workshop run``, for the one who comes second.
+    starts does not inherit it. The file stays there: removing it would let two in. The one who
+    comes second is told ``what`` the holder does, such as ``workshop run``.
 
     Raises:
         AlreadyRunning: Another process holds it: says which, and since when.
@@ -166,11 +164,9 @@ def turn(path: Path) -> AbstractContextManager[object]:
 @contextmanager
 def _locked(path: Path, how: int) -> Iterator[int]:
     private_folder(path.parent)
-    try:
+    with writing(path):
         # No program inherits it: a server that the holder starts would keep the lock as it runs.
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise not_written(path, error) from error
     try:
         _lock(path, handle, how)
         yield handle

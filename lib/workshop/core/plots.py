@@ -21,9 +21,7 @@ MIME = "application/vnd.workshop.plot+json"
 """How the runner finds a plot in an executed notebook; JupyterLab shows the picture."""
 
 COLUMNS = 2
-WIDTH, HEIGHT = 5.0, 1.7
-"""Of one panel, in inches."""
-
+WIDTH, HEIGHT = 5.0, 1.7  # Of one panel, in inches.
 GREY = "#757c87"
 COLOURS = ("#2f86d6", "#d2691e", "#2f9e63", "#a36bd0")
 """All are readable on white and on a dark theme: the background is transparent."""
@@ -38,8 +36,7 @@ STYLE: Any = {
     "axes.prop_cycle": f"cycler('color', {list(COLOURS)})",
 }
 
-DOTS = 12
-"""Points of a line that are marked; more would hide the line."""
+DOTS = 12  # Points of a line that are marked; more would hide the line.
 
 Points = Sequence[tuple[float, float]]
 """Of one line, as (x, y), in the order of x."""
@@ -59,11 +56,8 @@ def draw(
 ) -> Figure:
     """Panels that share their x axis; each is one of the figure's ``axes``, in this order.
 
-    Args:
-        title: Of the whole figure.
-        x: What the x axis is, with its unit.
-        panels: Seconds below a half are drawn as milliseconds.
-        shaded: A stretch of the x axis, such as the time in which questions were asked.
+    ``x`` is what that axis is, with its unit, and ``shaded`` a stretch of it, such as the time in
+    which questions were asked. Seconds below a half are drawn as milliseconds.
 
     Example:
         >>> figure = draw("Load", "users", [Panel("Requests", "1/s", {"chat": [(1, 1), (2, 2)]})])
@@ -137,11 +131,8 @@ def as_dict(figure: Figure) -> dict[str, Any]:
                 "title": axes.get_title(loc="left"),
                 "unit": axes.get_ylabel(),
                 "lines": [
-                    {
-                        "name": str(line.get_label()),
-                        "points": cast("Any", line.get_xydata()).tolist(),
-                    }
-                    for line in axes.get_lines()
+                    {"name": str(one.get_label()), "points": cast("Any", one.get_xydata()).tolist()}
+                    for one in axes.get_lines()
                 ],
             }
             for axes in figure.axes

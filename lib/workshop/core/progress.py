@@ -1,7 +1,7 @@
 """Progress that people can follow: in a notebook, in a terminal, and by the runner.
 
 The library never prints. It tells this module what it is doing; a *sink* shows it. In a notebook
-the sink is one output a subject, updated in place; elsewhere it is one line a stage on stderr.
+the sink is one output per subject, updated in place; elsewhere one line per stage on stderr.
 """
 
 from __future__ import annotations
@@ -27,26 +27,6 @@ class Sink(Protocol):
         """Show one line; ``replaces`` when it brings the line before it up to date."""
 
 
-class Tested(Protocol):
-    """A check, as far as it is shown here."""
-
-    @property
-    def name(self) -> str:
-        """What was tested."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is so."""
-
-    @property
-    def seen(self) -> str:
-        """What was seen."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-
-
 class Stages:
     """The stages of one piece of work, each shown with the seconds since its start.
 
@@ -64,27 +44,27 @@ class Stages:
         return time.monotonic() - self._began
 
     def __call__(self, text: str) -> None:
-        """Begin the next stage."""
-        self._show(text, waiting=False)
+        """Start the next stage."""
+        if not self._quiet:
+            _show(self.subject, self.seconds, text)
 
     def waiting(self, text: str) -> None:
         """Say what is awaited and its last state; repeated calls update one line."""
-        self._show(text, waiting=True)
-
-    def _show(self, text: str, *, waiting: bool) -> None:
-        if self._quiet:
-            return
-        line = f"{self.seconds:6.1f} s  {text}"
-        with _one_at_a_time:
-            replaces = waiting and _waiting.get(self.subject) is self
-            sink().line(self.subject, line, replaces=replaces)
-            _waiting[self.subject] = self if waiting else None
+        if not self._quiet:
+            _show(self.subject, self.seconds, text, waits=self)
 
 
 # Whose waiting line is a subject's last one: only that one may be brought up to date.
 _waiting: dict[str, Stages | None] = {}
 # Pieces of work that run at the same time report from threads of their own.
 _one_at_a_time = threading.Lock()
+
+
+def _show(subject: str, seconds: float, text: str, waits: Stages | None = None) -> None:
+    with _one_at_a_time:
+        replaces = waits is not None and _waiting.get(subject) is waits
+        sink().line(subject, f"{seconds:6.1f} s  {text}", replaces=replaces)
+        _waiting[subject] = waits
 
 
 @contextmanager
@@ -103,13 +83,9 @@ def stages(subject: str, *, quiet: bool = False) -> Iterator[Stages]:
         raise
 
 
-def checked(subject: str, check: Tested) -> None:
-    """Show a check that has just been made."""
-    mark = " OK " if check.ok else "FAIL"
-    text = f"[{mark}] {check.name}: {check.seen}"
-    with _one_at_a_time:
-        sink().line(subject, f"{check.seconds:6.1f} s  {text}", replaces=False)
-        _waiting[subject] = None
+def checked(subject: str, text: str, seconds: float) -> None:
+    """Show a check that has just been made, and took so many seconds."""
+    _show(subject, seconds, text)
 
 
 def show(thing: object) -> None:
@@ -126,7 +102,7 @@ class Silent:
 
 
 class Terminal:
-    """One line a stage on stderr; on a terminal, a waiting line is redrawn in place."""
+    """One line per stage on stderr; on a terminal, a waiting line is redrawn in place."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -134,19 +110,16 @@ class Terminal:
     def line(self, subject: str, text: str, *, replaces: bool) -> None:
         """Show one line."""
         stream = sys.stderr
-        if not stream.isatty():
-            if not replaces:
-                stream.write(f"{subject}: {text}\n")
-                stream.flush()
-            return
         line = f"{subject}: {text}"
+        if replaces and not stream.isatty():
+            return
         if replaces and self._last.startswith(f"{subject}: "):
             # Up to the last line's first row, and clear from there to the end of the screen.
             rows = math.ceil(len(self._last) / shutil.get_terminal_size().columns)
             stream.write(f"\x1b[{rows}A\r\x1b[J")
         stream.write(f"{line}\n")
-        self._last = line
         stream.flush()
+        self._last = line
 
 
 class Notebook:
@@ -167,12 +140,11 @@ class Notebook:
         if replaces and lines:
             lines.pop()
         lines.append(text)
+        shown = html.escape("\n".join(lines))
         bundle = {
             MIME: {"subject": subject, "lines": lines, "latest": text, "replaces": replaces},
             "text/plain": "\n".join([subject, *lines]),
-            "text/html": f"<pre><b>{html.escape(subject)}</b>\n"
-            + html.escape("\n".join(lines))
-            + "</pre>",
+            "text/html": f"<pre><b>{html.escape(subject)}</b>\n{shown}</pre>",
         }
         if handle is None:
             handle = _display(bundle, raw=True, display_id=True)

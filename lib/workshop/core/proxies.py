@@ -16,8 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 
-LOOPBACK = "127.0.0.1,localhost,::1"
-"""What no proxy reaches, as ``NO_PROXY`` has it."""
+LOOPBACK = "127.0.0.1,localhost,::1"  # What no proxy reaches, as `NO_PROXY` has it.
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Proxy:
     Args:
         url: Scheme, host and port; without a login, so that it can be shown.
         named: What names it: a variable, or a field of a file.
-        user: Its user, or "".
-        password: With ``user``.
+        user: Sent to it with ``password``, or "".
+        password: None where it wants none.
     """
 
     url: str
@@ -71,7 +70,7 @@ def of(url: str, env: Mapping[str, str] = os.environ) -> Proxy | None:
     return None
 
 
-def for_server(url: str, env: Mapping[str, str] = os.environ) -> Proxy | None:
+def for_server(url: str, env: Mapping[str, str]) -> Proxy | None:
     """As ``of``, for an API server: kubectl does not read ``ALL_PROXY``."""
     return of(url, {name: value for name, value in env.items() if name.lower() != "all_proxy"})
 
@@ -106,9 +105,6 @@ def environment(urls: Iterable[str], env: Mapping[str, str] = os.environ) -> dic
     """What a program that asks these addresses must see, for it to go the way that the kit goes.
 
     Empty when none of them has a proxy: the program then knows of no proxy at all.
-
-    Raises:
-        SettingsError: A variable names no HTTP proxy.
     """
     found: dict[str, str] = {}
     direct = [LOOPBACK]
@@ -133,10 +129,10 @@ def secrets(env: Mapping[str, str] = os.environ) -> list[Secret]:
 
 def _is_near(host: str) -> bool:
     """Loopback, or a Service: only a cluster's own pods know its name."""
-    address = _address(host)
-    if address:
-        return address.is_loopback
-    return host in ("", "localhost") or host.endswith((".svc", ".svc.cluster.local"))
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host in ("", "localhost") or host.endswith((".svc", ".svc.cluster.local"))
 
 
 def _is_direct(host: str, port: int | None, env: Mapping[str, str]) -> bool:
@@ -157,18 +153,10 @@ def _is_direct(host: str, port: int | None, env: Mapping[str, str]) -> bool:
 
 
 def _is_in_network(host: str, network: str) -> bool:
-    address = _address(host)
     try:
-        return address is not None and address in ipaddress.ip_network(network, strict=False)
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
     except ValueError:
         return False
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
 
 
 def _unusable(named: str, state: str) -> SettingsError:

@@ -15,9 +15,7 @@ from workshop.core.secret import Secret
 CHECKOUT = Path(__file__).resolve().parents[3]
 """The kit's folder. Anchored here because papermill, nbval and JupyterLab differ in their cwd."""
 
-DATA = CHECKOUT / "data"
-"""Sample documents and runbooks."""
-
+DATA = CHECKOUT / "data"  # Sample documents and runbooks.
 TARGETS = ("local", "cluster")
 
 PATHS = (
@@ -33,11 +31,7 @@ def make_paths_absolute(base: Path, env: MutableMapping[str, str] = os.environ) 
     """Give every variable that names a path one meaning, for all that this process starts.
 
     Parts, kernels and helpers run in folders of their own, where a relative path would mean
-    another file.
-
-    Args:
-        base: What a relative path is taken from; ``Path()`` is the working folder.
-        env: The environment, which is changed.
+    another file: here it is taken from ``base``. ``env`` is changed.
     """
     for name in (*PATHS, *PATH_LISTS):
         if env.get(name):
@@ -54,10 +48,7 @@ def refuse_another_checkout() -> None:
     """Refuse to work in, or be started from, a checkout that this library does not belong to.
 
     A ``.venv`` that was copied with its checkout leads to the library, and so to the parts and the
-    data, of the checkout where it was made.
-
-    Raises:
-        SettingsError: The working folder or the program that was started is in another checkout.
+    data, of the checkout where it was made: a ``SettingsError`` says so.
     """
     with suppress(FileNotFoundError):  # the working folder may have been deleted
         for start in (Path.cwd(), Path(sys.argv[0]).absolute()):
@@ -79,12 +70,8 @@ def _is_checkout(folder: Path) -> bool:
 class Settings:
     """What a run needs to know besides a notebook's parameters.
 
-    Args:
-        state: The folder of control files, secrets and reports of this checkout.
-        notebooks: The sequence.
-        model_token: For the user's own model endpoint; from ``MODEL_TOKEN``.
-        model_ca_file: The CA of that endpoint; from ``MODEL_CA_FILE``.
-        milvus_token: For the user's own Milvus; from ``MILVUS_TOKEN``.
+    ``state`` is the folder of control files, secrets and reports of this checkout; ``model_...`` is
+    of the user's own model endpoint, ``milvus_token`` of their own Milvus.
     """
 
     state: Path = CHECKOUT / ".workshop"
@@ -105,20 +92,20 @@ class Settings:
         Raises:
             SettingsError: With everything that cannot be used, at once.
         """
-        problems = []
         env = dict(env)
         make_paths_absolute(Path(), env)
         home = Path(env.get("WORKSHOP_HOME") or cls.state)
+        ca = Path(env["MODEL_CA_FILE"]) if env.get("MODEL_CA_FILE") else None
+        token = env.get("MODEL_TOKEN", "").strip()
+        milvus = env.get("MILVUS_TOKEN", "").strip()
+        problems = []
         if home.exists() and not home.is_dir():
             problems.append(f"WORKSHOP_HOME={home} is not a folder")
-        ca = Path(env["MODEL_CA_FILE"]) if env.get("MODEL_CA_FILE") else None
         if ca is not None and not ca.is_file():
             problems.append(f"MODEL_CA_FILE={ca} is not a file")
-        token = env.get("MODEL_TOKEN", "").strip()
         if not all(33 <= ord(letter) <= 126 for letter in token):
             # It would be refused as a header, and the refusal would quote it.
             problems.append("MODEL_TOKEN holds a space, a line break or a letter beyond ASCII")
-        milvus = env.get("MILVUS_TOKEN", "").strip()
         if problems:
             raise SettingsError(
                 "The environment cannot be used.",

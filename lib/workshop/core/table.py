@@ -1,11 +1,10 @@
-"""A list of records that a notebook shows as a table."""
+"""A list of records that a notebook shows as a table; and texts that fit where they are shown."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
 
 
 class Table[T](list[T]):
@@ -18,22 +17,18 @@ class Table[T](list[T]):
         mongodb  running  mongodb://127.0.0.1:27017  pid 7
     """
 
-    def _rows(self) -> Iterator[list[str]]:
-        names: list[str] = []
-        for record in self:
-            if not is_dataclass(record):
-                continue
-            if not names:
-                names = [field.name for field in fields(record)]
-                yield names
-            values: dict[str, Any] = vars(record)
-            yield [str(values[name]) for name in names]
+    def _rows(self) -> list[list[str]]:
+        """The fields' names, and each record's values; nothing without a record."""
+        if not self or not is_dataclass(self[0]):
+            return []
+        names = [field.name for field in fields(self[0])]
+        return [names, *([str(getattr(record, name)) for name in names] for record in self)]
 
     def __repr__(self) -> str:
-        return as_text(list(self._rows())) or "(nothing)"
+        return as_text(self._rows()) or "(nothing)"
 
     def _repr_html_(self) -> str:
-        rows = list(self._rows())
+        rows = self._rows()
         return as_html(rows) if rows else "<p>(nothing)</p>"
 
 
@@ -54,3 +49,8 @@ def as_html(rows: Sequence[Sequence[str]]) -> str:
         for tag, row in zip(["th", *["td"] * len(rows)], rows, strict=False)
     )
     return f"<table>{body}</table>"
+
+
+def shortened(text: str, limit: int) -> str:
+    """The text, or its beginning with ``…`` in the place of what is beyond the limit."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-PYTHON = "3.12"
-"""The oldest Python that works, and the one that the environments are locked for."""
-
+PYTHON = "3.12"  # The oldest Python that works, and the one that the environments are locked for.
 LLAMA_STACK = "0.7.3"
 OGX = "1.5.0"
 SERVERS = {"ogx": OGX, "llama-stack": LLAMA_STACK}
@@ -39,15 +37,10 @@ as its ``connectionId``."""
 
 UV_MINIMUM = "0.9.0"
 """The oldest uv that reads the committed lock files and knows the options that set-up uses."""
-NODE_MINIMUM = "22.13"
-"""What the MCP server's ``engines`` asks for."""
+NODE_MINIMUM = "22.13"  # What the MCP server's `engines` asks for.
 MONGOD_MINIMUM = "6.0"
-GO_MINIMUM = "1.24"
-"""The ``go`` line of FerretDB's go.mod."""
-
-PROMETHEUS_MINIMUM = "2.31"
-"""Debian's and Ubuntu's of 2022; nothing newer is asked for."""
-
+GO_MINIMUM = "1.24"  # The `go` line of FerretDB's go.mod.
+PROMETHEUS_MINIMUM = "2.31"  # Debian's and Ubuntu's of 2022; nothing newer is asked for.
 FERRETDB_MODULE = "github.com/FerretDB/FerretDB"
 FERRETDB = "v1.24.2"
 FERRETDB_SUM = "h1:trrUU0LbmusMbyubhPS1IELncvrIwKrsRT2LW1UUWCw="
@@ -73,11 +66,9 @@ class Package:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of model weights.
+    """A file of model weights of ``size`` bytes, named as in the cache and on the model hub.
 
     Attributes:
-        filename: What the file is called in the cache, and in the model hub's repository.
-        size: Bytes.
         variable: The environment variable by which a user names a file that they have already.
         repository: The model hub's repository that has the file, if any.
     """

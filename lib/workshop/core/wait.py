@@ -52,28 +52,23 @@ def wait_for[T](
         timeout: Seconds, on the monotonic clock.
         stage: Shows the state while waiting.
         every: Seconds between two probes.
-        where: For the error: the endpoint or log.
-        log: For the error: gives the last log lines.
-        hint: For the error: the command that helps.
+        where: With ``log`` and ``hint``, for the error.
+        log: Gives the last log lines.
+        hint: The command that helps.
 
     Raises:
         PartTooSlow: After ``timeout`` seconds, with the last state seen.
     """
-    deadline = time.monotonic() + timeout
     shown = time.monotonic()
+    deadline = shown + timeout
     while True:
         seen = probe()
         if not isinstance(seen, NotYet):
             return seen
         now = time.monotonic()
         if now >= deadline:
-            raise PartTooSlow(
-                f"Waited {timeout:g} s for {what}.",
-                where=where,
-                state=seen.state,
-                log=log(),
-                hint=hint,
-            )
+            slow = f"Waited {timeout:g} s for {what}."
+            raise PartTooSlow(slow, where=where, state=seen.state, log=log(), hint=hint)
         if stage and now - shown >= 1.0:
             stage.waiting(f"waiting for {what}: {seen.state}")
             shown = now

@@ -24,7 +24,7 @@ from workshop.evaluate.questions import Catalogue, Question
 from workshop.evaluate.results import Evaluation, Outcome
 from workshop.evaluate.scoring import EXACT, WRONG, Score, score_question
 from workshop.parts import llama_stack, mcp_server, model, mongodb
-from workshop.report.report import Folder
+from workshop.report import Folder
 from workshop.targets.base import Target
 
 RUNBOOKS = DATA / "runbooks"

@@ -10,13 +10,10 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from workshop.core.errors import LOG_LINES
-from workshop.run.interrupts import INTERRUPTED
 from workshop.run.kernels import Kernel
-from workshop.run.sequence import Step
+from workshop.run.steps import INTERRUPTED, Step
 
-START = 120
-"""Seconds for a kernel to answer: two, on an idle machine."""
-
+START = 120  # Seconds for a kernel to answer: two, on an idle machine.
 OUTPUT = 60
 """Seconds to wait for the outputs of a cell that has ended: on a busy machine they lag behind."""
 
@@ -50,12 +47,8 @@ def execute(
 ) -> tuple[Any, Failure | None]:
     """Execute one notebook; gives it as far as it came, and its failure unless it passed.
 
-    Args:
-        step: The notebook and its parameters.
-        kernel: Runs the cells, and has ended afterwards; it may still be starting.
-        show: Gets the MIME bundle of each display.
-        save: Writes the notebook as it is so far.
-        stopped: Whether to end before the next cell.
+    The kernel may still be starting, and has ended afterwards. ``show`` gets the MIME bundle of
+    each display, ``save`` the notebook as it is so far; ``stopped`` is asked before each cell.
     """
     notebook = papermill.execute_notebook(
         # papermill takes a path as a format string.

@@ -1,4 +1,4 @@
-"""The kernels of a run."""
+"""The kernel of a step."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from workshop.core.errors import WorkshopError
 
 class Kernel:
     """One kernel, perhaps still starting: always this Python, whatever specs are installed.
-
-    Args:
-        cwd: The folder in which it runs.
 
     Attributes:
         manager: Jupyter's.

@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from workshop.agent.answer import MIME as ANSWER
+from workshop.core.checks import MARKS
 from workshop.core.progress import MIME as PROGRESS
-from workshop.report.report import Report, StepReport
-from workshop.run.parameters import shown
-from workshop.run.sequence import Step
+from workshop.core.table import shortened
+from workshop.report import Report, StepReport
+from workshop.run.steps import Step
 from workshop.targets.base import PartStatus
 
-TRACEBACK = 15
-"""Lines of a traceback that are shown: its end says what went wrong."""
-
+TRACEBACK = 15  # Lines of a traceback that are shown: its end says what went wrong.
 _UNWANTED = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
-
-_MARKS = {True: "[ OK ]", False: "[FAIL]"}
 
 _STYLES = {
     **{"bold": "1", "dim": "2", "[ OK ]": "32", "[FAIL]": "31;1"},
@@ -35,12 +32,7 @@ def plain(text: str) -> str:
 
 
 class View:
-    """Writes a run's progress, line by line.
-
-    Args:
-        stream: The terminal, or the file that stands for it.
-        masked: Takes credentials out of a text.
-    """
+    """Writes a run's progress, line by line; ``masked`` takes credentials out of a text."""
 
     def __init__(self, stream: TextIO, masked: Callable[[str], str] = str) -> None:
         self._stream = stream
@@ -57,10 +49,11 @@ class View:
         self._line(self._paint(f"report: {_near(folder)}", "dim"))
 
     def step(self, step: Step) -> None:
-        """Begin a step."""
-        given = f"  ({shown(step.parameters)})" if step.parameters else ""
+        """Start a step."""
+        given = ", ".join(f"{name}={value!r}" for name, value in step.parameters.items())
         self._line()
-        self._line(self._paint(step.name, "bold") + self._paint(given, "dim"))
+        shown = f"  ({given})" if given else ""
+        self._line(self._paint(step.name, "bold") + self._paint(shown, "dim"))
         self._subject = ""
 
     def display(self, bundle: Mapping[str, Any]) -> None:
@@ -70,7 +63,7 @@ class View:
             self._progress(str(news["subject"]), str(news["latest"]), bool(news["replaces"]))
         elif ANSWER in bundle:
             answer = bundle[ANSWER]
-            mark = self._paint(_MARKS[bool(answer["grounded"])])
+            mark = self._paint(MARKS[bool(answer["grounded"])])
             self._line(f"  {answer['seconds']:8.1f} s  {mark} {_short(answer['question'])}")
             self._line(f"              {_short(answer['text'])}")
             self._subject = ""
@@ -130,7 +123,7 @@ class View:
         self._line(self._paint(f"answers: {good} of {len(answers)} grounded", "bold"))
         for answer in answers:
             tools = ", ".join(call["name"] for call in answer["tool_calls"]) or "no tool"
-            mark = self._paint(_MARKS[bool(answer["grounded"])])
+            mark = self._paint(MARKS[bool(answer["grounded"])])
             self._line(f"  {mark} {_short(answer['question'])}")
             self._line(self._paint(f"         {tools}, {answer['seconds']:.1f} s", "dim"))
             self._line(f"         {_short(answer['text'])}")
@@ -147,8 +140,8 @@ class View:
         room = shutil.get_terminal_size().columns - 1
         if self._terminal and len(text) > room:
             # On one row, so that it can be redrawn.
-            text = text[: max(room - 1, 0)] + "…"
-        for mark in _MARKS.values():
+            text = shortened(text, max(room, 1))
+        for mark in MARKS.values():
             text = text.replace(mark, self._paint(mark), 1)
         self._line(text)
         self._redrawable = True
@@ -168,8 +161,7 @@ def _passed(step: StepReport) -> int:
 
 
 def _short(text: str, limit: int = 160) -> str:
-    text = plain(" ".join(text.split()))
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shortened(plain(" ".join(text.split())), limit)
 
 
 def _near(path: Path) -> str:

@@ -34,11 +34,11 @@ from workshop.core.settings import DATA
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.doctor import read_log
 from workshop.parts import mcp_server, mongodb, runbooks
-from workshop.report.report import Folder, Report, StepReport, judge
+from workshop.report import Folder, Report, StepReport, judge
 from workshop.setup import locate
 from workshop.targets.base import Endpoint
 from workshop.targets.local.process import Process
-from workshop.targets.local.programs import llamacpp
+from workshop.targets.local.programs.model import SCRIPT, TEMPLATE
 from workshop.targets.local.target import LocalTarget
 
 pytestmark = pytest.mark.timeout(120)
@@ -530,9 +530,9 @@ def test_damaged_weights_are_told_by_what_the_model_server_says(tmp_path: Path) 
     weights.write_bytes(b"GGUF" + bytes(4096))
     done = subprocess.run(
         [
-            *(str(python), str(llamacpp.SCRIPT), "--weights", str(weights), "--name", "x"),
+            *(str(python), str(SCRIPT), "--weights", str(weights), "--name", "x"),
             *("--port", "1", "--context", "512", "--threads", "1"),
-            *("--chat-template", str(llamacpp.TEMPLATE)),
+            *("--chat-template", str(TEMPLATE)),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

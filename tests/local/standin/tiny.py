@@ -31,7 +31,7 @@ def server(*flags: str) -> Program:
             env |= {f"{name}_url": needed.url}
             env |= {f"{name}_token": needed.token.reveal()} if needed.token else {}
         argv = (sys.executable, str(SERVERS / "server.py"), f"--port={ports['main']}", *flags)
-        return Command(argv, env, folder, ports, secrets=tuple(part.secrets.values()))
+        return Command(argv, env, folder, ports)
 
     return command
 

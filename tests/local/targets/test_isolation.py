@@ -6,8 +6,11 @@ import os
 import socket
 
 import pytest
-from workshop.targets.local import network, ports
+from workshop.core.progress import Stages
+from workshop.targets.local import ports
+from workshop.targets.local.ports import Loopback
 from workshop.targets.local.process import Record
+from workshop.targets.network import Matrix
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -32,8 +35,16 @@ def at():
         one.close()
 
 
+def loopback(port: int) -> Loopback:
+    return Loopback(lambda: {"part": record(port)})
+
+
+def tried(port: int) -> Matrix:
+    return loopback(port).tried(stage=Stages("Network", quiet=True))
+
+
 def ways(port: int) -> dict[str, tuple[bool, str]]:
-    found = network.tried({"part": record(port)})
+    found = tried(port)
     return {one.source: (one.agrees, one.seen) for one in found if one.port == port}
 
 
@@ -56,7 +67,7 @@ def test_a_port_on_which_nobody_listens_is_noticed(at):
 
 def test_a_port_that_nobody_declared_is_tried_too(at):
     declared, other = at("127.0.0.1"), at("0.0.0.0")  # noqa: S104
-    found = network.tried({"part": record(declared)})
+    found = tried(declared)
     wrong = {one.port for one in found if not one.agrees}
     assert other in wrong
     assert declared not in wrong
@@ -65,5 +76,5 @@ def test_a_port_that_nobody_declared_is_tried_too(at):
 
 def test_what_is_declared_is_one_row_for_each_side(at):
     port = at("127.0.0.1")
-    shown = network.declared({"part": record(port)})
+    shown = loopback(port).declared()
     assert repr(shown).split("\n")[1:] == ["this machine     yes", "another machine  no"]

@@ -15,7 +15,7 @@ import nbformat
 import papermill
 import pytest
 from workshop.core import progress
-from workshop.core.checks import Check
+from workshop.core.checks import Check, Checks
 from workshop.core.progress import MIME, Stages, Terminal, stages
 
 pytestmark = pytest.mark.timeout(120)
@@ -72,7 +72,7 @@ def test_work_that_is_stopped_says_by_what(lines):
 def test_a_waiting_line_never_takes_the_place_of_a_check(lines):
     stage = Stages("MongoDB")
     stage.waiting("a")
-    progress.checked("MongoDB", CHECK)
+    Checks("MongoDB").add(CHECK)
     stage.waiting("b")
     assert [(text, replaces) for _, text, replaces in lines] == [
         ("a", False),
@@ -120,8 +120,8 @@ def test_outside_a_notebook_it_goes_to_stderr(capsys):
 
 
 ON_A_TERMINAL = """
-from workshop.core.progress import Stages, checked
-from workshop.core.checks import Check
+from workshop.core.progress import Stages
+from workshop.core.checks import Check, Checks
 one, two = Stages("one"), Stages("two")
 one("starting")
 one.waiting("a")
@@ -130,7 +130,7 @@ one.waiting("c")
 two.waiting("d")
 one.waiting("e")
 one.waiting("f")
-checked("one", Check("a ping", True, "ok", "ok", 0.1))
+Checks("one").add(Check("a ping", True, "ok", "ok", 0.1))
 raise SystemExit("the end")
 """
 
@@ -194,8 +194,8 @@ def _screen(written: str, *, columns: int) -> list[str]:
 
 IN_A_NOTEBOOK = """
 import threading
-from workshop.core.checks import Check
-from workshop.core.progress import checked, stages
+from workshop.core.checks import Check, Checks
+from workshop.core.progress import stages
 with stages("MongoDB") as one, stages("Model <b>") as two:
     one("starting")
     one.waiting("waiting: a")
@@ -204,7 +204,7 @@ with stages("MongoDB") as one, stages("Model <b>") as two:
     thread = threading.Thread(target=two, args=("loaded",))
     thread.start()
     thread.join()
-    checked("MongoDB", Check("a ping", True, "ok", "ok", 0.1))
+    Checks("MongoDB").add(Check("a ping", True, "ok", "ok", 0.1))
 """
 AGAIN = "with stages('MongoDB') as one:\n    one('reused')"
 

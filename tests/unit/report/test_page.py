@@ -5,8 +5,8 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 import pytest
+from workshop.report import Report, StepReport
 from workshop.report.page import duration, render, timeline
-from workshop.report.report import Report, StepReport
 
 EVIL = "<script>alert('x')</script> & \"quoted\" ✓"
 

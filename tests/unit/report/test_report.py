@@ -10,7 +10,7 @@ from workshop.core.checks import MIME as CHECKS
 from workshop.core.errors import WorkshopError
 from workshop.core.plots import MIME as PLOT
 from workshop.core.secret import Secret
-from workshop.report.report import NO_ANSWER, NO_CHECK, Folder, Report, StepReport, judge, plotted
+from workshop.report import NO_ANSWER, NO_CHECK, Folder, Report, StepReport, judge, plotted
 
 CHECK = {"name": "a ping", "ok": True, "expected": "ok", "seen": "ok", "seconds": 0.1}
 CALL = {"name": "count", "arguments": {"a": 1}, "ok": True}

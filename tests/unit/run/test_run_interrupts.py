@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 import pytest
-from workshop.run.interrupts import Interrupts
+from workshop.run import Interrupts
 
 
 class Kernel:

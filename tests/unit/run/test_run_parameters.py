@@ -7,8 +7,7 @@ import json
 import pytest
 from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
-from workshop.run.parameters import assign, declared
-from workshop.run.sequence import Step
+from workshop.run.steps import Step, assign, declared
 
 CELL = """\
 TARGET = "local"  # where parts run

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from workshop.core.errors import SettingsError
-from workshop.run.sequence import Selection, find, read, select
+from workshop.run.steps import find, read, select
 
 NAMES = (
     *("00_check_environment", "01_add_gpu_nodes", "02_serve_model", "04_deploy_mongodb"),
@@ -46,26 +46,26 @@ def test_two_notebooks_with_one_number(tmp_path, steps):
 @pytest.mark.parametrize(
     ("wanted", "chosen"),
     [
-        (Selection(), ["00", "01", "02", "04", "06", "07"]),
-        (Selection(clean_up=True), ["00", "01", "02", "04", "06", "07", "99"]),
-        (Selection(first="02", last="4"), ["02", "04"]),
-        (Selection(first="02_serve_model"), ["02", "04", "06", "07"]),
-        (Selection(last="add_gpu_nodes"), ["00", "01"]),
-        (Selection(only="06_register_mcp_server.ipynb"), ["06"]),
-        (Selection(only="99"), ["99"]),
-        (Selection(only="99", clean_up=True), ["99"]),
-        (Selection(only="7", clean_up=True), ["07", "99"]),
-        (Selection(first="07", last="99"), ["07"]),
+        ({}, ["00", "01", "02", "04", "06", "07"]),
+        ({"clean_up": True}, ["00", "01", "02", "04", "06", "07", "99"]),
+        ({"first": "02", "last": "4"}, ["02", "04"]),
+        ({"first": "02_serve_model"}, ["02", "04", "06", "07"]),
+        ({"last": "add_gpu_nodes"}, ["00", "01"]),
+        ({"only": "06_register_mcp_server.ipynb"}, ["06"]),
+        ({"only": "99"}, ["99"]),
+        ({"only": "99", "clean_up": True}, ["99"]),
+        ({"only": "7", "clean_up": True}, ["07", "99"]),
+        ({"first": "07", "last": "99"}, ["07"]),
     ],
 )
 def test_what_is_selected(steps, wanted, chosen):
-    assert numbers(select(steps, wanted)) == chosen
+    assert numbers(select(steps, **wanted)) == chosen
 
 
 @pytest.mark.parametrize("where", ["first", "last", "only"])
 def test_an_unknown_step_lists_those_that_exist(steps, where):
     with pytest.raises(SettingsError) as error:
-        select(steps, Selection(**{where: "serve_models"}))
+        select(steps, **{where: "serve_models"})
     assert str(error.value) == (
         "There is no step 'serve_models'.\n"
         f"  Last state: steps: {', '.join(NAMES)}\n"
@@ -75,30 +75,30 @@ def test_an_unknown_step_lists_those_that_exist(steps, where):
 
 def test_a_number_that_does_not_exist(steps):
     with pytest.raises(SettingsError, match="Hint: name a step by its number"):
-        select(steps, Selection(first="42"))
+        select(steps, first="42")
 
 
-@pytest.mark.parametrize("wanted", [Selection(first="99"), Selection(first="04", last="02")])
+@pytest.mark.parametrize("wanted", [{"first": "99"}, {"first": "04", "last": "02"}])
 def test_a_selection_of_nothing(steps, wanted):
     with pytest.raises(SettingsError, match="No step is left to run") as error:
-        select(steps, wanted)
+        select(steps, **wanted)
     assert "Hint: 99 runs with --clean-up, or alone with --only 99" in str(error.value)
 
 
 def test_only_excludes_a_range(steps):
     with pytest.raises(SettingsError, match="--only cannot be combined with --from or --to"):
-        select(steps, Selection(first="02", only="04"))
+        select(steps, first="02", only="04")
 
 
 def test_an_optional_part_is_left_out_with_its_reason(steps):
-    reasons = {step.number: step.skip for step in select(steps, Selection(without=["mongodb"]))}
+    reasons = {step.number: step.skip for step in select(steps, without=["mongodb"])}
     why = "started with --without mongodb"
     assert reasons == {"00": "", "01": "", "02": "", "04": why, "06": why, "07": ""}
 
 
 def test_a_part_that_is_not_optional(steps):
     with pytest.raises(SettingsError) as error:
-        select(steps, Selection(without=["model"]))
+        select(steps, without=["model"])
     assert str(error.value) == (
         "--without model: this part cannot be left out.\n"
         "  Last state: optional parts: mongodb\n"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from workshop.agent.answer import MIME as ANSWER
 from workshop.core.progress import MIME as PROGRESS
-from workshop.report.report import Report, StepReport
-from workshop.run.sequence import Step
+from workshop.report import Report, StepReport
+from workshop.run.steps import Step
 from workshop.run.view import View, plain
 from workshop.targets.base import PartStatus
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import jinja2
 import pytest
-from workshop.targets.local.programs import llamacpp
+from workshop.targets.local.programs.model import TEMPLATE
 
 TOOL = {"type": "function", "function": {"name": "find", "parameters": {"properties": {}}}}
 
@@ -20,7 +20,7 @@ def rendered(*calls: tuple[str, dict[str, Any]], result: str = "a result") -> st
         messages.append({"role": "tool", "content": result})
     # As transformers and llama.cpp set it.
     engine = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # noqa: S701 - no HTML
-    template = engine.from_string(llamacpp.TEMPLATE.read_text(encoding="utf-8"))
+    template = engine.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(messages=messages, tools=[TOOL], add_generation_prompt=True)
 
 

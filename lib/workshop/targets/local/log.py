@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shlex
+import sys
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
-
-from workshop.core.wait import NotYet, wait_for
 
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -20,12 +19,8 @@ _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 def begin(path: Path, argv: Sequence[str]) -> BinaryIO:
     """Keep the last log as ``<name>.1``, and start a new one that says what is started, and when.
 
-    Args:
-        path: The log file; its folder exists.
-        argv: The command line, free of secrets.
-
-    Returns:
-        The log, with mode 0600, to be handed to the process that writes it.
+    The folder exists; ``argv`` is free of secrets. The log, with mode 0600, is for the process that
+    writes it.
     """
     if path.exists():
         path.replace(path.with_name(f"{path.name}.1"))
@@ -51,27 +46,22 @@ def follow(path: Path, lines: int) -> Iterator[str]:
     """
     stream: BinaryIO | None = None
     rest = b""
-
-    def read() -> list[bytes] | NotYet:
-        nonlocal stream, rest
-        # Asked before reading: what is written to the old file after that is never lost, because
-        # a log is replaced only when its writer has ended.
-        renewed = _is_another(path, stream)
-        *whole, rest = (rest + stream.read() if stream else rest).split(b"\n")
-        if renewed and not whole:
-            if stream:
-                stream.close()
-            stream = path.open("rb")
-            *whole, rest = stream.read().split(b"\n")
-        return whole or NotYet("nothing new")
-
     try:
-        before = read()
-        if not isinstance(before, NotYet):
-            yield from map(_plain, before[max(0, len(before) - lines) :])
         while True:
-            found = wait_for("the next line of the log", read, timeout=math.inf)
-            yield from map(_plain, found)
+            # Asked before reading: what is written to the old file after that is never lost,
+            # because a log is replaced only when its writer has ended.
+            renewed = _is_another(path, stream)
+            *whole, rest = (rest + (stream.read() if stream else b"")).split(b"\n")
+            if renewed and not whole:
+                if stream:
+                    stream.close()
+                stream = path.open("rb")
+                *whole, rest = stream.read().split(b"\n")
+            yield from map(_plain, whole[max(0, len(whole) - lines) :])
+            # Whatever comes from now on is new.
+            lines = sys.maxsize
+            if not whole:
+                time.sleep(0.2)
     finally:
         if stream:
             stream.close()

@@ -1,11 +1,12 @@
-"""Ports on this machine's loopback: which are free, and who holds the others."""
+"""Ports of this machine: which are free, who holds the others, and who reaches those of parts."""
 
 from __future__ import annotations
 
 import errno
 import functools
+import ipaddress
 import socket
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from typing import Any
 import psutil
 
 from workshop.core.errors import WorkshopError
+from workshop.core.progress import Stages
+from workshop.targets.base import Endpoint, Route
+from workshop.targets.local.process import Record
+from workshop.targets.network import Matrix, Tried
 
 LOOPBACK = "127.0.0.1"
 
-REACH = 200
-"""How many ports are tried: a free one is near, or something is wrong with the machine."""
+REACH = 200  # How many ports are tried: a free one is near, or something is wrong with the machine.
 
 
 def sockets(pid: int) -> set[tuple[str, int]] | None:
@@ -42,10 +46,7 @@ def sockets(pid: int) -> set[tuple[str, int]] | None:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether this process, or one that it started, listens on the port.
-
-    True as well where the system does not let this user see who listens.
-    """
+    """Whether this process, or one that it started, listens there; True where it cannot be seen."""
     found = sockets(pid)
     return found is None or any(at == port for _, at in found)
 
@@ -74,11 +75,7 @@ def _can_tell() -> bool:
 
 
 def free_port(wanted: int, taken: Collection[int] = ()) -> int:
-    """The wanted port, or the next one that nobody listens on.
-
-    Args:
-        wanted: The first port to try.
-        taken: Ports to leave out although nobody listens on them yet.
+    """The wanted port, or the next one that nobody listens on, and that is not ``taken``.
 
     Raises:
         WorkshopError: None of the ``REACH`` ports from ``wanted`` on is free.
@@ -142,3 +139,87 @@ def _listeners() -> Iterator[tuple[int | None, int]]:
             with suppress(psutil.Error):
                 own = process.net_connections("tcp")
                 yield from ((process.pid, one.laddr.port) for one in _listening(own))
+
+
+# --- as others reach it --------------------------------------------------------------------------
+
+HERE, ELSEWHERE = "this machine", "another machine"
+
+NO_NETWORK = "this machine has no address but loopback's: what it listens on was read, not tried"
+
+
+class Loopback:
+    """The network of a single machine: parts listen on loopback alone, which no other reaches."""
+
+    def __init__(self, running: Callable[[], Mapping[str, Record]]) -> None:
+        self._running = running
+
+    def declared(self) -> Matrix:
+        """This machine may reach every part, and another none."""
+        return Matrix(
+            [
+                Tried(who, name, port, who == HERE, "open" if who == HERE else "-")
+                for name, record in self._running().items()
+                for port in sorted(record.ports.values())
+                for who in (HERE, ELSEWHERE)
+            ]
+        )
+
+    def isolate(self, _yours: Mapping[str, Endpoint], *, stage: Stages) -> list[str]:
+        """Nothing is applied."""
+        stage("loopback is the border here: there is nothing to apply")
+        return []
+
+    def tried(self, *, stage: Stages) -> Matrix:
+        """Every port on which a part listens, tried from here, and as another machine would.
+
+        Another machine reaches this one by an address of its network. A connection from here to
+        that address is refused by the same rule: a socket on loopback takes none.
+        """
+        running, addresses = self._running(), _own_addresses()
+        stage(f"trying the ports of {len(running)} parts")
+        found = []
+        for name, record in running.items():
+            held = sockets(record.pid) or set()
+            for port in sorted({port for _, port in held} | set(record.ports.values())):
+                is_wide = any(at == port and not _is_loopback(ip) for ip, at in held)
+                is_open = is_wide or any(_connect(ip, port) == "open" for ip in addresses)
+                found += [
+                    Tried(HERE, name, port, True, _connect(LOOPBACK, port)),
+                    Tried(ELSEWHERE, name, port, False, "open" if is_open else "refused"),
+                ]
+        remark = f"as another machine: by {', '.join(addresses)}" if addresses else NO_NETWORK
+        return Matrix(found, remark)
+
+    def routes(self) -> list[Route]:
+        """None: nothing is reached from outside."""
+        return []
+
+
+def _own_addresses() -> list[str]:
+    """This machine's addresses in its networks, of version 4 and 6, link-local ones left out."""
+    found = []
+    for interface in psutil.net_if_addrs().values():
+        for one in interface:
+            if one.family in (socket.AF_INET, socket.AF_INET6):
+                address = ipaddress.ip_address(one.address.partition("%")[0])
+                if not address.is_loopback and not address.is_link_local:
+                    found.append(str(address))
+    return sorted(found)
+
+
+def _connect(ip: str, port: int) -> str:
+    try:
+        with socket.create_connection((ip, port), timeout=2):
+            return "open"
+    except TimeoutError:
+        return "timeout"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return error.strerror or type(error).__name__
+
+
+def _is_loopback(ip: str) -> bool:
+    # Milvus Lite takes its loopback port as an IPv6 one: ::ffff:127.0.0.1.
+    return ipaddress.ip_address(ip.removeprefix("::ffff:")).is_loopback

@@ -16,6 +16,7 @@ import psutil
 from workshop.core import versions
 from workshop.core.checks import Check
 from workshop.core.errors import SetupError
+from workshop.core.files import nearest
 from workshop.setup import locate
 from workshop.targets.local import ports
 
@@ -23,13 +24,13 @@ GIB = 2**30
 MEMORY = 4 * GIB
 """The model 1.5 GiB, the embedder 0.1, Llama Stack 0.6, Node and the database 0.4, kernels."""
 CORES = 1
-DISK = 2 * GIB
-"""For data, logs and reports; the cache was filled by set-up."""
-
+DISK = 2 * GIB  # For data, logs and reports; the cache was filled by set-up.
 COMPONENTS = (
     *("model-server", "chat-weights", "embedding-weights", "ogx", "tokenizer"),
     *("mongodb", "node", "mcp-server"),
 )
+
+Seen = tuple[bool, str]
 
 
 def checks(
@@ -46,37 +47,31 @@ def checks(
         own_ports: Ports that this checkout's parts hold, with the part's name.
         own_pids: The processes of this checkout's parts.
     """
-    found = [
+    free = "free, or another is taken"
+    return [
         _check("Python", f"{versions.PYTHON} or newer", _python),
-        _check("memory", f"{MEMORY // GIB} GiB free", lambda: _memory(own_pids)),
+        _check("memory", f"{MEMORY // GIB} GiB free", _memory, own_pids),
         _check("cores", f"{CORES} or more", _cores),
-        _check("disk", f"{DISK // GIB} GiB free", lambda: _disk(state)),
-        _check("state folder", "can be written", lambda: _writable(state)),
+        _check("disk", f"{DISK // GIB} GiB free", _disk, state),
+        _check("state folder", "can be written", _writable, state),
+        *(_check(name, "installed", _installed, name) for name in COMPONENTS),
+        *(_check(f"port {port}", free, _port, port, own_ports) for port in wanted_ports),
     ]
-    found += [
-        _check(name, "installed", lambda name=name: _installed(name))  # type: ignore[misc]
-        for name in COMPONENTS
-    ]
-    found += [
-        _check(f"port {port}", "free, or another is taken", lambda p=port: _port(p, own_ports))  # type: ignore[misc]
-        for port in wanted_ports
-    ]
-    return found
 
 
-def _check(name: str, expected: str, see: Callable[[], tuple[bool, str]]) -> Check:
+def _check(name: str, expected: str, see: Callable[..., Seen], *of: object) -> Check:
     began = time.monotonic()
-    ok, seen = see()
+    ok, seen = see(*of)
     return Check(name, ok, expected, seen, round(time.monotonic() - began, 3))
 
 
-def _python() -> tuple[bool, str]:
+def _python() -> Seen:
     version = ".".join(map(str, sys.version_info[:3]))
     wanted = tuple(map(int, versions.PYTHON.split(".")))
     return sys.version_info[:2] >= wanted, version
 
 
-def _memory(own_pids: Collection[int]) -> tuple[bool, str]:
+def _memory(own_pids: Collection[int]) -> Seen:
     # What our own parts hold already is not missing.
     memory = memory_left()
     free = memory.free + sum(map(_held, own_pids))
@@ -86,10 +81,10 @@ def _memory(own_pids: Collection[int]) -> tuple[bool, str]:
     return _enough(min(free, memory.limit), MEMORY, where, "give the container more")
 
 
-def _cores() -> tuple[bool, str]:
+def _cores() -> Seen:
     cores = cores_allowed()
-    seen = f"{cores:.3g}"
-    return (True, seen) if cores >= CORES else (False, f"{seen}: give the container more")
+    is_enough = cores >= CORES
+    return is_enough, f"{cores:.3g}" + ("" if is_enough else ": give the container more")
 
 
 def _held(pid: int) -> int:
@@ -103,37 +98,32 @@ def _held(pid: int) -> int:
     return held
 
 
-def _disk(state: Path) -> tuple[bool, str]:
-    place = _nearest(state)
+def _disk(state: Path) -> Seen:
+    place = nearest(state)
     free = shutil.disk_usage(place).free
     return _enough(free, DISK, f" at {place}", "make room, or set WORKSHOP_HOME to another disk")
 
 
-def _enough(free: int, wanted: int, where: str, remedy: str) -> tuple[bool, str]:
-    seen = f"{free / GIB:.1f} GiB{where}"
-    return (True, seen) if free >= wanted else (False, f"{seen}: {remedy}")
+def _enough(free: int, wanted: int, where: str, remedy: str) -> Seen:
+    is_enough = free >= wanted
+    return is_enough, f"{free / GIB:.1f} GiB{where}" + ("" if is_enough else f": {remedy}")
 
 
-def _writable(state: Path) -> tuple[bool, str]:
-    place = _nearest(state)
+def _writable(state: Path) -> Seen:
+    place = nearest(state)
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
         return True, str(state)
     return False, f"{place} is not a folder that you can write to: set WORKSHOP_HOME to one"
 
 
-def _nearest(path: Path) -> Path:
-    """The path, or the nearest above it that is there."""
-    return next(place for place in (path, *path.parents) if place.exists())
-
-
-def _installed(name: str) -> tuple[bool, str]:
+def _installed(name: str) -> Seen:
     try:
         return True, str(locate(name))
     except SetupError as error:
         return False, f"{error.what} {error.hint}"
 
 
-def _port(port: int, own: Mapping[int, str]) -> tuple[bool, str]:
+def _port(port: int, own: Mapping[int, str]) -> Seen:
     if port in own:
         return True, f"held by this kit's {own[port]}"
     if ports.is_free(port):
@@ -145,14 +135,10 @@ def _port(port: int, own: Mapping[int, str]) -> tuple[bool, str]:
 
 _ROOT = Path("/")
 _MEMORY_FILES = (
-    ("memory.max", "memory.current", ("inactive_file", "active_file")),
-    (
-        "memory.limit_in_bytes",
-        "memory.usage_in_bytes",
-        ("total_inactive_file", "total_active_file"),
-    ),
+    ("memory.max", "memory.current", ""),
+    ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 )
-"""Of version 2 and 1: the limit, what is used, and what of that goes when memory is short."""
+"""Of version 2 and 1: the limit, what is used, and how the figures in ``memory.stat`` begin."""
 
 
 @dataclass(frozen=True)
@@ -164,34 +150,33 @@ class Memory:
 
 
 def memory_left(root: Path = _ROOT) -> Memory:
-    """How much memory this process and what it starts may still use.
-
-    Args:
-        root: Where ``proc`` and ``sys`` are.
-    """
+    """How much memory this process and what it starts may still use; by ``root/proc``, ``sys``."""
     found = Memory(psutil.virtual_memory().available)
     for group in _groups("memory", root):
-        for limit_name, used_name, spared in _MEMORY_FILES:
+        for limit_name, used_name, prefix in _MEMORY_FILES:
             limit, used = _number(group / limit_name), _number(group / used_name)
             if limit is None or used is None:
                 continue
-            cached = sum(_number(group / "memory.stat", name) or 0 for name in spared)
-            free = max(0, limit - max(0, used - cached))
+            # It goes when memory is short.
+            cached = [
+                _number(group / "memory.stat", f"{prefix}{name}") or 0
+                for name in ("inactive_file", "active_file")
+            ]
+            free = max(0, limit - max(0, used - sum(cached)))
             found = min(found, Memory(free, limit), key=lambda each: each.free)
     return found
 
 
 def cores_allowed(root: Path = _ROOT) -> float:
     """How many processor cores this process may use; a container may have half of one."""
-    found = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0)
-    found = found or float(os.cpu_count() or 1)
+    affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = float(affine or 1)
     for group in _groups("cpu", root):
-        quota, period = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
-        match " ".join(_lines(group / "cpu.max")).split():
-            case [most, of] if most.isdigit():
-                quota, period = int(most), int(of)
-        if quota and period and quota > 0:
-            found = min(found, quota / period)
+        # Of version 1 in two files, of version 2 in one; without a limit, -1 or "max".
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us", "cpu.max")
+        words = " ".join(line for name in names for line in _lines(group / name)).split()
+        if len(words) == 2 and words[0].isdigit() and words[0] != "0":
+            found = min(found, int(words[0]) / int(words[1]))
     return found
 
 

@@ -58,7 +58,7 @@ program. ``absent``: it was never started, or it was stopped.
 
 @dataclass(frozen=True)
 class Command:
-    """How a part's software is run.
+    """How a part's software is run; ``programs.command`` adds the ports and the secrets.
 
     Args:
         argv: Program and arguments; everybody on the machine can read them.
@@ -71,7 +71,7 @@ class Command:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
     cwd: Path
-    ports: Mapping[str, int]
+    ports: Mapping[str, int] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
 
 
@@ -93,8 +93,8 @@ class Record:
     """What ``process.json`` says: which process was started, and how.
 
     ``create_time`` is in seconds since the epoch, ``started`` the same as ISO 8601 with the offset
-    to UTC; ``env`` holds names only. ``exit_code`` is what the process ended with (negative: the
-    signal that ended it), None while it runs or when nobody could see it.
+    to UTC; ``env`` holds names only. ``exit_code`` is negative after a signal, and None while it
+    runs or when nobody could see it.
     """
 
     pid: int
@@ -109,16 +109,9 @@ class Record:
 
 
 class Process:
-    """One part's process, by its control folder.
+    """One part's process, by its control folder, which is made at the first start.
 
-    Args:
-        folder: The control folder; made at the first start.
-        name: The part's name, for errors.
-        secrets: Gives what is masked in every line of the log that is read through this object.
-
-    Example:
-        >>> Process(Path("/nowhere/mongodb"), "mongodb").state()
-        'absent'
+    ``secrets`` gives what is masked in every line of the log that is read through this object.
     """
 
     def __init__(
@@ -134,11 +127,8 @@ class Process:
         """Start it, in a session of its own, with its output in the log.
 
         Leaves a recorded running process or nothing, whatever interrupts it. What an earlier
-        process of this folder left running is ended first: it may hold a port or a file.
-
-        Args:
-            command: What to run.
-            fingerprint: Kept in the record, so that a later ``ensure`` sees changed settings.
+        process of this folder left running is ended first: it may hold a port or a file. By the
+        ``fingerprint``, which is kept, a later ``ensure`` sees changed settings.
 
         Raises:
             ValueError: A secret stands in the command line.
@@ -150,12 +140,7 @@ class Process:
         # Two notebooks may be run at once: the second one then finds what the first has started.
         with files.turn(self.folder / "turn"):
             if self.state() == "running":
-                raise AlreadyRunning(
-                    f"{self.name} runs already.",
-                    where=str(self.folder),
-                    state=self.describe(),
-                    hint=f"workshop stop {self.name}",
-                )
+                raise AlreadyRunning(f"{self.name} runs already.", state=self.describe())
             self.stop()
             # Ctrl-C interrupts the main thread alone, and the block does not end before its thread.
             # (Were the signal blocked instead, the process would inherit the block.)
@@ -163,21 +148,17 @@ class Process:
                 thread.submit(self._launch, command, fingerprint).result()
 
     def state(self) -> Status:
-        """What has become of it; asks the machine, and signals nothing.
-
-        Raises:
-            WorkshopError: ``process.json`` is damaged.
-        """
+        """What has become of it; asks the machine, and signals nothing."""
         record = self.record()
         if record is None:
             return "absent"
         code = _exit_code(record.pid)
         if code is not None:
-            # On a full disk the code is known here and now alone; that it has ended, everybody
-            # sees.
+            record = replace(record, exit_code=code)
+            # On a full disk it is known here and now alone; that it has ended, everybody sees.
             with suppress(WorkshopError):
-                self._write(replace(record, exit_code=code))
-        if code is not None or record.exit_code is not None:
+                self._write(record)
+        if record.exit_code is not None:
             return "ended"
         try:
             process = psutil.Process(record.pid)
@@ -203,17 +184,13 @@ class Process:
         return f"ended with exit code {record.exit_code}"
 
     def record(self) -> Record | None:
-        """What ``process.json`` says, or None when there is none.
-
-        Raises:
-            WorkshopError: It is damaged.
-        """
+        """What ``process.json`` says, or None when there is none. A damaged one is an error."""
         hint = f"workshop stop {self.name}"
         content = files.read_json(self._record_path, hint=hint)
         if content is None:
             return None
         try:
-            record = Record(**{name.name: content[name.name] for name in fields(Record)})
+            record = Record(**{one.name: content[one.name] for one in fields(Record)})
             int(record.pid), float(record.create_time), dict(record.ports)
         except (KeyError, TypeError, ValueError) as error:
             raise files.damaged(self._record_path, f"not as written: {error}", hint=hint) from None
@@ -223,14 +200,8 @@ class Process:
         """End it and all that it started: SIGTERM, leaves first, and SIGKILL after ``grace`` s.
 
         Needs no readable record: the processes carry this folder's name in their environment. A
-        stranger that was given the pid is never signalled.
-
-        Args:
-            grace: Seconds between the two signals.
-            forget: Whether its record goes too; kept, its next start takes the same ports.
-
-        Returns:
-            Whether there was something to stop.
+        stranger that was given the pid is never signalled. Without ``forget`` its record stays, and
+        its next start takes the same ports. Gives whether there was something to stop.
 
         Raises:
             PartTooSlow: A process is there even after SIGKILL.
@@ -238,8 +209,8 @@ class Process:
         ended = _end(self._family, grace)
         pids = {process.pid for process in ended}
         with suppress(WorkshopError):
-            record = self.record()
-            pids |= {record.pid} if record else set()
+            if record := self.record():
+                pids.add(record.pid)
         for pid in pids:
             # No zombie of it is left.
             _exit_code(pid)
@@ -281,10 +252,8 @@ class Process:
             raise
 
     def _spawn(self, command: Command) -> int:
-        try:
+        with files.writing(self.log_path):
             output = log.begin(self.log_path, command.argv)
-        except OSError as error:
-            raise files.not_written(self.log_path, error) from error
         try:
             with output:
                 child = subprocess.Popen(
@@ -410,12 +379,7 @@ def family(folder: Path, roots: Iterable[psutil.Process] = ()) -> list[psutil.Pr
 def _end(find: Callable[[], list[psutil.Process]], grace: float) -> set[psutil.Process]:
     """End the processes that ``find`` gives, and give them back.
 
-    Args:
-        find: Asked again before killing: a process may have started more of them meanwhile.
-        grace: Seconds between SIGTERM and SIGKILL.
-
-    Raises:
-        PartTooSlow: One is there even after SIGKILL.
+    It is asked again before killing: a process may have started more of them meanwhile.
     """
     ended: set[psutil.Process] = set()
     number, seconds = signal.SIGTERM, grace

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from workshop.core import wait
 from workshop.core.errors import AlreadyRunning, PartFailed
 from workshop.core.progress import Stages
-from workshop.targets.base import Endpoint, Part
+from workshop.targets.base import Endpoint, Part, Ready
 from workshop.targets.local import ports
 from workshop.targets.local.process import Command, Process
 from workshop.targets.local.store import settle
@@ -30,6 +31,7 @@ class PortTaken(PartFailed):
     """Somebody else took a port between choosing it and binding it: try the next free one."""
 
 
+@dataclass
 class Start:
     """Brings one part up.
 
@@ -40,39 +42,35 @@ class Start:
         taken: The ports that other parts hold, listening or not.
         stage: Shows progress.
         notebook: The one that deploys it, for hints.
+        wanted: Its ports by name: the architecture's, or those on which it ran.
     """
 
-    def __init__(
-        self,
-        part: Part,
-        process: Process,
-        program: Callable[[Mapping[str, int]], Command],
-        taken: Callable[[], Collection[int]],
-        stage: Stages,
-        notebook: str,
-    ) -> None:
-        self.part = part
-        self._notebook = notebook
-        self.process = process
-        self._program = program
-        self._taken = taken
-        self._stage = stage
-        self._wanted = {"main": part.port, **part.extra_ports}
+    part: Part
+    process: Process
+    program: Callable[[Mapping[str, int]], Command]
+    taken: Callable[[], Collection[int]]
+    stage: Stages
+    notebook: str
+    wanted: dict[str, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.wanted = {"main": self.part.port, **self.part.extra_ports}
 
     def action(self) -> Action:
         """What is to be done. Remembers the ports on which it ran: it gets them again."""
         record = self.process.record()
         if record is None:
             return "created"
-        same_ports = set(record.ports) == set(self._wanted)
-        self._wanted |= {name: record.ports.get(name, port) for name, port in self._wanted.items()}
+        self.wanted |= {name: record.ports.get(name, port) for name, port in self.wanted.items()}
         if self.process.state() != "running":
-            self._stage(f"it does not run any more ({self.process.describe()}): starting it again")
+            self.stage(f"it does not run any more ({self.process.describe()}): starting it again")
             return "restarted"
-        command = self._program(record.ports) if same_ports else None
-        if command and fingerprint(command, self.part) == record.fingerprint:
-            return "reused"
-        self._stage("its settings have changed: starting it again with the new ones")
+        # Otherwise it gets a further port, or one less.
+        if self.wanted == record.ports:
+            command = self.program(record.ports)
+            if fingerprint(command, self.part) == record.fingerprint:
+                return "reused"
+        self.stage("its settings have changed: starting it again with the new ones")
         return "changed"
 
     def launch(self, action: Action) -> None:
@@ -88,20 +86,19 @@ class Start:
         if action == "changed":
             self.process.stop()
         chosen: dict[str, int] = {}
-        for label, wanted in self._wanted.items():
-            taken = {*self._taken(), *chosen.values()}
-            chosen[label] = ports.free_port(wanted, taken)
+        for label, wanted in self.wanted.items():
+            chosen[label] = ports.free_port(wanted, {*self.taken(), *chosen.values()})
             if chosen[label] != wanted:
                 held = f"port {wanted} is taken by {ports.holder(wanted)}"
-                self._stage(f"{held}: using {chosen[label]}")
-        command = self._program(chosen)
-        self._stage(f"starting on {ports.LOOPBACK}:{chosen['main']}")
+                self.stage(f"{held}: using {chosen[label]}")
+        command = self.program(chosen)
+        self.stage(f"starting on {ports.LOOPBACK}:{chosen['main']}")
         try:
             self.process.start(command, fingerprint=fingerprint(command, self.part))
         except AlreadyRunning:
-            self._stage("another notebook has just started it")
+            self.stage("another notebook has just started it")
 
-    def answering(self, ready: Callable[[Endpoint], object], timeout: float) -> Endpoint:
+    def answering(self, ready: Ready, timeout: float) -> Endpoint:
         """Wait until it answers; gives how to reach it.
 
         Raises:
@@ -110,7 +107,7 @@ class Start:
             PartTooSlow: It was not ready within ``timeout`` seconds.
         """
         record = self.process.record()
-        pid, chosen = (record.pid, record.ports) if record else (0, self._wanted)
+        pid, chosen = (record.pid, record.ports) if record else (0, self.wanted)
         endpoint = endpoint_of(self.part, chosen)
         port, name = chosen["main"], self.part.name
         listens = False
@@ -127,16 +124,16 @@ class Start:
                 return wait.NotYet(f"it does not listen on port {port} yet")
             return ready(endpoint)
 
-        again = f"run {self._notebook} again to wait on"
         wait.wait_for(
             f"{name} to answer",
             probe,
             timeout=timeout,
-            stage=self._stage,
+            stage=self.stage,
             every=0.1,
             where=f"{endpoint.url}, log {self.process.log_path}",
             log=self.process.log_tail,
-            hint=f"{again}, or start over: workshop stop {name}, then the notebook",
+            hint=f"run {self.notebook} again to wait on, or start over: workshop stop {name}, then "
+            "the notebook",
         )
         return endpoint
 
@@ -152,7 +149,7 @@ class Start:
             where=str(self.process.log_path),
             state=self.process.describe(),
             log=log,
-            hint=f"fix what the log says, then run {self._notebook} again",
+            hint=f"fix what the log says, then run {self.notebook} again",
         )
 
     def _port_taken(self, port: int) -> PortTaken:
@@ -161,23 +158,21 @@ class Start:
             where=str(self.process.log_path),
             state=f"port {port} is held by {ports.holder(port)}",
             log=self.process.log_tail(),
-            hint=f"end that program, then run {self._notebook} again",
+            hint=f"end that program, then run {self.notebook} again",
         )
 
 
 def endpoint_of(part: Part, chosen: Mapping[str, int]) -> Endpoint:
     """How to reach a part on these ports of the loopback address."""
     scheme = str(part.settings.get("scheme", "http"))
+    addresses = {label: f"{ports.LOOPBACK}:{port}" for label, port in chosen.items()}
+    main = addresses.pop("main")
     return Endpoint(
-        url=f"{scheme}://{ports.LOOPBACK}:{chosen['main']}",
+        url=f"{scheme}://{main}",
         token=part.secrets.get("token"),
         user=str(part.settings.get("user", "")),
         password=part.secrets.get("password"),
-        also={
-            label: f"http://{ports.LOOPBACK}:{port}"
-            for label, port in chosen.items()
-            if label != "main"
-        },
+        also={label: f"http://{address}" for label, address in addresses.items()},
     )
 
 

@@ -29,17 +29,10 @@ _FACTS_HINT = "move this file away, and run the notebooks again from 02 on: what
 
 
 class Store:
-    """The state of one checkout, in its ``.workshop`` folder.
+    """The state of one checkout, in its ``.workshop`` folder, which is made at the first change.
 
     Two processes may use it at once: each change is made under a lock, and each file is replaced
     in one step.
-
-    Args:
-        root: The ``.workshop`` folder; made at the first change.
-
-    Example:
-        >>> Store(Path("/nowhere")).recall("vector store") is None
-        True
     """
 
     def __init__(self, root: Path) -> None:
@@ -56,9 +49,6 @@ class Store:
         """The credential of this name; ``make`` is called when there is none yet.
 
         Two processes that ask at the same time get the same one.
-
-        Raises:
-            WorkshopError: The file is damaged or cannot be written.
         """
         with self._change() as (known, _, _):
             if name not in known:
@@ -107,25 +97,20 @@ class Store:
     def save_endpoint(self, name: str, endpoint: Endpoint) -> None:
         """Keep how to reach a part; its credentials go where credentials are."""
         given = {"token": endpoint.token, "password": endpoint.password}
-        credentials = {kind: secret.reveal() for kind, secret in given.items() if secret}
         with self._change() as (known, _, endpoints):
             _drop_credentials(known, name)
-            known |= {f"{name}/{kind}": value for kind, value in credentials.items()}
+            known |= {f"{name}/{kind}": secret.reveal() for kind, secret in given.items() if secret}
             endpoints[name] = {
                 "url": endpoint.url,
                 "user": endpoint.user,
                 "ca_file": str(endpoint.ca_file) if endpoint.ca_file else None,
                 "also": dict(endpoint.also),
-                "credentials": list(credentials),
+                "credentials": [kind for kind, secret in given.items() if secret],
                 "adopted": endpoint.adopted,
             }
 
     def endpoint(self, name: str) -> Endpoint | None:
-        """How to reach a part, or None when that was not kept.
-
-        Raises:
-            WorkshopError: A file is damaged, or the endpoint's credential is gone.
-        """
+        """How to reach a part, or None when that was not kept."""
         record = self._read_facts()["endpoints"].get(name)
         if record is None:
             return None
@@ -168,11 +153,10 @@ class Store:
                     files.write_json(path, new)
 
     def _read_secrets(self) -> dict[str, str]:
-        content = files.read_json(self.secrets_path, hint=_SECRETS_HINT) or {}
+        path, hint = self.secrets_path, _SECRETS_HINT
+        content = files.read_json(path, hint=hint) or {}
         if not all(isinstance(value, str) and value for value in content.values()):
-            raise files.damaged(
-                self.secrets_path, "a value is not a text or is empty", hint=_SECRETS_HINT
-            )
+            raise files.damaged(path, "a value is not a text or is empty", hint=hint)
         return content
 
     def _read_facts(self) -> dict[str, dict[str, Any]]:
@@ -194,19 +178,11 @@ def _drop_credentials(known: dict[str, str], part: str) -> None:
 
 # --- whose state it is ---------------------------------------------------------------------------
 
-PLACE = "place.json"
-"""An id that is made once, and where the state was last used: ``id`` and ``path``."""
+PLACE = "place.json"  # An id that is made once, and where the state was last used: `id` and `path`.
 
 
 def settle(local: Path) -> None:
-    """Note that the state is used here: at its first change, and at the first after a move.
-
-    Args:
-        local: The folder ``local`` of the state.
-
-    Raises:
-        WorkshopError: It cannot be written.
-    """
+    """Note that the state is used in this folder: at its first change, and after a move."""
     known, here = _read_place(local), str(local.resolve())
     if known and known["path"] == here:
         return
@@ -240,22 +216,16 @@ def check(local: Path) -> None:
     left = _running_of(before)
     if place:
         left = {pid: name for pid, name in left.items() if pid in recorded}
-    shown = ", ".join(f"{name} (pid {pid})" for pid, name in left.items())
-    end = f"end them: kill {' '.join(map(str, left))}; then run this again"
-    if left and place is None:
-        raise WorkshopError(
-            "Parts still run of a folder that was here before.",
-            where=str(local.parent),
-            state=shown,
-            hint=end,
-        )
-    if left:
-        raise WorkshopError(
-            "This folder was moved while its parts ran.",
-            where=str(local.parent),
-            state=f"{shown}: started in {before.parent}, where their files no longer are",
-            hint=f"{end}. Data is kept",
-        )
+    if not left:
+        return
+    what = "Parts still run of a folder that was here before."
+    state = ", ".join(f"{name} (pid {pid})" for pid, name in left.items())
+    hint = f"end them: kill {' '.join(map(str, left))}; then run this again"
+    if place:
+        what = "This folder was moved while its parts ran."
+        state += f": started in {before.parent}, where their files no longer are"
+        hint += ". Data is kept"
+    raise WorkshopError(what, where=str(local.parent), state=state, hint=hint)
 
 
 def _is_copy(place: dict[str, str], before: Path, here: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from workshop.targets.base import (
     Part,
     PartStatus,
     Problem,
+    Ready,
     Scale,
 )
 from workshop.targets.local import preflight, programs, store
-from workshop.targets.local.network import Loopback
+from workshop.targets.local.ports import Loopback
 from workshop.targets.local.process import Command, Process, Record
 from workshop.targets.local.programs import DATA
 from workshop.targets.local.starting import PortTaken, Start
@@ -31,27 +32,17 @@ from workshop.targets.spec import Parts
 
 
 class OneEach:
-    """One process a part: there is nothing to scale.
-
-    Args:
-        target: Starts a process again.
-    """
+    """One process per part: there is nothing to scale."""
 
     def __init__(self, target: LocalTarget) -> None:
         self._target = target
 
     def reason(self, _part: Part) -> str | None:
-        """Why there is one process a part."""
-        return "one process a part: a second one would share the cores of this machine"
+        """Why there is one process per part."""
+        return "one process per part: a second one would share the cores of this machine"
 
     def scale(
-        self,
-        part: Part,
-        scale: Scale,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
+        self, part: Part, scale: Scale, *, ready: Ready, timeout: float, stage: Stages
     ) -> Deployed:
         """Start the process again: that is all that can change here."""
         if max(scale.replicas, scale.most) > 1:
@@ -90,24 +81,15 @@ class NoMachines:
 
 ATTEMPTS = 3
 """How often a part is started when a stranger takes its port in the moment before it binds."""
-STATUS = "workshop status"
-"""The command that lists the parts."""
 
 
 class LocalTarget:
     """Runs parts as processes that outlive the notebook which started them.
 
-    Args:
-        settings: Where the state is.
-        parts: All that there are; those that run here are its own.
-        programs: How each part's software runs, by part name; the kit's own when left out.
+    ``programs`` say how software runs, by part name; the kit's own do for those left out.
 
     Raises:
         WorkshopError: The state is a copy of another folder's, or was moved while parts ran.
-
-    Example:
-        >>> target = LocalTarget(Settings.from_env(), catalog.ALL)  # doctest: +SKIP
-        >>> target.status()  # doctest: +SKIP
     """
 
     name = "local"
@@ -121,7 +103,7 @@ class LocalTarget:
         self.settings = settings
         self.parts = parts
         self._names = parts.on(self.name)
-        self._programs = programs
+        self._programs = programs or {}
         self.store = store.Store(settings.state)
         self.scaling = OneEach(self)
         self.machines = NoMachines()
@@ -131,11 +113,9 @@ class LocalTarget:
 
     def environment(self) -> list[Check]:
         """What this machine offers, all of it checked."""
-        running = self._running()
-        pids = [record.pid for record in running.values()]
-        wanted = [
-            one.port for one in self.parts if self.name in one.on and one.serves != "watching"
-        ]
+        pids = [record.pid for record in self._running().values()]
+        parts = [one for one in self.parts if self.name in one.on and one.serves != "watching"]
+        wanted = [one.port for one in parts]
         return preflight.checks(self.settings.state, wanted, self._own_ports(), pids)
 
     def problems(self) -> list[Problem]:
@@ -160,14 +140,7 @@ class LocalTarget:
         """Nothing: one machine's cores are busy with one part's start."""
         return None
 
-    def ensure(
-        self,
-        part: Part,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
+    def ensure(self, part: Part, *, ready: Ready, timeout: float, stage: Stages) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         process = self.process(part.name)
         notebook = self.parts.notebook(part.name)
@@ -207,58 +180,51 @@ class LocalTarget:
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        endpoint = self.store.endpoint(name)
-        process = self.process(name)
-        state = process.state()
-        if endpoint is None and state == "running":
-            raise StepMissing(
-                f"{name} was started, and was not ready when its notebook stopped.",
-                where=str(process.log_path),
-                state=process.describe(),
-                log=process.log_tail(),
-                hint=f"run {self.parts.notebook(name)} again: it goes on from there",
-            )
-        if endpoint is None:
+        endpoint, process = self.store.endpoint(name), self.process(name)
+        state, notebook = process.state(), self.parts.notebook(name)
+        if endpoint is not None and state in ("running", "absent"):
+            return endpoint
+        if endpoint is None and state != "running":
             raise StepMissing(
                 f"{name} was not deployed yet.",
                 where="this checkout's local target",
-                hint=f"run {self.parts.notebook(name)} first",
+                hint=f"run {notebook} first",
             )
-        if state not in ("running", "absent"):
-            raise StepMissing(
-                f"{name} does not run any more.",
-                where=str(process.log_path),
-                state=process.describe(),
-                log=process.log_tail(),
-                hint=f"run {self.parts.notebook(name)} again: it starts what has ended",
-            )
-        return endpoint
+        what, again = "does not run any more", "it starts what has ended"
+        if state == "running":
+            what = "was started, and was not ready when its notebook stopped"
+            again = "it goes on from there"
+        raise StepMissing(
+            f"{name} {what}.",
+            where=str(process.log_path),
+            state=process.describe(),
+            log=process.log_tail(),
+            hint=f"run {notebook} again: {again}",
+        )
 
     def status(self) -> Table[PartStatus]:
-        """One line a part that was started or taken over."""
+        """One line per part that was started or taken over."""
         rows: Table[PartStatus] = Table()
         for name in self._names:
             process, endpoint = self.process(name), self.store.endpoint(name)
-            record = process.record()
-            if record is None and endpoint is None:
-                continue
             url = endpoint.url if endpoint else ""
-            if record is None:
+            if record := process.record():
+                detail = f"{process.describe()}, started {record.started}, log {process.log_path}"
+                rows.append(PartStatus(name, process.state(), url, detail))
+            elif endpoint:
                 rows.append(PartStatus(name, "yours", url, "an endpoint of your own"))
-                continue
-            state = process.state()
-            detail = f"{process.describe()}, started {record.started}, log {process.log_path}"
-            rows.append(PartStatus(name, state, url, detail))
         return rows
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """A part's log, without secrets."""
-        process = self.process(self.parts.named(name, self.name, STATUS))
+        process = self.process(self.parts.named(name, self.name, "workshop status"))
         yield from process.follow(lines=lines) if follow else process.log_tail(lines)
 
     def stop(self, name: str | None = None) -> list[str]:
         """Stop one part, or all of them, those first that depend on others."""
-        names = [self.parts.named(name, self.name, STATUS)] if name else self._names[::-1]
+        names = (
+            [self.parts.named(name, self.name, "workshop status")] if name else self._names[::-1]
+        )
         stopped = []
         for part in names:
             process = self.process(part)
@@ -277,7 +243,7 @@ class LocalTarget:
         for name in self._names:
             # A user's own endpoint too: its token is kept with it.
             forgotten = self._forget(name)
-            removed += empty_folder(self.store.folder(name), data=data)
+            removed += _emptied(self.store.folder(name), data=data)
             if not forgotten:
                 # A full disk has room now.
                 self._forget(name)
@@ -291,8 +257,16 @@ class LocalTarget:
         return removed
 
     def leftovers(self) -> list[str]:
-        """Processes that still run, and control folders with more than kept data."""
-        return left_in_folders(map(self.process, self._names))
+        """Processes that still run, and what is in control folders besides kept data."""
+        left = []
+        for process in map(self.process, self._names):
+            name = process.folder.name
+            if process.state() == "running":
+                left.append(f"process {name}")
+            if process.folder.exists():
+                names = {entry.name for entry in process.folder.iterdir()} - {DATA}
+                left += [f"{name}/{entry}" for entry in sorted(names)]
+        return left
 
     def _forget(self, name: str) -> bool:
         # Parts can be stopped whatever has happened to the files; the next notebook names them.
@@ -306,21 +280,20 @@ class LocalTarget:
         return Process(self.store.folder(name), name, secrets=self.store.secrets)
 
     def _running(self) -> dict[str, Record]:
-        found = {}
-        for name in self._names:
-            process = self.process(name)
-            record = process.record()
-            if record and process.state() == "running":
-                found[name] = record
-        return found
+        processes = {name: self.process(name) for name in self._names}
+        return {
+            name: record
+            for name, process in processes.items()
+            if (record := process.record()) and process.state() == "running"
+        }
 
     def _own_ports(self) -> dict[int, str]:
         running = self._running().items()
         return {port: name for name, record in running for port in record.ports.values()}
 
     def _program(self, part: Part) -> Callable[[Mapping[str, int]], Command]:
-        folder = self.store.folder(part.name)
-        return lambda chosen: programs.command(part, chosen, folder, self._programs)
+        folder, own = self.store.folder(part.name), self._programs.get(part.name)
+        return lambda chosen: programs.command(part, chosen, folder, own)
 
 
 def _was_started(process: Process) -> bool:
@@ -331,30 +304,13 @@ def _was_started(process: Process) -> bool:
         return True
 
 
-def empty_folder(folder: Path, *, data: bool) -> list[str]:
+def _emptied(folder: Path, *, data: bool) -> list[str]:
     """Remove what is in a control folder, the data too when ``data``; gives what was removed."""
-    removed: list[str] = []
-    if not folder.exists():
-        return removed
-    for entry in sorted(folder.iterdir()):
-        if entry.name == DATA and not data:
-            continue
-        whole = entry.is_dir() and not entry.is_symlink()
-        shutil.rmtree(entry) if whole else entry.unlink()
-        removed.append(f"{folder.name}/{entry.name}")
-    if not any(folder.iterdir()):
+    entries = sorted(folder.iterdir()) if folder.exists() else []
+    gone = [entry for entry in entries if data or entry.name != DATA]
+    for entry in gone:
+        is_tree = entry.is_dir() and not entry.is_symlink()
+        shutil.rmtree(entry) if is_tree else entry.unlink()
+    if folder.exists() and gone == entries:
         folder.rmdir()
-    return removed
-
-
-def left_in_folders(processes: Iterable[Process]) -> list[str]:
-    """Processes that still run, and what is in their control folders besides kept data."""
-    left = []
-    for process in processes:
-        name = process.folder.name
-        if process.state() == "running":
-            left.append(f"process {name}")
-        if process.folder.exists():
-            names = {entry.name for entry in process.folder.iterdir()} - {DATA}
-            left.extend(f"{name}/{entry}" for entry in sorted(names))
-    return left
+    return [f"{folder.name}/{entry.name}" for entry in gone]

@@ -1,4 +1,4 @@
-"""How each part's software runs as a process: one module a part, of the part's name.
+"""How each part's software runs as a process: one module per part, of its name.
 
 A program turns a part's settings, secrets and needs into a command line and an environment, and
 writes the configuration files that the program reads. Files hold no secret, but for the tokens that
@@ -8,6 +8,7 @@ Prometheus reads from files alone: those have the mode 0600.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from workshop.core import files
@@ -20,6 +21,9 @@ from workshop.targets.spec import module_of
 
 DATA = "data"
 """The folder, inside a control folder, of what outlives a clean-up that keeps the data."""
+
+SPARED = "prometheus"
+"""The part without which the others work. Its program cannot be had everywhere."""
 
 Program = Callable[[Part, Mapping[str, int], Path], Command]
 """Takes a part, its ports by name and its control folder; says how to run it."""
@@ -40,10 +44,8 @@ def installed(name: str) -> Path:
 
 
 def missing(name: str) -> str | None:
-    """Why a part's program cannot be had here, or None; asked of the one that can be spared."""
-    from workshop.targets.local.programs import prometheus
-
-    if name != prometheus.NAME:
+    """Why the program of the part that can be spared cannot be had here; None for all others."""
+    if name != SPARED:
         return None
     try:
         installed(name)
@@ -53,30 +55,20 @@ def missing(name: str) -> str | None:
 
 
 def command(
-    part: Part,
-    ports: Mapping[str, int],
-    folder: Path,
-    programs: Mapping[str, Program] | None = None,
+    part: Part, ports: Mapping[str, int], folder: Path, program: Program | None = None
 ) -> Command:
-    """How to run this part here: by ``command`` of the module of its name.
-
-    Args:
-        part: The part.
-        ports: Its ports by name.
-        folder: Its control folder; made when it is missing.
-        programs: Others than the kit's, by part name.
+    """How to run this part: by this program, or else by ``command`` of the module of its name.
 
     Raises:
         SetupError: Its software is not installed.
         SettingsError: There is no program for the part.
         WorkshopError: Its configuration cannot be written.
     """
-    program: Program | None = (programs or {}).get(part.name)
     if program is None:
         lacking = f"The local target has no program for {part.name}."
         program = module_of(part.name, __name__, lacking).command
-    try:
+    ends = [secret for end in part.needs.values() for secret in (end.token, end.password)]
+    secrets = tuple(filter(None, (*part.secrets.values(), *ends)))
+    with files.writing(folder):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return program(part, ports, folder)
-    except OSError as error:
-        raise files.not_written(folder, error) from error
+        return replace(program(part, ports, folder), ports=ports, secrets=secrets)

@@ -26,5 +26,4 @@ def command(_part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         # So that an edited script is applied.
         env={"SCRIPT_SHA256": hashlib.sha256(SCRIPT.read_bytes()).hexdigest()},
         cwd=folder,
-        ports=ports,
     )

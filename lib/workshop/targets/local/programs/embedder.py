@@ -1,4 +1,4 @@
-"""The embedder: llama.cpp's server with a model that makes vectors."""
+"""The embedder: the model's server, with a model that makes vectors."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from workshop.targets.base import Part
 from workshop.targets.local.process import Command
-from workshop.targets.local.programs.llamacpp import serving
+from workshop.targets.local.programs.model import serving
 
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     """The embedding model's weights."""
-    return serving("embedding-weights", part, ports, folder, options=("--embedding",))
+    return serving("embedding-weights", part, ports, folder, "--embedding")

@@ -32,14 +32,11 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     config = folder / "config.yaml"
     # JSON is YAML.
     config.write_text(json.dumps(_config(part, ports), indent=2) + "\n", encoding="utf-8")
-    bin_folder = installed(server) / "bin"
-    argv = {
-        "llama-stack": ("llama", "stack", "run", str(config)),
-        # OGX listens without TLS only when told to; it is on loopback here.
-        "ogx": ("ogx", "stack", "run", "--insecure", str(config)),
-    }[server]
+    # OGX listens without TLS only when told to; it is on loopback here.
+    program, options = {"llama-stack": ("llama", ()), "ogx": ("ogx", ("--insecure",))}[server]
+    path = str(installed(server) / "bin" / program)
     return Command(
-        argv=(str(bin_folder / argv[0]), *argv[1:], f"--port={ports['main']}"),
+        argv=(path, "stack", "run", *options, str(config), f"--port={ports['main']}"),
         env={
             "TIKTOKEN_CACHE_DIR": str(locate("tokenizer")),
             "HF_HUB_OFFLINE": "1",
@@ -55,8 +52,6 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
             **({"MILVUS_TOKEN": milvus.reveal()} if milvus else {}),
         },
         cwd=data,
-        ports=ports,
-        secrets=tuple(token for token in (*tokens.values(), milvus) if token),
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from workshop.core.secret import Secret
 from workshop.setup import locate
 from workshop.targets.base import Part
 from workshop.targets.local.process import Command
@@ -37,6 +36,4 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
             "MDB_MCP_LOGGERS": "stderr,mcp",
         },
         cwd=folder,
-        ports=ports,
-        secrets=tuple(filter(None, (token, Secret(password) if password else None))),
     )

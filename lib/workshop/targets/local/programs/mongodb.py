@@ -17,17 +17,24 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     program = locate("mongodb")
     data = folder / DATA / program.name
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    build = _mongod if program.name == "mongod" else _ferretdb
-    return build(part, ports, folder, program, data)
-
-
-def _ferretdb(
-    part: Part, ports: Mapping[str, int], folder: Path, program: Path, data: Path
-) -> Command:
+    if program.name == "mongod":
+        # The first user is made through the localhost exception (`workshop.parts.mongodb`),
+        # because mongod takes no user from its command line or environment.
+        config = folder / "mongod.conf"
+        config.write_text(
+            "storage:\n"
+            f"  dbPath: {json.dumps(str(data))}\n"
+            "net:\n"
+            "  bindIp: 127.0.0.1\n"
+            f"  port: {ports['main']}\n"
+            "security:\n"
+            "  authorization: enabled\n",
+            encoding="utf-8",
+        )
+        return Command(argv=(str(program), f"--config={config}"), env={}, cwd=folder)
     # Every option has an environment variable, so that the password does not stand in ps.
     # Source: `ferretdb --help` of v1.24.2. A relative address: it decodes %, ? and # of a path once
     # and then uses it as it was, so that a folder with one in its name is not found.
-    password = part.secrets["password"]
     return Command(
         argv=(str(program), "--handler=sqlite", f"--listen-addr=127.0.0.1:{ports['main']}"),
         env={
@@ -37,35 +44,8 @@ def _ferretdb(
             "FERRETDB_TELEMETRY": "disable",
             "FERRETDB_TEST_ENABLE_NEW_AUTH": "true",
             "FERRETDB_SETUP_USERNAME": str(part.settings["user"]),
-            "FERRETDB_SETUP_PASSWORD": password.reveal(),
+            "FERRETDB_SETUP_PASSWORD": part.secrets["password"].reveal(),
             "FERRETDB_SETUP_DATABASE": "admin",
         },
         cwd=data,
-        ports=ports,
-        secrets=(password,),
-    )
-
-
-def _mongod(
-    part: Part, ports: Mapping[str, int], folder: Path, program: Path, data: Path
-) -> Command:
-    # The first user is made through the localhost exception (`workshop.parts.mongodb`),
-    # because mongod takes no user from its command line or environment.
-    config = folder / "mongod.conf"
-    config.write_text(
-        "storage:\n"
-        f"  dbPath: {json.dumps(str(data))}\n"
-        "net:\n"
-        "  bindIp: 127.0.0.1\n"
-        f"  port: {ports['main']}\n"
-        "security:\n"
-        "  authorization: enabled\n",
-        encoding="utf-8",
-    )
-    return Command(
-        argv=(str(program), f"--config={config}"),
-        env={},
-        cwd=folder,
-        ports=ports,
-        secrets=(part.secrets["password"],),
     )

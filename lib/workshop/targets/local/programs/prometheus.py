@@ -24,19 +24,14 @@ from workshop.targets.local.programs import DATA, installed
 RULES = CHECKOUT / "manifests" / "monitoring" / "base" / "rules.yaml"
 """The alerts: a PrometheusRule, whose ``spec`` is what Prometheus reads."""
 
-NAME = "prometheus"
-
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     """The command line, after writing the configuration, the rules and the tokens' files."""
     credentials = folder / "credentials"
     credentials.mkdir(exist_ok=True, mode=0o700)
+    every = ("scrape_interval", "scrape_timeout", "evaluation_interval")
     config = {
-        "global": {
-            "scrape_interval": f"{part.settings['interval']}s",
-            "scrape_timeout": f"{part.settings['interval']}s",
-            "evaluation_interval": f"{part.settings['interval']}s",
-        },
+        "global": dict.fromkeys(every, f"{part.settings['interval']}s"),
         "rule_files": ["rules.json"],
         "scrape_configs": [
             _job(name, endpoint, str(part.settings[f"path of {name}"]), credentials)
@@ -56,7 +51,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     data.mkdir(exist_ok=True, mode=0o700)
     return Command(
         argv=(
-            str(installed(NAME)),
+            str(installed(part.name)),
             f"--config.file={folder / 'prometheus.json'}",
             f"--storage.tsdb.path={data}",
             "--storage.tsdb.retention.time=1d",
@@ -66,8 +61,6 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         # So that changed settings are applied.
         env={"CONFIG_SHA256": digest.hexdigest()},
         cwd=folder,
-        ports=ports,
-        secrets=tuple(one.token for one in part.needs.values() if one.token),
     )
 
 

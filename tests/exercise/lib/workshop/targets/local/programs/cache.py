@@ -15,7 +15,6 @@ SCRIPT = CHECKOUT / "software" / "memcached.py"
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     """Serve on loopback; the password goes in by environment."""
-    password = part.secrets["password"]
     return Command(
         argv=(
             *(sys.executable, str(SCRIPT)),
@@ -23,9 +22,7 @@ def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
         ),
         env={
             "MEMCACHED_USER": str(part.settings["user"]),
-            "MEMCACHED_PASSWORD": password.reveal(),
+            "MEMCACHED_PASSWORD": part.secrets["password"].reveal(),
         },
         cwd=folder,
-        ports=ports,
-        secrets=(password,),
     )
