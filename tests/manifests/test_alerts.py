@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from workshop.operate.watch import metrics
+from workshop.operate import metrics
 from workshop.setup.programs import promtool
 from workshop.targets.local.programs import installed, prometheus
 

@@ -39,8 +39,7 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.evaluate import questions as evaluation_questions
 from workshop.evaluate import results as evaluation_results
 from workshop.evaluate.scoring import score_calls
-from workshop.operate.secure import credentials
-from workshop.operate.watch import metrics
+from workshop.operate import credentials, metrics
 from workshop.parts import embedder, llama_stack, mcp_server, mongodb, prometheus, runbooks
 from workshop.parts.catalog import ALL
 from workshop.targets import network

@@ -16,9 +16,9 @@ from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
 from workshop.core.wait import NotYet, wait_for
-from workshop.parts import choices, collector, embedder, model, postgresql, runbooks
+from workshop.parts import collector, embedder, model, postgresql, runbooks
 from workshop.targets.base import Deployed, Endpoint, Part, Target
-from workshop.targets.spec import Page, Spec
+from workshop.targets.spec import Page, Spec, choices_of, keep_choices
 
 PART, PORT = "llama-stack", 8321
 
@@ -92,7 +92,7 @@ def part_of(
 def deployed_part(target: Target) -> Part:
     """What the server was deployed as last; ``StepMissing`` where a part that it needs is gone."""
     target.find(PART)
-    return _part(target, choices.of(target, PART))
+    return _part(target, choices_of(target, PART))
 
 
 def _part(target: Target, kept: Mapping[str, str]) -> Part:
@@ -145,7 +145,7 @@ def deploy_llama_stack(
     asked, server = server, chosen(target, server)
     _refuse_unknown("SERVER", server, tuple(versions.SERVERS))
     if storage == "auto":
-        storage = choices.of(target, PART).get("storage", INSIDE)
+        storage = choices_of(target, PART).get("storage", INSIDE)
     _refuse_unknown("STORAGE", storage, (INSIDE, postgresql.PART))
     shared = storage == postgresql.PART
     inside = ("milvus",) if milvus_uri else (SHARED,) if shared else VECTOR_STORES[server]
@@ -174,7 +174,7 @@ def deploy_llama_stack(
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.store.remember("server", server)
-        choices.keep(target, PART, **kept)
+        keep_choices(target, PART, **kept)
         target.store.remember(KNOWN_STORE, str(part.settings.get("runbooks_in", "")) or None)
         first, *rest = target.scaling.replicas(PART)
         # A file lies in the replica that took it, until it is in the vector store.
@@ -318,7 +318,7 @@ SPEC = Spec(
     ready=ready,
     # The whole notebook: a server that starts again may have to be given the runbooks again.
     redeploy=lambda target, timeout: deploy_llama_stack(
-        target, timeout=timeout, **choices.of(target, PART)
+        target, timeout=timeout, **choices_of(target, PART)
     ),
     examine=verify_llama_stack,
     ahead=_ahead,

@@ -13,9 +13,8 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Offer, Part, Target, is_yours
-from workshop.targets.spec import Page, Spec
+from workshop.targets.spec import Page, Spec, choices_of, keep_choices
 
 PART, PORT = "model", 8080
 CREDENTIAL = "model token"
@@ -63,7 +62,7 @@ def serve_model(
             deployed = target.adopt(PART, offer.endpoint)
             target.store.remember("model name", chosen)
             return deployed
-        choices.keep(target, PART, model=model)
+        keep_choices(target, PART, model=model)
         deployed = target.ensure(part_of(target, model), ready=ready, timeout=timeout, stage=stage)
         target.store.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
         return deployed
@@ -71,7 +70,7 @@ def serve_model(
 
 def deployed_part(target: Target) -> Part:
     """What the model's server was deployed as last."""
-    return part_of(target, **choices.of(target, PART))
+    return part_of(target, **choices_of(target, PART))
 
 
 def part_of(target: Target, model: str = "") -> Part:

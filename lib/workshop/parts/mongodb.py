@@ -18,9 +18,8 @@ from workshop.core.secret import Secret
 from workshop.core.settings import DATA
 from workshop.core.table import Table
 from workshop.core.wait import NotYet
-from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Part, Target
-from workshop.targets.spec import Page, Spec
+from workshop.targets.spec import Page, Spec, choices_of, keep_choices
 
 PART, PORT, DATABASE = "mongodb", 27017, "mcp_demo"
 USER, READER, MONITOR = "workshop", "workshop-reader", "workshop-monitor"
@@ -64,7 +63,7 @@ def deploy_mongodb(
             stage("the documents are in the replica set, as 10_scale_out has moved them")
             part = replicas_part(target)
         else:
-            choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
+            keep_choices(target, PART, storage_size=storage_size, storage_class=storage_class)
             part = deployed_part(target)
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
@@ -87,7 +86,7 @@ def primary(target: Target) -> Endpoint:
 
 def deployed_part(target: Target) -> Part:
     """What the database was deployed as last."""
-    return part_of(target, **choices.of(target, PART))
+    return part_of(target, **choices_of(target, PART))
 
 
 def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:

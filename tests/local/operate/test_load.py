@@ -14,8 +14,8 @@ import pytest
 from workshop.core.errors import PartFailed
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
-from workshop.operate.scale import load
-from workshop.operate.scale.load import Request
+from workshop.operate import load
+from workshop.operate.load import Request
 from workshop.targets.base import Endpoint
 
 PAUSE = 0.05
@@ -102,13 +102,13 @@ def test_users_are_stepped_and_every_request_is_counted(
 ) -> None:
     series = measure(counting, {"q": 1}, users=[1, 4], seconds=1.0, at_most=500)
     one, four = series.points
-    assert any("workshop.operate.scale.locustfile" in line for line in command_lines)
+    assert any("workshop.operate.locustfile" in line for line in command_lines)
     assert not [line for line in command_lines if SECRET in line]
     left = []
     for one in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # an earlier test's, ending
             left.append(" ".join(one.cmdline()))
-    assert not [line for line in left if "workshop.operate.scale.locustfile" in line]
+    assert not [line for line in left if "workshop.operate.locustfile" in line]
     assert (one.users, four.users) == (1, 4)
     # One more, uncounted, to warm up.
     assert one.requests + four.requests == len(counting.asked) - 1

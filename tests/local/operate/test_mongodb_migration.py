@@ -9,7 +9,7 @@ import workshop
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.operate.scale import replicas
+from workshop.operate import replicas
 from workshop.parts import mongodb
 from workshop.parts.catalog import ALL
 from workshop.setup import locate

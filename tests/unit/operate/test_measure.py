@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from workshop.core.errors import SettingsError
 from workshop.core.table import Table
-from workshop.operate.scale import load
-from workshop.operate.scale.load import CHAT, COUNT, HISTORY, MODEL, TOOL, Load, Point, Series
+from workshop.operate import load
+from workshop.operate.load import CHAT, COUNT, HISTORY, MODEL, TOOL, Load, Point, Series
 
 
 def series(name: str, p50: float, replicas: int = 1) -> Series:

@@ -7,7 +7,7 @@ import re
 
 import pytest
 from workshop.core.settings import CHECKOUT
-from workshop.operate.watch import metrics
+from workshop.operate import metrics
 from workshop.parts import prometheus
 
 DASHBOARD = CHECKOUT / "manifests" / "monitoring" / "base" / "dashboard.json"
@@ -36,9 +36,7 @@ def test_a_query_gives_one_value_for_each_server(metric: metrics.Metric) -> None
 
 def test_the_dashboard_in_the_repository_is_the_one_that_the_metrics_make() -> None:
     kept = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    assert kept == metrics.dashboard(), "python -m workshop.operate.watch.metrics > " + str(
-        DASHBOARD
-    )
+    assert kept == metrics.dashboard(), "python -m workshop.operate.metrics > " + str(DASHBOARD)
     shown = {panel["title"]: panel["targets"][0]["expr"] for panel in kept["panels"]}
     assert list(shown) == [metric.title for metric in metrics.METRICS]
 

@@ -18,9 +18,9 @@ from workshop.core.plots import UNITS, Panel, bundle, draw, readable, rounded
 from workshop.core.progress import Stages, stages
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
-from workshop.operate.watch import metrics, scrape
-from workshop.operate.watch.logs import Followed
-from workshop.operate.watch.metrics import Metric
+from workshop.operate import metrics, scrape
+from workshop.operate.logs import Followed
+from workshop.operate.metrics import Metric
 from workshop.parts import gpu_nodes, llama_stack, mcp_server, model, mongodb, prometheus
 from workshop.targets.base import Endpoint, Target
 

@@ -1,4 +1,4 @@
-"""Locust's users: ``python -m workshop.operate.scale.locustfile``, which ``load`` runs.
+"""Locust's users: ``python -m workshop.operate.locustfile``, which ``load`` runs.
 
 A program of its own, because locust replaces Python's sockets by its own. It reads the plan, with
 the credentials, as JSON from standard input, and writes a line of JSON per step: the number of the
@@ -28,7 +28,7 @@ from gevent.event import Event
 
 from workshop.clients import http, mcp
 from workshop.core.secret import Secret
-from workshop.operate.scale.load import PATIENCE, Point, Request
+from workshop.operate.load import PATIENCE, Point, Request
 from workshop.parts import mongodb
 from workshop.targets.base import Endpoint
 

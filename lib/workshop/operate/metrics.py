@@ -4,7 +4,7 @@ A metric has one meaning and a query for every server that has it. ``$window`` i
 span that a rate is taken over; Grafana, the alerts and notebook 09 each put their own in its place.
 Grafana's dashboard is made of them, a panel for each:
 
-    python -m workshop.operate.watch.metrics > manifests/monitoring/base/dashboard.json
+    python -m workshop.operate.metrics > manifests/monitoring/base/dashboard.json
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ def _locust(plan: Mapping[str, Any], endpoints: Sequence[Endpoint]) -> Iterator[
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(
-            [sys.executable, "-m", "workshop.operate.scale.locustfile"],
+            [sys.executable, "-m", "workshop.operate.locustfile"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,

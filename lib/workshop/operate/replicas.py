@@ -18,7 +18,7 @@ from workshop.core.checks import Checks
 from workshop.core.errors import PartFailed, StepMissing
 from workshop.core.progress import Stages, stages
 from workshop.core.table import Table
-from workshop.operate.scale.load import COUNTED, Load
+from workshop.operate.load import COUNTED, Load
 from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Scale, Target, runs

@@ -19,11 +19,12 @@ from workshop.core.checks import Check, Checks
 from workshop.core.errors import EndpointError
 from workshop.core.progress import stages
 from workshop.core.table import Table
-from workshop.operate.secure.credentials import REFUSED, Rotation
-from workshop.parts import choices, llama_stack
+from workshop.operate.credentials import REFUSED, Rotation
+from workshop.parts import llama_stack
 from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.base import PATIENCE, Endpoint, Route, Target, is_yours, runs
+from workshop.targets.spec import choices_of
 
 LEFT = 7  # Days for which a certificate must still be good.
 REFUSALS = ("unauthorized", REFUSED)  # How a part begins that lets nobody in.
@@ -40,7 +41,7 @@ def secure_network(target: Target) -> list[str]:
     Raises:
         StepMissing: No part was deployed.
     """
-    uri = choices.of(target, llama_stack.PART).get("milvus_uri")
+    uri = choices_of(target, llama_stack.PART).get("milvus_uri")
     with stages("Network") as stage:
         return target.network.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
 
