@@ -292,9 +292,8 @@ def verify_scale_out(target: Target, before: Load, after: Load, kept: Sequence[K
 
 def _failures(load: Load) -> str:
     failed = [
-        f"{series.name}, {point.users} users: {point.failures} ({point.failure})"
-        for series in load.series.values()
-        for point in series.points
-        if point.failures or not point.requests
+        f"{point.request}, {point.users} users: {point.failed} ({point.failure})"
+        for point in load.rows
+        if point.failed or not point.answered
     ]
     return "; ".join(failed) or "none"
