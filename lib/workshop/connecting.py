@@ -53,8 +53,7 @@ def connect(name: str = "local") -> Target:
 def check_environment(target: Target) -> Checks:
     """Test everything that the notebooks need, and list all that is missing at once.
 
-    Raises:
-        CheckFailed: Something is missing; each line says how to fix it.
+    Raises ``CheckFailed``, in which each line says how to fix it.
     """
     checks = Checks(f"Environment ({target.name})")
     for check in target.environment():
@@ -74,8 +73,7 @@ def clean_up(target: Target, *, delete_data: bool = False) -> list[str]:
 def verify_clean_up(target: Target) -> Checks:
     """Prove that nothing of the kit is left.
 
-    Raises:
-        CheckFailed: Something is; names it.
+    Raises ``CheckFailed``, which names what is.
     """
     checks = Checks("Clean-up")
     name, hint = "nothing of the kit is left", "workshop status; workshop stop"

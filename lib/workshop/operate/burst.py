@@ -97,13 +97,9 @@ class Load:
 def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: float = 300.0) -> Load:
     """Ask some questions at once, and read every metric before, during and after them.
 
-    ``count`` are how many questions, at most 4; ``timeout`` the seconds for one answer.
-
-    Raises:
-        SettingsError: So many questions are no burst but a load test.
-        StepMissing: Prometheus does not run.
-        EndpointError: The agent or Prometheus does not answer.
-        PartTooSlow: The burst did not show in the metrics.
+    ``count`` are how many questions, at most 4; ``timeout`` the seconds for one answer. Raises as
+    ``Agent.ask``, ``SettingsError`` for more questions, ``StepMissing`` where Prometheus does not
+    run, and ``PartTooSlow`` where the burst did not show in the metrics.
     """
     if not 1 <= count <= MOST:
         raise SettingsError(
@@ -241,9 +237,7 @@ def _why_not(target: Target, metric: Metric, servers: Collection[str]) -> str:
 def verify_monitoring(target: Target, load: Load, followed: Followed) -> Checks:
     """Prove that the metrics moved with the load, and that the logs show one question.
 
-    Raises:
-        CheckFailed: A page is not read, a metric did not move, or a part's log says nothing.
-        StepMissing: Prometheus does not run any more.
+    Raises ``CheckFailed``, or ``StepMissing`` where Prometheus does not run any more.
     """
     if load.skipped:
         return Checks.skip("Metrics", load.skipped)

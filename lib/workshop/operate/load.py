@@ -123,10 +123,8 @@ def measure_load(
         at_most: Requests after which that ends sooner.
         since: Ask only parts that have other replicas than they had then.
 
-    Raises:
-        SettingsError: So many users cannot be simulated.
-        StepMissing: A part does not run.
-        PartFailed: The load could not be generated.
+    Raises ``SettingsError`` for more users than are simulated, ``StepMissing`` where a part does
+    not run, and ``PartFailed`` where the load could not be generated.
     """
     users, then = steps(most_users), since.series if since else {}
     with stages("Load") as stage:

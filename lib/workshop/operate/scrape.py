@@ -33,10 +33,8 @@ Stack pushes, OGX has a page."""
 def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | Told:
     """Deploy Prometheus, which reads the metrics of all parts that run; or say why it is not here.
 
-    Raises:
-        StepMissing: No part runs that could be watched.
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready, or had not read every page once, in time.
+    Raises ``StepMissing`` where no part runs that could be watched, ``PartTooSlow`` also where it
+    had not read every page once in time, else as ``Target.ensure``.
     """
     with stages("Prometheus") as stage:
         reason = target.skip_reason(prometheus.PART)
@@ -117,8 +115,7 @@ def _at(endpoint: Endpoint, page: Page) -> Endpoint:
 def list_scrape_targets(target: Target) -> Table[prometheus.Page]:
     """List the pages of metrics that Prometheus reads, and how the last reading went.
 
-    Raises:
-        StepMissing: There is no Prometheus.
+    Raises ``StepMissing`` where there is no Prometheus.
     """
     skipped = target.skip_reason(prometheus.PART) is not None
     return Table() if skipped else prometheus.pages(target.find(prometheus.PART))
@@ -127,9 +124,7 @@ def list_scrape_targets(target: Target) -> Table[prometheus.Page]:
 def query_prometheus(target: Target, promql: str) -> Table[prometheus.Sample]:
     """Ask Prometheus a question in its language, PromQL; returns the values of now.
 
-    Raises:
-        EndpointError: Prometheus does not answer, or the query is wrong.
-        StepMissing: There is no Prometheus.
+    Raises ``EndpointError`` for a wrong query, ``StepMissing`` where there is no Prometheus.
     """
     skipped = target.skip_reason(prometheus.PART) is not None
     return Table() if skipped else prometheus.samples(target.find(prometheus.PART), promql)

@@ -89,14 +89,12 @@ def part_of(
     )
 
 
-def deployed_part(target: Target) -> Part:
-    """What the server was deployed as last; ``StepMissing`` where a part that it needs is gone."""
-    target.find(PART)
-    return _part(target, choices_of(target, PART))
+def deployed_part(target: Target, given: Mapping[str, str] | None = None) -> Part:
+    """What it must be by these choices, or the last ones, on the parts that run.
 
-
-def _part(target: Target, kept: Mapping[str, str]) -> Part:
-    """What the server must be by these choices, on the parts that run."""
+    Raises ``StepMissing`` where a part that it needs is gone.
+    """
+    kept = given or choices_of(target, PART)
     server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
     shared = kept.get("storage") == postgresql.PART
     return part_of(
@@ -167,7 +165,7 @@ def deploy_llama_stack(
             collector.deploy(target, timeout=timeout, stage=stage)
         kept = {"server": server, "vector_store": vector_store}
         kept |= {"milvus_uri": milvus_uri, "storage": storage}
-        part = _part(target, kept)
+        part = deployed_part(target, kept)
         vectors = f"{embedder.NAME}-{part.settings['embedding_dimension']}/{embedder.NAME}"
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
@@ -194,9 +192,7 @@ def deploy_llama_stack(
 def verify_llama_stack(target: Target) -> Checks:
     """Prove that Llama Stack is healthy, sees the model, chats, and finds the right runbook.
 
-    Raises:
-        CheckFailed: One of these is not so.
-        StepMissing: It does not run.
+    Raises ``CheckFailed``, or ``StepMissing`` where it does not run.
     """
     endpoint = target.find(PART)
     server = target.store.recall("server") or "llama-stack"
@@ -237,9 +233,7 @@ def check_search(checks: Checks, name: str, target: Target, replica: Endpoint) -
 def search_runbooks(target: Target, text: str) -> list[str]:
     """Search the runbooks by meaning; returns the file names of the nearest, the best first.
 
-    Raises:
-        EndpointError: Llama Stack cannot search them.
-        StepMissing: Llama Stack does not run, or the runbooks were not loaded.
+    Raises ``EndpointError`` where it cannot, ``StepMissing`` where they were not loaded.
     """
     return runbooks.search(target.find(PART), runbooks.store_id(target), text)
 

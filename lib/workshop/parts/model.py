@@ -46,8 +46,7 @@ def serve_model(
     Raises:
         EndpointError: The user's endpoint cannot be used; says why.
         SettingsError: It has no such model, or ``url`` is none.
-        PartFailed: The model server ended while it started.
-        PartTooSlow: It was not ready in time.
+        PartFailed, PartTooSlow: The kit's server ended, or was not ready in time.
     """
     with stages("Model") as stage:
         offer = None if url or model else target.store.offered(PART)
@@ -69,12 +68,12 @@ def serve_model(
 
 
 def deployed_part(target: Target) -> Part:
-    """What the model's server was deployed as last."""
+    """What its server was deployed as last."""
     return part_of(target, **choices_of(target, PART))
 
 
 def part_of(target: Target, model: str = "") -> Part:
-    """What the model's server must be."""
+    """What its server must be."""
     given = {"model": model} if model else {}
     return Part(
         PART,
@@ -93,9 +92,7 @@ def model_name(target: Target) -> str:
 def verify_model(target: Target) -> Checks:
     """Prove that the model answers with the token, refuses without, and calls a tool.
 
-    Raises:
-        CheckFailed: One of these is not so.
-        StepMissing: There is no model yet.
+    Raises ``CheckFailed``, or ``StepMissing`` where there is no model yet.
     """
     endpoint, name = target.find(PART), model_name(target)
     checks = Checks("Model")
@@ -134,9 +131,7 @@ def verify_model(target: Target) -> Checks:
 def ask_model(target: Target, question: str) -> str:
     """Ask the model directly, without an agent and its tools; returns its answer.
 
-    Raises:
-        EndpointError: It gave no answer.
-        StepMissing: There is no model yet.
+    Raises ``EndpointError`` where it gives none, ``StepMissing`` where there is no model yet.
     """
     return openai.text(openai.complete(target.find(PART), model_name(target), question))
 

@@ -48,15 +48,8 @@ def deploy_mongodb(
 ) -> Deployed:
     """Deploy the database, with a user and a generated password.
 
-    Args:
-        target: Where.
-        storage_size: On a cluster, of its volume.
-        storage_class: On a cluster, of its volume; "" takes the default class.
-        timeout: Seconds until it must answer.
-
-    Raises:
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready in time.
+    ``storage_size`` and ``storage_class`` are of its volume on a cluster, "" for the default class;
+    ``timeout`` are the seconds until it must answer. Raises as ``Target.ensure``.
     """
     with stages("MongoDB") as stage:
         if target.store.recall(MOVED):
@@ -129,11 +122,8 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
     """Load the sample documents into the database, each under an ``_id`` of its own.
 
     Running it again changes nothing. A document of the kit that somebody edited is restored; one
-    that somebody added is kept.
-
-    Raises:
-        StepMissing: The database does not run.
-        SettingsError: A file cannot be read as documents.
+    that somebody added is kept. Raises ``StepMissing`` where the database does not run,
+    ``SettingsError`` where a file cannot be read.
     """
     from pymongo import ReplaceOne
 
@@ -153,9 +143,7 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
 def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
     """Prove that the documents are there, that a known one is right, and that a password is needed.
 
-    Raises:
-        CheckFailed: One of these is not so.
-        StepMissing: The database does not run.
+    Raises ``CheckFailed``, or ``StepMissing`` where the database does not run.
     """
     endpoint, sample = find(target), _sample(data)
     checks = Checks("MongoDB")
@@ -185,11 +173,8 @@ def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> lis
     """Ask the database directly, without an agent: the documents of a collection that match.
 
     The collections are ``services``, ``incidents`` and ``alerts``. A query has values by field, as
-    MongoDB's ``find`` takes them; ``{}`` matches all documents.
-
-    Raises:
-        EndpointError: The database does not answer, or refuses the query.
-        StepMissing: It does not run.
+    MongoDB's ``find`` takes them; ``{}`` matches all documents. Raises ``EndpointError`` where the
+    database does not answer, or refuses the query, and ``StepMissing`` where it does not run.
     """
     with connected(find(target)) as database:
         return list(database[collection].find(query))
