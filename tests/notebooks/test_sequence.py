@@ -545,10 +545,10 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     model, vectors = target.store.endpoint("model"), target.store.endpoint("embedder")
     assert model
     assert vectors
-    collector = target.store.endpoint("collector")
+    pushed = {"collector": target.find("collector")}
     # With Milvus: the runbooks must be loaded again anyway, and the next test wants them there.
     size = embedder.dimension(vectors)
-    part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, pushes_to=collector)
+    part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, needs=pushed)
     part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")
     stack.stop()

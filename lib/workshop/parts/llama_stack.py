@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from workshop.clients import http, openai
@@ -55,15 +54,14 @@ def part_of(
     vectors: Endpoint,
     dimension: int,
     milvus_uri: str = "",
-    pushes_to: Endpoint | None = None,
-    database: Endpoint | None = None,
     runbooks_in: str = "",
+    needs: Mapping[str, Endpoint] | None = None,
 ) -> Part:
     """What the server must be, on this model, and vectors of so many dimensions.
 
-    ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none. With
-    ``database``, a PostgreSQL, nothing is kept inside the server. ``runbooks_in`` is the vector
-    store for which its replicas were started again.
+    ``runbooks_in`` is the vector store for which its replicas were started again. Of its further
+    ``needs``, without a collector Llama Stack keeps no metrics, and with a PostgreSQL nothing is
+    kept inside the server.
     """
     token = Settings.from_env().milvus_token if milvus_uri else None
     settings: dict[str, str | int] = {
@@ -76,15 +74,12 @@ def part_of(
         "milvus_uri": milvus_uri,
         "runbooks_in": runbooks_in,
     }
-    needs = {"model": language_model, "embedder": vectors}
-    needs |= {collector.PART: pushes_to} if pushes_to else {}
-    needs |= {postgresql.PART: database} if database else {}
     return Part(
         PART,
         PORT,
         settings={name: value for name, value in settings.items() if value},
         secrets={"milvus token": token} if token else {},
-        needs=needs,
+        needs={model.PART: language_model, embedder.NAME: vectors, **(needs or {})},
         extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
     )
 
@@ -97,6 +92,8 @@ def deployed_part(target: Target, given: Mapping[str, str] | None = None) -> Par
     kept = given or choices_of(target, PART)
     server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
     shared = kept.get("storage") == postgresql.PART
+    needed = [collector.PART] if server == "llama-stack" else []
+    needed += [postgresql.PART] if shared else []
     return part_of(
         server,
         kept.get("vector_store", "faiss"),
@@ -104,9 +101,8 @@ def deployed_part(target: Target, given: Mapping[str, str] | None = None) -> Par
         vectors,
         embedder.dimension(vectors),
         kept.get("milvus_uri", ""),
-        target.find(collector.PART) if server == "llama-stack" else None,
-        target.find(postgresql.PART) if shared else None,
         (target.store.recall(KNOWN_STORE) or "") if shared else "",
+        {name: target.find(name) for name in needed},
     )
 
 
@@ -117,7 +113,6 @@ def deploy_llama_stack(
     vector_store: str = "auto",
     milvus_uri: str = "",
     storage: str = "auto",
-    data: Path = DATA,
     timeout: float = 300.0,
 ) -> Deployed:
     """Deploy Llama Stack on the model of step 2, and load the runbooks into its vector store.
@@ -131,7 +126,6 @@ def deploy_llama_stack(
             the server; its token comes from the environment variable ``MILVUS_TOKEN``.
         storage: ``inside`` the server, or ``postgresql``, which replicas can share; ``auto``: as it
             was deployed last.
-        data: The folder with ``runbooks/``.
         timeout: Seconds for each of the server and the runbooks.
 
     Raises:
@@ -176,7 +170,7 @@ def deploy_llama_stack(
         target.store.remember(KNOWN_STORE, str(part.settings.get("runbooks_in", "")) or None)
         first, *rest = target.scaling.replicas(PART)
         # A file lies in the replica that took it, until it is in the vector store.
-        load = functools.partial(runbooks.load, first, target, data / "runbooks")
+        load = functools.partial(runbooks.load, first, target, DATA / "runbooks")
         store = load(provider=vector_store, embedder=vectors, timeout=timeout, stage=stage)
         if not all(runbooks.exists(one, store) for one in rest):
             # Each reads the list of vector stores when it starts, and hears of no other's later:

@@ -140,12 +140,12 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
         return loaded
 
 
-def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
+def verify_mongodb(target: Target) -> Checks:
     """Prove that the documents are there, that a known one is right, and that a password is needed.
 
     Raises ``CheckFailed``, or ``StepMissing`` where the database does not run.
     """
-    endpoint, sample = find(target), _sample(data)
+    endpoint, sample = find(target), _sample(DATA)
     checks = Checks("MongoDB")
     with connected(endpoint) as database:
         for name, documents in sample.items():
@@ -162,11 +162,17 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
             known["title"],
             lambda: str((database.incidents.find_one({"_id": known["_id"]}) or {}).get("title")),
         )
-        again = functools.partial(_changes, target, data)
+        again = functools.partial(_changes, target)
         checks.equal("loading twice changes nothing", "0 inserted, 0 restored", again)
     name, said = "refuses without a password", functools.partial(refusal, endpoint)
     checks.that(name, "refused", said, lambda seen: seen.startswith("refused"))
     return checks.raise_if_failed()
+
+
+def _changes(target: Target) -> str:
+    loaded = load_sample_data(target)
+    inserted, restored = sum(o.inserted for o in loaded), sum(o.restored for o in loaded)
+    return f"{inserted} inserted, {restored} restored"
 
 
 def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> list[dict[str, Any]]:
@@ -195,12 +201,6 @@ def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
 
 def _sample(data: Path) -> dict[str, list[dict[str, Any]]]:
     return {name: read_documents(data / f"{name}.json", key) for name, key in IDS.items()}
-
-
-def _changes(target: Target, data: Path) -> str:
-    loaded = load_sample_data(target, data)
-    inserted, restored = sum(o.inserted for o in loaded), sum(o.restored for o in loaded)
-    return f"{inserted} inserted, {restored} restored"
 
 
 def ready(endpoint: Endpoint, before: Secret | None = None) -> object:
@@ -242,19 +242,15 @@ def connected(endpoint: Endpoint) -> Iterator[Any]:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
-    login: dict[str, Any] = {}
+    options: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": 3000}
     if endpoint.password:
-        login = {"username": endpoint.user, "authSource": "admin"}
-        login["password"] = endpoint.password.reveal()
-    client: Any = MongoClient(
-        endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000, **login
-    )
+        options |= {"username": endpoint.user, "password": endpoint.password.reveal()}
+        options["authSource"] = "admin"
     try:
-        yield client[DATABASE]
+        with MongoClient(endpoint.url, **options) as client:
+            yield client[DATABASE]
     except PyMongoError as error:
         raise _explained(endpoint, error) from error
-    finally:
-        client.close()
 
 
 def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:
