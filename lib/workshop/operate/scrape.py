@@ -68,7 +68,7 @@ def _part(target: Target, stage: Stages) -> Part:
         if reason:
             stage(f"{page.part} is left out: {reason}")
             continue
-        needs[page.part] = _at(endpoint, page)
+        needs[page.part] = endpoint
         settings[f"path of {page.part}"] = page.path
         settings[f"port of {page.part}"] = page.port if page.also else 0
         if page.exporter:
@@ -77,39 +77,36 @@ def _part(target: Target, stage: Stages) -> Part:
 
 
 def watched(target: Target) -> list[tuple[Page, Endpoint, str]]:
-    """The parts that run, at least one, each with its endpoint, and why its page is not read."""
+    """The pages of the parts that run, at least one: how each is reached, or why it is not read."""
     server = target.store.recall("server") or "llama-stack"
     found, missing = [], None
     for page in PAGES:
         if page.server in ("", server):
             try:
-                endpoint = target.find(page.at)
-                found.append((page, endpoint, _why_not(endpoint, page)))
+                part = target.find(page.at)
             except StepMissing as error:
                 missing = missing or error
+                continue
+            url, token = part.also.get(page.also, part.url), part.token if page.token else None
+            endpoint = replace(part, url=url, token=token, user="", password=None, also={})
+            is_reached = page.also in ("", *part.also)
+            found.append((page, endpoint, _why_not(endpoint, page, is_reached)))
     if not found and missing:
         raise missing
     return found
 
 
-def _why_not(endpoint: Endpoint, page: Page) -> str:
+def _why_not(endpoint: Endpoint, page: Page, is_reached: bool) -> str:
     """Why there is no page to read, or ""; asks those that may have none."""
-    if page.also and page.also not in endpoint.also:
+    if not is_reached:
         # Then a program beside it has the page, or nobody.
         return "" if page.exporter else NOT_REACHED
     if page.exporter:
         try:
-            http.call(_at(endpoint, page), page.path, timeout=10)
+            http.call(endpoint, page.path, timeout=10)
         except EndpointError:
             return NO_PAGE
     return ""
-
-
-def _at(endpoint: Endpoint, page: Page) -> Endpoint:
-    """How a part's page is reached from here."""
-    url = endpoint.also.get(page.also, endpoint.url)
-    token = endpoint.token if page.token else None
-    return replace(endpoint, url=url, token=token, user="", password=None, also={})
 
 
 def list_scrape_targets(target: Target) -> Table[prometheus.Page]:
