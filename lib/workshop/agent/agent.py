@@ -96,7 +96,7 @@ class Agent:
         known = questions.known(question)
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, questions.WITHOUT_DATABASE)
-        before: dict[str, str] = {}
+        before: dict[str, list[bytes]] = {}
         if changes.asked_for(question):
             with self._reading() as database:
                 before = changes.fingerprint(database)

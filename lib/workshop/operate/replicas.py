@@ -8,7 +8,6 @@ reason why nothing is migrated.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
@@ -135,13 +134,8 @@ def resize_mongodb(
 
 def fingerprints(endpoint: Endpoint) -> dict[str, list[bytes]]:
     """Of each collection of the kit's database, a digest of every document."""
-    from bson import encode
-
     with mongodb.connected(endpoint) as database:
-        return {
-            name: sorted(hashlib.sha256(encode(one)).digest() for one in database[name].find())
-            for name in database.list_collection_names()
-        }
+        return mongodb.fingerprints(database)
 
 
 def compared(before: Mapping[str, list[bytes]], after: Mapping[str, list[bytes]]) -> Table[Kept]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -251,6 +252,16 @@ def connected(endpoint: Endpoint) -> Iterator[Any]:
             yield client[DATABASE]
     except PyMongoError as error:
         raise _explained(endpoint, error) from error
+
+
+def fingerprints(database: Any) -> dict[str, list[bytes]]:
+    """Of each collection a digest of every document: equal when nothing was written."""
+    from bson import encode
+
+    return {
+        name: sorted(hashlib.sha256(encode(one)).digest() for one in database[name].find())
+        for name in database.list_collection_names()
+    }
 
 
 def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:
