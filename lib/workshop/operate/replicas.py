@@ -127,7 +127,7 @@ def resize_mongodb(
         except StepMissing as missing:
             stage(f"skipped: {missing.what}")
             return Table()
-        part, scale = mongodb.deployed_part(target), Scale(cpu=cpu, memory=memory)
+        part, scale = mongodb.part_of(target), Scale(cpu=cpu, memory=memory)
         target.scaling.scale(part, scale, ready=mongodb.ready, timeout=timeout, stage=stage)
         return compared(before, fingerprints(target.find(mongodb.PART)))
 

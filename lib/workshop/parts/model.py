@@ -67,13 +67,10 @@ def serve_model(
         return deployed
 
 
-def deployed_part(target: Target) -> Part:
-    """What its server was deployed as last."""
-    return part_of(target, **choices_of(target, PART))
-
-
-def part_of(target: Target, model: str = "") -> Part:
-    """What its server must be."""
+def part_of(target: Target, model: str | None = None) -> Part:
+    """What its server must be, with this model or the one of the last time; "" is the kit's."""
+    if model is None:
+        model = choices_of(target, PART).get("model", "")
     given = {"model": model} if model else {}
     return Part(
         PART,
@@ -227,7 +224,7 @@ SPEC = Spec(
     credentials=(CREDENTIAL,),
     callers=("llama-stack",),
     if_refused="run 02_serve_model again; for a model of your own, export MODEL_TOKEN before",
-    part=deployed_part,
+    part=part_of,
     ready=ready,
     refusal=lambda target: openai.refusal(target.find(PART), model_name(target)),
     secured=lambda target, checks: check_paths(target.find(PART), PART, checks),

@@ -58,7 +58,7 @@ def deploy_mongodb(
             part = replicas_part(target)
         else:
             keep_choices(target, PART, storage_size=storage_size, storage_class=storage_class)
-            part = deployed_part(target)
+            part = part_of(target)
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
@@ -78,13 +78,9 @@ def primary(target: Target) -> Endpoint:
     ).of_kind("busy")
 
 
-def deployed_part(target: Target) -> Part:
-    """What the database was deployed as last."""
-    return part_of(target, **choices_of(target, PART))
-
-
-def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
-    """What the database must be."""
+def part_of(target: Target, **given: str) -> Part:
+    """What the database must be, by these parameters of its verb or those of the last time."""
+    chosen = given or choices_of(target, PART)
     return Part(
         PART,
         PORT,
@@ -93,8 +89,8 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
             "user": USER,
             "reader": READER,
             "monitor": MONITOR,
-            "storage_size": storage_size,
-            "storage_class": storage_class,
+            "storage_size": chosen.get("storage_size", STORAGE),
+            "storage_class": chosen.get("storage_class", ""),
         },
         secrets={
             "password": password(target, CREDENTIAL),
@@ -108,7 +104,7 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
 
 def replicas_part(target: Target) -> Part:
     """What the replica set must be: the single server's users, and a key of its own."""
-    single = deployed_part(target)
+    single = part_of(target)
     key = target.store.secret("mongodb replica key", lambda: secrets.token_hex(256))
     kept = {**single.secrets, "key": key}
     return Part(REPLICAS, PORT, settings=single.settings, secrets=kept, credential=CREDENTIAL)
@@ -314,8 +310,7 @@ def rotate(
         change_password(target.find(PART), old_password, password(target, CREDENTIAL))
         stage("the database has its new password")
     told = functools.partial(ready, before=old_password)
-    part = deployed_part(target)
-    endpoint = target.ensure(part, ready=told, timeout=timeout, stage=stage).endpoint
+    endpoint = target.ensure(part_of(target), ready=told, timeout=timeout, stage=stage).endpoint
     reader = replace(endpoint, user=READER, password=old_reader)
     strangers = replace(endpoint, password=old_password), reader
     return [functools.partial(log_in, stranger) for stranger in strangers]
@@ -350,14 +345,16 @@ SPEC = Spec(
     page=Page(PART, PART, 9216, "/debug/metrics", also="metrics", exporter="mongodb-exporter"),
     credentials=(CREDENTIAL, READER_CREDENTIAL),
     callers=("mcp-server",),
-    part=deployed_part,
+    part=part_of,
     ready=ready,
     rotate=rotate,
     refusal=lambda target: refusal(find(target)),
     examine=check_data,
     ahead=lambda target, given, _started: [
         part_of(
-            target, str(given.get("STORAGE_SIZE", STORAGE)), str(given.get("STORAGE_CLASS", ""))
+            target,
+            storage_size=str(given.get("STORAGE_SIZE", STORAGE)),
+            storage_class=str(given.get("STORAGE_CLASS", "")),
         )
     ],
 )

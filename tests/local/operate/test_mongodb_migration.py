@@ -104,7 +104,7 @@ def test_two_replicas_are_refused_with_the_reason(
     targets: tuple[LocalTarget, LocalTarget],
 ) -> None:
     target = targets[0]
-    part = mongodb.deployed_part(target)
+    part = mongodb.part_of(target)
     with stages("test") as stage, pytest.raises(SettingsError) as refused:
         target.scaling.scale(part, Scale(2), ready=mongodb.ready, timeout=10, stage=stage)
     text = str(refused.value)

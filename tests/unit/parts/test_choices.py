@@ -20,13 +20,13 @@ def target(tmp_path: Path) -> LocalTarget:
 
 
 def test_a_part_is_deployed_again_as_it_was_chosen(target: LocalTarget) -> None:
-    assert mongodb.deployed_part(target).settings["storage_size"] == mongodb.STORAGE
+    assert mongodb.part_of(target).settings["storage_size"] == mongodb.STORAGE
     keep_choices(target, mongodb.PART, storage_size="5Gi", storage_class="fast")
-    settings = mongodb.deployed_part(target).settings
+    settings = mongodb.part_of(target).settings
     assert (settings["storage_size"], settings["storage_class"]) == ("5Gi", "fast")
-    assert "model" not in model.deployed_part(target).settings
+    assert "model" not in model.part_of(target).settings
     keep_choices(target, model.PART, model="Qwen/Qwen3-14B-AWQ")
-    assert model.deployed_part(target).settings["model"] == "Qwen/Qwen3-14B-AWQ"
+    assert model.part_of(target).settings["model"] == "Qwen/Qwen3-14B-AWQ"
 
 
 def test_a_storage_that_is_not_known_is_named(target: LocalTarget) -> None:
