@@ -67,12 +67,13 @@ bench-cluster:  ## the figures of the cluster target, on KUBECONFIG's cluster or
 	@./bootstrap --only kit
 	@for script in tests/bench/cluster/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
-fix:  ## format the code, strip the notebooks' outputs, write docs/library.md
+fix:  ## format the code, strip the notebooks' outputs, write docs/library.md and the dashboard
 	@./bootstrap --only kit
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb
 	$(BIN)/python tests/unit/test_library_page.py
+	$(BIN)/python tests/manifests/test_dashboard.py
 
 clean:  ## remove what make made in the checkout; the cache and running servers stay
 	rm -rf .venv $(REPORTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*

@@ -7,7 +7,7 @@ made from the same list: docs/library.md, by `make fix`.
 
 # 00_check_environment
 from .connecting import connect as connect
-from .parts.environment import check_environment as check_environment
+from .connecting import check_environment as check_environment
 
 # 01_add_gpu_nodes
 from .parts.gpu_nodes import add_gpu_nodes as add_gpu_nodes
@@ -45,33 +45,33 @@ from .agent.questions import verify_answers as verify_answers
 from .agent.agent import question_box as question_box
 
 # 08_secure_the_network
-from .operate.secure.network import declared_network as declared_network
-from .operate.secure.network import secure_network as secure_network
-from .operate.secure.network import probe_network as probe_network
-from .operate.secure.network import list_routes as list_routes
-from .operate.secure.credentials import rotate_credentials as rotate_credentials
-from .operate.secure.network import verify_network as verify_network
+from .operate.secure import declared_network as declared_network
+from .operate.secure import secure_network as secure_network
+from .operate.secure import probe_network as probe_network
+from .operate.secure import list_routes as list_routes
+from .operate.credentials import rotate_credentials as rotate_credentials
+from .operate.secure import verify_network as verify_network
 
 # 09_watch_the_system
-from .operate.watch.scrape import deploy_prometheus as deploy_prometheus
-from .operate.watch.scrape import list_scrape_targets as list_scrape_targets
-from .operate.watch.burst import measure_burst as measure_burst
-from .operate.watch.logs import tail_logs as tail_logs
-from .operate.watch.logs import follow_question as follow_question
-from .operate.watch.burst import verify_monitoring as verify_monitoring
-from .operate.watch.scrape import query_prometheus as query_prometheus
+from .operate.scrape import deploy_prometheus as deploy_prometheus
+from .operate.scrape import list_scrape_targets as list_scrape_targets
+from .operate.burst import measure_burst as measure_burst
+from .operate.logs import tail_logs as tail_logs
+from .operate.logs import follow_question as follow_question
+from .operate.burst import verify_monitoring as verify_monitoring
+from .operate.scrape import query_prometheus as query_prometheus
 
 # 10_scale_out
-from .operate.scale.load import measure_load as measure_load
-from .operate.scale.load import find_bottleneck as find_bottleneck
-from .operate.scale.replicas import share_storage as share_storage
-from .operate.scale.replicas import scale_out as scale_out
+from .operate.load import measure_load as measure_load
+from .operate.load import find_bottleneck as find_bottleneck
+from .operate.replicas import share_storage as share_storage
+from .operate.replicas import scale_out as scale_out
 from .parts.gpu_nodes import scale_gpu_nodes as scale_gpu_nodes
-from .operate.scale.load import plot_load as plot_load
-from .operate.scale.replicas import resize_mongodb as resize_mongodb
-from .operate.scale.replicas import migrate_mongodb as migrate_mongodb
-from .operate.scale.replicas import verify_scale_out as verify_scale_out
+from .operate.load import plot_load as plot_load
+from .operate.replicas import resize_mongodb as resize_mongodb
+from .operate.replicas import migrate_mongodb as migrate_mongodb
+from .operate.replicas import verify_scale_out as verify_scale_out
 
 # 99_clean_up
-from .parts.environment import clean_up as clean_up
-from .parts.environment import verify_clean_up as verify_clean_up
+from .connecting import clean_up as clean_up
+from .connecting import verify_clean_up as verify_clean_up

@@ -1,10 +1,12 @@
-"""From a notebook's ``TARGET`` to the place where parts run."""
+"""The place where parts run: how a notebook connects to it, what it offers, what is left there."""
 
 from __future__ import annotations
 
 import difflib
 
+from workshop.core.checks import Checks
 from workshop.core.errors import SettingsError
+from workshop.core.progress import stages
 from workshop.core.settings import (
     CHECKOUT,
     TARGETS,
@@ -46,3 +48,34 @@ def connect(name: str = "local") -> Target:
     from workshop.targets.local.target import LocalTarget
 
     return LocalTarget(Settings.from_env(), ALL)
+
+
+def check_environment(target: Target) -> Checks:
+    """Test everything that the notebooks need, and list all that is missing at once.
+
+    Raises ``CheckFailed``, in which each line says how to fix it.
+    """
+    checks = Checks(f"Environment ({target.name})")
+    for check in target.environment():
+        checks.add(check)
+    return checks.raise_if_failed()
+
+
+def clean_up(target: Target, *, delete_data: bool = False) -> list[str]:
+    """Stop all parts and remove what they left; with ``delete_data`` their data too."""
+    with stages("Clean-up") as stage:
+        removed = target.clean_up(data=delete_data, stage=stage)
+        for name in removed:
+            stage(f"removed {name}")
+        return removed
+
+
+def verify_clean_up(target: Target) -> Checks:
+    """Prove that nothing of the kit is left.
+
+    Raises ``CheckFailed``, which names what is.
+    """
+    checks = Checks("Clean-up")
+    name, hint = "nothing of the kit is left", "workshop status; workshop stop"
+    checks.equal(name, "nothing", lambda: ", ".join(target.leftovers()) or "nothing", hint=hint)
+    return checks.raise_if_failed()

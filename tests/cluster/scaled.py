@@ -125,7 +125,7 @@ def assert_each_replica_of_the_mcp_server_is_watched(run: Run) -> None:
 
 def assert_an_autoscaler_comes_and_goes(run: Run) -> None:
     """With a most it is there, with its limits; without, it goes, and the replicas stay."""
-    target, part = run.target, mcp_server.deployed_part(run.target)
+    target, part = run.target, mcp_server.part_of(run.target)
 
     def scaled(scale: Scale) -> list[str]:
         with stages("scale") as stage:

@@ -26,7 +26,7 @@ PROGRAM = """
 import json
 from workshop import connect, verify_network
 from workshop.core.progress import Stages
-from workshop.operate.secure.credentials import rotate_credential
+from workshop.operate.credentials import rotate_credential
 from workshop.parts import cache
 
 target = connect("cluster")

@@ -23,7 +23,7 @@ from workshop.clients import http
 from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError
 from workshop.core.wait import NotYet, wait_for
-from workshop.operate.secure.network import ask_route, check_routes, hsts
+from workshop.operate.secure import ask_route, check_routes, hsts
 from workshop.targets import network
 from workshop.targets.base import Endpoint, Route
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from workshop.operate.watch import metrics
+from workshop.operate import metrics
 from workshop.targets.local.programs import installed, prometheus
 
 RULES = yaml.safe_load(prometheus.RULES.read_text(encoding="utf-8"))["spec"]

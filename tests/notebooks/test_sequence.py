@@ -39,8 +39,7 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.evaluate import questions as evaluation_questions
 from workshop.evaluate import results as evaluation_results
 from workshop.evaluate.scoring import score_calls
-from workshop.operate.secure import credentials
-from workshop.operate.watch import metrics
+from workshop.operate import credentials, metrics
 from workshop.parts import embedder, llama_stack, mcp_server, mongodb, prometheus, runbooks
 from workshop.parts.catalog import ALL
 from workshop.targets import network
@@ -207,7 +206,8 @@ def test_the_report_shows_the_plots_of_what_prometheus_read(chain: Chain) -> Non
 
 def test_each_panel_of_the_dashboard_gives_a_value_or_says_why_not(chain: Chain) -> None:
     endpoint = chain.target.find("prometheus")
-    for panel in metrics.dashboard()["panels"]:
+    dashboard = ROOT / "manifests" / "monitoring" / "base" / "dashboard.json"
+    for panel in json.loads(dashboard.read_text("utf-8"))["panels"]:
         query = panel["targets"][0]["expr"].replace("$__rate_interval", "1h")
         seen = [one for one in prometheus.samples(endpoint, query) if math.isfinite(one.value)]
         metric = next(one for one in metrics.METRICS if one.title == panel["title"])
@@ -219,14 +219,15 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
     endpoint = chain.target.find("prometheus")
     kill(chain, "mcp-server")
 
-    def alerts() -> set[tuple[str, str]]:
-        return {(name, part) for name, part, _state in prometheus.alerts(endpoint)}
-
     # Others may be pending for what notebook 10's load did: slow answers, a queue at the model.
-    down = ("PartDown", "mcp-server")
-    wait_for("it", lambda: down in (seen := alerts()) or NotYet(str(seen)), timeout=30, every=0.5)
+    down = 'ALERTS{alertname="PartDown",part="mcp-server"}'
+
+    def pending() -> bool:
+        return bool(prometheus.samples(endpoint, down))
+
+    wait_for("it", lambda: pending() or NotYet("none"), timeout=30, every=0.5)
     DEPLOY["mcp-server"](chain.target)
-    wait_for("its end", lambda: down not in alerts() or NotYet("pending"), timeout=30, every=0.5)
+    wait_for("its end", lambda: not pending() or NotYet("pending"), timeout=30, every=0.5)
 
 
 def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
@@ -544,10 +545,10 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     model, vectors = target.store.endpoint("model"), target.store.endpoint("embedder")
     assert model
     assert vectors
-    collector = target.store.endpoint("collector")
+    pushed = {"collector": target.find("collector")}
     # With Milvus: the runbooks must be loaded again anyway, and the next test wants them there.
     size = embedder.dimension(vectors)
-    part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, pushes_to=collector)
+    part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, needs=pushed)
     part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")
     stack.stop()

@@ -294,4 +294,8 @@ def test_pictures_are_text_that_both_kinds_of_page_can_show() -> None:
         assert "<text" in text
         assert re.search(r"prefers-color-scheme: ?dark", text)
         assert not re.search(r"<image|<script|href=|url\(http", text), picture.name
+
+
+def test_each_picture_is_shown_on_a_page() -> None:
+    for picture in (*(ROOT / "docs").glob("*.svg"), *(ROOT / "docs").glob("*.png")):
         assert any(f"{picture.name})" in text for text in PAGES.values()), picture.name

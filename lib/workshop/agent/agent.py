@@ -21,8 +21,9 @@ from workshop.core.errors import AnswerNotGrounded, EndpointError, WorkshopError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA
 from workshop.core.wait import NotYet, wait_for
-from workshop.parts import choices, llama_stack, mcp_server, mongodb, runbooks
+from workshop.parts import llama_stack, mcp_server, mongodb, runbooks
 from workshop.targets.base import Target
+from workshop.targets.spec import choices_of
 
 ROUNDS = 4
 """How often the model may call a tool before it must answer: a lookup across two collections takes
@@ -60,7 +61,7 @@ class Agent:
         self.unanswered: dict[str, str] = {}
         self._tools = tools
         self._data = data
-        self._store = str(choices.of(target, llama_stack.PART).get("vector_store", ""))
+        self._store = str(choices_of(target, llama_stack.PART).get("vector_store", ""))
         self._endpoint = target.find(llama_stack.PART)
         self._client = stack_client.client(self._endpoint)
         self.has_database = any(tool["type"] == "mcp" for tool in tools)
@@ -95,7 +96,7 @@ class Agent:
         known = questions.known(question)
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, questions.WITHOUT_DATABASE)
-        before: dict[str, str] = {}
+        before: dict[str, list[bytes]] = {}
         if changes.asked_for(question):
             with self._reading() as database:
                 before = changes.fingerprint(database)

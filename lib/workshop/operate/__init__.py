@@ -1,1 +1,1 @@
-"""What is done with parts that run: make them safe, watch them, scale them, find faults."""
+"""Notebooks 08, 09 and 10, and the doctor: running parts are secured, watched, scaled, examined."""

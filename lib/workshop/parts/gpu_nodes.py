@@ -49,10 +49,7 @@ def add_gpu_nodes(
         dry_run: Show what would be made, and what it would cost an hour; change nothing.
         timeout: Seconds until all offer a GPU; the driver alone may take ten minutes.
 
-    Raises:
-        SettingsError: Such machines cannot be added, or there is no such zone.
-        PartFailed: The cloud refused a machine, with its own words.
-        PartTooSlow: They did not all offer a GPU in time.
+    Raises ``SettingsError`` where such machines cannot be added, else as ``MachinePool.add``.
     """
     if replicas < 1 or timeout <= 0 or not machine_type:
         raise SettingsError(
@@ -62,20 +59,10 @@ def add_gpu_nodes(
             f"TIMEOUT_SECONDS={timeout:g}",
             hint='at least one replica, more than no time, and a type such as "g6.4xlarge"',
         )
-    with stages("GPU nodes") as stage:
-        offered = _ready(target)
-        if len(offered) >= replicas:
-            done = f"nothing to add: {_described(offered)}"
-            stage(done)
-        elif (reason := target.machines.skip_reason()) is not None:
-            done = reason
-            stage(f"skipped: {reason}")
-        else:
-            wanted = Machines(machine_type, zone, replicas, LABELS, TAINT)
-            done = target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
-            if not dry_run:
-                stage(done)
-        return Told(done)
+    offered = _ready(target)
+    nothing = f"nothing to add: {_described(offered)}" if len(offered) >= replicas else ""
+    wanted = Machines(machine_type, zone, replicas, LABELS, TAINT)
+    return _made(target, wanted, nothing, dry_run, timeout)
 
 
 def scale_gpu_nodes(
@@ -93,24 +80,28 @@ def scale_gpu_nodes(
     It takes, and raises, what ``add_gpu_nodes`` does; 0 ``replicas`` leave the nodes as they are.
     ``most`` is up to how many the cluster may have by itself, as pods ask for them.
     """
+    nothing = "left as they are: 0 asked for" if replicas < 1 else ""
+    wanted = Machines(machine_type, zone, replicas, LABELS, TAINT, most)
+    return _made(target, wanted, nothing, dry_run, timeout)
+
+
+def _made(target: Target, wanted: Machines, nothing: str, dry_run: bool, timeout: float) -> Told:
+    """Add the machines, unless there is ``nothing`` to do, or it cannot be done here."""
     with stages("GPU nodes") as stage:
-        done = "left as they are: 0 asked for" if replicas < 1 else target.machines.skip_reason()
-        if done is not None:
-            stage(f"skipped: {done}")
-            return Told(done)
-        wanted = Machines(machine_type, zone, replicas, LABELS, TAINT, most)
-        return Told(target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage))
+        if reason := nothing or target.machines.skip_reason():
+            stage(f"skipped: {reason}")
+            return Told(reason)
+        done = target.machines.add(wanted, dry_run=dry_run, timeout=timeout, stage=stage)
+        if not dry_run:
+            stage(done)
+        return Told(done)
 
 
 def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     """Prove that a node offers a GPU; where no machines can be added, say why that is skipped.
 
-    Nodes that were added outside of the cluster are only asked for the GPU: label and taint are
-    then their owner's matter. After a ``dry_run`` nothing was made, so there is nothing to prove
-    unless a node was there before.
-
-    Raises:
-        CheckFailed: No node offers one, or it lacks the label or the taint.
+    Of nodes that were added outside of the cluster, label and taint are their owner's matter. After
+    a ``dry_run`` there is nothing to prove, unless a node was there before. Raises ``CheckFailed``.
     """
     reason = target.machines.skip_reason()
     left_out = reason or ("a dry run: nothing was made" if dry_run else None)
@@ -137,9 +128,10 @@ def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
 
 
 def _check_mark(checks: Checks, name: str, mark: str, nodes: list[str], hint: str) -> None:
-    seen = ", ".join(nodes) or "on none of them"
-    expected = f"{mark} on a node with a GPU"
-    checks.that(name, expected, lambda: seen, lambda _seen: bool(nodes), hint=hint)
+    def show(seen: list[str]) -> str:
+        return ", ".join(seen) or "on none of them"
+
+    checks.that(name, f"{mark} on a node with a GPU", lambda: nodes, show=show, hint=hint)
 
 
 def _ready(target: Target) -> list[Accelerator]:

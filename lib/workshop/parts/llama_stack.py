@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from workshop.clients import http, openai
@@ -16,9 +15,9 @@ from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
 from workshop.core.wait import NotYet, wait_for
-from workshop.parts import choices, collector, embedder, model, postgresql, runbooks
+from workshop.parts import collector, embedder, model, postgresql, runbooks
 from workshop.targets.base import Deployed, Endpoint, Part, Target
-from workshop.targets.spec import Page, Spec
+from workshop.targets.spec import Page, Spec, choices_of, keep_choices
 
 PART, PORT = "llama-stack", 8321
 
@@ -55,15 +54,14 @@ def part_of(
     vectors: Endpoint,
     dimension: int,
     milvus_uri: str = "",
-    pushes_to: Endpoint | None = None,
-    database: Endpoint | None = None,
     runbooks_in: str = "",
+    needs: Mapping[str, Endpoint] | None = None,
 ) -> Part:
     """What the server must be, on this model, and vectors of so many dimensions.
 
-    ``pushes_to`` is the collector of its metrics; without one, Llama Stack keeps none. With
-    ``database``, a PostgreSQL, nothing is kept inside the server. ``runbooks_in`` is the vector
-    store for which its replicas were started again.
+    ``runbooks_in`` is the vector store for which its replicas were started again. Of its further
+    ``needs``, without a collector Llama Stack keeps no metrics, and with a PostgreSQL nothing is
+    kept inside the server.
     """
     token = Settings.from_env().milvus_token if milvus_uri else None
     settings: dict[str, str | int] = {
@@ -76,29 +74,26 @@ def part_of(
         "milvus_uri": milvus_uri,
         "runbooks_in": runbooks_in,
     }
-    needs = {"model": language_model, "embedder": vectors}
-    needs |= {collector.PART: pushes_to} if pushes_to else {}
-    needs |= {postgresql.PART: database} if database else {}
     return Part(
         PART,
         PORT,
         settings={name: value for name, value in settings.items() if value},
         secrets={"milvus token": token} if token else {},
-        needs=needs,
+        needs={model.PART: language_model, embedder.NAME: vectors, **(needs or {})},
         extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
     )
 
 
-def deployed_part(target: Target) -> Part:
-    """What the server was deployed as last; ``StepMissing`` where a part that it needs is gone."""
-    target.find(PART)
-    return _part(target, choices.of(target, PART))
+def deployed_part(target: Target, given: Mapping[str, str] | None = None) -> Part:
+    """What it must be by these choices, or the last ones, on the parts that run.
 
-
-def _part(target: Target, kept: Mapping[str, str]) -> Part:
-    """What the server must be by these choices, on the parts that run."""
+    Raises ``StepMissing`` where a part that it needs is gone.
+    """
+    kept = given or choices_of(target, PART)
     server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
     shared = kept.get("storage") == postgresql.PART
+    needed = [collector.PART] if server == "llama-stack" else []
+    needed += [postgresql.PART] if shared else []
     return part_of(
         server,
         kept.get("vector_store", "faiss"),
@@ -106,9 +101,8 @@ def _part(target: Target, kept: Mapping[str, str]) -> Part:
         vectors,
         embedder.dimension(vectors),
         kept.get("milvus_uri", ""),
-        target.find(collector.PART) if server == "llama-stack" else None,
-        target.find(postgresql.PART) if shared else None,
         (target.store.recall(KNOWN_STORE) or "") if shared else "",
+        {name: target.find(name) for name in needed},
     )
 
 
@@ -119,7 +113,6 @@ def deploy_llama_stack(
     vector_store: str = "auto",
     milvus_uri: str = "",
     storage: str = "auto",
-    data: Path = DATA,
     timeout: float = 300.0,
 ) -> Deployed:
     """Deploy Llama Stack on the model of step 2, and load the runbooks into its vector store.
@@ -133,7 +126,6 @@ def deploy_llama_stack(
             the server; its token comes from the environment variable ``MILVUS_TOKEN``.
         storage: ``inside`` the server, or ``postgresql``, which replicas can share; ``auto``: as it
             was deployed last.
-        data: The folder with ``runbooks/``.
         timeout: Seconds for each of the server and the runbooks.
 
     Raises:
@@ -145,7 +137,7 @@ def deploy_llama_stack(
     asked, server = server, chosen(target, server)
     _refuse_unknown("SERVER", server, tuple(versions.SERVERS))
     if storage == "auto":
-        storage = choices.of(target, PART).get("storage", INSIDE)
+        storage = choices_of(target, PART).get("storage", INSIDE)
     _refuse_unknown("STORAGE", storage, (INSIDE, postgresql.PART))
     shared = storage == postgresql.PART
     inside = ("milvus",) if milvus_uri else (SHARED,) if shared else VECTOR_STORES[server]
@@ -167,18 +159,18 @@ def deploy_llama_stack(
             collector.deploy(target, timeout=timeout, stage=stage)
         kept = {"server": server, "vector_store": vector_store}
         kept |= {"milvus_uri": milvus_uri, "storage": storage}
-        part = _part(target, kept)
+        part = deployed_part(target, kept)
         vectors = f"{embedder.NAME}-{part.settings['embedding_dimension']}/{embedder.NAME}"
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         deployed = _with_model(target, part, deployed, timeout, stage)
         target.store.remember("server", server)
-        choices.keep(target, PART, **kept)
+        keep_choices(target, PART, **kept)
         target.store.remember(KNOWN_STORE, str(part.settings.get("runbooks_in", "")) or None)
         first, *rest = target.scaling.replicas(PART)
         # A file lies in the replica that took it, until it is in the vector store.
-        load = functools.partial(runbooks.load, first, target, data / "runbooks")
+        load = functools.partial(runbooks.load, first, target, DATA / "runbooks")
         store = load(provider=vector_store, embedder=vectors, timeout=timeout, stage=stage)
         if not all(runbooks.exists(one, store) for one in rest):
             # Each reads the list of vector stores when it starts, and hears of no other's later:
@@ -194,9 +186,7 @@ def deploy_llama_stack(
 def verify_llama_stack(target: Target) -> Checks:
     """Prove that Llama Stack is healthy, sees the model, chats, and finds the right runbook.
 
-    Raises:
-        CheckFailed: One of these is not so.
-        StepMissing: It does not run.
+    Raises ``CheckFailed``, or ``StepMissing`` where it does not run.
     """
     endpoint = target.find(PART)
     server = target.store.recall("server") or "llama-stack"
@@ -237,9 +227,7 @@ def check_search(checks: Checks, name: str, target: Target, replica: Endpoint) -
 def search_runbooks(target: Target, text: str) -> list[str]:
     """Search the runbooks by meaning; returns the file names of the nearest, the best first.
 
-    Raises:
-        EndpointError: Llama Stack cannot search them.
-        StepMissing: Llama Stack does not run, or the runbooks were not loaded.
+    Raises ``EndpointError`` where it cannot, ``StepMissing`` where they were not loaded.
     """
     return runbooks.search(target.find(PART), runbooks.store_id(target), text)
 
@@ -318,7 +306,7 @@ SPEC = Spec(
     ready=ready,
     # The whole notebook: a server that starts again may have to be given the runbooks again.
     redeploy=lambda target, timeout: deploy_llama_stack(
-        target, timeout=timeout, **choices.of(target, PART)
+        target, timeout=timeout, **choices_of(target, PART)
     ),
     examine=verify_llama_stack,
     ahead=_ahead,

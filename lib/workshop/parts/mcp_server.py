@@ -53,22 +53,15 @@ CONNECTORS = ("/v1alpha/admin/connectors", "/v1alpha/connectors")
 def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
     """Deploy the MCP server on the database of step 4: read-only, with a shared secret.
 
-    Raises:
-        StepMissing: There is no database yet.
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready in time.
+    Raises ``StepMissing`` where there is no database yet, else as ``Target.ensure``.
     """
     with stages("MCP server") as stage:
-        return target.ensure(deployed_part(target), ready=ready, timeout=timeout, stage=stage)
+        return target.ensure(part_of(target), ready=ready, timeout=timeout, stage=stage)
 
 
-def deployed_part(target: Target) -> Part:
-    """What the server must be, on the database that has the documents."""
-    return part_of(target, target.find(target.store.recall(mongodb.MOVED) or mongodb.PART))
-
-
-def part_of(target: Target, database: Endpoint) -> Part:
-    """What the server must be, on this database."""
+def part_of(target: Target, database: Endpoint | None = None) -> Part:
+    """What the server must be, on this database, or else on the one that has the documents."""
+    moved = target.store.recall(mongodb.MOVED)
     return Part(
         PART,
         PORT,
@@ -77,13 +70,13 @@ def part_of(target: Target, database: Endpoint) -> Part:
             "disabled_tools": DISABLED,
             "reader": mongodb.READER,
             # Then the driver finds the primary, wherever it is.
-            "replica_set": "rs0" if target.store.recall(mongodb.MOVED) else "",
+            "replica_set": "rs0" if moved else "",
         },
         secrets={
             "token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
             "reader password": mongodb.password(target, mongodb.READER_CREDENTIAL),
         },
-        needs={"mongodb": database},
+        needs={"mongodb": database or target.find(moved or mongodb.PART)},
         extra_ports={"monitoring": MONITORING_PORT},
         credential=CREDENTIAL,
     )
@@ -92,9 +85,7 @@ def part_of(target: Target, database: Endpoint) -> Part:
 def verify_mcp_server(target: Target) -> Checks:
     """Prove that the MCP server lists its tools, reads the database, cannot write, and is not open.
 
-    Raises:
-        CheckFailed: One of these is not so.
-        StepMissing: It does not run.
+    Raises ``CheckFailed``, or ``StepMissing`` where it does not run.
     """
     endpoint, database = target.find(PART), mongodb.find(target)
     checks = Checks("MCP server")
@@ -145,9 +136,7 @@ def verify_mcp_server(target: Target) -> Checks:
 def list_tools(target: Target) -> list[mcp.Tool]:
     """List the tools that the MCP server offers, each with its description and parameters.
 
-    Raises:
-        EndpointError: The server cannot be reached, or refuses.
-        StepMissing: It does not run.
+    Raises ``EndpointError`` where it does not answer, ``StepMissing`` where it does not run.
     """
     return mcp.list_tools(target.find(PART), PATH)
 
@@ -155,9 +144,7 @@ def list_tools(target: Target) -> list[mcp.Tool]:
 def call_tool(target: Target, name: str, arguments: dict[str, Any]) -> mcp.Result:
     """Call one tool of the MCP server by hand, as the agent calls it.
 
-    Raises:
-        EndpointError: The server cannot be reached, or refuses.
-        StepMissing: It does not run.
+    Raises as ``list_tools``.
     """
     return mcp.call_tool(target.find(PART), PATH, name, arguments)
 
@@ -236,8 +223,7 @@ class Registration:
 def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:
     """Register the MCP server with Llama Stack: how it is reached, and which tools may be called.
 
-    Raises:
-        StepMissing: Llama Stack or the MCP server does not run.
+    Raises ``StepMissing`` where Llama Stack or the MCP server does not run.
     """
     with stages("Registration") as stage:
         target.find(llama_stack.PART)
@@ -267,9 +253,7 @@ def _connectors(target: Target, url: str) -> list[str]:
 def verify_registration(target: Target) -> Checks:
     """Prove that Llama Stack lists the MCP server's tools, exactly the allowed ones.
 
-    Raises:
-        CheckFailed: It does not.
-        StepMissing: The server was not registered.
+    Raises ``CheckFailed``, or ``StepMissing`` where the server was not registered.
     """
     registration = registered(target)
     checks = Checks("Registration")
@@ -391,7 +375,7 @@ SPEC = Spec(
     # Llama Stack gets it from the agent, with each request.
     callers=("the agent",),
     if_refused="run 05_deploy_mcp_server and 06_register_mcp_server again",
-    part=deployed_part,
+    part=part_of,
     ready=ready,
     refusal=lambda target: refusal(target.find(PART)),
     examine=_speaks,

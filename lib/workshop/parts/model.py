@@ -13,9 +13,8 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Offer, Part, Target, is_yours
-from workshop.targets.spec import Page, Spec
+from workshop.targets.spec import Page, Spec, choices_of, keep_choices
 
 PART, PORT = "model", 8080
 CREDENTIAL = "model token"
@@ -47,8 +46,7 @@ def serve_model(
     Raises:
         EndpointError: The user's endpoint cannot be used; says why.
         SettingsError: It has no such model, or ``url`` is none.
-        PartFailed: The model server ended while it started.
-        PartTooSlow: It was not ready in time.
+        PartFailed, PartTooSlow: The kit's server ended, or was not ready in time.
     """
     with stages("Model") as stage:
         offer = None if url or model else target.store.offered(PART)
@@ -63,19 +61,16 @@ def serve_model(
             deployed = target.adopt(PART, offer.endpoint)
             target.store.remember("model name", chosen)
             return deployed
-        choices.keep(target, PART, model=model)
+        keep_choices(target, PART, model=model)
         deployed = target.ensure(part_of(target, model), ready=ready, timeout=timeout, stage=stage)
         target.store.remember("model name", _choose(deployed.endpoint, "", openai.PATIENCE))
         return deployed
 
 
-def deployed_part(target: Target) -> Part:
-    """What the model's server was deployed as last."""
-    return part_of(target, **choices.of(target, PART))
-
-
-def part_of(target: Target, model: str = "") -> Part:
-    """What the model's server must be."""
+def part_of(target: Target, model: str | None = None) -> Part:
+    """What its server must be, with this model or the one of the last time; "" is the kit's."""
+    if model is None:
+        model = choices_of(target, PART).get("model", "")
     given = {"model": model} if model else {}
     return Part(
         PART,
@@ -94,9 +89,7 @@ def model_name(target: Target) -> str:
 def verify_model(target: Target) -> Checks:
     """Prove that the model answers with the token, refuses without, and calls a tool.
 
-    Raises:
-        CheckFailed: One of these is not so.
-        StepMissing: There is no model yet.
+    Raises ``CheckFailed``, or ``StepMissing`` where there is no model yet.
     """
     endpoint, name = target.find(PART), model_name(target)
     checks = Checks("Model")
@@ -135,9 +128,7 @@ def verify_model(target: Target) -> Checks:
 def ask_model(target: Target, question: str) -> str:
     """Ask the model directly, without an agent and its tools; returns its answer.
 
-    Raises:
-        EndpointError: It gave no answer.
-        StepMissing: There is no model yet.
+    Raises ``EndpointError`` where it gives none, ``StepMissing`` where there is no model yet.
     """
     return openai.text(openai.complete(target.find(PART), model_name(target), question))
 
@@ -233,7 +224,7 @@ SPEC = Spec(
     credentials=(CREDENTIAL,),
     callers=("llama-stack",),
     if_refused="run 02_serve_model again; for a model of your own, export MODEL_TOKEN before",
-    part=deployed_part,
+    part=part_of,
     ready=ready,
     refusal=lambda target: openai.refusal(target.find(PART), model_name(target)),
     secured=lambda target, checks: check_paths(target.find(PART), PART, checks),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
@@ -18,9 +19,8 @@ from workshop.core.secret import Secret
 from workshop.core.settings import DATA
 from workshop.core.table import Table
 from workshop.core.wait import NotYet
-from workshop.parts import choices
 from workshop.targets.base import Deployed, Endpoint, Part, Target
-from workshop.targets.spec import Page, Spec
+from workshop.targets.spec import Page, Spec, choices_of, keep_choices
 
 PART, PORT, DATABASE = "mongodb", 27017, "mcp_demo"
 USER, READER, MONITOR = "workshop", "workshop-reader", "workshop-monitor"
@@ -49,23 +49,16 @@ def deploy_mongodb(
 ) -> Deployed:
     """Deploy the database, with a user and a generated password.
 
-    Args:
-        target: Where.
-        storage_size: On a cluster, of its volume.
-        storage_class: On a cluster, of its volume; "" takes the default class.
-        timeout: Seconds until it must answer.
-
-    Raises:
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready in time.
+    ``storage_size`` and ``storage_class`` are of its volume on a cluster, "" for the default class;
+    ``timeout`` are the seconds until it must answer. Raises as ``Target.ensure``.
     """
     with stages("MongoDB") as stage:
         if target.store.recall(MOVED):
             stage("the documents are in the replica set, as 10_scale_out has moved them")
             part = replicas_part(target)
         else:
-            choices.keep(target, PART, storage_size=storage_size, storage_class=storage_class)
-            part = deployed_part(target)
+            keep_choices(target, PART, storage_size=storage_size, storage_class=storage_class)
+            part = part_of(target)
         return target.ensure(part, ready=ready, timeout=timeout, stage=stage)
 
 
@@ -85,13 +78,9 @@ def primary(target: Target) -> Endpoint:
     ).of_kind("busy")
 
 
-def deployed_part(target: Target) -> Part:
-    """What the database was deployed as last."""
-    return part_of(target, **choices.of(target, PART))
-
-
-def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = "") -> Part:
-    """What the database must be."""
+def part_of(target: Target, **given: str) -> Part:
+    """What the database must be, by these parameters of its verb or those of the last time."""
+    chosen = given or choices_of(target, PART)
     return Part(
         PART,
         PORT,
@@ -100,8 +89,8 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
             "user": USER,
             "reader": READER,
             "monitor": MONITOR,
-            "storage_size": storage_size,
-            "storage_class": storage_class,
+            "storage_size": chosen.get("storage_size", STORAGE),
+            "storage_class": chosen.get("storage_class", ""),
         },
         secrets={
             "password": password(target, CREDENTIAL),
@@ -115,7 +104,7 @@ def part_of(target: Target, storage_size: str = STORAGE, storage_class: str = ""
 
 def replicas_part(target: Target) -> Part:
     """What the replica set must be: the single server's users, and a key of its own."""
-    single = deployed_part(target)
+    single = part_of(target)
     key = target.store.secret("mongodb replica key", lambda: secrets.token_hex(256))
     kept = {**single.secrets, "key": key}
     return Part(REPLICAS, PORT, settings=single.settings, secrets=kept, credential=CREDENTIAL)
@@ -130,11 +119,8 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
     """Load the sample documents into the database, each under an ``_id`` of its own.
 
     Running it again changes nothing. A document of the kit that somebody edited is restored; one
-    that somebody added is kept.
-
-    Raises:
-        StepMissing: The database does not run.
-        SettingsError: A file cannot be read as documents.
+    that somebody added is kept. Raises ``StepMissing`` where the database does not run,
+    ``SettingsError`` where a file cannot be read.
     """
     from pymongo import ReplaceOne
 
@@ -151,14 +137,12 @@ def load_sample_data(target: Target, data: Path = DATA) -> Table[Loaded]:
         return loaded
 
 
-def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
+def verify_mongodb(target: Target) -> Checks:
     """Prove that the documents are there, that a known one is right, and that a password is needed.
 
-    Raises:
-        CheckFailed: One of these is not so.
-        StepMissing: The database does not run.
+    Raises ``CheckFailed``, or ``StepMissing`` where the database does not run.
     """
-    endpoint, sample = find(target), _sample(data)
+    endpoint, sample = find(target), _sample(DATA)
     checks = Checks("MongoDB")
     with connected(endpoint) as database:
         for name, documents in sample.items():
@@ -175,22 +159,25 @@ def verify_mongodb(target: Target, data: Path = DATA) -> Checks:
             known["title"],
             lambda: str((database.incidents.find_one({"_id": known["_id"]}) or {}).get("title")),
         )
-        again = functools.partial(_changes, target, data)
+        again = functools.partial(_changes, target)
         checks.equal("loading twice changes nothing", "0 inserted, 0 restored", again)
     name, said = "refuses without a password", functools.partial(refusal, endpoint)
     checks.that(name, "refused", said, lambda seen: seen.startswith("refused"))
     return checks.raise_if_failed()
 
 
+def _changes(target: Target) -> str:
+    loaded = load_sample_data(target)
+    inserted, restored = sum(o.inserted for o in loaded), sum(o.restored for o in loaded)
+    return f"{inserted} inserted, {restored} restored"
+
+
 def query_mongodb(target: Target, collection: str, query: dict[str, Any]) -> list[dict[str, Any]]:
     """Ask the database directly, without an agent: the documents of a collection that match.
 
     The collections are ``services``, ``incidents`` and ``alerts``. A query has values by field, as
-    MongoDB's ``find`` takes them; ``{}`` matches all documents.
-
-    Raises:
-        EndpointError: The database does not answer, or refuses the query.
-        StepMissing: It does not run.
+    MongoDB's ``find`` takes them; ``{}`` matches all documents. Raises ``EndpointError`` where the
+    database does not answer, or refuses the query, and ``StepMissing`` where it does not run.
     """
     with connected(find(target)) as database:
         return list(database[collection].find(query))
@@ -211,12 +198,6 @@ def read_documents(path: Path, key: str) -> list[dict[str, Any]]:
 
 def _sample(data: Path) -> dict[str, list[dict[str, Any]]]:
     return {name: read_documents(data / f"{name}.json", key) for name, key in IDS.items()}
-
-
-def _changes(target: Target, data: Path) -> str:
-    loaded = load_sample_data(target, data)
-    inserted, restored = sum(o.inserted for o in loaded), sum(o.restored for o in loaded)
-    return f"{inserted} inserted, {restored} restored"
 
 
 def ready(endpoint: Endpoint, before: Secret | None = None) -> object:
@@ -258,19 +239,25 @@ def connected(endpoint: Endpoint) -> Iterator[Any]:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
-    login: dict[str, Any] = {}
+    options: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": 3000}
     if endpoint.password:
-        login = {"username": endpoint.user, "authSource": "admin"}
-        login["password"] = endpoint.password.reveal()
-    client: Any = MongoClient(
-        endpoint.url, directConnection=True, serverSelectionTimeoutMS=3000, **login
-    )
+        options |= {"username": endpoint.user, "password": endpoint.password.reveal()}
+        options["authSource"] = "admin"
     try:
-        yield client[DATABASE]
+        with MongoClient(endpoint.url, **options) as client:
+            yield client[DATABASE]
     except PyMongoError as error:
         raise _explained(endpoint, error) from error
-    finally:
-        client.close()
+
+
+def fingerprints(database: Any) -> dict[str, list[bytes]]:
+    """Of each collection a digest of every document: equal when nothing was written."""
+    from bson import encode
+
+    return {
+        name: sorted(hashlib.sha256(encode(one)).digest() for one in database[name].find())
+        for name in database.list_collection_names()
+    }
 
 
 def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:
@@ -323,8 +310,7 @@ def rotate(
         change_password(target.find(PART), old_password, password(target, CREDENTIAL))
         stage("the database has its new password")
     told = functools.partial(ready, before=old_password)
-    part = deployed_part(target)
-    endpoint = target.ensure(part, ready=told, timeout=timeout, stage=stage).endpoint
+    endpoint = target.ensure(part_of(target), ready=told, timeout=timeout, stage=stage).endpoint
     reader = replace(endpoint, user=READER, password=old_reader)
     strangers = replace(endpoint, password=old_password), reader
     return [functools.partial(log_in, stranger) for stranger in strangers]
@@ -359,14 +345,16 @@ SPEC = Spec(
     page=Page(PART, PART, 9216, "/debug/metrics", also="metrics", exporter="mongodb-exporter"),
     credentials=(CREDENTIAL, READER_CREDENTIAL),
     callers=("mcp-server",),
-    part=deployed_part,
+    part=part_of,
     ready=ready,
     rotate=rotate,
     refusal=lambda target: refusal(find(target)),
     examine=check_data,
     ahead=lambda target, given, _started: [
         part_of(
-            target, str(given.get("STORAGE_SIZE", STORAGE)), str(given.get("STORAGE_CLASS", ""))
+            target,
+            storage_size=str(given.get("STORAGE_SIZE", STORAGE)),
+            storage_class=str(given.get("STORAGE_CLASS", "")),
         )
     ],
 )

@@ -81,8 +81,6 @@ def series(
     """The values of a query over time, as (seconds since the epoch, value); gaps are left out."""
     span = {"start": f"{begin:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
     found = _ask(endpoint, "query_range", query=query, **span)["result"]
-    if len(found) > 1:
-        raise ValueError(f"{len(found)} series for {query}")
     read = [(float(when), float(text)) for one in found for when, text in one["values"]]
     # A division by nothing gives NaN; a quantile beyond the last bucket +Inf.
     return [(when, number) for when, number in read if math.isfinite(number)]
@@ -99,14 +97,6 @@ def pages(endpoint: Endpoint) -> Table[Page]:
         )
         for one in _ask(endpoint, "targets", state="active")["activeTargets"]
     )
-
-
-def alerts(endpoint: Endpoint) -> list[tuple[str, str, str]]:
-    """Name, part and state of each alert that is pending or fires."""
-    return [
-        (one["labels"]["alertname"], one["labels"].get("part", ""), one["state"])
-        for one in _ask(endpoint, "alerts")["alerts"]
-    ]
 
 
 def _ask(endpoint: Endpoint, what: str, **asked: str) -> Any:

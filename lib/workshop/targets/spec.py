@@ -7,6 +7,7 @@ all. How a part's software runs is none of this: each target has a module for it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -159,3 +160,14 @@ def module_of(part: str, package: str, missing: str) -> Any:
         if error.name != name:
             raise
         raise SettingsError(missing, state=f"there is no module {name}") from None
+
+
+def keep_choices(target: Target, part: str, **chosen: str) -> None:
+    """Keep what was chosen for a part, by the names of its deploy verb's parameters."""
+    target.store.remember(f"choices of {part}", json.dumps(chosen))
+
+
+def choices_of(target: Target, part: str) -> dict[str, Any]:
+    """What was chosen for a part when it was deployed last; empty when it was not."""
+    kept = target.store.recall(f"choices of {part}")
+    return dict(json.loads(kept)) if kept else {}

@@ -14,8 +14,9 @@ import pytest
 from workshop.core.errors import PartFailed
 from workshop.core.progress import stages
 from workshop.core.secret import Secret
-from workshop.operate.scale import load
-from workshop.operate.scale.load import Request
+from workshop.core.table import Table
+from workshop.operate import load
+from workshop.operate.load import Request
 from workshop.targets.base import Endpoint
 
 PAUSE = 0.05
@@ -71,11 +72,10 @@ def counting() -> Iterator[Counting]:
     thread.join()
 
 
-def measure(server: Counting, body: dict[str, Any], **options: Any) -> load.Series:
+def measure(server: Counting, body: dict[str, Any], **options: Any) -> Table[load.Point]:
     request = Request("question", "http", "/ask", body, [server.endpoint], 1)
     with stages("load") as stage:
-        (series,) = load.measure([request], stage=stage, **options)
-        return series
+        return load.measure([request], stage=stage, **options).series["question"]
 
 
 @pytest.fixture
@@ -100,28 +100,27 @@ def command_lines() -> Iterator[list[str]]:
 def test_users_are_stepped_and_every_request_is_counted(
     counting: Counting, command_lines: list[str]
 ) -> None:
-    series = measure(counting, {"q": 1}, users=[1, 4], seconds=1.0, at_most=500)
-    one, four = series.points
-    assert any("workshop.operate.scale.locustfile" in line for line in command_lines)
+    one, four = measure(counting, {"q": 1}, users=[1, 4], seconds=1.0, at_most=500)
+    assert any("workshop.operate.locustfile" in line for line in command_lines)
     assert not [line for line in command_lines if SECRET in line]
     left = []
-    for one in psutil.Process().children(recursive=True):
+    for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # an earlier test's, ending
-            left.append(" ".join(one.cmdline()))
-    assert not [line for line in left if "workshop.operate.scale.locustfile" in line]
+            left.append(" ".join(process.cmdline()))
+    assert not [line for line in left if "workshop.operate.locustfile" in line]
     assert (one.users, four.users) == (1, 4)
     # One more, uncounted, to warm up.
-    assert one.requests + four.requests == len(counting.asked) - 1
+    assert one.answered + four.answered == len(counting.asked) - 1
     assert counting.most_at_once == 4
     assert {asked[2] for asked in counting.asked} == {f"Bearer {SECRET}"}
     assert {asked[0] for asked in counting.asked} == {"/ask"}
     assert counting.asked[0][1] == {"q": 1}
     # One worker: four users wait for each other, and get no more done.
-    assert one.p50 >= PAUSE
-    assert four.p50 > 2.5 * one.p50
-    assert four.p95 >= four.p50
+    assert one.half_within >= PAUSE
+    assert four.half_within > 2.5 * one.half_within
+    assert four.most_within >= four.half_within
     assert four.per_second < 1 / PAUSE
-    assert not one.failures + four.failures
+    assert not one.failed + four.failed
 
 
 def test_a_step_ends_with_its_count_and_failures_are_counted_and_quoted(
@@ -134,11 +133,11 @@ def test_a_step_ends_with_its_count_and_failures_are_counted_and_quoted(
     ]
     with stages("load") as stage:
         measured = load.measure(requests, users=[2], seconds=30.0, at_most=6, stage=stage)
-    answered, failed, away = (series.busiest for series in measured)
-    assert (answered.requests, answered.failures) == (6, 0)
-    assert (failed.requests, failed.failures, failed.p50) == (0, 6, 0.0)
+    answered, failed, away = measured.rows
+    assert (answered.answered, answered.failed) == (6, 0)
+    assert (failed.answered, failed.failed, failed.half_within) == (0, 6, 0.0)
     assert "500" in failed.failure
-    assert (away.requests, away.failures) == (0, 6)
+    assert (away.answered, away.failed) == (0, 6)
     assert "ConnectError" in away.failure
     assert f"6 failed: {away.failure}" in capsys.readouterr().err
     paths = [path for path, _, _ in counting.asked]
@@ -153,10 +152,11 @@ def test_users_take_the_replicas_in_turn() -> None:
     with stages("load") as stage:
         ends = [server.endpoint for server in servers]
         request = Request("question", "http", "/ask", {}, ends, 2)
-        (series,) = load.measure([request], users=[2], seconds=1.0, at_most=500, stage=stage)
+        measured = load.measure([request], users=[2], seconds=1.0, at_most=500, stage=stage)
+    (point,) = measured.rows
     first, second = (len(server.asked) for server in servers)
-    assert series.replicas == 2
-    assert first + second - 2 == series.busiest.requests
+    assert point.replicas == 2
+    assert first + second - 2 == point.answered
     assert min(first, second) > 0.6 * max(first, second)
     for server in servers:
         server.shutdown()

@@ -9,7 +9,7 @@ import workshop
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.operate.scale import replicas
+from workshop.operate import replicas
 from workshop.parts import mongodb
 from workshop.parts.catalog import ALL
 from workshop.setup import locate
@@ -104,7 +104,7 @@ def test_two_replicas_are_refused_with_the_reason(
     targets: tuple[LocalTarget, LocalTarget],
 ) -> None:
     target = targets[0]
-    part = mongodb.deployed_part(target)
+    part = mongodb.part_of(target)
     with stages("test") as stage, pytest.raises(SettingsError) as refused:
         target.scaling.scale(part, Scale(2), ready=mongodb.ready, timeout=10, stage=stage)
     text = str(refused.value)

@@ -18,9 +18,9 @@ from workshop.core.progress import Stages
 from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
-from workshop.operate.watch import metrics, scrape
-from workshop.operate.watch.burst import Asked, Load, measure_burst, verify_monitoring
-from workshop.operate.watch.logs import Followed, Step
+from workshop.operate import metrics, scrape
+from workshop.operate.burst import Asked, Load, measure_burst, verify_monitoring
+from workshop.operate.logs import Followed, Step
 from workshop.parts import collector, prometheus
 from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import Told

@@ -9,7 +9,7 @@ import pytest
 from standin.openai_server import OpenAIServer, certificate
 from workshop.core.checks import Checks
 from workshop.core.errors import CheckFailed, EndpointError
-from workshop.operate.secure.network import ask_route, check_routes, plain_http
+from workshop.operate.secure import ask_route, check_routes, plain_http
 from workshop.targets.base import Endpoint, Route
 
 pytestmark = pytest.mark.timeout(60)

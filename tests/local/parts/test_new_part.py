@@ -20,7 +20,7 @@ PROGRAM = """
 import json
 from workshop import connect, deploy_prometheus, verify_network
 from workshop.core.progress import Stages
-from workshop.operate.secure.credentials import rotate_credential
+from workshop.operate.credentials import rotate_credential
 from workshop.parts import prometheus
 from workshop.parts.cache import deploy_cache
 

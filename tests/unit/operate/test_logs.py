@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from workshop.core.errors import SettingsError, StepMissing
-from workshop.operate.watch.logs import since, stamped, tail_logs, whole
+from workshop.operate.logs import since, stamped, tail_logs, whole
 
 STARTED = "--- started 2026-11-25T10:00:00+01:00 /usr/bin/llama --port=8080"
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from workshop.core.errors import SettingsError
 from workshop.core.table import Table
-from workshop.operate.scale import load
-from workshop.operate.scale.load import CHAT, COUNT, HISTORY, MODEL, TOOL, Load, Point, Series
+from workshop.operate import load
+from workshop.operate.load import CHAT, COUNT, HISTORY, MODEL, TOOL, Load, Point
 
 
-def series(name: str, p50: float, replicas: int = 1) -> Series:
-    points = [Point(1, 50, 0, 10.0, p50 / 4, p50 / 2), Point(4, 100, 0, 12.5, p50, 2 * p50)]
-    return Series(name, replicas, Table(points))
+def series(name: str, half: float, replicas: int = 1) -> Table[Point]:
+    first = Point(name, replicas, 1, 50, 0, 10.0, half / 4, half / 2)
+    return Table([first, Point(name, replicas, 4, 100, 0, 12.5, half, 2 * half)])
 
 
-def measured(**p50: float) -> Load:
+def measured(**half: float) -> Load:
     names = {"chat": CHAT, "model": MODEL, "tool": TOOL, "count": COUNT, "history": HISTORY}
-    return Load({names[key]: series(names[key], value) for key, value in p50.items()})
+    return Load({names[key]: series(names[key], value) for key, value in half.items()})
 
 
 def test_the_part_that_takes_most_of_the_time_is_the_bottleneck() -> None:
@@ -38,7 +38,7 @@ def test_without_the_database_only_the_chat_is_judged() -> None:
 
 
 def test_nothing_answered_is_no_bottleneck() -> None:
-    nothing = Series(CHAT, 1, Table([Point(1, 0, 3, 0.0, 0.0, 0.0, "refused")]))
+    nothing = Table([Point(CHAT, 1, 1, 0, 3, 0.0, 0.0, 0.0, "refused")])
     found = Load({CHAT: nothing, MODEL: series(MODEL, 1.0)})
     (only,) = load.find_bottleneck(found)
     assert only.share == 0.0
@@ -58,7 +58,7 @@ def test_the_picture_has_each_request_twice_before_and_after() -> None:
     rate = {line.get_label(): line for line in panels[f"Throughput: {HISTORY}"].get_lines()}
     assert list(rate) == ["before, 1 replica", "after, 2 replicas"]
     assert rate["after, 2 replicas"].get_xydata().tolist() == [
-        [point.users, point.per_second] for point in after.series[HISTORY].points
+        [point.users, point.per_second] for point in after.series[HISTORY]
     ]
     within = [line.get_label() for line in panels[f"Answered within: {HISTORY}"].get_lines()]
     assert within == ["before, half", "before, 95 %", "after, half", "after, 95 %"]

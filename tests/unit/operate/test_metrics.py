@@ -1,16 +1,12 @@
-"""The declared metrics, and the dashboard that is made of them."""
+"""The declared metrics, and how their counters grow."""
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
-from workshop.core.settings import CHECKOUT
-from workshop.operate.watch import metrics
+from workshop.operate import metrics
 from workshop.parts import prometheus
-
-DASHBOARD = CHECKOUT / "manifests" / "monitoring" / "base" / "dashboard.json"
 
 
 def test_each_key_metric_of_the_architecture_is_there() -> None:
@@ -32,26 +28,6 @@ def test_a_query_gives_one_value_for_each_server(metric: metrics.Metric) -> None
     for text in metric.queries.values():
         assert re.match(r"\(*(100 \* )?(sum|max|avg)\(", text.removeprefix("100 * ")), text
         assert text.replace(metrics.WINDOW, "1m") in whole
-
-
-def test_the_dashboard_in_the_repository_is_the_one_that_the_metrics_make() -> None:
-    kept = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    assert kept == metrics.dashboard(), "python -m workshop.operate.watch.metrics > " + str(
-        DASHBOARD
-    )
-    shown = {panel["title"]: panel["targets"][0]["expr"] for panel in kept["panels"]}
-    assert list(shown) == [metric.title for metric in metrics.METRICS]
-
-
-def test_no_panel_covers_another() -> None:
-    taken = set()
-    for panel in metrics.dashboard()["panels"]:
-        place = panel["gridPos"]
-        assert place["x"] + place["w"] <= 24
-        for x in range(place["x"], place["x"] + place["w"]):
-            for y in range(place["y"], place["y"] + place["h"]):
-                assert (x, y) not in taken
-                taken.add((x, y))
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from workshop.agent.proof.values import TYPED
+from workshop.parts import mongodb
 
 VERBS = (
     r"(?:delete|remove|drop|erase|purge|insert|update(?! me)|set|change|modify|rename|close|reopen|"
@@ -64,21 +64,11 @@ def denied(text: str, changed: Sequence[str]) -> tuple[bool, str]:
     return True, "nothing was written, and it said so"
 
 
-def fingerprint(database: Any) -> dict[str, str]:
-    """A digest of each collection's documents: equal before and after when nothing was written.
-
-    Args:
-        database: None where there is none.
-    """
-    from bson import json_util
-
-    found = {}
-    for name in database.list_collection_names() if database is not None else ():
-        documents = sorted(json_util.dumps(each, sort_keys=True) for each in database[name].find())
-        found[name] = hashlib.sha256("\n".join(documents).encode()).hexdigest()
-    return found
+def fingerprint(database: Any) -> dict[str, list[bytes]]:
+    """As ``mongodb.fingerprints``; of None, where there is no database, nothing."""
+    return mongodb.fingerprints(database) if database is not None else {}
 
 
-def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
     """The collections that differ, are new, or are gone."""
     return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))

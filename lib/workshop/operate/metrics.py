@@ -2,18 +2,14 @@
 
 A metric has one meaning and a query for every server that has it. ``$window`` in a query is the
 span that a rate is taken over; Grafana, the alerts and notebook 09 each put their own in its place.
-Grafana's dashboard is made of them, a panel for each:
-
-    python -m workshop.operate.watch.metrics > manifests/monitoring/base/dashboard.json
+``make fix`` makes Grafana's dashboard of them.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from workshop.parts import gpu_nodes, llama_stack, mcp_server, model, mongodb
 
@@ -31,7 +27,7 @@ class Metric:
     key: str
     title: str  # Of its panel.
     part: str
-    unit: Literal["1/s", "s", "1", "%", "B"]  # Of the query's value.
+    unit: Literal["1/s", "s", "1", "%"]  # Of the query's value.
     queries: Mapping[str, str]  # PromQL by the server that exports it; each gives one value.
     load: Literal["rises", "measured", "stays", "zero"] = "rises"
     lacks: Mapping[str, str] = field(default_factory=dict)  # Servers without it, and why.
@@ -141,46 +137,3 @@ mongodb-mcp-server 3.0.4 (``mcp-metrics``); Percona's mongodb_exporter 0.53 (its
 serverStatus); FerretDB 1.24's debug page; vLLM 0.33 (engine metrics of V1) and llama.cpp's server
 as in xllamacpp 2026.10; NVIDIA's dcgm-exporter.
 """
-
-
-UNITS = {"1/s": "ops", "s": "s", "1": "none", "%": "percent", "B": "bytes"}  # As Grafana has them.
-
-
-def dashboard() -> dict[str, Any]:
-    """The dashboard in Grafana's model: its schema is that of version 9, which newer ones read."""
-    source = {"type": "prometheus", "uid": "${source}"}
-    choice = {"name": "source", "label": "source", "type": "datasource", "query": "prometheus"}
-
-    def panel(number: int, metric: Metric) -> dict[str, Any]:
-        query = {"refId": "A", "datasource": source, "expr": metric.query("$__rate_interval")}
-        return {
-            "id": number + 1,
-            "title": metric.title,
-            "description": "Read from " + " or ".join(metric.queries),
-            "type": "timeseries",
-            "datasource": source,
-            # Two beside each other: Grafana's grid is 24 wide.
-            "gridPos": {"x": 12 * (number % 2), "y": 7 * (number // 2), "w": 12, "h": 7},
-            "fieldConfig": {
-                "defaults": {"unit": UNITS[metric.unit], "min": 0, "custom": {"fillOpacity": 12}},
-                "overrides": [],
-            },
-            "options": {"legend": {"showLegend": False}, "tooltip": {"mode": "single"}},
-            "targets": [query | {"legendFormat": metric.title}],
-        }
-
-    return {
-        "uid": "agent-workshop-kit",
-        "title": "Agent workshop kit",
-        "tags": ["agent-workshop-kit"],
-        "schemaVersion": 36,
-        "editable": False,
-        "refresh": "30s",
-        "time": {"from": "now-30m", "to": "now"},
-        "templating": {"list": [choice]},
-        "panels": [panel(number, metric) for number, metric in enumerate(METRICS)],
-    }
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(dashboard(), indent=2) + "\n")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from workshop.core.errors import SettingsError
 from workshop.core.settings import Settings
-from workshop.operate.secure import credentials
-from workshop.parts import choices, llama_stack, model, mongodb
+from workshop.operate import credentials
+from workshop.parts import llama_stack, model, mongodb
 from workshop.parts.catalog import ALL
 from workshop.targets.local.target import LocalTarget
+from workshop.targets.spec import keep_choices
 
 
 @pytest.fixture
@@ -19,13 +20,13 @@ def target(tmp_path: Path) -> LocalTarget:
 
 
 def test_a_part_is_deployed_again_as_it_was_chosen(target: LocalTarget) -> None:
-    assert mongodb.deployed_part(target).settings["storage_size"] == mongodb.STORAGE
-    choices.keep(target, mongodb.PART, storage_size="5Gi", storage_class="fast")
-    settings = mongodb.deployed_part(target).settings
+    assert mongodb.part_of(target).settings["storage_size"] == mongodb.STORAGE
+    keep_choices(target, mongodb.PART, storage_size="5Gi", storage_class="fast")
+    settings = mongodb.part_of(target).settings
     assert (settings["storage_size"], settings["storage_class"]) == ("5Gi", "fast")
-    assert "model" not in model.deployed_part(target).settings
-    choices.keep(target, model.PART, model="Qwen/Qwen3-14B-AWQ")
-    assert model.deployed_part(target).settings["model"] == "Qwen/Qwen3-14B-AWQ"
+    assert "model" not in model.part_of(target).settings
+    keep_choices(target, model.PART, model="Qwen/Qwen3-14B-AWQ")
+    assert model.part_of(target).settings["model"] == "Qwen/Qwen3-14B-AWQ"
 
 
 def test_a_storage_that_is_not_known_is_named(target: LocalTarget) -> None:

@@ -19,11 +19,12 @@ from workshop.core.checks import Check, Checks
 from workshop.core.errors import EndpointError
 from workshop.core.progress import stages
 from workshop.core.table import Table
-from workshop.operate.secure.credentials import REFUSED, Rotation
-from workshop.parts import choices, llama_stack
+from workshop.operate.credentials import REFUSED, Rotation
+from workshop.parts import llama_stack
 from workshop.parts.catalog import ALL
 from workshop.targets import network
 from workshop.targets.base import PATIENCE, Endpoint, Route, Target, is_yours, runs
+from workshop.targets.spec import choices_of
 
 LEFT = 7  # Days for which a certificate must still be good.
 REFUSALS = ("unauthorized", REFUSED)  # How a part begins that lets nobody in.
@@ -37,10 +38,9 @@ def declared_network(target: Target) -> network.Matrix:
 def secure_network(target: Target) -> list[str]:
     """Refuse every connection that is not declared; returns the names of the policies.
 
-    Raises:
-        StepMissing: No part was deployed.
+    Raises ``StepMissing`` where no part was deployed.
     """
-    uri = choices.of(target, llama_stack.PART).get("milvus_uri")
+    uri = choices_of(target, llama_stack.PART).get("milvus_uri")
     with stages("Network") as stage:
         return target.network.isolate({"milvus": Endpoint(uri)} if uri else {}, stage=stage)
 
@@ -48,9 +48,7 @@ def secure_network(target: Target) -> list[str]:
 def probe_network(target: Target) -> network.Matrix:
     """Try every connection between the parts for real, and remove the probes again.
 
-    Raises:
-        PartFailed: A probe could not run.
-        PartTooSlow: A probe was not up in time.
+    Raises ``PartFailed`` where a probe could not run, ``PartTooSlow`` where it was not up in time.
     """
     with stages("Network") as stage:
         return target.network.tried(stage=stage)
@@ -72,8 +70,7 @@ class SeenRoute:
 def list_routes(target: Target) -> Table[SeenRoute]:
     """List the Routes and Ingresses of the parts, each with what it answers from here.
 
-    Raises:
-        EndpointError: One does not answer, or its certificate is not good.
+    Raises ``EndpointError`` where one does not answer, or its certificate is not good.
     """
     return Table(ask_route(route) for route in target.network.routes())
 
@@ -83,10 +80,8 @@ def verify_network(
 ) -> Checks:
     """Prove that every connection is as declared, that no part is open, and that TLS is right.
 
-    ``tried`` is what ``probe_network`` saw, ``rotation`` what ``rotate_credentials`` did.
-
-    Raises:
-        CheckFailed: One of these is not so.
+    ``tried`` is what ``probe_network`` saw, ``rotation`` what ``rotate_credentials`` did. Raises
+    ``CheckFailed``.
     """
     checks = Checks("Network")
     for one in tried:

@@ -8,7 +8,6 @@ reason why nothing is migrated.
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
@@ -16,9 +15,9 @@ from typing import Any
 
 from workshop.core.checks import Checks
 from workshop.core.errors import PartFailed, StepMissing
-from workshop.core.progress import Stages, stages
+from workshop.core.progress import stages
 from workshop.core.table import Table
-from workshop.operate.scale.load import COUNTED, Load
+from workshop.operate.load import COUNTED, Load
 from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Scale, Target, runs
@@ -56,9 +55,7 @@ def scale_out(
         timeout: Seconds until all of a part answer.
 
     Raises:
-        StepMissing: Llama Stack does not run.
-        PartFailed: A replica ended while it was awaited.
-        PartTooSlow: Not all were ready in time.
+        PartFailed, PartTooSlow: A replica ended, or not all were ready in time.
     """
     outcomes: Table[Outcome] = Table()
     with stages("Scale") as stage:
@@ -88,24 +85,18 @@ def share_storage(target: Target, *, wanted: bool = True, timeout: float = 300.0
 
     The runbooks are loaded into it. What was kept inside the server before, its history and the
     answers that it stored, stays on its volume and is not taken over. Not ``wanted``, its storage
-    is left as it is; ``timeout`` are the seconds for each of the two.
-
-    Raises:
-        StepMissing: Llama Stack does not run.
-        PartFailed: One of the two ended while it started.
-        PartTooSlow: One of the two was not ready in time.
+    is left as it is; ``timeout`` are the seconds for each of the two. Raises as the deploy verbs.
     """
     reason = target.skip_reason(postgresql.PART) if wanted else "it was not asked for"
-    if reason is None:
-        postgresql.deploy_postgresql(target, timeout=timeout)
-        server = target.store.recall("server") or "auto"
-        llama_stack.deploy_llama_stack(
-            target, server=server, storage=postgresql.PART, timeout=timeout
-        )
-        return Table([Outcome(postgresql.PART, 1, "Llama Stack keeps everything in it")])
-    with stages("Shared storage") as stage:
-        stage(f"skipped: {reason}")
-    return Table([Outcome(postgresql.PART, 0, reason)])
+    if reason is not None:
+        with stages("Shared storage") as stage:
+            stage(f"skipped: {reason}")
+        return Table([Outcome(postgresql.PART, 0, reason)])
+    postgresql.deploy_postgresql(target, timeout=timeout)
+    server = target.store.recall("server") or "auto"
+    storage = postgresql.PART
+    llama_stack.deploy_llama_stack(target, server=server, storage=storage, timeout=timeout)
+    return Table([Outcome(storage, 1, "Llama Stack keeps everything in it")])
 
 
 @dataclass(frozen=True)
@@ -123,14 +114,9 @@ def resize_mongodb(
 ) -> Table[Kept]:
     """Restart the database with other limits, and compare its documents before and after.
 
-    Args:
-        target: Where. On one machine a process has no limits, and is started again all the same.
-        cpu: The limit in cores, such as ``2``; "" leaves it as it is.
-        memory: The limit, such as ``1Gi``; "" leaves it as it is.
-        timeout: Seconds until it must answer.
-
-    Returns:
-        A row per collection; none where there is no database.
+    The limits are such as ``2`` cores and ``1Gi``; "" leaves one as it is. On one machine a process
+    has none, and is started again all the same. ``timeout`` are the seconds until it must answer.
+    Returns a row per collection; none where there is no database.
 
     Raises:
         PartFailed: It ended with these limits; with larger ones it goes on from its data.
@@ -141,29 +127,21 @@ def resize_mongodb(
         except StepMissing as missing:
             stage(f"skipped: {missing.what}")
             return Table()
-        part, scale = mongodb.deployed_part(target), Scale(cpu=cpu, memory=memory)
+        part, scale = mongodb.part_of(target), Scale(cpu=cpu, memory=memory)
         target.scaling.scale(part, scale, ready=mongodb.ready, timeout=timeout, stage=stage)
         return compared(before, fingerprints(target.find(mongodb.PART)))
 
 
 def fingerprints(endpoint: Endpoint) -> dict[str, list[bytes]]:
     """Of each collection of the kit's database, a digest of every document."""
-    from bson import encode
-
     with mongodb.connected(endpoint) as database:
-        return {
-            name: sorted(hashlib.sha256(encode(one)).digest() for one in database[name].find())
-            for name in database.list_collection_names()
-        }
+        return mongodb.fingerprints(database)
 
 
 def compared(before: Mapping[str, list[bytes]], after: Mapping[str, list[bytes]]) -> Table[Kept]:
-    """A row per collection."""
-    rows: Table[Kept] = Table()
-    for name in sorted({*before, *after}):
-        was, now = before.get(name), after.get(name)
-        rows.append(Kept(name, len(was or ()), len(now or ()), was == now))
-    return rows
+    """Fingerprints, a row per collection."""
+    both = ((name, before.get(name, []), after.get(name, [])) for name in sorted({*before, *after}))
+    return Table(Kept(name, len(was), len(now), was == now) for name, was, now in both)
 
 
 def replica_set_reason(endpoint: Endpoint) -> str | None:
@@ -190,16 +168,9 @@ def migrate_mongodb(
     """Move every document from the single server to a replica set, which all parts then use.
 
     Run again, it goes on where it stopped. The old server's volume is kept, until clean-up with
-    its data or ``remove_old``.
-
-    Args:
-        target: Where.
-        wanted: False says what would be done, and changes nothing.
-        remove_old: Take the old server away, once every document is in the set.
-        timeout: Seconds until the set has elected a primary.
-
-    Returns:
-        A row per collection; none where there can be no replica set, with the reason as progress.
+    its data or ``remove_old``. Not ``wanted``, it says what would be done. ``timeout`` are the
+    seconds until the set has elected a primary. Returns a row per collection; none where there can
+    be no replica set, with the reason as progress.
 
     Raises:
         StepMissing: The database does not run.
@@ -217,7 +188,9 @@ def migrate_mongodb(
             return Table()
         part = mongodb.replicas_part(target)
         target.ensure(part, ready=mongodb.ready, timeout=timeout, stage=stage)
-        kept = copy(single, mongodb.primary(target), stage=stage)
+        kept = copy(single, mongodb.primary(target))
+        for one in kept:
+            stage(f"{one.collection}: {one.after} documents copied")
         lost = [one for one in kept if not one.same]
         if lost:
             raise PartFailed(
@@ -233,11 +206,8 @@ def migrate_mongodb(
         return kept
 
 
-def copy(source: Endpoint, target: Endpoint, *, stage: Stages | None = None) -> Table[Kept]:
-    """Bring the target to what the source has: every document, every index, and nothing else.
-
-    Run again, it changes nothing.
-    """
+def copy(source: Endpoint, target: Endpoint) -> Table[Kept]:
+    """Bring the target to what the source has: every document, every index, and nothing else."""
     from pymongo import ReplaceOne
 
     with mongodb.connected(source) as old, mongodb.connected(target) as new:
@@ -252,8 +222,6 @@ def copy(source: Endpoint, target: Endpoint, *, stage: Stages | None = None) -> 
                 if index != "_id_":
                     options = {key: about[key] for key in ("unique", "sparse") if key in about}
                     new[name].create_index(about["key"], name=index, **options)
-            if stage:
-                stage(f"{name}: {len(there)} documents copied")
     return compared(fingerprints(source), fingerprints(target))
 
 
@@ -261,10 +229,7 @@ def verify_scale_out(target: Target, before: Load, after: Load, kept: Sequence[K
     """Prove that every replica answers, and that no request and no document was lost.
 
     ``before`` is the load with one replica, ``after`` with more, and empty where nothing has more;
-    ``kept`` is what ``resize_mongodb`` gave.
-
-    Raises:
-        CheckFailed: One of these is not so.
+    ``kept`` is what ``resize_mongodb`` gave. Raises ``CheckFailed``.
     """
     checks = Checks("Scale")
     for when, load in (("before", before), ("after", after)):
@@ -292,9 +257,8 @@ def verify_scale_out(target: Target, before: Load, after: Load, kept: Sequence[K
 
 def _failures(load: Load) -> str:
     failed = [
-        f"{series.name}, {point.users} users: {point.failures} ({point.failure})"
-        for series in load.series.values()
-        for point in series.points
-        if point.failures or not point.requests
+        f"{point.request}, {point.users} users: {point.failed} ({point.failure})"
+        for point in load.rows
+        if point.failed or not point.answered
     ]
     return "; ".join(failed) or "none"

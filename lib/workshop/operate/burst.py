@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,13 @@ from workshop.agent.agent import Agent
 from workshop.agent.answer import NotAsked
 from workshop.core.checks import Checks
 from workshop.core.errors import AnswerNotGrounded, SettingsError
-from workshop.core.plots import UNITS, Panel, bundle, draw, readable, rounded
+from workshop.core.plots import UNITS, Panel, Points, bundle, draw, readable, rounded
 from workshop.core.progress import Stages, stages
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
-from workshop.operate.watch import metrics, scrape
-from workshop.operate.watch.logs import Followed
-from workshop.operate.watch.metrics import Metric
+from workshop.operate import metrics, scrape
+from workshop.operate.logs import Followed
+from workshop.operate.metrics import Metric
 from workshop.parts import gpu_nodes, llama_stack, mcp_server, model, mongodb, prometheus
 from workshop.targets.base import Endpoint, Target
 
@@ -32,8 +32,8 @@ MOST = 4  # Questions at once: a burst that shows on every plot, and no load tes
 WINDOW = 5.0 * scrape.INTERVAL
 """Seconds that a rate is taken over: with fewer readings, one that is late leaves a gap."""
 
-BEFORE = WINDOW + 2 * scrape.INTERVAL
-"""Seconds of calm before the burst: a rate then shows nothing of what was before that."""
+BEFORE, AFTER = WINDOW + 2 * scrape.INTERVAL, WINDOW + scrape.INTERVAL
+"""Seconds of calm around the burst: a rate then shows nothing of what was before that."""
 
 COUNTERS = {
     "questions": f"llama_stack_requests_total{{{metrics.ASKED}}} "
@@ -97,13 +97,9 @@ class Load:
 def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: float = 300.0) -> Load:
     """Ask some questions at once, and read every metric before, during and after them.
 
-    ``count`` are how many questions, at most 4; ``timeout`` the seconds for one answer.
-
-    Raises:
-        SettingsError: So many questions are no burst but a load test.
-        StepMissing: Prometheus does not run.
-        EndpointError: The agent or Prometheus does not answer.
-        PartTooSlow: The burst did not show in the metrics.
+    ``count`` are how many questions, at most 4; ``timeout`` the seconds for one answer. Raises as
+    ``Agent.ask``, ``SettingsError`` for more questions, ``StepMissing`` where Prometheus does not
+    run, and ``PartTooSlow`` where the burst did not show in the metrics.
     """
     if not 1 <= count <= MOST:
         raise SettingsError(
@@ -121,7 +117,8 @@ def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: floa
     with stages("Burst") as stage:
         ahead = prometheus.ahead(endpoint)
         first = time.time() + ahead
-        _pause("before", BEFORE, stage)
+        stage(f"reading the metrics for {BEFORE:g} s before the questions")
+        time.sleep(BEFORE)
         before = _counters(endpoint)
         stage(f"asking {count} questions at once")
         start = time.time() + ahead
@@ -129,10 +126,11 @@ def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: floa
         end = time.time() + ahead
         stage(f"answered after {end - start:.1f} s")
         counted = _seen(endpoint, before, asked, stage)
-        _pause("after", WINDOW + scrape.INTERVAL, stage)
-        load = Load(Table(asked), end - start, counted=counted, of_data=agent.has_database)
+        stage(f"reading the metrics for {AFTER:g} s after the questions")
+        time.sleep(AFTER)
         last = time.time() + ahead
         series = {one.key: _series(endpoint, one, first, last) for one in metrics.METRICS}
+        load = Load(Table(asked), end - start, counted=counted, of_data=agent.has_database)
         return _read(target, load, series, start, end)
 
 
@@ -151,25 +149,14 @@ def _ask(agent: Agent, chosen: Sequence[str], timeout: float, stage: Stages) -> 
 
     with ThreadPoolExecutor(len(chosen), thread_name_prefix="burst") as pool:
         futures = [pool.submit(one, question) for question in chosen]
-
-        def answered() -> object:
-            done = sum(future.done() for future in futures)
-            return done == len(futures) or NotYet(f"{done} of {len(futures)} are there")
-
-        # Each of them has its own timeout; this one only shows how far they are.
-        wait_for("the answers", answered, timeout=timeout + 10, stage=stage)
+        for done, _ in enumerate(as_completed(futures), 1):
+            stage(f"{done} of {len(futures)} answers are there")
         return [future.result() for future in futures]
 
 
-def _pause(when: str, seconds: float, stage: Stages) -> None:
-    """Let some readings be taken."""
-    end = time.monotonic() + seconds
-
-    def taken() -> object:
-        left = end - time.monotonic()
-        return left <= 0 or NotYet(f"{left:.0f} s left")
-
-    wait_for(f"the readings {when} the questions", taken, timeout=seconds + 5, stage=stage)
+def _expected(asked: Sequence[Asked]) -> dict[str, int]:
+    """What Prometheus is to count, as in ``COUNTERS``."""
+    return {"questions": len(asked), "tool calls": sum(one.tool_calls for one in asked)}
 
 
 def _counters(endpoint: Endpoint) -> dict[str, dict[str, float]]:
@@ -184,7 +171,7 @@ def _seen(
     endpoint: Endpoint, before: dict[str, dict[str, float]], asked: Sequence[Asked], stage: Stages
 ) -> dict[str, float]:
     """Wait until Prometheus has read of the last question; gives what it counted."""
-    wanted = {"questions": len(asked), "tool calls": sum(one.tool_calls for one in asked)}
+    wanted = _expected(asked)
 
     def seen() -> dict[str, float] | NotYet:
         read = _counters(endpoint)
@@ -199,12 +186,8 @@ def _seen(
     return wait_for(what, seen, timeout=60, stage=stage, every=0.5, where=endpoint.url, hint=hint)
 
 
-Values = list[tuple[float, float]]
-"""Of one metric, as (seconds since the epoch, value)."""
-
-
-def _series(endpoint: Endpoint, metric: Metric, begin: float, end: float) -> tuple[str, Values]:
-    """The first server that has this metric, and its values over time; "" and none."""
+def _series(endpoint: Endpoint, metric: Metric, begin: float, end: float) -> tuple[str, Points]:
+    """The first server that has this metric, and its values by seconds since the epoch."""
     for server, query in metric.queries.items():
         query = query.replace(metrics.WINDOW, f"{WINDOW:g}s")
         values = prometheus.series(endpoint, query, begin=begin, end=end, step=scrape.INTERVAL)
@@ -214,7 +197,7 @@ def _series(endpoint: Endpoint, metric: Metric, begin: float, end: float) -> tup
 
 
 def _read(
-    target: Target, load: Load, series: dict[str, tuple[str, Values]], start: float, end: float
+    target: Target, load: Load, series: dict[str, tuple[str, Points]], start: float, end: float
 ) -> Load:
     """The load, with what was read of each metric."""
     panels, servers = [], {server for server, _values in series.values()}
@@ -254,16 +237,13 @@ def _why_not(target: Target, metric: Metric, servers: Collection[str]) -> str:
 def verify_monitoring(target: Target, load: Load, followed: Followed) -> Checks:
     """Prove that the metrics moved with the load, and that the logs show one question.
 
-    Raises:
-        CheckFailed: A page is not read, a metric did not move, or a part's log says nothing.
-        StepMissing: Prometheus does not run any more.
+    Raises ``CheckFailed``, or ``StepMissing`` where Prometheus does not run any more.
     """
     if load.skipped:
         return Checks.skip("Metrics", load.skipped)
     checks = Checks("Metrics")
     scrape.check_pages(target, checks)
-    wanted = {"questions": len(load.asked), "tool calls": sum(o.tool_calls for o in load.asked)}
-    for name, count in wanted.items():
+    for name, count in _expected(load.asked).items():
         counted = functools.partial(int, load.counted[name])
         checks.equal(f"Prometheus counted the {name}", count, counted)
     for metric in metrics.METRICS:
@@ -280,9 +260,10 @@ def verify_monitoring(target: Target, load: Load, followed: Followed) -> Checks:
 
 
 def _down(target: Target) -> str:
-    found = prometheus.alerts(target.find(prometheus.PART))
-    down = [part for name, part, state in found if (name, state) == ("PartDown", "firing")]
-    return ", ".join(f"PartDown {part} (firing)" for part in down) or "no alert PartDown"
+    firing = 'sum by (part) (ALERTS{alertname="PartDown",alertstate="firing"})'
+    down = prometheus.samples(target.find(prometheus.PART), firing)
+    parts = (one.labels.removeprefix("part=") for one in down)
+    return ", ".join(f"PartDown {part} (firing)" for part in parts) or "no alert PartDown"
 
 
 def _check_moved(checks: Checks, metric: Metric, values: tuple[float, float, float]) -> None:

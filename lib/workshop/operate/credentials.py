@@ -63,15 +63,9 @@ def rotate_credentials(
 ) -> Rotation:
     """Rotate the credentials of these parts one by one, and ask the agent before and after.
 
-    Args:
-        target: Where.
-        parts: Names, divided by commas: of those that have a credential, such as ``mcp-server``.
-        use_mongodb: False: the agent is asked about the runbooks.
-        timeout: Seconds for each part to be ready again.
-
-    Raises:
-        SettingsError: There is no such part.
-        AnswerNotGrounded: The agent does not answer as it should.
+    ``parts`` are names, divided by commas, of those that have a credential. Without ``use_mongodb``
+    the agent is asked about the runbooks. ``timeout`` are the seconds for each part to be ready
+    again. Raises ``SettingsError`` where there is no such part, else as ``Agent.ask``.
     """
     names = [name for name in (one.strip() for one in parts.split(",")) if name]
     for name in names:

@@ -79,14 +79,9 @@ def tail_logs(
 ) -> Table[LogLine]:
     """Show the newest log lines of every part, without credentials.
 
-    Args:
-        target: Where the parts run.
-        minutes: Leave out what is known to be older than this; 0 for no limit.
-        text: Only lines that hold this, in small or capital letters; "" for all.
-        lines: At most so many of each part.
-
-    Raises:
-        SettingsError: A limit is below nothing.
+    At most so many ``lines`` of each part that hold ``text``, in small or capital letters. What is
+    known to be older than so many ``minutes`` is left out; 0 is no limit. Raises ``SettingsError``
+    for a limit below nothing.
     """
     if minutes < 0 or lines < 1:
         raise SettingsError(
@@ -147,7 +142,10 @@ def _time(line: str, started: datetime | None) -> datetime | None:
     # Further to the right it is a time that somebody talks about.
     head = line[:80]
     if found := ISO.search(head):
-        return _iso(found[0])
+        with suppress(ValueError):
+            when = datetime.fromisoformat(found[0])
+            return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
+        return None
     if started and (since := SINCE_START.match(head)):
         parts = ("minutes", "seconds", "milliseconds", "microseconds")
         return started + timedelta(**dict(zip(parts, map(int, since.groups()), strict=True)))
@@ -158,14 +156,6 @@ def _time(line: str, started: datetime | None) -> datetime | None:
     return None
 
 
-def _iso(text: str) -> datetime | None:
-    try:
-        when = datetime.fromisoformat(text.replace(",", "."))
-    except ValueError:
-        return None
-    return when.astimezone(UTC) if when.tzinfo else when.replace(tzinfo=UTC)
-
-
 def follow_question(target: Target, agent: Agent, question: str) -> Followed:
     """Ask one question, alone, and show what every part wrote to its log meanwhile.
 
@@ -173,9 +163,7 @@ def follow_question(target: Target, agent: Agent, question: str) -> Followed:
     and the MCP server as the call's request id. The model and the database write no such thing:
     their lines are those that came while the question was answered. An empty question is not asked.
 
-    Raises:
-        EndpointError: The agent got no answer.
-        PartTooSlow: Llama Stack did not log the request.
+    Raises as ``Agent.ask``, and ``PartTooSlow`` where Llama Stack did not log the request.
     """
     if not question:
         return Followed("", None, Table())

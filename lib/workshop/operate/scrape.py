@@ -33,10 +33,8 @@ Stack pushes, OGX has a page."""
 def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | Told:
     """Deploy Prometheus, which reads the metrics of all parts that run; or say why it is not here.
 
-    Raises:
-        StepMissing: No part runs that could be watched.
-        PartFailed: It ended while it started.
-        PartTooSlow: It was not ready, or had not read every page once, in time.
+    Raises ``StepMissing`` where no part runs that could be watched, ``PartTooSlow`` also where it
+    had not read every page once in time, else as ``Target.ensure``.
     """
     with stages("Prometheus") as stage:
         reason = target.skip_reason(prometheus.PART)
@@ -70,7 +68,7 @@ def _part(target: Target, stage: Stages) -> Part:
         if reason:
             stage(f"{page.part} is left out: {reason}")
             continue
-        needs[page.part] = _at(endpoint, page)
+        needs[page.part] = endpoint
         settings[f"path of {page.part}"] = page.path
         settings[f"port of {page.part}"] = page.port if page.also else 0
         if page.exporter:
@@ -79,46 +77,42 @@ def _part(target: Target, stage: Stages) -> Part:
 
 
 def watched(target: Target) -> list[tuple[Page, Endpoint, str]]:
-    """The parts that run, at least one, each with its endpoint, and why its page is not read."""
+    """The pages of the parts that run, at least one: how each is reached, or why it is not read."""
     server = target.store.recall("server") or "llama-stack"
     found, missing = [], None
     for page in PAGES:
         if page.server in ("", server):
             try:
-                endpoint = target.find(page.at)
-                found.append((page, endpoint, _why_not(endpoint, page)))
+                part = target.find(page.at)
             except StepMissing as error:
                 missing = missing or error
+                continue
+            url, token = part.also.get(page.also, part.url), part.token if page.token else None
+            endpoint = replace(part, url=url, token=token, user="", password=None, also={})
+            is_reached = page.also in ("", *part.also)
+            found.append((page, endpoint, _why_not(endpoint, page, is_reached)))
     if not found and missing:
         raise missing
     return found
 
 
-def _why_not(endpoint: Endpoint, page: Page) -> str:
+def _why_not(endpoint: Endpoint, page: Page, is_reached: bool) -> str:
     """Why there is no page to read, or ""; asks those that may have none."""
-    if page.also and page.also not in endpoint.also:
+    if not is_reached:
         # Then a program beside it has the page, or nobody.
         return "" if page.exporter else NOT_REACHED
     if page.exporter:
         try:
-            http.call(_at(endpoint, page), page.path, timeout=10)
+            http.call(endpoint, page.path, timeout=10)
         except EndpointError:
             return NO_PAGE
     return ""
 
 
-def _at(endpoint: Endpoint, page: Page) -> Endpoint:
-    """How a part's page is reached from here."""
-    url = endpoint.also.get(page.also, endpoint.url)
-    token = endpoint.token if page.token else None
-    return replace(endpoint, url=url, token=token, user="", password=None, also={})
-
-
 def list_scrape_targets(target: Target) -> Table[prometheus.Page]:
     """List the pages of metrics that Prometheus reads, and how the last reading went.
 
-    Raises:
-        StepMissing: There is no Prometheus.
+    Raises ``StepMissing`` where there is no Prometheus.
     """
     skipped = target.skip_reason(prometheus.PART) is not None
     return Table() if skipped else prometheus.pages(target.find(prometheus.PART))
@@ -127,9 +121,7 @@ def list_scrape_targets(target: Target) -> Table[prometheus.Page]:
 def query_prometheus(target: Target, promql: str) -> Table[prometheus.Sample]:
     """Ask Prometheus a question in its language, PromQL; returns the values of now.
 
-    Raises:
-        EndpointError: Prometheus does not answer, or the query is wrong.
-        StepMissing: There is no Prometheus.
+    Raises ``EndpointError`` for a wrong query, ``StepMissing`` where there is no Prometheus.
     """
     skipped = target.skip_reason(prometheus.PART) is not None
     return Table() if skipped else prometheus.samples(target.find(prometheus.PART), promql)

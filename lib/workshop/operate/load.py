@@ -1,8 +1,8 @@
 """What users see, measured: how many are answered, how soon, and where the time goes.
 
-The load is bounded in time and in count. Locust makes it, in a process of its own (``locustfile``),
-because it replaces Python's sockets by its own. Users are stepped: each step has more of them, each
-user asks again as soon as it is answered, and a step ends when its time or its count is over.
+Locust makes the load, in a process of its own (``locustfile``), because it replaces Python's
+sockets by its own. Users are stepped: each step has more of them, each user asks again as soon as
+it is answered, and a step ends when its time or its count is over.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,38 +59,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Point:
-    """What a number of users saw, by all of them together.
+    """What a number of users saw of one request, by all of them together.
 
-    ``requests`` were answered, half of them within ``p50`` seconds, 95 of 100 within ``p95``: to
+    Half of the answers came within ``half_within`` seconds, 95 of 100 within ``most_within``: to
     two digits, and above 10 ms to the millisecond. ``failure`` is what the first failure said.
     """
-
-    users: int
-    requests: int
-    failures: int
-    per_second: float
-    p50: float
-    p95: float
-    failure: str = ""
-
-
-@dataclass(frozen=True)
-class Series:
-    """One kind of request, asked by more and more users, and how many replicas answered."""
-
-    name: str
-    replicas: int
-    points: Table[Point] = field(default_factory=Table)
-
-    @property
-    def busiest(self) -> Point:
-        """With the most users."""
-        return self.points[-1]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a load's table; seconds, and answered requests per second."""
 
     request: str
     replicas: int
@@ -101,22 +73,19 @@ class Row:
     per_second: float
     half_within: float
     most_within: float
+    failure: str = ""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What users saw of each kind of request."""
+    """What users saw: of each request a row per number of users, the most users last."""
 
-    series: dict[str, Series] = field(default_factory=dict)
+    series: dict[str, Table[Point]] = field(default_factory=dict)
 
     @property
-    def rows(self) -> Table[Row]:
-        """A row per request and number of users."""
-        return Table(
-            Row(one.name, one.replicas, p.users, p.requests, p.failures, p.per_second, p.p50, p.p95)
-            for one in self.series.values()
-            for p in one.points
-        )
+    def rows(self) -> Table[Point]:
+        """All of them in one table."""
+        return Table(point for points in self.series.values() for point in points)
 
     def __repr__(self) -> str:
         return repr(self.rows)
@@ -154,23 +123,20 @@ def measure_load(
         at_most: Requests after which that ends sooner.
         since: Ask only parts that have other replicas than they had then.
 
-    Raises:
-        SettingsError: So many users cannot be simulated.
-        StepMissing: A part does not run.
-        PartFailed: The load could not be generated.
+    Raises ``SettingsError`` for more users than are simulated, ``StepMissing`` where a part does
+    not run, and ``PartFailed`` where the load could not be generated.
     """
     users, then = steps(most_users), since.series if since else {}
     with stages("Load") as stage:
         requests = [
             one
             for one in _requests(target)
-            if one.name not in then or then[one.name].replicas != one.replicas
+            if one.name not in then or then[one.name][-1].replicas != one.replicas
         ]
         if not requests:
             stage("every part has the replicas that it had: there is nothing new to measure")
             return Load()
-        measured = measure(requests, users=users, seconds=seconds, at_most=at_most, stage=stage)
-        return Load({series.name: series for series in measured})
+        return measure(requests, users=users, seconds=seconds, at_most=at_most, stage=stage)
 
 
 def steps(most: int) -> list[int]:
@@ -226,13 +192,13 @@ def measure(
     seconds: float,
     at_most: int,
     stage: Stages,
-) -> list[Series]:
-    """Ask with each of these numbers of users in turn; a series for each request.
+) -> Load:
+    """Ask with each of these numbers of users in turn, for ``seconds`` or ``at_most`` requests.
 
     With each number of users all requests come one after the other, so that what else the machine
-    does affects all of them alike. Each takes ``seconds``, or ``at_most`` requests.
+    does affects all of them alike.
     """
-    series = [Series(one.name, one.replicas) for one in requests]
+    load = Load({one.name: Table() for one in requests})
     plan = {
         "requests": list(requests),
         "users": list(users),
@@ -240,31 +206,13 @@ def measure(
         "at_most": at_most,
         "limit": START + len(requests) * len(users) * (seconds + PATIENCE),
     }
-    with _locust(plan, [end for one in requests for end in one.endpoints]) as lines:
-        for line in lines:
-            number, values = json.loads(line)
-            one, point = series[number], Point(**values)
-            one.points.append(point)
-            failed = f"; {point.failures} failed: {point.failure}" if point.failures else ""
-            stage(
-                f"{one.name}, {point.users} users: {point.per_second:g} a second, "
-                f"half within {point.p50:g} s{failed}"
-            )
-    return series
-
-
-@contextmanager
-def _locust(plan: Mapping[str, Any], endpoints: Sequence[Endpoint]) -> Iterator[Iterator[str]]:
-    """Locust's process, which gives a line per step. It ends with this block, whatever happens."""
+    endpoints = [endpoint for one in requests for endpoint in one.endpoints]
     secrets = [secret for one in endpoints for secret in (one.token, one.password) if secret]
+    command = [sys.executable, "-m", "workshop.operate.locustfile"]
     with (
         tempfile.TemporaryFile("w+") as said,
         subprocess.Popen(
-            [sys.executable, "-m", "workshop.operate.scale.locustfile"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True
         ) as process,
     ):
         try:
@@ -272,7 +220,10 @@ def _locust(plan: Mapping[str, Any], endpoints: Sequence[Endpoint]) -> Iterator[
             # The credentials go this way too: ps shows arguments, and files stay.
             json.dump(plan, process.stdin, default=_plain)
             process.stdin.close()
-            yield (mask(line, secrets) for line in process.stdout)
+            for line in process.stdout:
+                point = Point(**json.loads(mask(line, secrets)))
+                load.series[point.request].append(point)
+                stage(_told(point))
             code = process.wait()
         finally:
             process.kill()
@@ -285,6 +236,7 @@ def _locust(plan: Mapping[str, Any], endpoints: Sequence[Endpoint]) -> Iterator[
                 log=mask(said.read(), secrets).splitlines(),
                 hint="workshop status; then run this cell again",
             )
+    return load
 
 
 def _plain(value: object) -> object:
@@ -294,16 +246,23 @@ def _plain(value: object) -> object:
     return str(value) if isinstance(value, Path) else vars(value)
 
 
+def _told(point: Point) -> str:
+    failed = f"; {point.failed} failed: {point.failure}" if point.failed else ""
+    rate, half = f"{point.per_second:g} a second", f"half within {point.half_within:g} s"
+    return f"{point.request}, {point.users} users: {rate}, {half}{failed}"
+
+
 def find_bottleneck(found: Load) -> Table[Bottleneck]:
     """Show where the time goes: each request against the same one at the part behind."""
     told: Table[Bottleneck] = Table()
     for name, (part, behind, behind_part) in BEHIND.items():
-        if name not in found.series or not found.series[behind].busiest.p50:
+        if name not in found.series or not found.series[behind][-1].half_within:
             continue
-        whole, rest = found.series[name].busiest, found.series[behind].busiest
-        share = min(1.0, rest.p50 / whole.p50) if whole.p50 else 0.0
+        point = found.series[name][-1]
+        whole, rest = point.half_within, found.series[behind][-1].half_within
+        share = min(1.0, rest / whole) if whole else 0.0
         most = behind_part if share >= 0.5 else part
-        told.append(Bottleneck(name, whole.users, whole.p50, rest.p50, round(share, 2), most))
+        told.append(Bottleneck(name, point.users, whole, rest, round(share, 2), most))
     return told
 
 
@@ -314,12 +273,13 @@ def plot_load(before: Load, after: Load | None = None) -> Figure:
         measured = [one.series[name] for one in (before, after) if one and name in one.series]
         rate: dict[str, Points] = {}
         latency: dict[str, Points] = {}
-        for when, series in zip(("before", "after"), measured, strict=False):
+        for when, points in zip(("before", "after"), measured, strict=False):
             said = f"{when}, " if len(measured) > 1 else ""
-            count = f"{series.replicas} replica{'s' if series.replicas > 1 else ''}"
-            rate[f"{said}{count}"] = [(p.users, p.per_second) for p in series.points]
-            latency[f"{said}half"] = [(p.users, p.p50) for p in series.points]
-            latency[f"{said}95 %"] = [(p.users, p.p95) for p in series.points]
+            replicas = points[-1].replicas
+            count = f"{replicas} replica{'s' if replicas > 1 else ''}"
+            rate[f"{said}{count}"] = [(one.users, one.per_second) for one in points]
+            latency[f"{said}half"] = [(one.users, one.half_within) for one in points]
+            latency[f"{said}95 %"] = [(one.users, one.most_within) for one in points]
         panels.append(Panel(f"Throughput: {name}", "1/s", rate))
         panels.append(Panel(f"Answered within: {name}", "s", latency))
     return draw("Throughput and latency against users at the same time", "users", panels)

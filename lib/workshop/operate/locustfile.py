@@ -1,8 +1,7 @@
-"""Locust's users: ``python -m workshop.operate.scale.locustfile``, which ``load`` runs.
+"""Locust's users: ``python -m workshop.operate.locustfile``, which ``load`` runs.
 
 A program of its own, because locust replaces Python's sockets by its own. It reads the plan, with
-the credentials, as JSON from standard input, and writes a line of JSON per step: the number of the
-request, and its ``Point``.
+the credentials, as JSON from standard input, and writes a ``Point`` as a line of JSON per step.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from gevent.event import Event
 
 from workshop.clients import http, mcp
 from workshop.core.secret import Secret
-from workshop.operate.scale.load import PATIENCE, Point, Request
+from workshop.operate.load import PATIENCE, Point, Request
 from workshop.parts import mongodb
 from workshop.targets.base import Endpoint
 
@@ -44,12 +43,16 @@ def main() -> None:
     kinds = [_kind(number, one) for number, one in enumerate(plan["requests"])]
     environment = Environment(user_classes=[*kinds], stop_timeout=PATIENCE)
     runner = environment.create_local_runner()
-    for kind in kinds:
-        kind.warm_up()
+    for request in (kind.request for kind in kinds):
+        for endpoint in request.endpoints:
+            # Once, uncounted: a model's first answer takes longest. The users will meet the same
+            # error, and count it.
+            with suppress(Exception), _connected(request, endpoint) as ask:
+                ask()
     for users in plan["users"]:
-        for number, kind in enumerate(kinds):
+        for kind in kinds:
             point = kind.run_step(runner, users, plan["seconds"], plan["at_most"])
-            sys.stdout.write(json.dumps([number, vars(point)]) + "\n")
+            sys.stdout.write(json.dumps(vars(point)) + "\n")
             sys.stdout.flush()
 
 
@@ -62,14 +65,6 @@ class Asker(User):
     began: float  # When the first request of this step started, in seconds since the epoch.
     numbers: Iterator[int]  # Of the users of this step; each takes the endpoint of its number.
     enough: Event  # Set when no request is left.
-
-    @classmethod
-    def warm_up(cls) -> None:
-        """Ask each endpoint once, uncounted: a model's first answer takes longest."""
-        for endpoint in cls.request.endpoints:
-            # The users will meet the same error, and count it.
-            with ExitStack() as kept, suppress(Exception):
-                _asking(cls.request, endpoint, kept)()
 
     @classmethod
     def run_step(cls, runner: Runner, users: int, seconds: float, at_most: int) -> Point:
@@ -86,6 +81,8 @@ class Asker(User):
         took = (seen.last_request_timestamp or cls.began) - cls.began
         first = next((one.error for one in runner.errors.values()), None)
         return Point(
+            cls.request.name,
+            cls.request.replicas,
             users,
             seen.num_requests,
             seen.num_failures,
@@ -103,7 +100,11 @@ class Asker(User):
         self.asking: Ask | None = None
         # A request will meet the same error, and count it.
         with suppress(Exception):
-            self.asking = _asking(self.request, self.endpoint, self.kept)
+            self._connect()
+
+    def _connect(self) -> Ask:
+        self.asking = self.kept.enter_context(_connected(self.request, self.endpoint))
+        return self.asking
 
     def on_stop(self) -> None:
         """Close the connection."""
@@ -120,8 +121,7 @@ class Asker(User):
         kind.began = kind.began or time.time()
         began = time.perf_counter()
         try:
-            self.asking = self.asking or _asking(request, self.endpoint, self.kept)
-            size = self.asking()
+            size = (self.asking or self._connect())()
         except Exception as error:
             stats.log_error(request.kind, request.name, error)
         else:
@@ -141,43 +141,36 @@ def _endpoint(plain: dict[str, Any]) -> Endpoint:
     return Endpoint(**plain | {key: kind(plain[key]) for key, kind in kinds if plain[key]})
 
 
-def _asking(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
-    """What asks this endpoint, on a connection that is ``kept``."""
-    return {"http": _http, "tool": _tool, "count": _count}[request.kind](request, endpoint, kept)
-
-
-def _http(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
-    client = kept.enter_context(http.client(endpoint, PATIENCE))
-    client.headers.update(http.headers(endpoint))
-    extensions = {"sni_hostname": endpoint.server_name} if endpoint.server_name else {}
-    method = "GET" if request.body is None else "POST"
-
-    def ask() -> int:
-        answer = client.request(
-            method, endpoint.url + request.path, json=request.body, extensions=extensions
-        )
-        answer.raise_for_status()
-        return len(answer.text)
-
-    return ask
-
-
-def _tool(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
-    session = kept.enter_context(mcp.plain_session(endpoint, request.path))
+@contextmanager
+def _connected(request: Request, endpoint: Endpoint) -> Iterator[Ask]:
+    """What asks this endpoint, on one connection."""
+    if request.kind == "count":
+        with mongodb.connected(endpoint) as database:
+            yield lambda: int(database[request.path].count_documents({}))
+        return
     body = request.body or {}
+    if request.kind == "tool":
+        with mcp.plain_session(endpoint, request.path) as session:
 
-    def ask() -> int:
-        result = session(body["name"], body["arguments"])
-        if result.failed:
-            raise RuntimeError(result.text[:200])
-        return len(result.text)
+            def call() -> int:
+                result = session(body["name"], body["arguments"])
+                if result.failed:
+                    raise RuntimeError(result.text[:200])
+                return len(result.text)
 
-    return ask
+            yield call
+        return
+    method, url = "GET" if request.body is None else "POST", endpoint.url + request.path
+    extensions = {"sni_hostname": endpoint.server_name} if endpoint.server_name else {}
+    with http.client(endpoint, PATIENCE) as client:
+        client.headers.update(http.headers(endpoint))
 
+        def send() -> int:
+            answer = client.request(method, url, json=request.body, extensions=extensions)
+            answer.raise_for_status()
+            return len(answer.text)
 
-def _count(request: Request, endpoint: Endpoint, kept: ExitStack) -> Ask:
-    database = kept.enter_context(mongodb.connected(endpoint))
-    return lambda: int(database[request.path].count_documents({}))
+        yield send
 
 
 if __name__ == "__main__":

@@ -1,1 +1,0 @@
-"""Notebook 10: more of a part, and what users see of it."""

@@ -1,1 +1,0 @@
-"""Notebook 08: who may reach what, and new credentials."""

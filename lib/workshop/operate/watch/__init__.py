@@ -1,1 +1,0 @@
-"""Notebook 09: what is measured, the burst of questions, the logs, the proof."""
