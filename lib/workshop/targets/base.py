@@ -14,9 +14,6 @@ from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.targets.network import Matrix
 
-Ready = Callable[["Endpoint"], object]
-"""Asks a part for real: gives ``wait.NotYet`` until it is satisfied."""
-
 
 @dataclass(frozen=True)
 class Problem:
