@@ -6,7 +6,7 @@ Parts are found by labels, not by what a notebook kept: one that never came up i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import yaml
@@ -24,7 +24,6 @@ from workshop.targets.cluster import (
     scaling,
 )
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.deployed import DeployedParts
 from workshop.targets.cluster.endpoints import HAPROXY, admitted, seconds_of
 from workshop.targets.cluster.errors import Forbidden, Refused, Unreachable
 from workshop.targets.cluster.machines import machines, machinesets, nodes
@@ -35,7 +34,13 @@ from workshop.targets.cluster.network import policies
 from workshop.targets.cluster.network.isolation import POLICY, Isolation
 from workshop.targets.cluster.objects import COMPONENT, labels_of
 from workshop.targets.cluster.pod_status import PROBE, Blocker, Seen, is_ready
+from workshop.targets.cluster.store import DeployedParts
 from workshop.targets.spec import Parts
+
+RESTARTS = 2  # From this many restarts on, a container is reported though it runs now.
+RECENT = timedelta(minutes=15)  # What has run for longer has recovered.
+SHOWN = 6  # Ways that are named, of many that are closed.
+GPU_NODES, NETWORK, TOOLS = "gpu-nodes", "network", "mcp-server"
 
 RESOURCES = (
     ("serving.kserve.io/v1beta1", "InferenceService"),
@@ -44,8 +49,8 @@ RESOURCES = (
 )
 """The custom resources that operators turn into parts."""
 
-RESTARTS = 2  # From this many restarts on, a container is reported though it runs now.
-RECENT, TOOLS = timedelta(minutes=15), "mcp-server"
+PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
+"""Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
 
 
 @dataclass(frozen=True)
@@ -55,24 +60,22 @@ class Workload:
     part: str
     thing: Object
     seen: Seen
-    replicas: int
+
+    @property
+    def replicas(self) -> int:
+        """How many pods it shall have."""
+        return int(self.thing["spec"].get("replicas", 1))
 
 
-@dataclass
 class Workloads:
     """The parts' objects, read when it is made; no log shows the credentials ``hidden``."""
 
-    api: Api
-    hidden: Sequence[Secret]
-    parts: Parts
-    pods: list[Object] = field(init=False)
-    services: list[Object] = field(init=False)
-    resources: list[Object] = field(init=False)
-    all: list[Workload] = field(init=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        api = self.api
+    def __init__(self, api: Api, hidden: Sequence[Secret], parts: Parts) -> None:
+        self._api = api
+        self._hidden = hidden
+        self._parts = parts
         self.pods = api.list("v1", "Pod")
+        self.all: list[Workload] = []
         sets, claims = api.list("apps/v1", "ReplicaSet"), api.list("v1", "PersistentVolumeClaim")
         events, leaving = api.list("v1", "Event"), pod_status.leaving(self.pods)
         for thing in [*api.list("apps/v1", "Deployment"), *api.list("apps/v1", "StatefulSet")]:
@@ -80,9 +83,8 @@ class Workloads:
                 uid, labels = thing["metadata"]["uid"], thing["spec"]["selector"]["matchLabels"]
                 mine = [o for o in sets if objects.is_owned(o, uid) and o["spec"].get("replicas")]
                 pods = pod_status.current(self.pods, labels, "")
-                seen = Seen(pods, mine, claims, events, leaving)
-                self.all.append(Workload(part, thing, seen, int(thing["spec"].get("replicas", 1))))
-        self.services = [one for one in api.list("v1", "Service") if self._part(one)]
+                self.all.append(Workload(part, thing, Seen(pods, mine, claims, events, leaving)))
+        self._services = [one for one in api.list("v1", "Service") if self._part(one)]
         self.resources = [o for kind in RESOURCES for o in api.list(*kind, objects.OURS)]
 
     def problems(self) -> Iterator[Problem]:
@@ -91,37 +93,39 @@ class Workloads:
         yield from self._of_jobs()
         yield from self._of_resources()
         yield from self._of_services()
-        yield from self._of_replicas()
+        for workload in self.all:
+            if workload.replicas > 1 and workload.thing["kind"] != "StatefulSet":
+                yield from self._of_replicas(workload)
         yield from self._of_routes()
 
     def _of_pods(self, workload: Workload) -> Problem | None:
-        images = (*pod_status.IMAGE, pod_status.ONCE)
+        part, seen = workload.part, workload.seen
         found = (
-            pod_status.find(workload.seen, images)
+            pod_status.find(seen, (*pod_status.IMAGE, pod_status.ONCE))
             or self._held_volume(workload)
-            or _restarts(workload)
+            or _restarts(seen.pods)
         )
         if found is not None:
             # A part that ends may do so for want of what it needs; the rest is its own fault.
             ended = "ends again" in found.what or "ended again" in found.what
-            because = ("gpu-nodes",) if "GPU" in found.what else None if ended else ()
-            return self._problem(workload.part, found, because)
-        waiting = [pod for pod in workload.seen.pods if not is_ready(pod)]
-        if len(workload.seen.pods) - len(waiting) >= workload.replicas:
+            because = (GPU_NODES,) if "GPU" in found.what else None if ended else ()
+            return self._problem(part, found, because)
+        waiting = [pod for pod in seen.pods if not is_ready(pod)]
+        if len(seen.pods) - len(waiting) >= workload.replicas:
             return None
         # Whose log is shown.
         name, container = pod_status.by_age(waiting)[-1] if waiting else ("", "")
         unready = Blocker(
             "is not ready",
-            pod_status.describe(workload.seen),
-            f"it may still be starting: ask again in a minute; else {self._again(workload.part)}",
+            pod_status.describe(seen),
+            f"it may still be starting: ask again in a minute; else {self._again(part)}",
             name,
             container,
         )
-        return self._problem(workload.part, unready, None)
+        return self._problem(part, unready, None)
 
     def _of_jobs(self) -> Iterator[Problem]:
-        for job in self.api.list("batch/v1", "Job", objects.OURS):
+        for job in self._api.list("batch/v1", "Job", objects.OURS):
             found, part = pod_status.failed_job(job), self._part(job)
             if found and part:
                 yield self._problem(part, found, None)
@@ -130,21 +134,19 @@ class Workloads:
         running = {workload.part for workload in self.all}
         for resource in self.resources:
             part = self._part(resource)
-            found = pod_status.given_up(resource)
-            if found:
+            if found := pod_status.given_up(resource):
                 yield self._problem(part, found, None)
             elif part not in running:
-                kind, name = resource["kind"], resource["metadata"]["name"]
                 yield Problem(
                     part,
-                    f"The operator has not made anything of the {kind} {name}.",
+                    f"The operator has not made anything of the {' '.join(objects.key(resource))}.",
                     pod_status.awaited(resource),
                     "kubectl get pods -A | grep operator: the operator must run, and watch this "
                     f"namespace; then {self._again(part)}",
                 )
 
     def _of_services(self) -> Iterator[Problem]:
-        for service in self.services:
+        for service in self._services:
             part, selector = self._part(service), service["spec"].get("selector") or {}
             mine = [pod for one in self.all if one.part == part for pod in one.seen.pods]
             if not selector or not mine:
@@ -158,38 +160,34 @@ class Workloads:
                     f"another operator's generation has other labels: {self._again(part)}",
                 )
 
-    def _of_replicas(self) -> Iterator[Problem]:
+    def _of_replicas(self, workload: Workload) -> Iterator[Problem]:
         """Several pods of a part whose vectors, tables, volume or sessions are each one's own."""
-        for workload in self.all:
-            part, replicas = workload.part, workload.replicas
-            if replicas < 2 or workload.thing["kind"] == "StatefulSet":
-                continue
-            kept = scaling.lonely(workload.thing, workload.seen.claims)
-            kept += _inside(self.api) if part == llama_stack.NAME else []
-            if kept:
-                yield Problem(
-                    part,
-                    f"{part} has {replicas} replicas, and can have one alone.",
-                    "; ".join(kept),
-                    f"kubectl scale deployment {workload.thing['metadata']['name']} --replicas=1; "
-                    "10_scale_out gives it storage that replicas share",
-                )
-            if part == TOOLS and not self._is_sticky(workload):
-                yield Problem(
-                    TOOLS,
-                    f"mcp-server has {replicas} replicas, and its Service sends a client now to "
-                    "one, now to another.",
-                    "a session is in one pod's memory, and another answers: session not found; the "
-                    "Service has no sessionAffinity ClientIP",
-                    "run 05_deploy_mcp_server again: its Service keeps a client with a pod; or one "
-                    "replica",
-                )
+        part, several = workload.part, f"{workload.part} has {workload.replicas} replicas, and"
+        kept = scaling.lonely(workload.thing, workload.seen.claims)
+        kept += _inside(self._api) if part == llama_stack.NAME else []
+        if kept:
+            yield Problem(
+                part,
+                f"{several} can have one alone.",
+                "; ".join(kept),
+                f"kubectl scale deployment {workload.thing['metadata']['name']} --replicas=1; "
+                "10_scale_out gives it storage that replicas share",
+            )
+        if part == TOOLS and not self._is_sticky(workload):
+            yield Problem(
+                part,
+                f"{several} its Service sends a client now to one, now to another.",
+                "a session is in one pod's memory, and another answers: session not found; the "
+                "Service has no sessionAffinity ClientIP",
+                "run 05_deploy_mcp_server again: its Service keeps a client with a pod; or one "
+                "replica",
+            )
 
     def _is_sticky(self, workload: Workload) -> bool:
         labels = workload.thing["spec"]["template"]["metadata"]["labels"]
         return all(
             one["spec"].get("sessionAffinity") == "ClientIP"
-            for one in self.services
+            for one in self._services
             if one["spec"].get("selector")
             and one["spec"]["selector"].items() <= labels.items()
             # One without an address sends nobody anywhere: Prometheus finds the pods by it.
@@ -197,8 +195,8 @@ class Workloads:
         )
 
     def _of_routes(self) -> Iterator[Problem]:
-        parts = {one["metadata"]["name"]: self._part(one) for one in self.services}
-        for route in self.api.list(*ROUTE):
+        parts = {one["metadata"]["name"]: self._part(one) for one in self._services}
+        for route in self._api.list(*ROUTE):
             part, name = parts.get(route["spec"]["to"]["name"], ""), route["metadata"]["name"]
             if not part:
                 continue
@@ -222,31 +220,25 @@ class Workloads:
                 )
 
     def _problem(self, part: str, found: Blocker, because: tuple[str, ...] | None) -> Problem:
-        state = found.state
-        if because != ("gpu-nodes",) and self._is_called_ready(part):
+        state, served = found.state, [o for o in self.resources if o["kind"] == RESOURCES[0][1]]
+        if because != (GPU_NODES,) and any(self._part(o) == part and is_ready(o) for o in served):
             state += "; its InferenceService says Ready all the same"
-        lines = rollout.tail(self.api, found.pod, found.container, previous=found.previous)
-        log = tuple(mask(line, self.hidden) for line in lines)
+        lines = rollout.tail(self._api, found.pod, found.container, previous=found.previous)
+        log = tuple(mask(line, self._hidden) for line in lines)
         return Problem(part, f"{part} {found.what}.", state, found.hint, log, because)
-
-    def _is_called_ready(self, part: str) -> bool:
-        return any(
-            one["kind"] == "InferenceService" and self._part(one) == part and is_ready(one)
-            for one in self.resources
-        )
 
     def _part(self, thing: Object) -> str:
         """The part that an object is of: by the kit's label, or by what operators' pods carry."""
-        names, named = self.parts.on("cluster"), labels_of(thing).get(objects.COMPONENT, "")
+        names, named = self._parts.on("cluster"), labels_of(thing).get(objects.COMPONENT, "")
         if named in names:
             return named
         spec = thing.get("spec") or {}
         carried: Object = labels_of(spec.get("template")) or spec.get("selector") or {}
-        known = policies.part_of(carried.get("matchLabels", carried), self.parts.peers)
+        known = policies.part_of(carried.get("matchLabels", carried), self._parts.peers)
         return known if known in names else ""
 
     def _again(self, part: str) -> str:
-        return f"run {self.parts.notebook(part)} again"
+        return f"run {self._parts.notebook(part)} again"
 
     def _held_volume(self, workload: Workload) -> Blocker | None:
         """A volume that a pod of another node holds: a rollout that waits for itself."""
@@ -263,13 +255,14 @@ class Workloads:
         return None
 
 
-def _restarts(workload: Workload) -> Blocker | None:
-    """A container that runs at this moment, and ended again and again before."""
-    for pod in workload.seen.pods:
+def _restarts(pods: Iterable[Object]) -> Blocker | None:
+    """A container that runs at this moment, and ended again and again until a moment ago."""
+    for pod in pods:
         for one in (pod.get("status") or {}).get("containerStatuses") or []:
             last = (one.get("lastState") or {}).get("terminated") or {}
             often = one.get("restartCount", 0) >= RESTARTS and last.get("exitCode")
-            if often and _is_recent(str(last.get("finishedAt") or "")):
+            ended = last.get("finishedAt")
+            if often and ended and datetime.now(UTC) - datetime.fromisoformat(ended) < RECENT:
                 return Blocker(
                     "ends again and again, though it runs now",
                     f"exit code {last['exitCode']}, started {one['restartCount'] + 1} times",
@@ -277,14 +270,6 @@ def _restarts(workload: Workload) -> Blocker | None:
                     *(pod["metadata"]["name"], one["name"], True),
                 )
     return None
-
-
-def _is_recent(moment: str) -> bool:
-    """Whether this was within the last minutes: what has run since then has recovered."""
-    try:
-        return datetime.now(UTC) - datetime.fromisoformat(moment) < RECENT
-    except (TypeError, ValueError):
-        return False
 
 
 def _said(labels: Object) -> str:
@@ -298,13 +283,6 @@ def _inside(api: Api) -> list[str]:
     stores = ((yaml.safe_load(text) or {}).get("providers") or {}).get("vector_io") or []
     kinds = [str(one.get("provider_type", "")) for one in stores]
     return [f"{kind} keeps its vectors in one pod" for kind in kinds if kind.startswith("inline::")]
-
-
-PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
-"""Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
-
-SHOWN = 6  # Ways that are named, of many that are closed.
-GPU_NODES, NETWORK = "gpu-nodes", "network"
 
 
 class Problems:

@@ -9,9 +9,8 @@ from typing import Literal
 from workshop.core.errors import PartFailed, WorkshopError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet
-from workshop.targets.cluster import objects, pod_status, scaling
+from workshop.targets.cluster import delete, objects, pod_status, scaling
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.delete import Cleaning
 from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.informer import Informer, patient
@@ -34,14 +33,14 @@ def apply(
     was = before and pod_status.carries(before["spec"]["template"], plan.digest)
     if not was:
         stage(f"applying {len(plan.objects)} objects in {api.namespace}")
-    Cleaning(api).outdated_jobs(plan)
+    delete.outdated_jobs(api, plan)
     first = [thing for thing in plan.objects if thing["kind"] in objects.FIRST]
     rest = [thing for thing in plan.objects if thing["kind"] not in objects.FIRST]
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
         for wave in (first, rest):
             list(pool.map(api.apply, wave))
     if not was:
-        for removed in Cleaning(api).prune(part, plan.objects):
+        for removed in delete.prune(api, part, plan.objects):
             stage(f"removed {removed}, which this part does not need any more")
         return "changed" if before else "created"
     if before and (before.get("status") or {}).get("availableReplicas", 0):

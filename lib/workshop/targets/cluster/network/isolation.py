@@ -12,14 +12,14 @@ from workshop.core.errors import StepMissing
 from workshop.core.progress import Stages
 from workshop.targets import network
 from workshop.targets.base import Endpoint, Route
-from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster import delete, namespaces, objects, pod_status
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.delete import NETWORK, Cleaning
-from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts
+from workshop.targets.cluster.delete import NETWORK
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.manifests import ROUTE
 from workshop.targets.cluster.network.probes import End, Probing
+from workshop.targets.cluster.store import DeployedParts
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
 YOURS = "workshop-yours"  # The policy that lets Llama Stack out to an endpoint of the user's own.
@@ -28,13 +28,10 @@ YOURS = "workshop-yours"  # The policy that lets Llama Stack out to an endpoint 
 class Isolation:
     """Works in the namespace of ``api``; see ``base.Network``."""
 
-    def __init__(
-        self, api: Api, informer: Informer, deployed: DeployedParts, adopted: AdoptedParts
-    ) -> None:
+    def __init__(self, api: Api, informer: Informer, deployed: DeployedParts) -> None:
         self._api = api
         self._informer = informer
         self._deployed = deployed
-        self._adopted = adopted
         self._parts = deployed.parts
 
     def declared(self) -> network.Matrix:
@@ -51,7 +48,7 @@ class Isolation:
         namespaces.ensure(self._api, stage)
         wanted = built(self._shape(parts))
         wanted += opening(self._parts.further_ways, self._parts.peers)
-        adopted = {n: e for n in self._deployed.names if (e := self._adopted.find(n))}
+        adopted = {n: e for n in self._deployed.names if (e := self._deployed.adopted(n))}
         if asked := {**yours, **adopted}:
             (asking,) = [peer for peer in self._parts.peers if peer.name == "llama-stack"]
             wanted.append(_yours(asked, asking))
@@ -62,7 +59,7 @@ class Isolation:
         wanted.sort(key=lambda policy: policy["metadata"]["name"] == "workshop-default-deny")
         for policy in wanted:
             self._api.apply(policy)
-        for removed in Cleaning(self._api).prune(NETWORK, wanted):
+        for removed in delete.prune(self._api, NETWORK, wanted):
             stage(f"removed {removed}, which is not needed any more")
         names = [str(policy["metadata"]["name"]) for policy in wanted]
         stage(f"applied {len(names)} policies")
