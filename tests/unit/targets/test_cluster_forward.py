@@ -13,7 +13,7 @@ from typing import Any
 
 from kubernetes import client
 from workshop.targets.cluster.api import Api
-from workshop.targets.cluster.portforward import Forward
+from workshop.targets.cluster.endpoints import Forward
 
 ACCEPTED = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a WebSocket server answers the client's key with (RFC 6455)."""
