@@ -42,13 +42,6 @@ RECENT = timedelta(minutes=15)  # What has run for longer has recovered.
 SHOWN = 6  # Ways that are named, of many that are closed.
 GPU_NODES, NETWORK, TOOLS = "gpu-nodes", "network", "mcp-server"
 
-RESOURCES = (
-    ("serving.kserve.io/v1beta1", "InferenceService"),
-    ("llamastack.io/v1alpha1", "LlamaStackDistribution"),
-    ("ogx.io/v1beta1", "OGXServer"),
-)
-"""The custom resources that operators turn into parts."""
-
 PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.present")
 """Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
 
@@ -85,7 +78,7 @@ class Workloads:
                 pods = pod_status.current(self.pods, labels, "")
                 self.all.append(Workload(part, thing, Seen(pods, mine, claims, events, leaving)))
         self._services = [one for one in api.list("v1", "Service") if self._part(one)]
-        self.resources = [o for kind in RESOURCES for o in api.list(*kind, objects.OURS)]
+        self.resources = [o for kind in objects.OPERATED for o in api.list(*kind, objects.OURS)]
 
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong, a part's own pods first."""
@@ -220,7 +213,7 @@ class Workloads:
                 )
 
     def _problem(self, part: str, found: Blocker, because: tuple[str, ...] | None) -> Problem:
-        state, served = found.state, [o for o in self.resources if o["kind"] == RESOURCES[0][1]]
+        state, served = found.state, [o for o in self.resources if o["kind"] == "InferenceService"]
         if because != (GPU_NODES,) and any(self._part(o) == part and is_ready(o) for o in served):
             state += "; its InferenceService says Ready all the same"
         lines = rollout.tail(self._api, found.pod, found.container, previous=found.previous)

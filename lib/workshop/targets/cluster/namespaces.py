@@ -45,11 +45,11 @@ def is_terminating(namespace: Object) -> bool:
 
 def way_to_make(api: Api) -> str:
     """How this user may make it: ``Namespace``, ``ProjectRequest``, or "" for not at all."""
-    wanted = permissions.of_kind(api, *NAMESPACE, ["create", "patch"], "")
-    if not permissions.lacking(api, wanted):
-        return "Namespace"
-    requests = permissions.of_kind(api, *REQUEST, ["create"], "")
-    return "ProjectRequest" if requests and not permissions.lacking(api, requests) else ""
+    for kind, verbs in ((NAMESPACE, ("create", "patch")), (REQUEST, ("create",))):
+        wanted = permissions.of_kind(api, *kind, verbs, "")
+        if wanted and not permissions.lacking(api, wanted):
+            return kind[1]
+    return ""
 
 
 def ensure(api: Api, stage: Stages | None) -> None:

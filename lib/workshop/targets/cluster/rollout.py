@@ -57,6 +57,21 @@ class Rollout:
         self._name = name
         self._plan = plan
 
+    def up(self, probe: Callable[[], object]) -> object:
+        """A part's own probe, asked while its pods run.
+
+        A probe that fails for good does so as its pods' problem, if they have one: a connection
+        that is refused says less than a container that was ended for its memory.
+        """
+        state = self.state()
+        if isinstance(state, NotYet):
+            return state
+        try:
+            return probe()
+        except WorkshopError:
+            self.state()
+            raise
+
     def state(self) -> object:
         """True when all pods run as they were asked for; ``NotYet`` with what they do until then.
 
@@ -159,19 +174,3 @@ def tail(api: Api, pod: str, container: str, *, previous: bool = False) -> list[
     except (Refused, Unreachable):
         # A container that never ran has none; the error says enough without it.
         return []
-
-
-def guarded(probe: Callable[[], object], rollout: Rollout) -> object:
-    """A part's own probe, asked while its pods run.
-
-    A probe that fails for good does so as its pods' problem, if they have one: a connection that is
-    refused says less than a container that was ended for its memory.
-    """
-    state = rollout.state()
-    if isinstance(state, NotYet):
-        return state
-    try:
-        return probe()
-    except WorkshopError:
-        rollout.state()
-        raise

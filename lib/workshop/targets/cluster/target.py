@@ -19,7 +19,7 @@ from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines.machines import GpuMachines
 from workshop.targets.cluster.manifests import llama_stack
 from workshop.targets.cluster.network.isolation import Isolation
-from workshop.targets.cluster.rollout import Rollout, apply, guarded
+from workshop.targets.cluster.rollout import Rollout, apply
 from workshop.targets.cluster.store import DeployedParts, Store, fact
 from workshop.targets.spec import Parts
 
@@ -126,12 +126,9 @@ class ClusterTarget:
         rollout = Rollout(self.api, self._informer, part.name, plan)
         location, endpoints = Location.of(plan, part), self.store.endpoints
 
-        def up() -> object:
-            return guarded(lambda: ready(endpoints.endpoint(location, rollout.pods)), rollout)
-
         wait_for(
             f"{part.name} to answer",
-            up,
+            lambda: rollout.up(lambda: ready(endpoints.endpoint(location, rollout.pods))),
             timeout=timeout,
             stage=stage,
             every=0.1,
