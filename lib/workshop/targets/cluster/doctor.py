@@ -5,14 +5,15 @@ Parts are found by labels, not by what a notebook kept: one that never came up i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import yaml
 
 from workshop.core.errors import PartTooSlow
-from workshop.core.secret import Secret, mask
+from workshop.core.secret import mask
 from workshop.targets.base import PATIENCE, Problem
 from workshop.targets.cluster import (
     namespaces,
@@ -46,6 +47,76 @@ PRESENT = ("nvidia.com/gpu.present", "feature.node.kubernetes.io/pci-10de.presen
 """Labels of a node that has an NVIDIA GPU, offered or not: NFD's and the operator's."""
 
 
+def problems(api: Api, deployed: DeployedParts, isolation: Isolation) -> list[Problem]:
+    """Everything, what others rest on first; what this user may not see is left out."""
+    try:
+        rights = _rights(api)
+        if not namespaces.is_visible(api):
+            return rights
+    except (Refused, Unreachable, PartTooSlow) as error:
+        hint = error.hint or "kubectl get namespaces: is the cluster up, and reached from here?"
+        return [Problem("cluster", error.what, error.state, hint)]
+    found = [*rights, *_seen(lambda: _machines(api, deployed.parts)), *_seen(lambda: _gpus(api))]
+    try:
+        workloads = Workloads(api, deployed, isolation)
+    except Forbidden as error:
+        return found or [Problem("permissions", error.what, error.state, error.hint)]
+    found += _seen(workloads.network) + _seen(workloads.no_room)
+    # A part that is kept from its only fitting node is told once.
+    told = {one.part for one in found}
+    found += [one for one in _seen(workloads.problems) if one.part not in told]
+    return found + _seen(workloads.gone)
+
+
+def _seen[T](look: Callable[[], Iterable[T]]) -> list[T]:
+    try:
+        return list(look())
+    except Forbidden:
+        # What this user lacks was told before.
+        return []
+
+
+def _rights(api: Api) -> list[Problem]:
+    lacks = preflight.missing_rights(api)
+    if not lacks:
+        return []
+    name, space = permissions.user(api), api.namespace
+    bound = permissions.binding(name, space, lacks)[-1]
+    text = permissions.explained(name, space, lacks, openshift=is_openshift(api))
+    what = f"{name} may not do all that the notebooks need."
+    hint = f"an administrator of the namespace runs {permissions.command(bound)}"
+    state, lines = permissions.short(lacks), tuple(text.splitlines())
+    return [Problem("permissions", what, state, hint, lines)]
+
+
+def _machines(api: Api, parts: Parts) -> Iterator[Problem]:
+    """Machines that the cloud does not give."""
+    sets = api.list(*MACHINE_SET, namespace=machinesets.NAMESPACE)
+    ours = [one for one in sets if labels_of(one).get(MADE_FROM) == api.namespace]
+    zones = machinesets.zones([one for one in sets if not machinesets.is_ours(one)])
+    for machine in machinesets.machines(api, ours):
+        others = [zone for zone in zones if zone != machinesets.zone_of(machine)]
+        if refused := machines.refusal(machine, others):
+            hint = f"{refused.hint} ({parts.notebook(GPU_NODES)})"
+            yield Problem(GPU_NODES, refused.what, refused.state, hint)
+
+
+def _gpus(api: Api) -> Iterator[Problem]:
+    """Nodes that do not offer their GPU."""
+    for node in api.list(*nodes.NODE):
+        has = any(labels_of(node).get(label) == "true" for label in PRESENT)
+        if has and nodes.is_ready(node) and not nodes.gpus(node):
+            found = [(one.get("status") or {}).get("state") for one in api.list(*GPU_POLICY)]
+            states = ", ".join(str(state or "no state yet") for state in found)
+            yield Problem(
+                GPU_NODES,
+                f"The node {node['metadata']['name']} is Ready, and offers no {nodes.GPU}.",
+                f"ClusterPolicy: {states or 'none'}",
+                "the driver and the device plugin come after Ready, up to 15 minutes later; "
+                "then: oc get pods -n nvidia-gpu-operator",
+            )
+
+
 @dataclass(frozen=True)
 class Workload:
     """One Deployment or StatefulSet, whoever made it, and what belongs to it."""
@@ -61,32 +132,34 @@ class Workload:
 
 
 class Workloads:
-    """The parts' objects, read when it is made; no log shows the credentials ``hidden``."""
+    """The parts' objects in the namespace of ``api``, read when it is made, and what they lack."""
 
-    def __init__(self, api: Api, hidden: Sequence[Secret], parts: Parts) -> None:
+    def __init__(self, api: Api, deployed: DeployedParts, isolation: Isolation) -> None:
         self._api = api
-        self._hidden = hidden
-        self._parts = parts
-        self.pods = api.list("v1", "Pod")
-        self.all: list[Workload] = []
+        self._deployed = deployed
+        self._isolation = isolation
+        self._parts = deployed.parts
+        self._hidden = _seen(deployed.store.secrets)  # In no log that is shown.
+        self._pods = api.list("v1", "Pod")
+        self._all: list[Workload] = []
         sets, claims = api.list("apps/v1", "ReplicaSet"), api.list("v1", "PersistentVolumeClaim")
-        events, leaving = api.list("v1", "Event"), pod_status.leaving(self.pods)
+        events, leaving = api.list("v1", "Event"), pod_status.leaving(self._pods)
         for thing in [*api.list("apps/v1", "Deployment"), *api.list("apps/v1", "StatefulSet")]:
             if part := self._part(thing):
                 uid, labels = thing["metadata"]["uid"], thing["spec"]["selector"]["matchLabels"]
                 mine = [o for o in sets if objects.is_owned(o, uid) and o["spec"].get("replicas")]
-                pods = pod_status.current(self.pods, labels, "")
-                self.all.append(Workload(part, thing, Seen(pods, mine, claims, events, leaving)))
+                pods = pod_status.current(self._pods, labels, "")
+                self._all.append(Workload(part, thing, Seen(pods, mine, claims, events, leaving)))
         self._services = [one for one in api.list("v1", "Service") if self._part(one)]
-        self.resources = [o for kind in objects.OPERATED for o in api.list(*kind, objects.OURS)]
+        self._resources = [o for kind in objects.OPERATED for o in api.list(*kind, objects.OURS)]
 
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong, a part's own pods first."""
-        yield from filter(None, map(self._of_pods, self.all))
+        yield from filter(None, map(self._of_pods, self._all))
         yield from self._of_jobs()
         yield from self._of_resources()
         yield from self._of_services()
-        for workload in self.all:
+        for workload in self._all:
             if workload.replicas > 1 and workload.thing["kind"] != "StatefulSet":
                 yield from self._of_replicas(workload)
         yield from self._of_routes()
@@ -124,8 +197,8 @@ class Workloads:
                 yield self._problem(part, found, None)
 
     def _of_resources(self) -> Iterator[Problem]:
-        running = {workload.part for workload in self.all}
-        for resource in self.resources:
+        running = {workload.part for workload in self._all}
+        for resource in self._resources:
             part = self._part(resource)
             if found := pod_status.given_up(resource):
                 yield self._problem(part, found, None)
@@ -141,10 +214,10 @@ class Workloads:
     def _of_services(self) -> Iterator[Problem]:
         for service in self._services:
             part, selector = self._part(service), service["spec"].get("selector") or {}
-            mine = [pod for one in self.all if one.part == part for pod in one.seen.pods]
+            mine = [pod for one in self._all if one.part == part for pod in one.seen.pods]
             if not selector or not mine:
                 continue
-            if not any(selector.items() <= labels_of(pod).items() for pod in self.pods):
+            if not any(selector.items() <= labels_of(pod).items() for pod in self._pods):
                 have = {key: labels_of(mine[0]).get(key, "(none)") for key in selector}
                 yield Problem(
                     part,
@@ -212,8 +285,87 @@ class Workloads:
                     f"{self._again(part)}",
                 )
 
+    def network(self) -> Iterator[Problem]:
+        """Declared ways between parts that are here, which policies close."""
+        found = self._api.list(*POLICY)
+        if not found:
+            return
+        space = {"kubernetes.io/metadata.name": self._api.namespace}
+        with contextlib.suppress(Forbidden):
+            space |= labels_of(namespaces.find(self._api))
+        peers = self._parts.peers
+        # By their labels, as policies see them: a part may have pods of more than one kind.
+        pods = {
+            peer: pod
+            for pod in self._pods
+            if is_ready(pod)
+            and PROBE not in labels_of(pod)
+            and (peer := policies.part_of(labels_of(pod), peers))
+        }
+        said: list[str] = []
+        closing: set[str] = set()
+        for way in self._isolation.declared():
+            if way.allowed and way.source in pods and way.destination in pods:
+                ends = pods[way.source], pods[way.destination]
+                if closed := policies.closed(*ends, way.port, found, space, peers):
+                    said.append(f"{way.name}: {closed}")
+                    closing |= set(closed.policies)
+        for part, pod in pods.items():
+            if blind := policies.without_names(pod, found):
+                said.append(f"{part} to DNS: egress closed by {', '.join(blind)}")
+                closing |= set(blind)
+        if said:
+            yield Problem(
+                NETWORK,
+                f"{len(said)} of the ways that parts need are closed by NetworkPolicies.",
+                "; ".join(said[:SHOWN]),
+                "run 08_secure_the_network again: it opens what is declared; of policies that are "
+                f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(closing))}",
+            )
+
+    def gone(self) -> Iterator[Problem]:
+        """Parts that were deployed, and that nothing runs any more."""
+        there = {workload.part for workload in self._all}
+        there |= {labels_of(one).get(COMPONENT, "") for one in self._resources}
+        served, kept = llama_stack.serves(self._api), self._deployed.store.recall("server")
+        for part in self._deployed.locations():
+            if part in there:
+                continue
+            kind, state = "workload", "its Deployment was removed"
+            hint = self._again(part)
+            if part == llama_stack.NAME and kept and served and kept != served:
+                kind = llama_stack.OPERATORS[kept].kind
+                state = f"the cluster knows {llama_stack.OPERATORS[served].kind} alone: the "
+                state += "operator was replaced, and does not take the old kind over"
+                hint += ', with SERVER = "auto"; then 08_secure_the_network'
+            yield Problem(part, f"{part} was deployed, and its {kind} is gone.", state, hint)
+
+    def no_room(self) -> Iterator[Problem]:
+        """A pod that waits for a GPU beside a node that offers one, and is tainted against it."""
+        waiting = [
+            (workload.part, pod)
+            for workload in self._all
+            for pod in workload.seen.pods
+            if not pod["spec"].get("nodeName") and nodes.wanted(pod)
+        ]
+        offering = [o for o in self._api.list(*nodes.NODE) if nodes.gpus(o)] if waiting else []
+        for part, pod in waiting:
+            for node in offering:
+                if taints := nodes.untolerated(node, pod):
+                    name = node["metadata"]["name"]
+                    key, _, effect = taints[0].partition(":")
+                    yield Problem(
+                        part,
+                        f"{part} waits for a GPU, and does not tolerate the taint of {name}.",
+                        f"taint {', '.join(taints)}; it tolerates {nodes.tolerated(pod)}",
+                        f"kubectl taint node {name} {key}:{effect}- and taint it "
+                        f"{nodes.GPU}:NoSchedule, which the kit's model and the GPU operator "
+                        "tolerate",
+                    )
+                    break
+
     def _problem(self, part: str, found: Blocker, because: tuple[str, ...] | None) -> Problem:
-        state, served = found.state, [o for o in self.resources if o["kind"] == "InferenceService"]
+        state, served = found.state, [o for o in self._resources if o["kind"] == "InferenceService"]
         if because != (GPU_NODES,) and any(self._part(o) == part and is_ready(o) for o in served):
             state += "; its InferenceService says Ready all the same"
         lines = rollout.tail(self._api, found.pod, found.container, previous=found.previous)
@@ -276,167 +428,3 @@ def _inside(api: Api) -> list[str]:
     stores = ((yaml.safe_load(text) or {}).get("providers") or {}).get("vector_io") or []
     kinds = [str(one.get("provider_type", "")) for one in stores]
     return [f"{kind} keeps its vectors in one pod" for kind in kinds if kind.startswith("inline::")]
-
-
-class Problems:
-    """Works in the namespace of ``api``, and changes nothing."""
-
-    def __init__(self, api: Api, deployed: DeployedParts, isolation: Isolation) -> None:
-        self._api = api
-        self._store = deployed.store
-        self._deployed = deployed
-        self._parts = deployed.parts
-        self._isolation = isolation
-
-    def found(self) -> list[Problem]:
-        """Everything, what others rest on first; what this user may not see is left out."""
-        try:
-            rights = self._rights()
-            if not namespaces.is_visible(self._api):
-                return rights
-        except (Refused, Unreachable, PartTooSlow) as error:
-            hint = error.hint or "kubectl get namespaces: is the cluster up, and reached from here?"
-            return [Problem("cluster", error.what, error.state, hint)]
-        found = [*rights, *self._seen(self._machines), *self._seen(self._idle_gpus)]
-        try:
-            workloads = Workloads(self._api, self._seen(self._store.secrets), self._parts)
-        except Forbidden as error:
-            return found or [Problem("permissions", error.what, error.state, error.hint)]
-        found += self._seen(lambda: self._network(workloads))
-        found += self._seen(lambda: self._no_room(workloads))
-        # A part that is kept from its only fitting node is told once.
-        told = {one.part for one in found}
-        found += [one for one in self._seen(workloads.problems) if one.part not in told]
-        return found + self._seen(lambda: self._gone(workloads))
-
-    def _seen[T](self, look: Callable[[], Iterable[T]]) -> list[T]:
-        try:
-            return list(look())
-        except Forbidden:
-            # What this user lacks was told before.
-            return []
-
-    def _rights(self) -> list[Problem]:
-        lacks = preflight.missing_rights(self._api)
-        if not lacks:
-            return []
-        name, space = permissions.user(self._api), self._api.namespace
-        bound = permissions.binding(name, space, lacks)[-1]
-        text = permissions.explained(name, space, lacks, openshift=is_openshift(self._api))
-        what = f"{name} may not do all that the notebooks need."
-        hint = f"an administrator of the namespace runs {permissions.command(bound)}"
-        state, lines = permissions.short(lacks), tuple(text.splitlines())
-        return [Problem("permissions", what, state, hint, lines)]
-
-    def _machines(self) -> Iterator[Problem]:
-        """Machines that the cloud does not give."""
-        sets = self._api.list(*MACHINE_SET, namespace=machinesets.NAMESPACE)
-        ours = [one for one in sets if labels_of(one).get(MADE_FROM) == self._api.namespace]
-        zones = machinesets.zones([one for one in sets if not machinesets.is_ours(one)])
-        for machine in machinesets.machines(self._api, ours):
-            others = [zone for zone in zones if zone != machinesets.zone_of(machine)]
-            refused = machines.refusal(machine, others)
-            if refused:
-                hint = f"{refused.hint} ({self._parts.notebook(GPU_NODES)})"
-                yield Problem(GPU_NODES, refused.what, refused.state, hint)
-
-    def _idle_gpus(self) -> Iterator[Problem]:
-        """Nodes that do not offer their GPU."""
-        for node in self._api.list(*nodes.NODE):
-            has = any(labels_of(node).get(label) == "true" for label in PRESENT)
-            if has and nodes.is_ready(node) and not nodes.gpus(node):
-                states = [
-                    str((one.get("status") or {}).get("state") or "no state yet")
-                    for one in self._api.list(*GPU_POLICY)
-                ]
-                yield Problem(
-                    GPU_NODES,
-                    f"The node {node['metadata']['name']} is Ready, and offers no {nodes.GPU}.",
-                    f"ClusterPolicy: {', '.join(states) or 'none'}",
-                    "the driver and the device plugin come after Ready, up to 15 minutes later; "
-                    "then: oc get pods -n nvidia-gpu-operator",
-                )
-
-    def _no_room(self, workloads: Workloads) -> Iterator[Problem]:
-        """A pod that waits for a GPU beside a node that offers one, and is tainted against it."""
-        waiting = [
-            (workload.part, pod)
-            for workload in workloads.all
-            for pod in workload.seen.pods
-            if not pod["spec"].get("nodeName") and nodes.wanted(pod)
-        ]
-        if not waiting:
-            return
-        offering = [one for one in self._api.list(*nodes.NODE) if nodes.gpus(one)]
-        for part, pod in waiting:
-            for node in offering:
-                taints = nodes.untolerated(node, pod)
-                if taints:
-                    name = node["metadata"]["name"]
-                    key, _, effect = taints[0].partition(":")
-                    yield Problem(
-                        part,
-                        f"{part} waits for a GPU, and does not tolerate the taint of {name}.",
-                        f"taint {', '.join(taints)}; it tolerates {nodes.tolerated(pod)}",
-                        f"kubectl taint node {name} {key}:{effect}- and taint it "
-                        f"{nodes.GPU}:NoSchedule, which the kit's model and the GPU operator "
-                        "tolerate",
-                    )
-                    break
-
-    def _network(self, workloads: Workloads) -> Iterator[Problem]:
-        """Declared ways between parts that are here, which policies close."""
-        found = self._api.list(*POLICY)
-        if not found:
-            return
-        try:
-            space = labels_of(namespaces.find(self._api))
-        except Forbidden:
-            space = {}
-        space = space | {"kubernetes.io/metadata.name": self._api.namespace}
-        peers = self._parts.peers
-        # By their labels, as policies see them: a part may have pods of more than one kind.
-        pods = {
-            peer: pod
-            for pod in workloads.pods
-            if is_ready(pod)
-            and PROBE not in labels_of(pod)
-            and (peer := policies.part_of(labels_of(pod), peers))
-        }
-        said: list[str] = []
-        closing: set[str] = set()
-        for way in self._isolation.declared():
-            if way.allowed and way.source in pods and way.destination in pods:
-                ends = pods[way.source], pods[way.destination]
-                if closed := policies.closed(*ends, way.port, found, space, peers):
-                    said.append(f"{way.name}: {closed}")
-                    closing |= set(closed.policies)
-        for part, pod in pods.items():
-            if blind := policies.without_names(pod, found):
-                said.append(f"{part} to DNS: egress closed by {', '.join(blind)}")
-                closing |= set(blind)
-        if said:
-            yield Problem(
-                NETWORK,
-                f"{len(said)} of the ways that parts need are closed by NetworkPolicies.",
-                "; ".join(said[:SHOWN]),
-                "run 08_secure_the_network again: it opens what is declared; of policies that are "
-                f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(closing))}",
-            )
-
-    def _gone(self, workloads: Workloads) -> Iterator[Problem]:
-        """Parts that were deployed, and that nothing runs any more."""
-        there = {workload.part for workload in workloads.all}
-        there |= {labels_of(one).get(COMPONENT, "") for one in workloads.resources}
-        served, kept = llama_stack.serves(self._api), self._store.recall("server")
-        for part in self._deployed.locations():
-            if part in there:
-                continue
-            kind, state = "workload", "its Deployment was removed"
-            hint = f"run {self._parts.notebook(part)} again"
-            if part == llama_stack.NAME and kept and served and kept != served:
-                kind = llama_stack.OPERATORS[kept].kind
-                state = f"the cluster knows {llama_stack.OPERATORS[served].kind} alone: the "
-                state += "operator was replaced, and does not take the old kind over"
-                hint += ', with SERVER = "auto"; then 08_secure_the_network'
-            yield Problem(part, f"{part} was deployed, and its {kind} is gone.", state, hint)

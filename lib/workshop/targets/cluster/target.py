@@ -11,9 +11,8 @@ from workshop.core.secret import mask
 from workshop.core.table import Table
 from workshop.core.wait import wait_for
 from workshop.targets.base import Deployed, Endpoint, Part, PartStatus, Problem, Scale
-from workshop.targets.cluster import delete, manifests, namespaces, preflight, scaling
+from workshop.targets.cluster import delete, doctor, manifests, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
-from workshop.targets.cluster.doctor import Problems
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines.machines import GpuMachines
@@ -98,7 +97,7 @@ class ClusterTarget:
 
     def problems(self) -> list[Problem]:
         """What the cluster knows to be wrong; see ``Target.problems``."""
-        return Problems(self.api, self.deployed, self.network).found()
+        return doctor.problems(self.api, self.deployed, self.network)
 
     def skip_reason(self, _part: str) -> str | None:
         """None: a cluster has room for each."""
