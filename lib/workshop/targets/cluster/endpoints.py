@@ -14,6 +14,7 @@ import re
 import selectors
 import shutil
 import socket
+import socketserver
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
@@ -287,13 +288,16 @@ _one_at_a_time = threading.Lock()
 """The client's ``portforward`` swaps a method of its ``ApiClient`` for the time of a call."""
 
 
-class Forward:
+class Forward(socketserver.ThreadingTCPServer):
     """A port of this machine's loopback that leads to a part's pods, while this process lives.
 
     Each connection goes to a pod that is ready at that moment, which ``pods`` gives: a restarted
     pod breaks the connections that it had, and the next one finds the new pod. Of several pods each
     gets its turn, as a Service does it; ``sticky``: one gets all, for as long as it is ready.
     """
+
+    daemon_threads = True
+    request_queue_size = 64
 
     def __init__(
         self, api: Api, pods: Callable[[], list[Object]], port: int, *, sticky: bool = False
@@ -304,28 +308,20 @@ class Forward:
         self._sticky = sticky
         self._turns = itertools.count()
         self._last = ""
-        self._listener = socket.create_server((LOOPBACK, 0), backlog=64)
-        self.address: str = f"{LOOPBACK}:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, name=f"forward {port}", daemon=True).start()
+        super().__init__((LOOPBACK, 0), socketserver.BaseRequestHandler)
+        self.address: str = f"{LOOPBACK}:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, name=f"forward {port}", daemon=True).start()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                caller, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(caller,), daemon=True).start()
-
-    def _serve(self, caller: socket.socket) -> None:
+    def finish_request(self, request: Any, client_address: Any) -> None:
         """Carry one connection; whatever goes wrong, the caller sees a connection that broke."""
-        with caller, contextlib.suppress(Exception):
-            pod = self._next()
+        with contextlib.suppress(Exception):
+            pod = self.next_pod()
             if not pod:
                 return
             there = self._connect(pod)
             ended = False
             try:
-                ended = _carry(caller, there.socket(self._port))
+                ended = _carry(request, there.socket(self._port))
             finally:
                 there.close()
                 if ended:
@@ -333,7 +329,7 @@ class Forward:
                     # as a close frame.
                     there.websocket.shutdown()
 
-    def _next(self) -> str:
+    def next_pod(self) -> str:
         """The pod whose turn it is, or "" when none is ready."""
         names = sorted(str(pod["metadata"]["name"]) for pod in self._pods())
         if not names:

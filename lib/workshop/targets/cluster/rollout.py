@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Literal
 
 from workshop.core.errors import PartFailed, WorkshopError
@@ -48,14 +49,14 @@ def apply(
     return "restarted" if was_up else "created"
 
 
+@dataclass(frozen=True)
 class Rollout:
     """One part's way up: what was applied, held against what is in the namespace now."""
 
-    def __init__(self, api: Api, informer: Informer, name: str, plan: Plan) -> None:
-        self._api = api
-        self._informer = informer
-        self._name = name
-        self._plan = plan
+    api: Api
+    informer: Informer
+    name: str
+    plan: Plan
 
     def up(self, probe: Callable[[], object]) -> object:
         """A part's own probe, asked while its pods run.
@@ -80,18 +81,18 @@ class Rollout:
         found = patient(self._state)
         if not isinstance(found, Blocker):
             return found
-        log = tail(self._api, found.pod, found.container, previous=found.previous)
-        what = f"{self._name} {found.what}."
-        raise PartFailed(what, where=self._api.where, state=found.state, log=log, hint=found.hint)
+        log = tail(self.api, found.pod, found.container, previous=found.previous)
+        what = f"{self.name} {found.what}."
+        raise PartFailed(what, where=self.api.where, state=found.state, log=log, hint=found.hint)
 
     def pods(self) -> list[Object]:
         """The pods that are ready now, whichever settings they have."""
-        return pod_status.ready(self._informer.all("v1", "Pod"), self._plan.pods)
+        return pod_status.ready(self.informer.all("v1", "Pod"), self.plan.pods)
 
     def log(self) -> list[str]:
         """The last lines of its newest pod."""
         pods = pod_status.by_age(self._current())
-        return tail(self._api, *pods[-1]) if pods else []
+        return tail(self.api, *pods[-1]) if pods else []
 
     def _state(self) -> object:
         """True, ``NotYet``, or the ``Blocker`` that waiting does not fix."""
@@ -103,22 +104,22 @@ class Rollout:
             nothing = "its Deployment is not there yet"
             return NotYet(pod_status.awaited(resource) if resource else nothing)
         seen = self._seen(workload)
-        jobs = {name: self._informer.named("batch/v1", "Job", name) for name in self._plan.jobs}
+        jobs = {name: self.informer.named("batch/v1", "Job", name) for name in self.plan.jobs}
         failed = map(pod_status.failed_job, filter(None, jobs.values()))
         if found := pod_status.find(seen) or next(filter(None, failed), None):
             return found
         if not _is_rolled_out(workload):
             return NotYet(pod_status.describe(seen))
         for name, job in jobs.items():
-            ours = job and pod_status.carries(job["spec"]["template"], self._plan.digest)
+            ours = job and pod_status.carries(job["spec"]["template"], self.plan.digest)
             if not job or not ours or not (job.get("status") or {}).get("succeeded"):
                 return NotYet(f"the job {name} is not done yet")
         return self._routed()
 
     def _routed(self) -> object:
         """Whether the router serves the part's Route."""
-        name = self._plan.route
-        route = self._informer.named(*ROUTE, name) if name else None
+        name = self.plan.route
+        route = self.informer.named(*ROUTE, name) if name else None
         if not name or admitted(route):
             return True
         refused = pod_status.refused_route(route) if route else None
@@ -126,35 +127,35 @@ class Rollout:
 
     def _workload(self) -> Object | None:
         """What runs it, once it is as it was asked for."""
-        found = self._informer.named("apps/v1", self._plan.workload, self._plan.deployment)
-        ours = found and pod_status.carries(found["spec"]["template"], self._plan.digest)
-        return found if found and ours and scaling.fits(found, self._plan.scale) else None
+        found = self.informer.named("apps/v1", self.plan.workload, self.plan.deployment)
+        ours = found and pod_status.carries(found["spec"]["template"], self.plan.digest)
+        return found if found and ours and scaling.fits(found, self.plan.scale) else None
 
     def _current(self) -> list[Object]:
-        pods = self._informer.all("v1", "Pod")
-        return pod_status.current(pods, self._plan.pods, self._plan.digest)
+        pods = self.informer.all("v1", "Pod")
+        return pod_status.current(pods, self.plan.pods, self.plan.digest)
 
     def _seen(self, workload: Object) -> Seen:
         sets = [
             one
-            for one in self._informer.all("apps/v1", "ReplicaSet")
+            for one in self.informer.all("apps/v1", "ReplicaSet")
             if objects.is_owned(one, workload["metadata"]["uid"])
-            and pod_status.carries(one["spec"]["template"], self._plan.digest)
+            and pod_status.carries(one["spec"]["template"], self.plan.digest)
         ]
         return Seen(
             self._current(),
             sets,
-            self._informer.all("v1", "PersistentVolumeClaim"),
-            self._informer.all("v1", "Event"),
-            pod_status.leaving(self._informer.all("v1", "Pod")),
+            self.informer.all("v1", "PersistentVolumeClaim"),
+            self.informer.all("v1", "Event"),
+            pod_status.leaving(self.informer.all("v1", "Pod")),
         )
 
     def _resource(self) -> Object | None:
         """The custom resource that an operator makes the part of."""
-        wanted = self._plan.resource
+        wanted = self.plan.resource
         if wanted is None:
             return None
-        found = self._informer.named(wanted.api_version, wanted.kind, wanted.name)
+        found = self.informer.named(wanted.api_version, wanted.kind, wanted.name)
         return {"kind": wanted.kind, **found} if found else None
 
 

@@ -91,8 +91,7 @@ class Store:
 
     def keep(self, name: str, value: Secret | None) -> None:
         """Keep a credential that was made elsewhere; None forgets it."""
-        key, text = _key(name), value.reveal() if value else None
-        self._update("Secret", lambda kept: {key: text} if text or key in kept else {})
+        self._set("Secret", _key(name), value.reveal() if value else None)
 
     def kept(self, name: str) -> Secret | None:
         """A credential that was made before, or None."""
@@ -108,14 +107,16 @@ class Store:
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact; None forgets it."""
-        key = _key(name)
-        self.written = self._update(
-            "ConfigMap", lambda kept: {} if value is None and key not in kept else {key: value}
-        )
+        self.written = self._set("ConfigMap", _key(name), value)
 
     def recall(self, name: str) -> str | None:
         """A fact, or None."""
         return _read(self._api.get("v1", "ConfigMap", MANAGER), name)
+
+    def _set(self, kind: str, key: str, text: str | None) -> Object | None:
+        return self._update(
+            kind, lambda kept: {} if text is None and key not in kept else {key: text}
+        )
 
     def _update(
         self, kind: str, change: Callable[[Mapping[str, str]], Mapping[str, str | None]]
