@@ -29,8 +29,7 @@ WATCHED = 300  # Seconds after which the API server ends a watch; it is started 
 SILENCE = WATCHED + 30.0  # Seconds without a line after which a watch or a log counts as broken.
 
 PATIENCE = 60.0
-"""Seconds for which an API server may be away in the middle of a step: it is updated now and then,
-and behind it etcd elects a new leader."""
+"""Seconds for which an API server may be away: it is updated, or behind it etcd elects a leader."""
 
 MANAGER = "agent-workshop-kit"  # Field manager of server-side apply; value of the kit's labels.
 PAGE = 250  # Objects of one page of a list: half a megabyte.
@@ -112,8 +111,7 @@ class Api:
     def apply(self, wanted: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Server-side apply; gives the object as it is then.
 
-        Raises:
-            Refused: It is not allowed, not valid, or another field manager owns a field.
+        Raises ``Refused``: not allowed, not valid, or another field manager owns a field.
         """
         query = {"dryRun": "All"} if dry_run else {}
         return self._patch("apply", wanted, wanted, "application/apply-patch+yaml", query)
@@ -226,14 +224,8 @@ class Api:
     ) -> Object:
         """One request, repeated while the API server is away: all that is asked here may be.
 
-        Args:
-            method: The HTTP verb.
-            path: Below the API server's URL.
-            what: What it is for, such as ``apply Deployment mongodb``; for errors.
-            body: Sent as JSON.
-            query: Names and values.
-            headers: Those besides, or in place of, JSON's.
-            patient: Whether it is repeated, for ``PATIENCE`` seconds.
+        ``what`` is what it is for, such as ``apply Deployment mongodb``; ``headers`` are those
+        besides, or in place of, JSON's. Unless ``patient``, it is sent once.
         """
 
         def ask() -> Object | NotYet:

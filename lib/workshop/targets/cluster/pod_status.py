@@ -1,7 +1,6 @@
 """Why a part does not come up: what Kubernetes knows about its objects, as one sentence.
 
-Pure functions of what a namespace holds: pods, custom resources, Jobs, Routes. Each problem below
-would otherwise be waited for until the time is over; here it ends the waiting at once.
+Each problem below would otherwise be waited for until the time is over.
 """
 
 from __future__ import annotations
@@ -240,9 +239,8 @@ def _probed(pod: Object, seen: Seen) -> Blocker | None:
 def _container(pod: Object, images: Sequence[str]) -> Blocker | None:
     name = pod["metadata"]["name"]
     for one in _statuses(pod):
-        waiting = (one.get("state") or {}).get("waiting") or {}
-        ended = (one.get("state") or {}).get("terminated") or {}
-        last = (one.get("lastState") or {}).get("terminated") or {}
+        state, last = one.get("state") or {}, (one.get("lastState") or {}).get("terminated") or {}
+        waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
         reason, message = waiting.get("reason", ""), _clean(waiting.get("message", ""))
         started = f"started {one.get('restartCount', 0) + 1} times"
         if reason in images:

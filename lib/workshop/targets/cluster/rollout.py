@@ -27,8 +27,7 @@ def apply(
 ) -> Literal["created", "reused", "changed", "restarted"]:
     """Apply what a part is made of, without what is not wanted any more; gives what that is for it.
 
-    ``was_up``: whether it was ready once. One that never was, was started ahead of its notebook, or
-    by one that was interrupted.
+    ``was_up``: whether it was ready once. Else it was started ahead, or somebody interrupted it.
     """
     before = api.get("apps/v1", plan.workload, plan.deployment)
     was = before and pod_status.carries(before["spec"]["template"], plan.digest)

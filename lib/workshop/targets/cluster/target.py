@@ -22,8 +22,7 @@ from workshop.targets.cluster.rollout import Rollout, apply
 from workshop.targets.cluster.store import DeployedParts, Store, fact
 from workshop.targets.spec import Parts
 
-STATUS = "workshop status --target cluster"
-"""The command that lists the parts."""
+STATUS = "workshop status --target cluster"  # The command that lists the parts.
 
 
 class Replicas:
@@ -70,10 +69,7 @@ class Replicas:
 class ClusterTarget:
     """Deploys to one namespace, and reaches what runs there from wherever this code runs.
 
-    Args:
-        api: The cluster.
-        parts: All that there are; those that a cluster has are its own.
-        recipes: What a part is, by its name, in place of the kit's own.
+    ``parts`` are all that there are; ``recipes`` say what one is, in place of the kit's own.
     """
 
     name = "cluster"
