@@ -40,14 +40,15 @@ def connect(name: str = "local") -> Target:
     refuse_another_checkout()
     # In a kernel of JupyterLab; what the command line starts has absolute paths already.
     make_paths_absolute(CHECKOUT)
+    settings = Settings.from_env()
     if name == "cluster":
         from workshop.targets.cluster.login import connect as log_in
         from workshop.targets.cluster.target import ClusterTarget
 
-        return ClusterTarget(Settings.from_env(), log_in(), ALL)
+        return ClusterTarget(log_in(), ALL)
     from workshop.targets.local.target import LocalTarget
 
-    return LocalTarget(Settings.from_env(), ALL)
+    return LocalTarget(settings, ALL)
 
 
 def check_environment(target: Target) -> Checks:

@@ -16,7 +16,6 @@ from testcluster.place import Place
 from workshop.clients import http
 from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
-from workshop.core.settings import Settings
 from workshop.core.wait import NotYet
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Deployed, Endpoint, Part
@@ -172,7 +171,7 @@ def target(
     meta = {"name": namespace, "labels": level}
     apply(node.kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
     api = api or connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": namespace})
-    yield ClusterTarget(Settings(), api, ALL, {NAME: recipe(bend, **more)})
+    yield ClusterTarget(api, ALL, {NAME: recipe(bend, **more)})
 
 
 def ready(endpoint: Endpoint) -> object:

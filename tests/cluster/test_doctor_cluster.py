@@ -22,7 +22,6 @@ from testcluster.kubectl import apply, kubectl, restricted_namespace, wait_for_c
 from testcluster.node import Node
 from testcluster.place import Place
 from workshop.cli import main
-from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Part
@@ -56,7 +55,7 @@ class Sick:
 
     @property
     def target(self) -> ClusterTarget:
-        return ClusterTarget(Settings(), connect(), ALL)
+        return ClusterTarget(connect(), ALL)
 
     def put(self, *things: Object) -> None:
         apply(self.node.kubeconfig, *things, namespace=self.name)

@@ -17,7 +17,6 @@ from workshop import check_environment
 from workshop.core.checks import Check
 from workshop.core.errors import CheckFailed
 from workshop.core.progress import stages
-from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts.catalog import ALL
 from workshop.targets.cluster import namespaces, permissions
@@ -76,10 +75,10 @@ def by_name(api: Api) -> dict[str, Check]:
     return {check.name: check for check in checks(api)}
 
 
-def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
+def test_an_administrator_lacks_nothing(node: Node) -> None:
     restricted_namespace(node.kubeconfig, "env-admin")
     api = admin(node, "env-admin")
-    passed = check_environment(ClusterTarget(Settings(state=tmp_path), api, ALL))
+    passed = check_environment(ClusterTarget(api, ALL))
     seen = {check.name: check.seen for check in passed}
     assert re.fullmatch(r"v1\.\d+\.\d+ at https://\S+", seen["API server"])
     assert seen["cluster"] == "plain Kubernetes; no operators of the kit; no node with a GPU"
@@ -130,9 +129,7 @@ def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_accoun
     assert after["namespace"].seen == "env-attendee"
 
 
-def test_the_listed_rights_are_enough_and_no_more_is_asked(
-    node: Node, as_account: As, tmp_path: Path
-) -> None:
+def test_the_listed_rights_are_enough_and_no_more_is_asked(node: Node, as_account: As) -> None:
     api = as_account("env-exact", "workbench")
     rules = [
         {"apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb]}
@@ -152,7 +149,7 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(
         lambda: by_name(api)["permissions"].ok or NotYet("not yet"),
         timeout=10,
     )
-    target = ClusterTarget(Settings(state=tmp_path), api, ALL)
+    target = ClusterTarget(api, ALL)
     assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
     target.store.remember("part mongodb", None)
     target.store.remember("a fact", "kept")
@@ -243,12 +240,12 @@ def test_a_cluster_without_a_default_class_is_told_how_to_get_one(
         api.delete(CLASS)
 
 
-def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_path: Path) -> None:
+def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As) -> None:
     api = admin(node, "env-new")
     assert (
         by_name(api)["namespace"].seen == "env-new is not there; it will be made (by a Namespace)"
     )
-    target = ClusterTarget(Settings(state=tmp_path), api, ALL)
+    target = ClusterTarget(api, ALL)
     assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
     assert by_name(api)["namespace"].seen == "env-new"
     held = {
@@ -267,7 +264,7 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
 
     stranger = as_account("env-stranger", "workbench")
     stranger.namespace = "env-nowhere"
-    there = ClusterTarget(Settings(state=tmp_path), stranger, ALL)
+    there = ClusterTarget(stranger, ALL)
     assert there.status() == []
     with pytest.raises(CheckFailed) as failed:
         check_environment(there)

@@ -389,10 +389,9 @@ def test_the_namespace_is_being_deleted(node: Node) -> None:
         kubectl(node.kubeconfig, "delete", "namespace", "leaving", "--wait=false")
     try:
         api = connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "leaving"})
-        from workshop.core.settings import Settings
         from workshop.targets.cluster.target import ClusterTarget
 
-        target = ClusterTarget(Settings(), api, ALL, {small.NAME: small.recipe()})
+        target = ClusterTarget(api, ALL, {small.NAME: small.recipe()})
         with pytest.raises(Refused) as refused:
             small.ensure(target)
     finally:

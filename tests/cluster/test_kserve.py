@@ -15,7 +15,6 @@ from testcluster.openshift import crds, kserve, names, profile
 from testcluster.place import Place
 from workshop.core.errors import PartFailed
 from workshop.core.progress import Stages
-from workshop.core.settings import Settings
 from workshop.core.wait import NotYet
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Part
@@ -46,7 +45,7 @@ def target(node: Node, place: Place, say: Callable[[str], None]) -> Iterator[Clu
         software.add_vllm(place)
         restricted_namespace(node.kubeconfig, NAMESPACE)
         env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": NAMESPACE}
-        yield ClusterTarget(Settings(), connect(env), ALL)
+        yield ClusterTarget(connect(env), ALL)
     finally:
         node.up(say)
 
@@ -99,7 +98,7 @@ def test_kserves_ready_is_not_believed_while_the_container_restarts(
     target: ClusterTarget, place: Place
 ) -> None:
     small.add_image(place)
-    other = ClusterTarget(Settings(), target.api, ALL, {small.NAME: crashing})
+    other = ClusterTarget(target.api, ALL, {small.NAME: crashing})
     seen: set[tuple[str, int]] = set()
 
     def ready(_endpoint: Endpoint) -> NotYet:

@@ -15,7 +15,6 @@ from testcluster.node import Node
 from workshop import add_gpu_nodes, clean_up, scale_gpu_nodes, verify_clean_up, verify_gpu_nodes
 from workshop.core.errors import CheckFailed, PartFailed, PartTooSlow, SettingsError
 from workshop.core.progress import stages
-from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts.catalog import ALL
 from workshop.parts.gpu_nodes import LABELS, TAINT
@@ -30,9 +29,9 @@ NAMESPACE = "gpu-lesson"
 SETS = ("machine.openshift.io/v1beta1", "MachineSet")
 
 
-def target_of(kubeconfig: Path, namespace: str, state: Path) -> ClusterTarget:
+def target_of(kubeconfig: Path, namespace: str) -> ClusterTarget:
     api = connect({"KUBECONFIG": str(kubeconfig), "WORKSHOP_NAMESPACE": namespace})
-    return ClusterTarget(Settings(state=state), api, ALL)
+    return ClusterTarget(api, ALL)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +75,8 @@ def machine_api(api: Api, kinds: None) -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def target(machine_api: Cloud, node: Node, tmp_path: Path) -> ClusterTarget:
-    return target_of(node.kubeconfig, NAMESPACE, tmp_path)
+def target(machine_api: Cloud, node: Node) -> ClusterTarget:
+    return target_of(node.kubeconfig, NAMESPACE)
 
 
 def ours(api: Api) -> list[str]:
@@ -95,10 +94,8 @@ def uninstall(api: Api) -> None:
     cloud_kinds.established(api, [], lambda: not api.kind("nvidia.com/v1", "ClusterPolicy"))
 
 
-def test_plain_kubernetes_is_skipped_unless_a_node_offers_a_gpu(
-    api: Api, node: Node, tmp_path: Path
-) -> None:
-    here = target_of(node.kubeconfig, NAMESPACE, tmp_path)
+def test_plain_kubernetes_is_skipped_unless_a_node_offers_a_gpu(api: Api, node: Node) -> None:
+    here = target_of(node.kubeconfig, NAMESPACE)
     reason = "this cluster has no MachineSets: its nodes are added outside of it"
     assert add_gpu_nodes(here) == reason
     assert verify_gpu_nodes(here).skipped == reason
@@ -261,11 +258,11 @@ NO_TAINT = {"spec": {"taints": None}}
 
 
 def test_another_namespaces_clean_up_leaves_them(
-    target: ClusterTarget, node: Node, api: Api, tmp_path: Path
+    target: ClusterTarget, node: Node, api: Api
 ) -> None:
     add_gpu_nodes(target, timeout=60)
     restricted_namespace(node.kubeconfig, "attendee-7")
-    elsewhere = target_of(node.kubeconfig, "attendee-7", tmp_path)
+    elsewhere = target_of(node.kubeconfig, "attendee-7")
     assert add_gpu_nodes(elsewhere).startswith("nothing to add: ")
     clean_up(elsewhere)
     assert ours(api) == [f"{INFRASTRUCTURE}-gpu-us-east-2b"]
@@ -437,7 +434,7 @@ def test_who_may_not_add_machines_is_told_so(
 ) -> None:
     kubectl(node.kubeconfig, "-n", NAMESPACE, "create", "serviceaccount", "workbench", check=False)
     token = kubectl(node.kubeconfig, "-n", NAMESPACE, "create", "token", "workbench").stdout
-    attendee = target_of(as_user(node.kubeconfig, token, tmp_path), NAMESPACE, tmp_path)
+    attendee = target_of(as_user(node.kubeconfig, token, tmp_path), NAMESPACE)
     reason = add_gpu_nodes(attendee)
     assert reason.startswith(
         "adding machines is an administrator's step, and this user may not: list, watch nodes; "

@@ -19,7 +19,6 @@ import pytest
 from kubernetes import client
 from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
-from workshop.core.settings import Settings
 from workshop.parts.catalog import ALL
 from workshop.parts.model import model_name, serve_model
 from workshop.room import prepare
@@ -336,13 +335,13 @@ def test_a_notebook_takes_the_shared_model_and_cleaning_up_leaves_the_room(
         done = run(node, "--attendees", "1", "--prefix", name, *offered, token=TOKEN)
         assert done.returncode == 0, done.stdout + done.stderr
         mine = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "offer-1"}
-        target = ClusterTarget(Settings(), connect(mine), ALL)
+        target = ClusterTarget(connect(mine), ALL)
         deployed = serve_model(target)
         assert deployed.action == "adopted"
         assert deployed.endpoint.url == server.url.removesuffix("/v1")
         assert model_name(target) == "granite-8b"
         # Another notebook finds it too, with its token and its CA.
-        other = ClusterTarget(Settings(), connect(mine), ALL)
+        other = ClusterTarget(connect(mine), ALL)
         found = other.find("model")
         assert found.token is not None
         assert found.token.reveal() == TOKEN

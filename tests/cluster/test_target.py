@@ -70,7 +70,7 @@ def test_a_credential_is_made_anew_once_and_the_old_one_kept_until_it_is_retired
     old = target.store.renew(small.NAME, "mongodb password", lambda: "second")
     assert old == Secret("first")
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "target"}
-    other = ClusterTarget(target.settings, connect(env), ALL)
+    other = ClusterTarget(connect(env), ALL)
     # As after an interruption: what was begun goes on, and no third is made.
     assert other.store.renew(small.NAME, "mongodb password", lambda: pytest.fail("twice")) == old
     assert other.store.secret("mongodb password", lambda: "never") == Secret("second")

@@ -24,8 +24,8 @@ def write(api: Api, folder: Path) -> int:
     count = 0
     for address in api.request("GET", "/openapi/v3", what="list its schemas")["paths"].values():
         path, _, query = address["serverRelativeURL"].partition("?")
-        pairs = [tuple(pair.split("=", 1)) for pair in query.split("&") if pair]
-        found = api.request("GET", path, query=pairs, what="read its schemas")  # type: ignore[arg-type]
+        asked = dict(pair.split("=", 1) for pair in query.split("&") if pair)
+        found = api.request("GET", path, query=asked, what="read its schemas")
         schemas = (found.get("components") or {}).get("schemas") or {}
         strict = {name: _strict(schema) for name, schema in schemas.items()}
         for name, schema in schemas.items():

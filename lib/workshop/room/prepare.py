@@ -292,7 +292,7 @@ def may(api: Api, user: str, namespace: str, right: Right) -> bool:
 
 
 def _review(
-    api: Api, kind: str, spec: Object, what: str, headers: Mapping[str, str] | None = None
+    api: Api, kind: str, spec: Object, what: str, headers: Mapping[str, str] = {}
 ) -> Object:
     """What the API server says of rights."""
     group = "authorization.k8s.io/v1"

@@ -27,7 +27,6 @@ from testcluster import software
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import FOLDER, Node
 from workshop.core import progress
-from workshop.core.settings import Settings
 from workshop.parts import embedder, llama_stack, mcp_server, model, mongodb
 from workshop.parts.catalog import ALL, start_early
 from workshop.targets.cluster import objects
@@ -101,7 +100,7 @@ def namespace(node: Node, name: str) -> Iterator[str]:
 def library(node: Node, where: str) -> None:
     """As the notebooks do it, without what they prove and load."""
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": where}
-    target = ClusterTarget(Settings(), connect(env), ALL)
+    target = ClusterTarget(connect(env), ALL)
     progress.use(progress.Silent())
     start_early(target, {"02": {}, "03": {}, "04": {}, "05": {}})
     served = model.serve_model(target)

@@ -13,7 +13,7 @@ from typing import Any
 
 from kubernetes import client
 from workshop.targets.cluster.api import Api
-from workshop.targets.cluster.portforward import Forward
+from workshop.targets.cluster.endpoints import Forward
 
 ACCEPTED = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a WebSocket server answers the client's key with (RFC 6455)."""
@@ -27,26 +27,27 @@ def forward(names: list[str], *, sticky: bool) -> Iterator[Forward]:
         nobody, lambda: [{"metadata": {"name": name}} for name in names], 80, sticky=sticky
     )
     yield made
-    made._listener.close()
+    made.shutdown()
+    made.server_close()
 
 
 def test_each_pod_gets_its_turn() -> None:
     with forward(["b", "a"], sticky=False) as made:
-        assert [made._next() for _ in range(5)] == ["a", "b", "a", "b", "a"]
+        assert [made.next_pod() for _ in range(5)] == ["a", "b", "a", "b", "a"]
 
 
 def test_a_client_stays_with_its_pod_until_that_goes() -> None:
     names = ["a", "b"]
     with forward(names, sticky=True) as made:
-        first = made._next()
-        assert {made._next() for _ in range(5)} == {first}
+        first = made.next_pod()
+        assert {made.next_pod() for _ in range(5)} == {first}
         names.remove(first)
-        assert {made._next() for _ in range(3)} == {"a", "b"} - {first}
+        assert {made.next_pod() for _ in range(3)} == {"a", "b"} - {first}
 
 
 def test_without_a_ready_pod_there_is_none() -> None:
     with forward([], sticky=False) as made:
-        assert made._next() == ""
+        assert made.next_pod() == ""
 
 
 def frame(opcode: int, data: bytes) -> bytes:
@@ -88,5 +89,6 @@ def test_a_connection_that_the_pod_ends_leaves_nothing_open() -> None:
         # It ends when the client has closed its connection to the API server.
         server.join(20)
         assert not server.is_alive()
-        made._listener.close()
+        made.shutdown()
+        made.server_close()
     gc.collect()

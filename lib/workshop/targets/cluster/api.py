@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -25,16 +25,13 @@ from workshop.targets.cluster.errors import Refused, Unreachable
 Object = dict[str, Any]
 
 CONNECT, ANSWER = 5.0, 30.0  # Seconds for a connection, and for an answer.
-SILENCE = 330.0
-"""Seconds without a line after which a watch or a followed log counts as broken: longer than the
-API server lets a watch live."""
+WATCHED = 300  # Seconds after which the API server ends a watch; it is started again there.
+SILENCE = WATCHED + 30.0  # Seconds without a line after which a watch or a log counts as broken.
 
 PATIENCE = 60.0
-"""Seconds for which an API server may be away in the middle of a step: it is updated now and then,
-and behind it etcd elects a new leader."""
+"""Seconds for which an API server may be away: it is updated, or behind it etcd elects a leader."""
 
 MANAGER = "agent-workshop-kit"  # Field manager of server-side apply; value of the kit's labels.
-WATCHED = 300  # Seconds after which the API server ends a watch; it is started again there.
 PAGE = 250  # Objects of one page of a list: half a megabyte.
 _AGAIN = (429, 500, 502, 503, 504)
 """Answers of an API server that is busy, that starts (it has no addresses for Services then, and
@@ -75,11 +72,7 @@ class Api:
         self.ingress_domain = ingress_domain
         self.requests = 0
         self._kinds: dict[tuple[str, str], Kind] = {}
-
-    @property
-    def url(self) -> str:
-        """The API server."""
-        return str(self.client.configuration.host)
+        self.url = str(client.configuration.host)
 
     @property
     def where(self) -> str:
@@ -89,10 +82,8 @@ class Api:
     def get(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """An object, or None when there is none."""
         known = self.kind(api_version, kind)
-        if known is None:
-            return None
-        path = self._path(known, namespace, name)
-        return self._unless_missing("GET", path, what=f"get {kind} {name}")
+        path = self._path(known, namespace, name) if known else ""
+        return self._unless_missing("GET", path, what=f"get {kind} {name}") if path else None
 
     def list(
         self, api_version: str, kind: str, selector: str = "", namespace: str | None = ""
@@ -108,24 +99,21 @@ class Api:
         if known is None:
             return
         path, what = self._path(known, namespace), f"list {known.plural}"
-        query = [("limit", str(PAGE)), *([("labelSelector", selector)] if selector else [])]
-        onward: list[tuple[str, str]] = []
+        asked = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
         while True:
-            found = self.request("GET", path, query=[*query, *onward], what=what)
+            found = self.request("GET", path, query=asked, what=what)
             for item in found["items"]:
                 yield {"apiVersion": known.api_version, "kind": kind, **item}
-            more = (found.get("metadata") or {}).get("continue", "")
-            if not more:
+            asked["continue"] = (found.get("metadata") or {}).get("continue", "")
+            if not asked["continue"]:
                 return
-            onward = [("continue", more)]
 
     def apply(self, wanted: Mapping[str, Any], *, dry_run: bool = False) -> Object:
         """Server-side apply; gives the object as it is then.
 
-        Raises:
-            Refused: It is not allowed, not valid, or another field manager owns a field.
+        Raises ``Refused``: not allowed, not valid, or another field manager owns a field.
         """
-        query = [("dryRun", "All")] if dry_run else []
+        query = {"dryRun": "All"} if dry_run else {}
         return self._patch("apply", wanted, wanted, "application/apply-patch+yaml", query)
 
     def merge(self, thing: Mapping[str, Any], change: Mapping[str, Any]) -> Object:
@@ -143,8 +131,9 @@ class Api:
         """Delete an object and what it owns; whether there was one."""
         what = f"delete {thing['kind']} {thing['metadata']['name']}"
         body = {"propagationPolicy": "Background"}
-        path = self._path_of(thing)
-        return self._unless_missing("DELETE", path, body=body, what=what) is not None
+        return (
+            self._unless_missing("DELETE", self._path_of(thing), body=body, what=what) is not None
+        )
 
     def watch(
         self, api_version: str, kind: str, *, field: str = "", namespace: str | None = ""
@@ -159,13 +148,13 @@ class Api:
             yield "LISTED", {}
             return
         path = self._path(known, namespace)
-        query = [("fieldSelector", field)] if field else []
+        query = {"fieldSelector": field} if field else {}
         listed = self.request("GET", path, query=query, what=f"list {known.plural}", patient=False)
         for item in listed["items"]:
             yield "ADDED", item
         yield "LISTED", {}
-        query += [("watch", "true"), ("resourceVersion", listed["metadata"]["resourceVersion"])]
-        query += [("timeoutSeconds", str(WATCHED))]
+        query |= {"resourceVersion": listed["metadata"]["resourceVersion"]}
+        query |= {"watch": "true", "timeoutSeconds": str(WATCHED)}
         for line in self._lines(path, query, f"watch {known.plural}"):
             event = json.loads(line)
             if event["type"] == "ERROR":
@@ -187,8 +176,8 @@ class Api:
         """A container's log, oldest line first; with ``times`` each has one to sort by."""
         where = quote(namespace or self.namespace)
         flags = {"previous": previous, "follow": follow, "timestamps": times}
-        query = [("container", container), ("tailLines", str(lines))]
-        query += [(name, "true") for name, is_set in flags.items() if is_set]
+        query = {"container": container, "tailLines": str(lines)}
+        query |= {name: "true" for name, is_set in flags.items() if is_set}
         path = f"/api/v1/namespaces/{where}/pods/{quote(pod)}/log"
         yield from self._lines(path, query, f"read the log of {pod}")
 
@@ -218,8 +207,8 @@ class Api:
                     for one in version.get("resources", []):
                         word = (one.get("responseKind") or {}).get("kind")
                         if word:
-                            namespaced = one.get("scope") == "Namespaced"
-                            kinds[whole, word] = Kind(whole, one["resource"], namespaced)
+                            is_namespaced = one.get("scope") == "Namespaced"
+                            kinds[whole, word] = Kind(whole, one["resource"], is_namespaced)
         self._kinds = kinds
 
     def request(
@@ -229,20 +218,14 @@ class Api:
         *,
         what: str,
         body: Mapping[str, Any] | None = None,
-        query: Sequence[tuple[str, str]] = (),
-        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
         patient: bool = True,
     ) -> Object:
         """One request, repeated while the API server is away: all that is asked here may be.
 
-        Args:
-            method: The HTTP verb.
-            path: Below the API server's URL.
-            what: What it is for, such as ``apply Deployment mongodb``; for errors.
-            body: Sent as JSON.
-            query: Names and values.
-            headers: Those besides, or in place of, JSON's.
-            patient: Whether it is repeated, for ``PATIENCE`` seconds.
+        ``what`` is what it is for, such as ``apply Deployment mongodb``; ``headers`` are those
+        besides, or in place of, JSON's. Unless ``patient``, it is sent once.
         """
 
         def ask() -> Object | NotYet:
@@ -252,8 +235,7 @@ class Api:
                 if not patient or not _may_pass(error):
                     raise
                 return NotYet(error.state)
-            found: Object = json.loads(answer.data or b"{}")
-            return found
+            return dict(json.loads(answer.data or b"{}"))
 
         waiting = f"the API server to {what}"
         return wait_for(waiting, ask, timeout=PATIENCE, every=0.5, where=self.where, hint=_HINT)
@@ -273,21 +255,20 @@ class Api:
         thing: Mapping[str, Any],
         body: Mapping[str, Any],
         content: str,
-        query: Sequence[tuple[str, str]] = (),
+        query: Mapping[str, str] = {},
     ) -> Object:
         return self.request(
             "PATCH",
             self._path_of(thing),
             what=f"{verb} {thing['kind']} {thing['metadata']['name']}",
             body=body,
-            query=[("fieldManager", MANAGER), *query],
+            query={"fieldManager": MANAGER, **query},
             headers={"Content-Type": content},
         )
 
-    def _lines(self, path: str, query: Sequence[tuple[str, str]], what: str) -> Iterator[str]:
-        answer = self._send(
-            "GET", path, what, query=query, headers={"Accept": "*/*"}, is_stream=True
-        )
+    def _lines(self, path: str, query: Mapping[str, str], what: str) -> Iterator[str]:
+        headers = {"Accept": "*/*"}
+        answer = self._send("GET", path, what, query=query, headers=headers, is_stream=True)
         try:
             for line in answer:
                 yield line.decode("utf-8", "replace").removesuffix("\n")
@@ -302,8 +283,8 @@ class Api:
         path: str,
         what: str,
         *,
-        query: Sequence[tuple[str, str]],
-        headers: Mapping[str, str] | None,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
         body: Mapping[str, Any] | None = None,
         is_stream: bool = False,
     ) -> Any:
@@ -314,8 +295,8 @@ class Api:
             answer = self.client.call_api(
                 path,
                 method,
-                query_params=list(query),
-                header_params=usual | dict(headers or {}),
+                query_params=dict(query),
+                header_params={**usual, **headers},
                 body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
@@ -329,16 +310,10 @@ class Api:
                 raise self._away(error) from error
             raw = error.body or str(error.reason)
             text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-            raise errors.refused(
-                error.status, text, what=what, where=self.where, sent=body
-            ) from error
+            said = errors.refused(error.status, text, what=what, where=self.where, sent=body)
+            raise said from error
         except official_config.ConfigException as error:
-            raise SettingsError(
-                "The login for the cluster cannot be used.",
-                where=self.url,
-                state=str(error),
-                hint="log in again: oc login, or a new kubeconfig",
-            ) from error
+            raise errors.no_login(self.url, str(error)) from error
         except AttributeError as error:
             # Where TLS fails, the client 36 trips over its own error: that has no body to decode.
             if not isinstance(error.__context__, official.ApiException):

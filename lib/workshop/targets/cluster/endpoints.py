@@ -1,21 +1,29 @@
 """How a part is reached from where this code runs.
 
 In a pod of the cluster: by the Service's DNS name. From outside: by the Route, if its host is known
-here; else by a forwarded port of this machine's loopback.
+here; else by a port of this machine's loopback that is forwarded through the API server.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import itertools
 import json
 import re
+import selectors
 import shutil
 import socket
+import socketserver
 import tempfile
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+from kubernetes import client
+from kubernetes.stream import portforward
 
 from workshop.core.errors import PartFailed
 from workshop.core.secret import Secret
@@ -25,7 +33,6 @@ from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.manifests import ROUTE, Plan
-from workshop.targets.cluster.portforward import Forward
 
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
 """Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
@@ -41,6 +48,7 @@ UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 """HAProxy's, in seconds; without one it means milliseconds. nginx's annotation has bare seconds."""
 
 TOKEN_MADE = 30.0  # Seconds for the cluster to make a token.
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,8 @@ class Location:
             thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
             for thing in plan.objects
         )
-        own: dict[str, Any] = {"credential": part.credential, "sticky": sticky}
-        same = {f.name: getattr(plan, f.name) for f in fields(cls) if f.name not in own}
-        return cls(**same, **own)
+        same = {f.name: getattr(plan, f.name) for f in fields(cls) if hasattr(plan, f.name)}
+        return cls(**same, credential=part.credential, sticky=sticky)
 
     def text(self) -> str:
         """As it is kept."""
@@ -110,25 +117,22 @@ class Endpoints:
                 return f"{self._host(location)}:{port}"
             return self._forward((location.service, port), ready, sticky=location.sticky)
 
-        url = inside if self._api.inside else f"{location.scheme}://{at(location.port)}"
-        also = {name: f"http://{at(port)}" for name, port in location.also.items()}
+        routed = self._routed(location)
         credential: Secret | None = None
         if location.token:
             credential = self.token(location.token)
         elif location.credential:
             credential = self._kept(location.credential)
-        routed = self._routed(location)
         ca = self._ca(*location.ca) if location.ca else None
-        # A credential with a user is a password, else a token.
-        is_password = bool(location.user)
         is_tls = location.scheme == "https" and not routed
         return Endpoint(
-            routed or url,
-            token=None if is_password else credential,
+            routed or (inside if self._api.inside else f"{location.scheme}://{at(location.port)}"),
+            # A credential with a user is a password, else a token.
+            token=None if location.user else credential,
             user=location.user,
-            password=credential if is_password else None,
+            password=credential if location.user else None,
             ca_file=self.router_ca() if routed and location.route else ca,
-            also=also,
+            also={name: f"http://{at(port)}" for name, port in location.also.items()},
             inside=inside,
             server_name=self._host(location) if is_tls else "",
         )
@@ -181,24 +185,18 @@ class Endpoints:
         from this part's manifests, holds another.
         """
         name, key = where
-        self._tokens.pop(where, None)
+
+        def token() -> str | NotYet:
+            found = objects.content(self._api.get("v1", "Secret", name)).get(key)
+            return found or NotYet(f"the Secret {name} has no {key} yet")
+
         empty = objects.one(objects.build(objects.MANIFESTS / part / "base"), "Secret", name)
-        if self._api.get("v1", "Secret", name) is not None and self.token(where) == old:
+        if token() == old.reveal():
             self._api.delete(empty)
         self._api.apply(empty)
-
-        def made() -> object:
-            found = objects.content(self._api.get("v1", "Secret", name))
-            return bool(found.get(key)) or NotYet(f"the Secret {name} has no {key} yet")
-
-        wait_for(
-            "the cluster to make a token",
-            made,
-            timeout=TOKEN_MADE,
-            every=0.2,
-            where=self._api.where,
-        )
-        self._tokens.pop(where, None)
+        what = "the cluster to make a token"
+        made = wait_for(what, token, timeout=TOKEN_MADE, every=0.2, where=self._api.where)
+        self._tokens[where] = Secret(made)
 
     def routes(self, parts: Iterable[Location]) -> list[Route]:
         """The Routes and Ingresses that are served, also what OpenShift AI has made for a model."""
@@ -273,13 +271,9 @@ class Endpoints:
             host = admitted(self._api.get(*ROUTE, location.route))
         elif location.ingress and not self._api.inside:
             host = served(self._api.get(*INGRESS, location.ingress))
-        if not host:
-            return ""
-        try:
-            socket.getaddrinfo(host, 443)
-        except OSError:
-            return ""
-        return f"https://{host}"
+        with contextlib.suppress(OSError):
+            return f"https://{host}" if host and socket.getaddrinfo(host, 443) else ""
+        return ""
 
     def _ca(self, name: str, key: str, namespace: str = "") -> Path | None:
         if (namespace, name) not in self._authorities:
@@ -288,6 +282,82 @@ class Endpoints:
                 return None
             self._authorities[namespace, name] = self.ca_file(name, text)
         return self._authorities[namespace, name]
+
+
+_one_at_a_time = threading.Lock()
+"""The client's ``portforward`` swaps a method of its ``ApiClient`` for the time of a call."""
+
+
+class Forward(socketserver.ThreadingTCPServer):
+    """A port of this machine's loopback that leads to a part's pods, while this process lives.
+
+    Each connection goes to a pod that is ready at that moment, which ``pods`` gives: a restarted
+    pod breaks the connections that it had, and the next one finds the new pod. Of several pods each
+    gets its turn, as a Service does it; ``sticky``: one gets all, for as long as it is ready.
+    """
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(
+        self, api: Api, pods: Callable[[], list[Object]], port: int, *, sticky: bool = False
+    ) -> None:
+        self._api = api
+        self._pods = pods
+        self._port = port
+        self._sticky = sticky
+        self._turns = itertools.count()
+        self._last = ""
+        super().__init__((LOOPBACK, 0), socketserver.BaseRequestHandler)
+        self.address: str = f"{LOOPBACK}:{self.server_address[1]}"
+        threading.Thread(target=self.serve_forever, name=f"forward {port}", daemon=True).start()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Carry one connection; whatever goes wrong, the caller sees a connection that broke."""
+        with contextlib.suppress(Exception):
+            pod = self.next_pod()
+            if not pod:
+                return
+            there = self._connect(pod)
+            ended = False
+            try:
+                ended = _carry(request, there.socket(self._port))
+            finally:
+                there.close()
+                if ended:
+                    # The client (36.0.3) leaves its connection open when the other side's end came
+                    # as a close frame.
+                    there.websocket.shutdown()
+
+    def next_pod(self) -> str:
+        """The pod whose turn it is, or "" when none is ready."""
+        names = sorted(str(pod["metadata"]["name"]) for pod in self._pods())
+        if not names:
+            return ""
+        if not self._sticky or self._last not in names:
+            self._last = names[next(self._turns) % len(names)]
+        return self._last
+
+    def _connect(self, pod: str) -> Any:
+        with _one_at_a_time:
+            own = client.ApiClient(self._api.client.configuration)
+            call = client.CoreV1Api(own).connect_get_namespaced_pod_portforward
+            return portforward(call, pod, self._api.namespace, ports=str(self._port))
+
+
+def _carry(here: socket.socket, there: Any) -> bool:
+    """Copy both ways until either side ends; gives whether it was the pod's."""
+    here.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with selectors.DefaultSelector() as ready:
+        ready.register(here, selectors.EVENT_READ, there)
+        ready.register(there.fileno(), selectors.EVENT_READ, here)
+        while True:
+            for key, _ in ready.select():
+                source = here if key.fileobj is here else there
+                data = source.recv(65536)
+                if not data:
+                    return source is there
+                key.data.sendall(data)
 
 
 def served(ingress: Object | None) -> str:

@@ -5,9 +5,10 @@ Not the official client's informer: version 36 logs a refusal, and tries again f
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from workshop.core.errors import WorkshopError
@@ -23,22 +24,15 @@ LISTED = 60.0  # Seconds for the first list, and for an API server that is away.
 class _Watch:
     """One kind, followed by a thread that ends with the connection."""
 
-    api: Api
-    api_version: str
-    kind: str
-    selected: str
-    namespace: str
     began: float = field(default_factory=time.monotonic)
     objects: dict[str, Object] = field(default_factory=dict)
     listed: bool = False
     ended: bool = False
     error: WorkshopError | None = None
 
-    def run(self) -> None:
+    def follow(self, changes: Iterator[tuple[str, Object]]) -> None:
         try:
-            for change, thing in self.api.watch(
-                self.api_version, self.kind, field=self.selected, namespace=self.namespace
-            ):
+            for change, thing in changes:
                 if change == "LISTED":
                     self.listed = True
                 elif change == "DELETED":
@@ -73,21 +67,22 @@ class Informer:
         """
         key = (api_version, kind, selected, namespace)
         with self._one_at_a_time:
-            watch = self._watches.get(key)
-            if watch is None or watch.is_due():
-                watch = self._watches[key] = _Watch(self._api, *key)
-                threading.Thread(target=watch.run, name=f"watch {kind}", daemon=True).start()
-        current = watch
+            if key not in self._watches or self._watches[key].is_due():
+                self._watches[key] = _Watch()
+                changes = self._api.watch(api_version, kind, field=selected, namespace=namespace)
+                follow = functools.partial(self._watches[key].follow, changes)
+                threading.Thread(target=follow, name=f"watch {kind}", daemon=True).start()
+            watch = self._watches[key]
         wait_for(
             f"the API server to list {kind}",
-            lambda: current.listed or current.ended or NotYet("no answer"),
+            lambda: watch.listed or watch.ended or NotYet("no answer"),
             timeout=LISTED,
             every=0.01,
             where=self._api.where,
         )
-        if current.error is not None:
-            raise current.error
-        return list(current.objects.values())
+        if watch.error is not None:
+            raise watch.error
+        return list(watch.objects.values())
 
     def named(self, api_version: str, kind: str, name: str, namespace: str = "") -> Object | None:
         """The object of this kind and name as it is now, or None."""

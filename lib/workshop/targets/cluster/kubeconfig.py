@@ -6,11 +6,8 @@ fails, and does not read JSON with tabs. So the kit reads the files, and leaves 
 server and the certificates. What cannot be honoured is refused by its name before anything is
 sent. The fields: ``clientcmd/api/v1/types.go`` of client-go.
 
-The protocol of plugins: https://kubernetes.io/docs/reference/access-authn-authz/authentication/,
-"client-go credential plugins".
-
-No error quotes a value, nothing that a plugin writes to its output,
-nor a parser's words, which quote the file: a token may stand there.
+No error quotes a value, nothing that a plugin writes to its output, nor a parser's words, which
+quote the file: a token may stand there.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,123 +29,22 @@ import yaml
 from workshop.core import proxies
 from workshop.core.errors import SettingsError
 from workshop.core.proxies import Proxy
-
-PATIENCE = 60.0  # Seconds for a plugin: it may ask a server for a token.
-EARLY = timedelta(minutes=1)  # How long before its end a token is asked for anew.
-TOLD = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
-"""What a plugin is told of the cluster where ``provideClusterInfo`` is set."""
-
-
-@dataclass(frozen=True)
-class Credential:
-    """What to log in with, shown in no repr: a header's value, or a certificate and key as PEM."""
-
-    authorization: str = field(default="", repr=False)
-    certificate: str = field(default="", repr=False)
-    key: str = field(default="", repr=False)
-
-
-class Plugin:
-    """The program that an ``exec`` section names; ``where`` is its kubeconfig, for errors."""
-
-    def __init__(self, section: Mapping[str, Any], cluster: Mapping[str, Any], where: str) -> None:
-        self._section = section
-        self._cluster = cluster
-        self._where = where
-        self._kept = Credential()
-        self._until: datetime | None = datetime.min.replace(tzinfo=UTC)
-
-    def ask(self) -> Credential:
-        """What it gives; kept for as long as it says that it is valid."""
-        if self._until is None or datetime.now(UTC) + EARLY < self._until:
-            return self._kept
-        status = self._run()
-        certificate, key = (str(status.get(f"client{part}Data") or "")
-                            for part in ("Certificate", "Key"))  # fmt: skip
-        token = str(status.get("token") or "")
-        if not token and not (certificate and key):
-            raise self._failed("it gave neither a token nor a certificate with its key")
-        ends = status.get("expirationTimestamp")
-        try:
-            self._until = datetime.fromisoformat(str(ends)) if ends else None
-        except ValueError:
-            raise self._failed("its expirationTimestamp is no time") from None
-        self._kept = Credential(f"Bearer {token}" if token else "", certificate, key)
-        return self._kept
-
-    def _run(self) -> Mapping[str, Any]:
-        section = self._section
-        if section.get("interactiveMode") == "Always":
-            raise self._failed(
-                "interactiveMode Always is not supported: a notebook has no terminal",
-                "log in by that plugin in a terminal, and use a plugin that keeps its login",
-            )
-        version = str(section.get("apiVersion"))
-        env = {str(one["name"]): str(one["value"]) for one in section.get("env") or []}
-        try:
-            told = {"kind": "ExecCredential", "apiVersion": version, "spec": self._spec()}
-            env = {**os.environ, **env, "KUBERNETES_EXEC_INFO": json.dumps(told)}
-            done = subprocess.run(
-                [str(section["command"]), *map(str, section.get("args") or [])],
-                env=env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=PATIENCE,
-                check=False,
-            )
-        except OSError as error:
-            hint = " ".join(str(section.get("installHint") or "").split())
-            raise self._failed(f"{error.filename}: {error.strerror}", hint) from None
-        except subprocess.TimeoutExpired:
-            raise self._failed(f"it did not end within {PATIENCE:g} s") from None
-        if done.returncode:
-            raise self._failed(f"exit code {done.returncode}: {_last_words(done.stderr)}")
-        try:
-            given = json.loads(done.stdout)
-            if given["kind"] != "ExecCredential" or given["apiVersion"] != version:
-                raise ValueError
-            return dict(given["status"])
-        except (ValueError, KeyError, TypeError):
-            raise self._failed(f"its output is no ExecCredential of {version}") from None
-
-    def _spec(self) -> dict[str, Any]:
-        if not self._section.get("provideClusterInfo"):
-            return {"interactive": False}
-        told = {key: self._cluster[key] for key in TOLD if self._cluster.get(key)}
-        file = self._cluster.get("certificate-authority")
-        if file and "certificate-authority-data" not in told:
-            content = base64.b64encode(Path(file).read_bytes()).decode()
-            told["certificate-authority-data"] = content
-        for extension in self._cluster.get("extensions") or []:
-            if extension.get("name") == "client.authentication.k8s.io/exec":
-                told["config"] = extension.get("extension")
-        return {"interactive": False, "cluster": told}
-
-    def _failed(self, state: str, hint: str = "") -> SettingsError:
-        command = str(self._section.get("command"))
-        return SettingsError(
-            "The kubeconfig's plugin gave no login.",
-            where=f"{command}, exec in {self._where}",
-            state=state,
-            hint=hint or "run kubectl get --raw /readyz in a terminal: the plugin may ask there",
-        )
-
-
-def _last_words(stderr: bytes) -> str:
-    """What a plugin said last; what looks like a token is left out."""
-    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    words = " ".join(lines[-1].split()) if lines else "it said nothing"
-    return re.sub(r"[^\s\"'=:]{24,}", "****", words)[:300]
-
+from workshop.targets.cluster.errors import no_cluster, no_login
 
 Section = dict[str, Any]
 
-_ACTING = "log in as that user, or give your own the rights"
+DEFAULT = "~/.kube/config"
+PATIENCE = 60.0  # Seconds for a plugin: it may ask a server for a token.
+EARLY = timedelta(minutes=1)  # How long before its end a token is asked for anew.
+
 REFUSED = {
     "insecure-skip-tls-verify": "the kit verifies TLS: kubectl config set-cluster NAME "
     "--insecure-skip-tls-verify=false --certificate-authority=FILE",
     "auth-provider": "use a token, or a plugin: kubectl config set-credentials NAME --exec-command",
-    **dict.fromkeys(("as", "as-uid", "as-groups", "as-user-extra"), _ACTING),
+    **dict.fromkeys(
+        ("as", "as-uid", "as-groups", "as-user-extra"),
+        "log in as that user, or give your own the rights",
+    ),
 }
 """Fields that kubectl honours and the kit does not, and what to do instead."""
 
@@ -160,10 +56,16 @@ FILES = ("certificate-authority", "client-certificate", "client-key", "tokenFile
 """Fields that name a file: below the folder of the kubeconfig in which they stand."""
 
 TEXTS = (*CLUSTER, *USER, "server", "proxy-url", "token", "tokenFile", "username", "password")
-
 PARTS = ("clusters", "contexts", "users")
 
-DEFAULT = "~/.kube/config"
+
+@dataclass(frozen=True, repr=False)
+class Credential:
+    """What to log in with: a header's value, or a certificate and its key as PEM."""
+
+    authorization: str = ""
+    certificate: str = ""
+    key: str = ""
 
 
 class Login:
@@ -179,23 +81,22 @@ class Login:
     def __init__(self, files: str) -> None:
         self.where = files or DEFAULT
         kept = _merged([Path(one).expanduser() for one in self.where.split(os.pathsep) if one])
-        context = self._named(kept, "contexts", "context", str(kept.get("current-context") or ""))
+        context = self._named(kept, "context", kept["current-context"])
         # A context without one means "default", in which a workshop has no place.
         named = str(context.get("namespace") or "")
         self.namespace = "" if named == "default" else named
-        self._cluster = self._named(kept, "clusters", "cluster", str(context.get("cluster") or ""))
-        user = str(context.get("user") or "")
-        self._user = self._named(kept, "users", "user", user) if user else {}
+        self._cluster = self._named(kept, "cluster", context.get("cluster"))
+        self._user = self._named(kept, "user", context["user"]) if context.get("user") else {}
         self._check()
         self.server = str(self._cluster["server"]).rstrip("/")
 
-    def sections(self, credential: Credential) -> dict[str, Any]:
+    def sections(self, credential: Credential) -> Section:
         """A kubeconfig for the client: the server and certificates, without anybody's login."""
         cluster = {key: self._cluster[key] for key in CLUSTER if self._cluster.get(key)}
         user = {key: self._user[key] for key in USER if self._user.get(key)}
         if credential.certificate:
-            for key, pem in (("certificate", credential.certificate), ("key", credential.key)):
-                user[f"client-{key}-data"] = base64.b64encode(pem.encode()).decode()
+            user["client-certificate-data"] = _base64(credential.certificate.encode())
+            user["client-key-data"] = _base64(credential.key.encode())
         return {
             "current-context": "here",
             "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
@@ -220,23 +121,23 @@ class Login:
             return Plugin(user["exec"], self._cluster, self.where).ask
         if user.get("username"):
             pair = f"{user['username']}:{user.get('password') or ''}".encode()
-            return lambda: Credential(f"Basic {base64.b64encode(pair).decode()}")
+            return lambda: Credential(f"Basic {_base64(pair)}")
         return Credential
 
     def _token(self, path: Path) -> str:
         try:
             return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeError) as error:
-            raise unusable(self.where, f"tokenFile: {_reason(path, error)}") from None
+            raise no_login(self.where, f"tokenFile: {_reason(path, error)}") from None
 
-    def _named(self, kept: Mapping[str, Any], part: str, kind: str, name: str) -> Section:
+    def _named(self, kept: Section, kind: str, name: object) -> Section:
         if not name:
-            field = "current-context" if kind == "context" else f"{kind} in its context"
-            raise none(self.where, f"it has no {field}")
-        for entry in kept[part]:
-            if str(entry["name"]) == name:
+            lacks = "current-context" if kind == "context" else f"{kind} in its context"
+            raise no_cluster(self.where, f"it has no {lacks}")
+        for entry in kept[f"{kind}s"]:
+            if str(entry["name"]) == str(name):
                 return dict(entry[kind])
-        raise none(self.where, f"it has no {kind} {name!r}")
+        raise no_cluster(self.where, f"it has no {kind} {str(name)!r}")
 
     def _check(self) -> None:
         """Refuse what cannot be honoured, all of it at once."""
@@ -249,8 +150,10 @@ class Login:
                 problems.append(f"{key} is not text")
             elif key.endswith("-data") and not _is_base64(value):
                 problems.append(f"{key} is not base64")
+        has = {key for key in both if both[key]}
         for one, other in (("certificate", "key"), ("key", "certificate")):
-            if _either(both, f"client-{one}") and not _either(both, f"client-{other}"):
+            pairs = [{f"client-{word}", f"client-{word}-data"} for word in (one, other)]
+            if has & pairs[0] and not has & pairs[1]:
                 problems.append(f"client-{one} is there without client-{other}")
         if both.get("exec") and not _is_plugin(both["exec"]):
             problems.append("exec is not as kubectl writes it")
@@ -260,55 +163,133 @@ class Login:
             problems.append("server is not a URL such as https://host:6443, without a login in it")
         if problems:
             hints = "; ".join(dict.fromkeys(found.values()))
-            raise unusable(self.where, "; ".join(problems), hints)
+            raise no_login(self.where, "; ".join(problems), hints)
 
 
-def none(where: str, state: str) -> SettingsError:
-    """The error when there is no cluster to connect to."""
-    return SettingsError(
-        "There is no cluster to connect to.",
-        where=where,
-        state=state,
-        hint="log in with oc login, or set KUBECONFIG to your cluster's file; without a cluster, "
-        'set TARGET = "local"',
-    )
+class Plugin:
+    """The program that an ``exec`` section names; ``where`` is its kubeconfig, for errors.
+
+    Its protocol: https://kubernetes.io/docs/reference/access-authn-authz/authentication/,
+    "client-go credential plugins".
+    """
+
+    def __init__(self, section: Mapping[str, Any], cluster: Mapping[str, Any], where: str) -> None:
+        self._section = section
+        self._cluster = cluster
+        self._where = where
+        self._version = str(section.get("apiVersion"))
+        self._kept = Credential()
+        self._until: datetime | None = datetime.min.replace(tzinfo=UTC)
+
+    def ask(self) -> Credential:
+        """What it gives; kept for as long as it says that it is valid."""
+        if self._until is None or datetime.now(UTC) + EARLY < self._until:
+            return self._kept
+        status = self._status(self._output())
+        names = ("token", "clientCertificateData", "clientKeyData")
+        token, certificate, key = (str(status.get(name) or "") for name in names)
+        if not token and not (certificate and key):
+            raise self._failed("it gave neither a token nor a certificate with its key")
+        ends = status.get("expirationTimestamp")
+        try:
+            self._until = datetime.fromisoformat(str(ends)) if ends else None
+        except ValueError:
+            raise self._failed("its expirationTimestamp is no time") from None
+        self._kept = Credential(f"Bearer {token}" if token else "", certificate, key)
+        return self._kept
+
+    def _output(self) -> bytes:
+        section = self._section
+        if section.get("interactiveMode") == "Always":
+            raise self._failed(
+                "interactiveMode Always is not supported: a notebook has no terminal",
+                "log in by that plugin in a terminal, and use a plugin that keeps its login",
+            )
+        env = {str(one["name"]): str(one["value"]) for one in section.get("env") or []}
+        try:
+            told = {"kind": "ExecCredential", "apiVersion": self._version, "spec": self._spec()}
+            done = subprocess.run(
+                [str(section["command"]), *map(str, section.get("args") or [])],
+                env={**os.environ, **env, "KUBERNETES_EXEC_INFO": json.dumps(told)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except OSError as error:
+            hint = " ".join(str(section.get("installHint") or "").split())
+            raise self._failed(f"{error.filename}: {error.strerror}", hint) from None
+        except subprocess.TimeoutExpired:
+            raise self._failed(f"it did not end within {PATIENCE:g} s") from None
+        if done.returncode:
+            raise self._failed(f"exit code {done.returncode}: {_last_words(done.stderr)}")
+        return done.stdout
+
+    def _status(self, output: bytes) -> Section:
+        try:
+            given = json.loads(output)
+            if given["kind"] == "ExecCredential" and given["apiVersion"] == self._version:
+                return dict(given["status"])
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise self._failed(f"its output is no ExecCredential of {self._version}") from None
+
+    def _spec(self) -> Section:
+        if not self._section.get("provideClusterInfo"):
+            return {"interactive": False}
+        told = ("server", "tls-server-name", "certificate-authority-data", "proxy-url")
+        cluster = {key: self._cluster[key] for key in told if self._cluster.get(key)}
+        if file := self._cluster.get("certificate-authority"):
+            cluster.setdefault("certificate-authority-data", _base64(Path(file).read_bytes()))
+        for extension in self._cluster.get("extensions") or []:
+            if extension.get("name") == "client.authentication.k8s.io/exec":
+                cluster["config"] = extension.get("extension")
+        return {"interactive": False, "cluster": cluster}
+
+    def _failed(self, state: str, hint: str = "") -> SettingsError:
+        return SettingsError(
+            "The kubeconfig's plugin gave no login.",
+            where=f"{self._section.get('command')}, exec in {self._where}",
+            state=state,
+            hint=hint or "run kubectl get --raw /readyz in a terminal: the plugin may ask there",
+        )
 
 
-def unusable(where: str, state: str, hint: str = "") -> SettingsError:
-    """The error for a login that cannot be used."""
-    return SettingsError(
-        "The login for the cluster cannot be used.",
-        where=where,
-        state=state,
-        hint=hint or "log in again: oc login, or a new kubeconfig",
-    )
+def _last_words(stderr: bytes) -> str:
+    """What a plugin said last; what looks like a token is left out."""
+    lines = [line for line in stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    words = " ".join(lines[-1].split()) if lines else "it said nothing"
+    return re.sub(r"[^\s\"'=:]{24,}", "****", words)[:300]
 
 
 def _merged(paths: list[Path]) -> Section:
     """Several files as one: the first that has a name, or a current context, counts."""
-    kept: Section = {"clusters": [], "contexts": [], "users": []}
     contents = [(path, found) for path in paths if (found := _read(path)) is not None]
     if not contents:
-        raise none(os.pathsep.join(map(str, paths)), "there is no such file")
-    for path, content in contents:
-        kept["current-context"] = kept.get("current-context") or content.get("current-context")
-        for part in PARTS:
-            kind = part.removesuffix("s")
-            for entry in content.get(part) or []:
-                section = entry.get(kind) if isinstance(entry, dict) else None
-                if not isinstance(section, dict | None) or "name" not in entry:
-                    raise unusable(str(path), f"an entry of {part} is not as kubectl writes it")
-                kept[part].append({"name": entry["name"], kind: _absolute(section or {}, path)})
+        raise no_cluster(os.pathsep.join(map(str, paths)), "there is no such file")
+    current = (content.get("current-context") for _, content in contents)
+    kept: Section = {"current-context": next(filter(None, current), "")}
+    for part in PARTS:
+        kept[part] = [
+            _entry(entry, part, path)
+            for path, content in contents
+            for entry in content.get(part) or []
+        ]
     return kept
 
 
-def _absolute(section: Section, path: Path) -> Section:
+def _entry(entry: object, part: str, path: Path) -> Section:
+    """One cluster, context or user, with whole paths."""
+    kind = part.removesuffix("s")
+    section = (entry.get(kind) or {}) if isinstance(entry, dict) and "name" in entry else None
+    if not isinstance(entry, dict) or not isinstance(section, dict):
+        raise no_login(str(path), f"an entry of {part} is not as kubectl writes it")
     below = path.absolute().parent
-    known: Section = {key: str(below / str(section[key])) for key in FILES if section.get(key)}
+    whole = {key: str(below / str(section[key])) for key in FILES if section.get(key)}
     plugin = section.get("exec")
     if isinstance(plugin, dict) and "/" in str(plugin.get("command") or ""):
-        known["exec"] = {**plugin, "command": str(below / plugin["command"])}
-    return {**section, **known}
+        section = section | {"exec": plugin | {"command": str(below / plugin["command"])}}
+    return {"name": entry["name"], kind: section | whole}
 
 
 def _read(path: Path) -> Section | None:
@@ -318,7 +299,7 @@ def _read(path: Path) -> Section | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeError) as error:
-        raise unusable(str(path), _reason(path, error)) from None
+        raise no_login(str(path), _reason(path, error)) from None
     try:
         content = json.loads(text)
     except ValueError:
@@ -327,21 +308,18 @@ def _read(path: Path) -> Section | None:
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             line = f", line {mark.line + 1}" if mark else ""
-            raise unusable(str(path), f"it is neither YAML nor JSON{line}") from None
-    if not isinstance(content, dict) or any(
-        not isinstance(content.get(part) or [], list) for part in PARTS
-    ):
-        raise unusable(str(path), "it is not a kubeconfig")
-    return content
+            raise no_login(str(path), f"it is neither YAML nor JSON{line}") from None
+    if isinstance(content, dict) and all(isinstance(content.get(p) or [], list) for p in PARTS):
+        return content
+    raise no_login(str(path), "it is not a kubeconfig")
 
 
 def _reason(path: Path, error: Exception) -> str:
-    said = error.strerror if isinstance(error, OSError) else "not text"
-    return f"{path}: {said}"
+    return f"{path}: {error.strerror if isinstance(error, OSError) else 'not text'}"
 
 
-def _either(section: Section, key: str) -> bool:
-    return bool(section.get(key) or section.get(f"{key}-data"))
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _is_base64(text: str) -> bool:

@@ -15,8 +15,9 @@ from kubernetes import client, config
 from workshop.core import proxies
 from workshop.core.errors import SettingsError
 from workshop.core.proxies import Proxy
-from workshop.targets.cluster import kubeconfig
 from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.errors import no_cluster, no_login
+from workshop.targets.cluster.kubeconfig import Login
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where a pod finds its service account; an OpenShift AI workbench is a pod."""
@@ -36,18 +37,17 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
     configuration = client.Configuration()
     # The kit repeats requests itself, with a limit and with progress.
     configuration.retries = False
-    inside = bool(env.get("KUBERNETES_SERVICE_HOST")) and (account / "token").is_file()
-    inside = inside and not env.get("KUBECONFIG")
+    in_pod = bool(env.get("KUBERNETES_SERVICE_HOST")) and (account / "token").is_file()
+    inside = in_pod and not env.get("KUBECONFIG")
     if inside:
         where, own = str(account), _from_pod(configuration, account)
         proxy = proxies.for_server(configuration.host, env)
     else:
-        login = kubeconfig.Login(env.get("KUBECONFIG", ""))
+        login = Login(env.get("KUBECONFIG", ""))
         where, own, proxy = login.where, login.namespace, login.proxy(env)
         _from_files(configuration, login)
     _verify(configuration, where)
     _go_through(configuration, proxy)
-    domain = env.get("WORKSHOP_INGRESS_DOMAIN", "").strip(".")
     namespace = env.get("WORKSHOP_NAMESPACE") or own or NAMESPACE
     if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", namespace):
         raise SettingsError(
@@ -55,6 +55,7 @@ def connect(env: Mapping[str, str] = os.environ, account: Path = ACCOUNT) -> Api
             where="WORKSHOP_NAMESPACE",
             hint="small letters, digits and dashes, at most 63",
         )
+    domain = env.get("WORKSHOP_INGRESS_DOMAIN", "").strip(".")
     return Api(client.ApiClient(configuration), namespace, inside=inside, ingress_domain=domain)
 
 
@@ -64,10 +65,10 @@ def _from_pod(configuration: Any, account: Path) -> str:
         config.load_incluster_config(client_configuration=configuration)
         return (account / "namespace").read_text(encoding="utf-8").strip()
     except (config.ConfigException, OSError) as error:
-        raise kubeconfig.none(str(account), " ".join(str(error).split())[:300]) from error
+        raise no_cluster(str(account), " ".join(str(error).split())[:300]) from error
 
 
-def _from_files(configuration: Any, login: kubeconfig.Login) -> None:
+def _from_files(configuration: Any, login: Login) -> None:
     credential = login.credential()
     first = credential()
     try:
@@ -75,16 +76,15 @@ def _from_files(configuration: Any, login: kubeconfig.Login) -> None:
             login.sections(first), client_configuration=configuration, persist_config=False
         )
     except (config.ConfigException, OSError) as error:
-        raise kubeconfig.unusable(login.where, " ".join(str(error).split())[:300]) from None
+        raise no_login(login.where, " ".join(str(error).split())[:300]) from None
     if not first.authorization:
         return
 
     def renew(configuration: Any) -> None:
         header = credential().authorization
-        if not all(32 <= ord(letter) <= 126 for letter in header):
+        if not (header.isascii() and header.isprintable()):
             # It would be refused as a header, and the refusal would quote it.
-            said = "the token holds a line break or a letter beyond ASCII"
-            raise kubeconfig.unusable(login.where, said)
+            raise no_login(login.where, "the token holds a line break or a letter beyond ASCII")
         configuration.api_key["BearerToken"] = header
 
     renew(configuration)
@@ -106,7 +106,7 @@ def _verify(configuration: Any, where: str) -> None:
     except OSError as error:
         # Of a file that holds none, OpenSSL only says what it did not find.
         said = getattr(error, "reason", None) or error.strerror or "nothing to read in it"
-        raise kubeconfig.unusable(where, f"{field} is not a PEM file to use: {said}") from None
+        raise no_login(where, f"{field} is not a PEM file to use: {said}") from None
 
 
 def _go_through(configuration: Any, proxy: Proxy | None) -> None:

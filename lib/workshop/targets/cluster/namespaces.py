@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from workshop.core.errors import SettingsError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
@@ -22,10 +24,8 @@ def find(api: Api) -> Object | None:
 
 def is_visible(api: Api) -> bool:
     """Whether it is there, as far as this user can see."""
-    try:
+    with contextlib.suppress(Forbidden):
         return find(api) is not None
-    except Forbidden:
-        pass
     try:
         # Who may not ask for the namespace itself may ask for what is in it; OpenShift forbids
         # both for a project that is not there.
@@ -45,22 +45,19 @@ def is_terminating(namespace: Object) -> bool:
 
 def way_to_make(api: Api) -> str:
     """How this user may make it: ``Namespace``, ``ProjectRequest``, or "" for not at all."""
-    wanted = permissions.of_kind(api, *NAMESPACE, ["create", "patch"], "")
-    if not permissions.lacking(api, wanted):
-        return "Namespace"
-    requests = permissions.of_kind(api, *REQUEST, ["create"], "")
-    return "ProjectRequest" if requests and not permissions.lacking(api, requests) else ""
+    for kind, verbs in ((NAMESPACE, ("create", "patch")), (REQUEST, ("create",))):
+        wanted = permissions.of_kind(api, *kind, verbs, "")
+        if wanted and not permissions.lacking(api, wanted):
+            return kind[1]
+    return ""
 
 
 def ensure(api: Api, stage: Stages | None) -> None:
     """Make it, unless it is there; refused where this user may not."""
     name = api.namespace
-    cause: Forbidden | None = None
-    try:
+    with contextlib.suppress(Forbidden):
         if find(api) is not None:
             return
-    except Forbidden as error:
-        cause = error
     way = way_to_make(api)
     if not way:
         raise SettingsError(
@@ -68,7 +65,7 @@ def ensure(api: Api, stage: Stages | None) -> None:
             where=api.url,
             hint=f"an administrator runs: kubectl create namespace {name}; or set "
             "WORKSHOP_NAMESPACE to one of yours; then run 00_check_environment",
-        ) from cause
+        )
     if stage:
         stage(f"making the {'project' if way == REQUEST[1] else 'namespace'} {name}")
     if way == REQUEST[1]:

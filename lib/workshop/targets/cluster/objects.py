@@ -36,22 +36,24 @@ FIRST = (
 )
 """Kinds that others refer to. They are applied before the rest."""
 
+OPERATED = (
+    ("serving.kserve.io/v1beta1", "InferenceService"),
+    ("llamastack.io/v1alpha1", "LlamaStackDistribution"),
+    ("ogx.io/v1beta1", "OGXServer"),
+)
+"""The custom resources that operators turn into parts."""
+
 PRUNED = (
     *(("v1", kind) for kind in ("Service", "ConfigMap", "Secret", "ServiceAccount")),
-    ("apps/v1", "Deployment"),
-    ("apps/v1", "StatefulSet"),
+    *(("apps/v1", kind) for kind in ("Deployment", "StatefulSet")),
     ("batch/v1", "Job"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
     ("policy/v1", "PodDisruptionBudget"),
-    ("networking.k8s.io/v1", "Ingress"),
-    ("networking.k8s.io/v1", "NetworkPolicy"),
-    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
-    ("rbac.authorization.k8s.io/v1", "Role"),
+    *(("networking.k8s.io/v1", kind) for kind in ("Ingress", "NetworkPolicy")),
+    *(("rbac.authorization.k8s.io/v1", kind) for kind in ("RoleBinding", "Role")),
     ("route.openshift.io/v1", "Route"),
-    ("serving.kserve.io/v1beta1", "InferenceService"),
+    *OPERATED,
     ("serving.kserve.io/v1alpha1", "ServingRuntime"),
-    ("llamastack.io/v1alpha1", "LlamaStackDistribution"),
-    ("ogx.io/v1beta1", "OGXServer"),
 )
 """The kinds that the kit makes in a namespace, besides volumes: those it may also remove."""
 
@@ -79,7 +81,7 @@ def _built(folder: Path) -> list[Object]:
             hint="git checkout -- manifests",
         )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return [one for one in yaml.load_all(done.stdout, loader) if one]
+    return [*filter(None, yaml.load_all(done.stdout, loader))]
 
 
 def kubectl() -> str:
@@ -125,11 +127,8 @@ def one(objects: Iterable[Object], kind: str, name: str = "") -> Object:
     for thing in objects:
         if thing["kind"] == kind and name in ("", thing["metadata"]["name"]):
             return thing
-    raise SetupError(
-        f"The manifests have no {kind} {name}".strip() + ".",
-        where=str(MANIFESTS),
-        hint="git checkout -- manifests",
-    )
+    what = f"The manifests have no {kind} {name}".strip() + "."
+    raise SetupError(what, where=str(MANIFESTS), hint="git checkout -- manifests")
 
 
 def container(workload: Object) -> Object:
@@ -175,8 +174,7 @@ def conditions(thing: Mapping[str, Any]) -> list[Object]:
 
 def condition(thing: Mapping[str, Any], word: str, status: str = "True") -> Object | None:
     """The condition of this type, if it has this status."""
-    wanted = (word, status)
-    found = (one for one in conditions(thing) if (one["type"], one.get("status")) == wanted)
+    found = (o for o in conditions(thing) if (o["type"], o.get("status")) == (word, status))
     return next(found, None)
 
 

@@ -102,7 +102,7 @@ def binding(name: str, namespace: str, lacks: Sequence[Right]) -> list[Object]:
         role = {"kind": "Role", "name": f"{MANAGER}-{word}"}
         rules = [
             {"apiGroups": [group], "resources": [resource], "verbs": verbs}
-            for group, resource, verbs in _grouped(lacks)
+            for (group, resource), verbs in _grouped(lacks).items()
         ]
         meta = {"name": role["name"], "namespace": namespace}
         found.append(made(f"{RBAC}/v1", "Role", meta, rules=rules))
@@ -127,20 +127,17 @@ def command(bound: Object) -> str:
 
 def explained(name: str, namespace: str, lacks: Sequence[Right], *, openshift: bool) -> str:
     """All that is missing as a table, and what gives it: by whom, as a command and as YAML."""
-    rows = [
-        (f"{resource}.{group}" if group else resource, ", ".join(verbs))
-        for group, resource, verbs in _grouped(lacks)
-    ]
-    width = max(len(resource) for resource, _ in rows)
-    given = binding(name, namespace, lacks)
+    grouped = _grouped(lacks).items()
+    rows = {f"{plural}.{group}".strip("."): verbs for (group, plural), verbs in grouped}
+    width = max(map(len, rows))
     lines = [f"{name} may not, in the namespace {namespace}:"]
-    lines += [f"  {resource:<{width}}  {verbs}" for resource, verbs in rows]
-    saves = "saves this and applies it with kubectl apply -f:"
+    lines += [f"  {resource:<{width}}  {', '.join(verbs)}" for resource, verbs in rows.items()]
+    given = binding(name, namespace, lacks)
     if len(given) == 1:
-        lines += ["An administrator of the namespace runs:", f"  {command(given[0])}"]
-        lines += [f"or {saves}"]
+        lines += ["An administrator of the namespace runs:", f"  {command(given[0])}", "or"]
     else:
-        lines += [f"An administrator of the cluster {saves}"]
+        lines += ["An administrator of the cluster"]
+    lines[-1] += " saves this and applies it with kubectl apply -f:"
     lines += [f"  {line}" for line in yaml.safe_dump_all(given, sort_keys=False).splitlines()]
     if openshift:
         lines.append(
@@ -152,7 +149,8 @@ def explained(name: str, namespace: str, lacks: Sequence[Right], *, openshift: b
 
 def short(lacks: Sequence[Right]) -> str:
     """In one line, for a reason."""
-    return "; ".join(f"{', '.join(verbs)} {resource}" for _, resource, verbs in _grouped(lacks))
+    grouped = _grouped(lacks).items()
+    return "; ".join(f"{', '.join(verbs)} {resource}" for (_, resource), verbs in grouped)
 
 
 def attributes(right: Right) -> dict[str, str]:
@@ -161,12 +159,12 @@ def attributes(right: Right) -> dict[str, str]:
     return right._asdict() | {"resource": resource, "subresource": subresource}
 
 
-def _grouped(rights: Sequence[Right]) -> list[tuple[str, str, list[str]]]:
-    """Group, resource and its verbs, in the order of the rights."""
+def _grouped(rights: Sequence[Right]) -> dict[tuple[str, str], list[str]]:
+    """The verbs by group and resource, in the order of the rights."""
     found: dict[tuple[str, str], list[str]] = {}
     for right in rights:
         found.setdefault((right.group, right.resource), []).append(right.verb)
-    return [(group, resource, verbs) for (group, resource), verbs in found.items()]
+    return found
 
 
 def _subject(name: str) -> Object:

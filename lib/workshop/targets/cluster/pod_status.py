@@ -1,7 +1,6 @@
 """Why a part does not come up: what Kubernetes knows about its objects, as one sentence.
 
-Pure functions of what a namespace holds: pods, custom resources, Jobs, Routes. Each problem below
-would otherwise be waited for until the time is over; here it ends the waiting at once.
+Each problem below would otherwise be waited for until the time is over.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 
 from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.endpoints import admitted
+from workshop.targets.cluster.errors import QUOTA_HINT
 from workshop.targets.cluster.objects import DIGEST, condition, conditions, labels_of
 
 IMAGE = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
@@ -23,11 +23,7 @@ PROBE = "agent-workshop-kit/probe"
 
 SCALING = "TriggeredScaleUp"  # The event that says that a missing node is on its way.
 NOT_CREATED = (
-    (
-        "exceeded quota",
-        "does not fit into the namespace's quota",
-        "kubectl describe quota; remove what is not needed, or ask for a larger quota",
-    ),
+    ("exceeded quota", "does not fit into the namespace's quota", QUOTA_HINT),
     (
         "violates PodSecurity|security context constraint",
         "is not admitted: its pod asks for rights that this namespace does not give",
@@ -140,14 +136,10 @@ def carries(thing: Object, digest: str) -> bool:
 
     An operator that takes no annotations for its pods gets the digest as a variable.
     """
-    if not digest:
-        return True
-    if ((thing.get("metadata") or {}).get("annotations") or {}).get(DIGEST) == digest:
-        return True
-    containers = thing["spec"]["containers"]
-    return any(
-        variable.get("value") == digest for one in containers for variable in one.get("env") or []
-    )
+    annotations = (thing.get("metadata") or {}).get("annotations") or {}
+    variables = [v for one in thing["spec"]["containers"] for v in one.get("env") or []]
+    found = [annotations.get(DIGEST), *(one.get("value") for one in variables)]
+    return not digest or digest in found
 
 
 def is_ready(pod: Object) -> bool:
@@ -184,17 +176,13 @@ def _not_created(replica_set: Object) -> Blocker | None:
 
 
 def _known(table: Sequence[tuple[str, str, str]], message: str) -> Blocker | None:
-    for pattern, what, hint in table:
-        if re.search(pattern, message):
-            return Blocker(what, message, hint)
-    return None
+    rows = (row for row in table if re.search(row[0], message))
+    return next((Blocker(what, message, hint) for _, what, hint in rows), None)
 
 
 def _unschedulable(pod: Object, seen: Seen) -> Blocker | None:
     refused = condition(pod, "PodScheduled", "False")
-    if refused is None:
-        return None
-    message = _clean(refused.get("message", ""))
+    message = _clean((refused or {}).get("message", ""))
     if any(event.get("reason") == SCALING for event in events_of(pod, seen.events)):
         return None
     if "Insufficient" in message and seen.leaving:
@@ -232,8 +220,8 @@ def claims_of(pod: Object) -> list[str]:
 def _probed(pod: Object, seen: Seen) -> Blocker | None:
     """A container that its node ends again and again because it does not answer in time."""
     events = [(e.get("reason"), str(e.get("message", ""))) for e in events_of(pod, seen.events)]
-    failed = re.compile("failed (startup|liveness) probe")
-    if not any(reason == "Killing" and failed.search(said) for reason, said in events):
+    killings = [said for reason, said in events if reason == "Killing"]
+    if not any(re.search("failed (startup|liveness) probe", said) for said in killings):
         return None
     for one in _statuses(pod):
         if one.get("restartCount", 0) and not one.get("ready"):
@@ -251,9 +239,8 @@ def _probed(pod: Object, seen: Seen) -> Blocker | None:
 def _container(pod: Object, images: Sequence[str]) -> Blocker | None:
     name = pod["metadata"]["name"]
     for one in _statuses(pod):
-        waiting = (one.get("state") or {}).get("waiting") or {}
-        ended = (one.get("state") or {}).get("terminated") or {}
-        last = (one.get("lastState") or {}).get("terminated") or {}
+        state, last = one.get("state") or {}, (one.get("lastState") or {}).get("terminated") or {}
+        waiting, ended = state.get("waiting") or {}, state.get("terminated") or {}
         reason, message = waiting.get("reason", ""), _clean(waiting.get("message", ""))
         started = f"started {one.get('restartCount', 0) + 1} times"
         if reason in images:
@@ -314,10 +301,11 @@ def events_of(thing: Object, events: Iterable[Object]) -> list[Object]:
 
 
 def _limit(pod: Object, container: str) -> str:
-    mine = (one for one in pod["spec"]["containers"] if one["name"] == container)
-    found: Object = next(mine, {})
-    limit = ((found.get("resources") or {}).get("limits") or {}).get("memory")
-    return f" of {limit}" if limit else ""
+    for one in pod["spec"]["containers"]:
+        limit = ((one.get("resources") or {}).get("limits") or {}).get("memory")
+        if one["name"] == container and limit:
+            return f" of {limit}"
+    return ""
 
 
 def _clean(text: str) -> str:

@@ -11,19 +11,17 @@ import yaml
 from workshop.core.checks import Check
 from workshop.core.errors import WorkshopError
 from workshop.targets.cluster import machines, namespaces, objects, permissions
-from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.machines import nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET
-from workshop.targets.cluster.manifests import is_openshift
+from workshop.targets.cluster.manifests import ROUTE, is_openshift
 
 OLDEST = (1, 30)  # The first Kubernetes that lists all kinds at once; OpenShift 4.17 has it.
 KINDS = {
-    "Routes": ("route.openshift.io/v1", "Route"),
+    "Routes": ROUTE,
     "MachineSets": MACHINE_SET,
-    "KServe": ("serving.kserve.io/v1beta1", "InferenceService"),
-    "Llama Stack operator": ("llamastack.io/v1alpha1", "LlamaStackDistribution"),
-    "OGX operator": ("ogx.io/v1beta1", "OGXServer"),
+    **dict(zip(("KServe", "Llama Stack operator", "OGX operator"), objects.OPERATED, strict=True)),
 }
 """What makes a cluster more than plain Kubernetes. The kit does without each of them."""
 
@@ -84,17 +82,15 @@ def _discovered(api: Api) -> Seen:
 
 def _namespace(api: Api) -> Seen:
     name, unseen = api.namespace, "is not there"
-    found: Object | None = None
     try:
         found = namespaces.find(api)
     except Forbidden:
-        unseen = "is not there, or this user may not see it"
-    if found is not None:
-        if namespaces.is_terminating(found):
-            return False, f"{name} is being deleted: wait, or set WORKSHOP_NAMESPACE to another"
+        found, unseen = None, "is not there, or this user may not see it"
+    if found and namespaces.is_terminating(found):
+        return False, f"{name} is being deleted: wait, or set WORKSHOP_NAMESPACE to another"
+    if found:
         return True, name
-    way = namespaces.way_to_make(api)
-    if way:
+    if way := namespaces.way_to_make(api):
         return True, f"{name} {unseen}; it will be made (by a {way})"
     return False, (
         f"{name} {unseen}, and may not make it: an administrator runs kubectl create namespace "
@@ -141,9 +137,9 @@ def _storage(api: Api) -> Seen:
     except Forbidden:
         return True, "not visible to this user: notebook 04 takes the default, if there is one"
     names = [str(one["metadata"]["name"]) for one in classes]
-    for name, one in zip(names, classes, strict=True):
-        if (one["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
-            return True, name
+    marks = [(one["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) for one in classes]
+    if "true" in marks:
+        return True, names[marks.index("true")]
     if not names:
         return False, (
             "none at all: an administrator installs a storage driver; MongoDB needs a volume"

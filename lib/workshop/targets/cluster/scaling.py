@@ -1,7 +1,7 @@
 """How much of a part runs: replicas, an autoscaler, limits.
 
-What was asked for is a fact in the namespace, and ``ensure`` reads it: a notebook that is run again
-does not undo a scale, and says so. ``scale`` with one replica sets it back.
+What was asked for is a fact in the namespace: a notebook that is run again does not undo a scale,
+and says so. ``scale`` with one replica sets it back.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from workshop.targets.cluster.pod_status import claims_of
 from workshop.targets.cluster.store import Store
 
 SCALED = "scaled"  # The folder beside a part's manifests with its autoscaler and its budget.
-AUTOSCALER = "HorizontalPodAutoscaler"
 SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 """Of a Deployment with several replicas: the next one is ready before one goes."""
 
@@ -103,23 +102,20 @@ def applied(plan: Plan, part: str, scale: Scale, now: int) -> Plan:
     plan = replace(plan, scale=scale)
     if scale == Scale():
         return plan
-    several = max(scale.replicas, scale.most) > 1
     for thing in plan.objects:
         if plan.resource or thing["metadata"]["name"] == plan.deployment:
             _resize(thing, scale, now)
     managed = {thing["kind"] for thing in plan.objects} & {"LlamaStackDistribution", "OGXServer"}
     folder = objects.MANIFESTS / part / SCALED
-    if several and not managed and folder.is_dir():
-        beside = objects.build(folder)
-        if plan.resource or scale.most <= scale.replicas:
-            # KServe makes an autoscaler of its own.
-            beside = [thing for thing in beside if thing["kind"] != AUTOSCALER]
-        for thing in beside:
-            if thing["kind"] == AUTOSCALER:
-                thing["spec"] |= {"minReplicas": scale.replicas, "maxReplicas": scale.most}
-            else:
+    if max(scale.replicas, scale.most) > 1 and not managed and folder.is_dir():
+        for thing in objects.build(folder):
+            if thing["kind"] != "HorizontalPodAutoscaler":
                 thing["spec"]["selector"]["matchLabels"] = dict(plan.pods)
-        plan.objects.extend(beside)
+            elif plan.resource or scale.most <= scale.replicas:
+                continue  # Not wanted; or KServe makes one of its own.
+            else:
+                thing["spec"] |= {"minReplicas": scale.replicas, "maxReplicas": scale.most}
+            plan.objects.append(thing)
     return plan
 
 
@@ -127,11 +123,10 @@ def fits(deployment: Object, scale: Scale) -> bool:
     """Whether a Deployment is as this scale wants it: a watch, or an operator, may be behind."""
     if scale == Scale():
         return True
-    spec = deployment["spec"]
-    count = spec.get("replicas", 1)
+    count = deployment["spec"].get("replicas", 1)
     given = (objects.container(deployment).get("resources") or {}).get("limits") or {}
     in_range = scale.replicas <= count <= max(scale.most, scale.replicas)
-    return in_range and all(given.get(name) == value for name, value in _limits(scale).items())
+    return in_range and _limits(scale).items() <= given.items()
 
 
 def _resize(thing: Object, scale: Scale, now: int) -> None:
@@ -165,12 +160,11 @@ def _resize(thing: Object, scale: Scale, now: int) -> None:
 
 def _by_operator(scale: Scale) -> Object:
     """What both generations of Llama Stack's operator make an autoscaler and a budget of."""
-    fields: Object = {}
-    if max(scale.replicas, scale.most) > 1:
-        fields["podDisruptionBudget"] = {"minAvailable": 1}
+    several = max(scale.replicas, scale.most) > 1
+    fields: Object = {"podDisruptionBudget": {"minAvailable": 1}} if several else {}
     if scale.most > scale.replicas:
-        least = {"minReplicas": scale.replicas, "maxReplicas": scale.most}
-        fields["autoscaling"] = least | {"targetCPUUtilizationPercentage": 75}
+        range_ = {"minReplicas": scale.replicas, "maxReplicas": scale.most}
+        fields["autoscaling"] = range_ | {"targetCPUUtilizationPercentage": 75}
     return fields
 
 

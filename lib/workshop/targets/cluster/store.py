@@ -1,22 +1,25 @@
 """What notebooks keep for each other: credentials in a Secret, plain facts in a ConfigMap.
 
 Both lie in the namespace, so that another kernel, another machine or a workbench goes on where this
-one stopped, and so that whoever may read the namespace's Secrets, and nobody else, has them.
+one stopped, and so that whoever may read the namespace's Secrets, and nobody else, has them. By
+them the parts are known: those that were deployed, and those that somebody else runs.
 """
 
 from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from workshop.core.errors import PartFailed, StepMissing
+from workshop.core.errors import PartFailed, StepMissing, WorkshopError
 from workshop.core.secret import Secret
-from workshop.targets.base import Endpoint, Offer
-from workshop.targets.cluster import namespaces, objects
+from workshop.targets.base import Endpoint, Offer, PartStatus
+from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.endpoints import Endpoints, Location
 from workshop.targets.cluster.errors import Refused
+from workshop.targets.cluster.informer import Informer
+from workshop.targets.spec import Parts
 
 OFFER = "agent-workshop-room"
 """The name of all that ``workshop room`` puts into a namespace, and the value of its manager label.
@@ -88,8 +91,7 @@ class Store:
 
     def keep(self, name: str, value: Secret | None) -> None:
         """Keep a credential that was made elsewhere; None forgets it."""
-        key, text = _key(name), value.reveal() if value else None
-        self._update("Secret", lambda kept: {key: text} if text or key in kept else {})
+        self._set("Secret", _key(name), value.reveal() if value else None)
 
     def kept(self, name: str) -> Secret | None:
         """A credential that was made before, or None."""
@@ -105,20 +107,16 @@ class Store:
 
     def remember(self, name: str, value: str | None) -> None:
         """Keep a plain fact; None forgets it."""
-        key = _key(name)
-        self.written = self._update(
-            "ConfigMap", lambda kept: {} if value is None and key not in kept else {key: value}
-        )
+        self.written = self._set("ConfigMap", _key(name), value)
 
     def recall(self, name: str) -> str | None:
         """A fact, or None."""
-        return read(self._api.get("v1", "ConfigMap", MANAGER), name)
+        return _read(self._api.get("v1", "ConfigMap", MANAGER), name)
 
-    def newer(self, watched: Object | None) -> Object | None:
-        """The ConfigMap as a watch has it, or as it was written here if the watch is behind."""
-        if self.written is None or (watched and _version(watched) >= _version(self.written)):
-            return watched
-        return self.written
+    def _set(self, kind: str, key: str, text: str | None) -> Object | None:
+        return self._update(
+            kind, lambda kept: {} if text is None and key not in kept else {key: text}
+        )
 
     def _update(
         self, kind: str, change: Callable[[Mapping[str, str]], Mapping[str, str | None]]
@@ -157,6 +155,125 @@ class Store:
         return self._api.merge(thing, only | {"data": data})
 
 
+class DeployedParts:
+    """The parts by what is kept, and by the namespace as it is now.
+
+    ``parts`` are all that there are; ``names``, those that run on a cluster.
+    """
+
+    def __init__(self, api: Api, informer: Informer, store: Store, parts: Parts) -> None:
+        self.parts = parts
+        self.names = parts.on("cluster")
+        self._api = api
+        self._informer = informer
+        self.store = store
+
+    def locations(self) -> dict[str, Location]:
+        """Where the parts are that were deployed, those of others left out."""
+        facts = self._facts()
+        return {n: Location.read(kept) for n in self.names if (kept := _read(facts, fact(n)))}
+
+    def running(self, name: str) -> Location:
+        """Where a part is that runs; ``StepMissing``, where it was not deployed, or has ended."""
+        location = self.locations().get(name)
+        if location is None:
+            raise StepMissing(
+                f"{name} was not deployed yet.",
+                where=self._api.where,
+                hint=f"run {self.parts.notebook(name)} first",
+            )
+        if not self.ready_pods(location):
+            raise StepMissing(
+                f"{name} does not run any more.",
+                where=self._api.where,
+                state=self._describe(location),
+                hint=f"run {self.parts.notebook(name)} again: it starts what has ended",
+            )
+        return location
+
+    def ready_pods(self, location: Location) -> list[Object]:
+        """The part's pods that are ready."""
+        return pod_status.ready(self._informer.all("v1", "Pod"), location.pods)
+
+    def status(self, name: str, location: Location) -> PartStatus:
+        """One part, as it is now."""
+        state = "running" if self.ready_pods(location) else "not ready"
+        place = f"{location.service}.{self._api.namespace}.svc:{location.port}"
+        return PartStatus(name, state, f"{location.scheme}://{place}", self._describe(location))
+
+    def log(self, name: str, lines: int) -> list[str]:
+        """The newest lines of all pods together, oldest first: replicas share the part's work."""
+        found: list[tuple[str, str, str]] = []
+        failed: WorkshopError | None = None
+        for pod, container in self._logged(name):
+            try:
+                read = list(self._api.logs(pod, container, lines=lines, times=True))
+                found += [line.partition(" ") for line in read]
+            except WorkshopError as error:
+                # One that does not run yet has none; the others' is worth seeing.
+                failed = error
+        if failed and not found:
+            raise failed
+        # Stable: lines of one pod and one moment keep their order.
+        return [text for _, _, text in sorted(found, key=lambda one: one[0])][-lines:]
+
+    def follow(self, name: str, lines: int) -> Iterator[str]:
+        """The log of the newest pod, on and on."""
+        pod, container = self._logged(name)[-1]
+        return self._api.logs(pod, container, lines=lines, follow=True)
+
+    def adopt(self, name: str, endpoint: Endpoint) -> None:
+        """Keep an endpoint that the user, or whoever prepared the namespace, runs as this part."""
+        self.store.keep(_given(name), endpoint.token)
+        ca = endpoint.ca_file.read_text(encoding="utf-8") if endpoint.ca_file else None
+        self.store.remember(_given(name) + " ca", ca)
+        self.store.remember(_given(name), endpoint.url)
+
+    def forget(self, name: str) -> None:
+        """The kit's own part takes its place."""
+        self.store.keep(_given(name), None)
+        for kept in (_given(name), _given(name) + " ca"):
+            self.store.remember(kept, None)
+
+    def adopted_url(self, name: str) -> str | None:
+        """The address of what was adopted as this part, or None."""
+        return _read(self._facts(), _given(name))
+
+    def adopted(self, name: str) -> Endpoint | None:
+        """How to reach what was adopted as this part, or None."""
+        url = self.adopted_url(name)
+        if url is None:
+            return None
+        ca = _read(self._facts(), _given(name) + " ca")
+        ca_file = self.store.endpoints.ca_file(name, ca) if ca else None
+        return Endpoint(url, self.store.kept(_given(name)), ca_file=ca_file, adopted=True)
+
+    def _facts(self) -> Object | None:
+        """The ConfigMap as a watch has it, or as it was written here if the watch is behind."""
+        kept = self._informer.all("v1", "ConfigMap", f"metadata.name={MANAGER}")
+        watched, written = kept[0] if kept else None, self.store.written
+        if written is None or (watched and _version(watched) >= _version(written)):
+            return watched
+        return written
+
+    def _logged(self, name: str) -> list[tuple[str, str]]:
+        """The pods of a part, the newest last, each with its first container."""
+        location = self.locations().get(name)
+        found = self._pods(location) if location else []
+        if not found:
+            hint = f"run {self.parts.notebook(name)}"
+            raise StepMissing(f"{name} has no pod.", where=self._api.where, hint=hint)
+        return pod_status.by_age(found)
+
+    def _pods(self, location: Location) -> list[Object]:
+        return pod_status.current(self._informer.all("v1", "Pod"), location.pods, "")
+
+    def _describe(self, location: Location) -> str:
+        """What its pods do at the moment."""
+        events = self._informer.all("v1", "Event")
+        return pod_status.describe(pod_status.Seen(self._pods(location), (), (), events))
+
+
 def fact(part: str) -> str:
     """Under which name a part's location is kept."""
     return f"part {part}"
@@ -167,7 +284,7 @@ def _before(credential: str) -> str:
     return f"{credential} before"
 
 
-def read(kept: Object | None, name: str) -> str | None:
+def _read(kept: Object | None, name: str) -> str | None:
     """A fact in this ConfigMap, or None."""
     return objects.content(kept).get(_key(name))
 
@@ -180,3 +297,8 @@ def _version(thing: Object) -> int:
 def _key(name: str) -> str:
     """A name as these objects allow one: letters, digits, dashes."""
     return re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+
+
+def _given(part: str) -> str:
+    """Under which name an adopted part is kept; an older kit's namespaces have this word, too."""
+    return f"given {part}"

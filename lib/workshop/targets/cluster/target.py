@@ -8,41 +8,32 @@ from collections.abc import Callable, Iterator, Mapping
 from workshop.core.checks import Check
 from workshop.core.progress import Stages, stages
 from workshop.core.secret import mask
-from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import wait_for
 from workshop.targets.base import Deployed, Endpoint, Part, PartStatus, Problem, Scale
-from workshop.targets.cluster import manifests, namespaces, preflight, scaling
+from workshop.targets.cluster import delete, doctor, manifests, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
-from workshop.targets.cluster.delete import Cleaning
-from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts
-from workshop.targets.cluster.doctor import Problems
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines import GpuMachines
 from workshop.targets.cluster.manifests import llama_stack
 from workshop.targets.cluster.network import Isolation
-from workshop.targets.cluster.rollout import Rollout, apply, guarded
-from workshop.targets.cluster.store import Store, fact
+from workshop.targets.cluster.rollout import Rollout, apply
+from workshop.targets.cluster.store import DeployedParts, Store, fact
 from workshop.targets.spec import Parts
 
-STATUS = "workshop status --target cluster"
-"""The command that lists the parts."""
+STATUS = "workshop status --target cluster"  # The command that lists the parts.
 
 
 class Replicas:
-    """How much of a part runs; what was asked for is kept, and ``ensure`` reads it.
-
-    Args:
-        target: Deploys the part.
-    """
+    """How much of a part runs; what was asked for is kept, and ``ensure`` reads it."""
 
     def __init__(self, target: ClusterTarget) -> None:
         self._target = target
 
     def reason(self, part: Part) -> str | None:
         """What a second replica could not share; see ``base.Scaling``."""
-        if self._target.adopted.url(part.name) is not None:
+        if self._target.deployed.adopted_url(part.name) is not None:
             return "it is an endpoint of your own"
         return scaling.reason(self._target.plan(part))
 
@@ -62,14 +53,14 @@ class Replicas:
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
         # An autoscaler that is not wanted any more goes.
         wanted = scaling.applied(plan, part.name, scale, 0).objects
-        Cleaning(target.api).prune(part.name, wanted)
+        delete.prune(target.api, part.name, wanted)
         return deployed
 
     def replicas(self, name: str) -> list[Endpoint]:
         """Each pod that takes requests; see ``base.Scaling``."""
-        if self._target.adopted.url(name) is not None:
-            return [self._target.find(name)]
         target = self._target
+        if target.deployed.adopted_url(name) is not None:
+            return [target.find(name)]
         location = target.deployed.running(name)
         ready = functools.partial(target.deployed.ready_pods, location)
         return [target.store.endpoints.replica(location, pod, ready) for pod in ready()]
@@ -78,33 +69,23 @@ class Replicas:
 class ClusterTarget:
     """Deploys to one namespace, and reaches what runs there from wherever this code runs.
 
-    Args:
-        settings: Where reports go.
-        api: The cluster.
-        parts: All that there are; those that a cluster has are its own.
-        recipes: What a part is, by its name, in place of the kit's own.
+    ``parts`` are all that there are; ``recipes`` say what one is, in place of the kit's own.
     """
 
     name = "cluster"
 
     def __init__(
-        self,
-        settings: Settings,
-        api: Api,
-        parts: Parts,
-        recipes: Mapping[str, manifests.Recipe] | None = None,
+        self, api: Api, parts: Parts, recipes: Mapping[str, manifests.Recipe] | None = None
     ) -> None:
-        self.settings = settings
         self.api = api
         self.parts = parts
         self._recipes = recipes
         self._informer = Informer(api)
         self.store = Store(api)
         self.deployed = DeployedParts(api, self._informer, self.store, parts)
-        self.adopted = AdoptedParts(self.deployed)
         self.scaling = Replicas(self)
         self.machines = GpuMachines(api, self._informer)
-        self.network = Isolation(api, self._informer, self.deployed, self.adopted)
+        self.network = Isolation(api, self._informer, self.deployed)
 
     def environment(self) -> list[Check]:
         """What this cluster offers, and what this user may do."""
@@ -112,7 +93,7 @@ class ClusterTarget:
 
     def problems(self) -> list[Problem]:
         """What the cluster knows to be wrong; see ``Target.problems``."""
-        return Problems(self.api, self.deployed, self.network).found()
+        return doctor.problems(self.api, self.deployed, self.network)
 
     def skip_reason(self, _part: str) -> str | None:
         """None: a cluster has room for each."""
@@ -134,18 +115,15 @@ class ClusterTarget:
     ) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         namespaces.ensure(self.api, stage)
-        plan = self._as_asked(part, stage)
+        plan = scaling.as_asked(self.plan(part), part, self.api, self.store, stage)
         was_up = part.name in self.deployed.locations()
         action = apply(self.api, part.name, plan, stage, was_up=was_up)
         rollout = Rollout(self.api, self._informer, part.name, plan)
         location, endpoints = Location.of(plan, part), self.store.endpoints
 
-        def up() -> object:
-            return guarded(lambda: ready(endpoints.endpoint(location, rollout.pods)), rollout)
-
         wait_for(
             f"{part.name} to answer",
-            up,
+            lambda: rollout.up(lambda: ready(endpoints.endpoint(location, rollout.pods))),
             timeout=timeout,
             stage=stage,
             every=0.1,
@@ -153,8 +131,8 @@ class ClusterTarget:
             log=rollout.log,
             hint=f"workshop logs {part.name} --target cluster; kubectl get events",
         )
-        if self.adopted.url(part.name) is not None:
-            self.adopted.forget(part.name)
+        if self.deployed.adopted_url(part.name) is not None:
+            self.deployed.forget(part.name)
         self.store.remember(fact(part.name), location.text())
         endpoint = endpoints.endpoint(location, rollout.pods)
         stage(f"ready at {endpoint.peer_url} ({action})")
@@ -165,19 +143,19 @@ class ClusterTarget:
         """Apply a part's objects; the notebook that deploys it waits for them."""
         with stages(part.name) as stage:
             namespaces.ensure(self.api, stage)
-            plan = self._as_asked(part, stage)
+            plan = scaling.as_asked(self.plan(part), part, self.api, self.store, stage)
             apply(self.api, part.name, plan, stage, was_up=False)
         return self.store.endpoints.peer(Location.of(plan, part))
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
         self.stop(name)
-        self.adopted.keep(name, endpoint)
+        self.deployed.adopt(name, endpoint)
         return Deployed(name, endpoint, "adopted", 0.0, "")
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
-        adopted = self.adopted.find(name)
+        adopted = self.deployed.adopted(name)
         if adopted is not None:
             return adopted
         location = self.deployed.running(name)
@@ -191,7 +169,7 @@ class ClusterTarget:
             return rows
         locations = self.deployed.locations()
         for name in self.deployed.names:
-            url = self.adopted.url(name)
+            url = self.deployed.adopted_url(name)
             if url is not None:
                 rows.append(PartStatus(name, "yours", url, "an endpoint of your own"))
             elif name in locations:
@@ -201,8 +179,8 @@ class ClusterTarget:
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:
         """The log of a part's pods, or of the newest to be followed, without secrets."""
         part, hidden = self.parts.named(name, self.name, STATUS), self.store.secrets()
-        ask = self.deployed.follow if follow else self.deployed.newest
-        for line in ask(part, lines=lines):
+        read = self.deployed.follow if follow else self.deployed.log
+        for line in read(part, lines):
             yield mask(line, hidden)
 
     def stop(self, name: str | None = None) -> list[str]:
@@ -211,7 +189,7 @@ class ClusterTarget:
         stopped = []
         for part in names:
             self.store.remember(fact(part), None)
-            if Cleaning(self.api).remove(part):
+            if delete.remove(self.api, part):
                 stopped.append(part)
         return stopped
 
@@ -220,7 +198,7 @@ class ClusterTarget:
         try:
             self.store.written = None
             names = self.deployed.names[::-1]
-            removed = Cleaning(self.api).everything(names, data=data, stage=stage)
+            removed = delete.everything(self.api, names, data=data, stage=stage)
         finally:
             # Last, because the parts leave their nodes before these are drained; and whatever
             # happened, because they cost money.
@@ -229,12 +207,8 @@ class ClusterTarget:
 
     def leftovers(self) -> list[str]:
         """What carries the kit's label and is still there, kept data left out."""
-        return Cleaning(self.api).left() + self.machines.left()
+        return delete.left(self.api) + self.machines.left()
 
     def plan(self, part: Part) -> manifests.Plan:
         """What a part is on this cluster, with one replica."""
         return manifests.plan(part, self.api, self._recipes)
-
-    def _as_asked(self, part: Part, stage: Stages) -> manifests.Plan:
-        """What to apply, as much of it as was asked for."""
-        return scaling.as_asked(self.plan(part), part, self.api, self.store, stage)

@@ -12,15 +12,15 @@ from workshop.core.errors import StepMissing
 from workshop.core.progress import Stages
 from workshop.targets import network
 from workshop.targets.base import Endpoint, Route
-from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster import delete, namespaces, objects, pod_status
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.delete import NETWORK, Cleaning
-from workshop.targets.cluster.deployed import AdoptedParts, DeployedParts
+from workshop.targets.cluster.delete import NETWORK
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.manifests import ROUTE
 from workshop.targets.cluster.network.policies import part_of
 from workshop.targets.cluster.network.probes import End, Probing
+from workshop.targets.cluster.store import DeployedParts
 
 POLICY = ("networking.k8s.io/v1", "NetworkPolicy")
 YOURS = "workshop-yours"  # The policy that lets Llama Stack out to an endpoint of the user's own.
@@ -29,13 +29,10 @@ YOURS = "workshop-yours"  # The policy that lets Llama Stack out to an endpoint 
 class Isolation:
     """Works in the namespace of ``api``; see ``base.Network``."""
 
-    def __init__(
-        self, api: Api, informer: Informer, deployed: DeployedParts, adopted: AdoptedParts
-    ) -> None:
+    def __init__(self, api: Api, informer: Informer, deployed: DeployedParts) -> None:
         self._api = api
         self._informer = informer
         self._deployed = deployed
-        self._adopted = adopted
         self._parts = deployed.parts
 
     def declared(self) -> network.Matrix:
@@ -52,7 +49,7 @@ class Isolation:
         namespaces.ensure(self._api, stage)
         peers = {peer.name: peer for peer in self._parts.peers}
         wanted = [*built(self._shape(parts)), *opening(self._parts.further_ways, peers)]
-        adopted = {n: e for n in self._deployed.names if (e := self._adopted.find(n))}
+        adopted = {n: e for n in self._deployed.names if (e := self._deployed.adopted(n))}
         if asked := {**yours, **adopted}:
             wanted.append(reaching(asked, peers["llama-stack"]))
         if others := self._others():
@@ -61,7 +58,7 @@ class Isolation:
         wanted.sort(key=lambda policy: policy["metadata"]["name"] == "workshop-default-deny")
         for policy in wanted:
             self._api.apply(policy)
-        for removed in Cleaning(self._api).prune(NETWORK, wanted):
+        for removed in delete.prune(self._api, NETWORK, wanted):
             stage(f"removed {removed}, which is not needed any more")
         names = [str(policy["metadata"]["name"]) for policy in wanted]
         stage(f"applied {len(names)} policies")

@@ -20,9 +20,9 @@ from workshop.core.errors import PartFailed, PartTooSlow, SettingsError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets import network
-from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster import delete, namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
-from workshop.targets.cluster.delete import NETWORK, Cleaning
+from workshop.targets.cluster.delete import NETWORK
 from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.manifests import USER, is_openshift
 from workshop.targets.cluster.pod_status import PROBE
@@ -97,8 +97,8 @@ class Probing:
 
     def tried(self, ends: Sequence[End], labels: Mapping[str, Mapping[str, str]]) -> network.Matrix:
         """Try every way from every peer to every end, and to pods that simulate three more ends."""
-        cleaning, stage = Cleaning(self._api), self._stage
-        cleaning.probes(stage)
+        stage = self._stage
+        delete.probes(self._api, stage)
         try:
             outside, remark = self._outside()
             listening = [
@@ -117,7 +117,7 @@ class Probing:
             self._addresses(trying)
             seen = self._settled(trying, whole)
         finally:
-            cleaning.probes(stage)
+            delete.probes(self._api, stage)
         wrong = sum(not one.agrees for one in seen)
         stage(f"tried {len(seen)} ways: {wrong or 'none'} otherwise than declared")
         return network.Matrix(seen, remark)
