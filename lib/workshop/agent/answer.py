@@ -81,7 +81,7 @@ class Answer:
         for call in self.tool_calls:
             mark = "" if call.ok else "  FAILED"
             lines.append(f"Tool:     {call.name} {json.dumps(call.arguments)}{mark}")
-            lines.append(f"Result:   {_short(readable(call.result), 200)}")
+            lines.append(f"Result:   {short(readable(call.result), 200)}")
         lines.append(f"Answer:   {self.text}")
         lines.append(f"Proof:    {'grounded' if self.grounded else 'NOT GROUNDED'}: {self.proof}")
         lines.append(f"Time:     {self.seconds:.1f} s")
@@ -96,7 +96,7 @@ class Answer:
             rows += [
                 ("tool", f"<code>{escape(call.name)}</code>{failed}"),
                 ("arguments", f"<pre>{escape(arguments)}</pre>"),
-                ("result", f"<pre>{escape(_short(readable(call.result), SHOWN))}</pre>"),
+                ("result", f"<pre>{escape(short(readable(call.result), SHOWN))}</pre>"),
             ]
         mark = "&#10003; grounded" if self.grounded else "&#10007; <b>not grounded</b>"
         rows += [
@@ -180,5 +180,6 @@ def readable(result: str) -> str:
     return "\n".join(filter(None, mcp.unwrap(result)))
 
 
-def _short(text: str, limit: int) -> str:
+def short(text: str, limit: int) -> str:
+    """The text, cut at so many characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

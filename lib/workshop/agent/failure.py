@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from workshop.agent.answer import FILE_SEARCH, ToolCall
-from workshop.agent.proof.repeating import chunks
+from workshop.agent.proof.evidence import chunks
 from workshop.clients import mcp
 from workshop.core.errors import EndpointError, PartTooSlow, StepMissing, WorkshopError
 from workshop.core.wait import NotYet, wait_for

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from workshop.agent.proof.repeating import LIMIT, ORDERS
+from workshop.agent.proof.evidence import LIMIT, ORDERS
 from workshop.parts import mongodb
 
 KNOWN = {

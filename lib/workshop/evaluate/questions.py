@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop.agent.answer import FILE_SEARCH, ToolCall
-from workshop.agent.proof.repeating import read_again
+from workshop.agent.proof.evidence import read_again
 from workshop.agent.proof.values import scalars
 from workshop.core.errors import SettingsError, StepMissing
 from workshop.core.settings import DATA

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
 from workshop.agent.proof import changes
-from workshop.agent.proof.repeating import chunks, runbook_with
+from workshop.agent.proof.evidence import chunks, runbook_with
 from workshop.agent.proof.values import TYPED, contains
 from workshop.evaluate.canonical import Canonical, canonical
 from workshop.evaluate.questions import Question, Resolved, Step

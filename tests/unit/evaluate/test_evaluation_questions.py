@@ -16,7 +16,7 @@ import pytest
 from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
 from workshop.agent.proof import prove
 from workshop.agent.proof.changes import changed, fingerprint
-from workshop.agent.proof.repeating import read_again
+from workshop.agent.proof.evidence import read_again
 from workshop.agent.proof.values import contains
 from workshop.core.errors import SettingsError, StepMissing
 from workshop.core.settings import DATA
