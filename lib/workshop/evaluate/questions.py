@@ -15,9 +15,16 @@ from workshop.agent.proof.values import scalars
 from workshop.core.errors import SettingsError, StepMissing
 from workshop.core.settings import DATA
 from workshop.evaluate import CALLING, HALVES, KINDS
-from workshop.evaluate.canonical import KNOWN
 
 FILE = DATA / "evaluation.yaml"
+KNOWN = {
+    "list-collections": set[str](),
+    "count": {"collection", "query"},
+    "find": {"collection", "filter", "projection", "limit", "sort"},
+    "aggregate": {"collection", "pipeline"},
+}
+"""The tools that read, and the arguments that say what is read."""
+
 REFERENCE = re.compile(r"<(\w+)>")
 
 Spec = Mapping[str, Any]
