@@ -28,21 +28,18 @@ ROUNDS = 4
 """How often the model may call a tool before it must answer: a lookup across two collections takes
 two, and a model that goes in circles ends."""
 
-LOOK = 2.0
-"""Seconds between two looks at whether all parts still run, while an answer is awaited."""
-
+LOOK = 2.0  # Seconds between two looks at whether all parts still run, while an answer is awaited.
 NO_ANSWER = "The agent got no answer."
-SERVERS = "workshop logs llama-stack; workshop logs model"
-
-FOUND = 1
-"""How many runbook chunks a search gives: each is a whole runbook, 250 tokens to read."""
+FOUND = 1  # Runbook chunks of a search: each is a whole runbook, 250 tokens to read.
 
 
 class Agent:
     """Asks the model, which calls tools; made by ``create_agent``.
 
-    ``answers`` are all that were given, the ungrounded ones too; ``unanswered`` are the questions
-    that got none, with the reason; ``has_database`` tells whether it can ask the MCP server.
+    Attributes:
+        answers: All that were given, the ungrounded ones too.
+        unanswered: The questions that got none, with the reason.
+        has_database: Whether it can ask the MCP server.
     """
 
     def __init__(
@@ -53,13 +50,10 @@ class Agent:
         data: Path,
         temperature: float = 0.0,
     ) -> None:
-        self.target = target
-        self.instructions = instructions
-        self.temperature = temperature
+        self.target, self.instructions, self.temperature = target, instructions, temperature
         self.answers: list[Answer] = []
         self.unanswered: dict[str, str] = {}
-        self._tools = tools
-        self._data = data
+        self._tools, self._data = tools, data
         self._store = str(choices.of(target, llama_stack.PART).get("vector_store", ""))
         self._endpoint = target.find(llama_stack.PART)
         self._client = stack_client.client(self._endpoint)
@@ -73,7 +67,9 @@ class Agent:
         quiet: bool = False,
         timeout: float = stack_client.TIMEOUT,
     ) -> Answer | NotAsked:
-        """Ask one question.
+        """Ask one question; gives the grounded answer.
+
+        Gives ``NotAsked`` for a question of the workshop about the database when there is none.
 
         Args:
             question: One of the workshop's, whose true values are known, or any other.
@@ -81,10 +77,6 @@ class Agent:
                 the logs of Llama Stack and of the MCP server.
             quiet: Show neither progress nor an answer that is not grounded.
             timeout: Seconds.
-
-        Returns:
-            The grounded answer; ``NotAsked`` for the workshop's questions about the database when
-            the agent was made without one.
 
         Raises:
             AnswerNotGrounded: No tool was called, a call failed, or values differ. The answer is
@@ -236,13 +228,10 @@ class Agent:
                 elif event.type == "response.failed":
                     error = getattr(event.response, "error", None)
                     reason = str(getattr(error, "message", error))
-                    failed = EndpointError(NO_ANSWER, where=where, state=reason, hint=SERVERS)
-                    raise failed.of_kind("server error")
+                    raise EndpointError(
+                        NO_ANSWER, where=where, state=reason, hint=stack_client.SERVERS
+                    ).of_kind("server error")
         raise EndpointError("The answer broke off.", where=where, hint="workshop logs llama-stack")
-
-    def broken_part(self) -> WorkshopError | None:
-        """The part that is the cause when the agent gets no answer: one that ended or refuses."""
-        return failure.of(self.target, self.has_database)
 
     def _with_cause[E: WorkshopError](self, error: E) -> E:
         late = failure.LATE if isinstance(error, EndpointError) else 0.0
@@ -250,9 +239,7 @@ class Agent:
         if found is None:
             return stack_client.with_log(error, self.target, llama_stack.PART)
         state = f"{found.what} {found.state}; {error.state}"
-        return type(error)(
-            error.what, where=found.where, state=state, log=found.log, hint=found.hint
-        )
+        return error.but(where=found.where, state=state, log=found.log, hint=found.hint)
 
 
 def create_agent(

@@ -122,7 +122,5 @@ def _refusing(target: Target) -> WorkshopError | None:
         mcp.initialize(target.find(mcp_server.PART), mcp_server.PATH)
     except EndpointError as error:
         hint = "run 05_deploy_mcp_server and 06_register_mcp_server again"
-        return EndpointError(
-            f"The MCP server: {error.what}", where=error.where, state=error.state, hint=hint
-        )
+        return error.but(what=f"The MCP server: {error.what}", hint=hint)
     return None

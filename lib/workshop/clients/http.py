@@ -80,7 +80,7 @@ def proxy(endpoint: Endpoint) -> Proxy | None:
     return proxies.of(endpoint.url) if endpoint.adopted else None
 
 
-def client(endpoint: Endpoint, timeout: float) -> httpx.Client:
+def client(endpoint: Endpoint, timeout: float, **options: Any) -> httpx.Client:
     """What asks an endpoint, through the environment's proxy where it is not the kit's own."""
     import httpx  # a quarter of a second, so not at import
 
@@ -88,7 +88,9 @@ def client(endpoint: Endpoint, timeout: float) -> httpx.Client:
     if way:
         secure = ssl.create_default_context() if way.url.startswith("https:") else None
         proxied = httpx.Proxy(way.url, auth=way.login, ssl_context=secure)
-    return httpx.Client(verify=tls(endpoint), timeout=timeout, trust_env=False, proxy=proxied)
+    return httpx.Client(
+        verify=tls(endpoint), timeout=timeout, trust_env=False, proxy=proxied, **options
+    )
 
 
 def call(

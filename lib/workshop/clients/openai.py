@@ -43,14 +43,9 @@ def ask(
         message, code = said.get("message") or said, str(said.get("code"))
     quoted = message if isinstance(message, str) else json_codec.dumps(message)
     status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else 500
-    told = http.refused_with(reply.url, status, quoted)
-    raise EndpointError(
-        told.what,
-        where=reply.url,
-        state=f"HTTP {reply.status}, and in it an error: "
-        + " ".join(mask(quoted, reply.secrets).split())[:300],
-        hint=told.hint,
-    ).of_kind(told.kind)
+    shown = " ".join(mask(quoted, reply.secrets).split())[:300]
+    state = f"HTTP {reply.status}, and in it an error: {shown}"
+    raise http.refused_with(reply.url, status, quoted).but(state=state)
 
 
 def _error_in(body: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 LOG_LINES = 12
 """How many of the last log lines an error shows: enough for a traceback's end, still one screen."""
@@ -57,6 +57,13 @@ class WorkshopError(Exception):
         if self.hint:
             lines.append(f"  Hint: {self.hint}")
         return "\n".join(lines)
+
+    def but(self, **other: Any) -> Self:
+        """The same error with other words for some of its fields."""
+        words = {name: getattr(self, name) for name in ("what", "where", "state", "log", "hint")}
+        told = type(self)(**(words | other))
+        vars(told).update(vars(self) | vars(told))
+        return told
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the fields when the error crosses a process, as papermill's does."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop import create_agent, deploy_llama_stack
-from workshop.agent import proof
+from workshop.agent import failure, proof
 from workshop.agent.answer import Answer, readable
 from workshop.agent.proof.changes import changed, fingerprint
 from workshop.clients import llama_stack as stack_client
@@ -155,7 +155,7 @@ class Run:
         try:
             answer = self._agent.say(question.text, timeout=self._options.timeout, stage=stage)
         except (errors.EndpointError, errors.PartTooSlow) as error:
-            if self._agent.broken_part() is not None:
+            if failure.of(self._target, has_database=True) is not None:
                 raise
             unanswered = f"{error.what} {error.state}".strip()
             answer, score = Answer(question.text, "", stage.seconds), Score(WRONG, NO_ANSWER)
