@@ -56,8 +56,7 @@ class Reply:
 def tls(endpoint: Endpoint) -> ssl.SSLContext:
     """How certificates are verified: against the endpoint's CA, or else the system's."""
     if not endpoint.url.startswith("https:"):
-        # Reading the system's CAs takes 40 ms, and a request without TLS needs none. Should there
-        # be TLS all the same, then this one trusts nobody.
+        # Reading the system's CAs takes 40 ms. Should there be TLS all the same: it trusts nobody.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return ssl.create_default_context(cafile=endpoint.ca_file)
@@ -102,11 +101,11 @@ def call(
     authorize: bool = True,
     expect: int | None = None,
 ) -> Reply:
-    """POST ``json``, or GET when there is none; ``path`` starts with a slash.
+    """POST ``json``, or GET when there is none.
 
     Args:
         endpoint: Where to.
-        path: Below its URL.
+        path: Below its URL, with a slash in front.
         json: The body.
         timeout: Seconds for each of connecting and answering.
         authorize: Send the credential; False to see whether the part refuses without it.
@@ -130,10 +129,10 @@ def call(
             )
     except httpx.HTTPError as error:
         raise unreachable(url, error, timeout, proxy(endpoint)) from error
+    seconds = time.monotonic() - began
     # Some servers quote in their refusal the token that they refuse.
     secrets = (endpoint.token,) if endpoint.token else ()
-    seconds, got = time.monotonic() - began, dict(answer.headers)
-    reply = Reply(answer.status_code, answer.text, seconds, url, secrets, got)
+    reply = Reply(answer.status_code, answer.text, seconds, url, secrets, dict(answer.headers))
     if answer.has_redirect_location and expect is None:
         raise EndpointError(
             "The server sends this request elsewhere.",
@@ -148,7 +147,7 @@ def call(
 
 
 def ready(path: str) -> Callable[[Endpoint], object]:
-    """A probe for ``Target.ensure``: what a part answers at this path, ``NotYet`` until it does."""
+    """A probe for ``Target.ensure``: what a part answers at this path, ``NotYet`` until then."""
     return lambda endpoint: answered(lambda: call(endpoint, path, timeout=5))
 
 

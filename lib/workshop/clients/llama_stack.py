@@ -46,25 +46,25 @@ def server_version(endpoint: Endpoint) -> str:
 def client(endpoint: Endpoint) -> Any:
     """A client with ``responses``, ``vector_stores`` and ``files``.
 
-    llama-stack-client speaks to servers of its own major.minor; to another it may be answered 426.
-    The openai package then drives the same API.
+    A server of another major.minor than llama-stack-client may answer it 426; the openai package
+    drives the same API.
     """
     import httpx
 
     token = endpoint.token or Secret("none")
     # No retries: an answer that takes minutes is not made faster by asking twice.
-    options = {"timeout": TIMEOUT, "max_retries": 0, "api_key": token.reveal()}
+    options: Any = {"timeout": TIMEOUT, "max_retries": 0, "api_key": token.reveal()}
     # A kernel outlives its questions: no connection is kept open between them.
     limits = httpx.Limits(max_keepalive_connections=0)
-    transport = http.client(endpoint, TIMEOUT, limits=limits)
+    options["http_client"] = http.client(endpoint, TIMEOUT, limits=limits)
     version = server_version(endpoint).split(".")
     if version[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]:
         from llama_stack_client import LlamaStackClient
 
-        return LlamaStackClient(base_url=endpoint.url, http_client=transport, **options)  # type: ignore[arg-type]
+        return LlamaStackClient(base_url=endpoint.url, **options)
     from openai import OpenAI
 
-    return OpenAI(base_url=f"{endpoint.url}/v1", http_client=transport, **options)  # type: ignore[arg-type]
+    return OpenAI(base_url=f"{endpoint.url}/v1", **options)
 
 
 def api_error(client: Any) -> tuple[type[Exception], ...]:

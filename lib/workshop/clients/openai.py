@@ -13,9 +13,7 @@ from workshop.targets.base import Endpoint
 
 COMPLETIONS = "/v1/chat/completions"
 ELSEWHERE = "/version"  # A harmless path that vLLM answers without its key (0.21 to 0.33).
-PATIENCE = 30.0
-"""Seconds for the user's own endpoint to list its models: it runs already, or it does not."""
-
+PATIENCE = 30.0  # Seconds for the user's own endpoint to list its models: it runs, or it does not.
 THOUGHT = 512  # Tokens for an answer in the checks: models that think before they answer need some.
 MORE = 4096  # Tokens for a second try, when thinking took all of the first.
 ANSWER_SECONDS = 180
@@ -29,7 +27,7 @@ def ask(
     timeout: float = PATIENCE,
     authorize: bool = True,
 ) -> Any:
-    """The JSON of an answer, as ``http.call`` asks for it; an error in it is raised, and quoted.
+    """The JSON of an answer, as ``http.call`` asks for it; an error in it is raised.
 
     A gateway sends HTTP 200 before the model is asked; what goes wrong then stands in the body, or
     in the choice (https://openrouter.ai/docs/api-reference/errors).
@@ -104,8 +102,7 @@ def complete(
 ) -> dict[str, Any]:
     """The message that answers a question; ``options`` go into the request.
 
-    Asked a second time with ``MORE`` tokens when thinking took all of ``max_tokens``. Raises also
-    where it thought, and gave no answer.
+    Asked again with ``MORE`` tokens when thinking took all. Raises also where it only thought.
     """
     messages = [{"role": "user", "content": question}]
     body = {"model": name, "messages": messages, "temperature": 0, **options}
@@ -177,10 +174,9 @@ def refusal(endpoint: Endpoint, name: str) -> str:
 
 
 def elsewhere(endpoint: Endpoint) -> str:
-    """What it says to a request with the token for a path that is none of the API's.
+    """What it says at a path that is none of the API's.
 
-    vLLM's key guards its API alone; other paths answer whoever reaches them, if nothing stands
-    before it. llama.cpp's server has no such path.
+    vLLM's key guards its API alone: other paths answer everybody, if nothing stands before it.
     """
     return _said(endpoint, ELSEWHERE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +13,6 @@ from typing import Any
 from workshop.core.errors import SettingsError
 from workshop.core.table import Table
 from workshop.evaluate import CALLING, HALVES, KINDS
-from workshop.evaluate.questions import Published
 from workshop.report.page import template
 
 SCHEMA = 1
@@ -171,7 +170,7 @@ def by_kind(evaluation: Evaluation) -> Table[Row]:
     return Table(row for row in rows if row.questions)
 
 
-def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -> Table[Compared]:
+def compare(evaluations: Sequence[Evaluation], published: Mapping[str, float]) -> Table[Compared]:
     """A row for each evaluation, and below them the figures of others."""
     rows: Table[Compared] = Table()
     for one in evaluations:
@@ -190,8 +189,7 @@ def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -
                 whole.seconds,
             )
         )
-    for figure in published:
-        rows.append(Compared(figure.model, "-", "published", "others", f"{figure.percent:g} %"))
+    rows += [Compared(m, "-", "published", "others", f"{p:g} %") for m, p in published.items()]
     return rows
 
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
+from workshop.agent.answer import FILE_SEARCH, ToolCall
 from workshop.agent.proof import changes
 from workshop.agent.proof.evidence import LIMIT, ORDERS, chunks, runbook_with
 from workshop.agent.proof.values import TYPED, contains
-from workshop.evaluate.questions import KNOWN, Question, Resolved, Step
+from workshop.evaluate.questions import KNOWN, Step
 from workshop.parts import mongodb
 
 EXACT, EXTRAS, WRONG = 1.0, 0.75, 0.0
@@ -74,23 +74,6 @@ class Canonical:
     strange: tuple[str, ...] = ()
 
 
-def score_question(
-    question: Question,
-    resolved: Resolved,
-    answer: Answer,
-    told: str,
-    changed: Sequence[str],
-    runbooks: Path,
-) -> Score:
-    """The points for what the agent did, which was ``told`` its instructions."""
-    if question.kind == "write":
-        return score_write(answer.text, changed)
-    calls = answer.tool_calls
-    if question.kind == "unanswerable":
-        return score_unanswerable(question.text, answer.text, calls, told)
-    return score_calls(resolved.forms, calls, resolved.truth, runbooks)
-
-
 def score_calls(
     forms: Sequence[Sequence[Step]],
     calls: Sequence[ToolCall],
@@ -107,13 +90,13 @@ def score_calls(
     """
     if not calls:
         return Score(WRONG, "no tool was called")
-    made: list[Canonical | None] = []
-    for call in calls:
-        if call.name == FILE_SEARCH:
-            found = _found(*(runbook_with(chunk, runbooks) for chunk in chunks(call.result)))
-        else:
-            found = _canonical(call.name, call.arguments)
-        made.append(found if call.ok else None)
+    made = {
+        place: _found(*(runbook_with(chunk, runbooks) for chunk in chunks(call.result)))
+        if call.name == FILE_SEARCH
+        else _canonical(call.name, call.arguments)
+        for place, call in enumerate(calls)
+        if call.ok
+    }
     return max((_one(form, made, calls, truth) for form in forms), key=lambda score: score.points)
 
 
@@ -123,7 +106,7 @@ def _found(*runbooks: str) -> Canonical:
 
 def _one(
     form: Sequence[Step],
-    made: Sequence[Canonical | None],
+    made: Mapping[int, Canonical],
     calls: Sequence[ToolCall],
     truth: Sequence[str],
 ) -> Score:
@@ -131,21 +114,15 @@ def _one(
     for tool, arguments in form:
         search = tool == FILE_SEARCH
         wanted = _found(arguments["runbook"]) if search else _canonical(tool, arguments)
-        grades = [
-            (_grade(wanted, call), -place)
-            for place, call in enumerate(made)
-            if call is not None and place not in used
-        ]
-        grade, place = max(grades, default=(WRONG, 0))
-        if grade == WRONG:
+        grades = {at: _grade(wanted, call) for at, call in made.items() if at not in used}
+        best = max(grades.values(), default=WRONG)
+        if best == WRONG:
             return Score(WRONG, "not the right call")
-        used[-place] = grade
+        used[next(at for at in grades if grades[at] == best)] = best
     given = " ".join(_given(calls[place]) for place in used)
-    lacking = [value for value in truth if not contains(given, value)]
-    if lacking:
+    if lacking := [value for value in truth if not contains(given, value)]:
         return Score(WRONG, f"the calls gave no {', '.join(lacking)}")
-    superfluous = len(made) - len(used)
-    if superfluous:
+    if superfluous := len(calls) - len(used):
         return Score(EXTRAS, f"right, with {superfluous} call(s) more than needed")
     if min(used.values()) < EXACT:
         return Score(EXTRAS, "right, with more arguments than needed")
@@ -212,22 +189,20 @@ def _canonical(name: str, arguments: Mapping[str, Any]) -> Canonical:
     if name == "list-collections":
         return Canonical(name, (), strange)
     collection = str(arguments.get("collection", ""))
-    return Canonical(collection, _simplified(collection, _stages(name, arguments)), strange)
-
-
-def _stages(name: str, arguments: Mapping[str, Any]) -> list[Any]:
-    if name == "aggregate":
-        pipeline = arguments.get("pipeline")
-        return pipeline if isinstance(pipeline, list) else []
-    if name == "count":
-        return [{"$match": arguments.get("query")}, {"$count": "n"}]
-    limit = arguments.get("limit")
-    return [
-        {"$match": arguments.get("filter")},
-        {"$sort": arguments.get("sort")},
-        {"$limit": None if limit == LIMIT else limit},
-        {"$project": arguments.get("projection")},
-    ]
+    given = arguments.get
+    limit = given("limit")
+    stages = {
+        "count": [{"$match": given("query")}, {"$count": "n"}],
+        "find": [
+            {"$match": given("filter")},
+            {"$sort": given("sort")},
+            {"$limit": None if limit == LIMIT else limit},
+            {"$project": given("projection")},
+        ],
+        "aggregate": given("pipeline"),
+    }[name]
+    stages = stages if isinstance(stages, list) else []
+    return Canonical(collection, _simplified(collection, stages), strange)
 
 
 def _simplified(collection: str, stages: Sequence[Any]) -> tuple[Stage, ...]:
