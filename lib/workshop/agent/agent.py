@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -144,14 +143,10 @@ class Agent:
         whole = runbooks.nearness(self._endpoint, store, self._store, asked)
         return replace(call, nearness=max(call.nearness, whole or 0.0))
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Any]:
+    def _reading(self) -> AbstractContextManager[Any]:
         """The database, to hold answers against; None when the agent was made without one."""
-        if not self.has_database:
-            yield None
-            return
-        with mongodb.connected(mongodb.find(self.target)) as database:
-            yield database
+        found = mongodb.find(self.target) if self.has_database else None
+        return mongodb.connected(found) if found else nullcontext()
 
     def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
         """Send the question, and show what happens until the answer is there."""

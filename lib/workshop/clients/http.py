@@ -7,9 +7,8 @@ import logging
 import re
 import socket
 import ssl
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workshop.core import proxies
@@ -30,14 +29,13 @@ for _name in ("httpx", "httpx2", "llama_stack_client", "openai"):
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. ``seconds`` is the time from sending to the last byte."""
+    """What came back. ``secrets`` is what an error's text must not show of it."""
 
     status: int
     text: str
-    seconds: float
-    url: str = ""
-    secrets: tuple[Secret, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    url: str
+    secrets: tuple[Secret, ...]
+    headers: Mapping[str, str]
 
     @property
     def json(self) -> Any:
@@ -116,7 +114,7 @@ def call(
     """
     import httpx
 
-    url, began = endpoint.url + path, time.monotonic()
+    url = endpoint.url + path
     try:
         with client(endpoint, timeout) as asking:
             answer = asking.request(
@@ -129,10 +127,9 @@ def call(
             )
     except httpx.HTTPError as error:
         raise unreachable(url, error, timeout, proxy(endpoint)) from error
-    seconds = time.monotonic() - began
     # Some servers quote in their refusal the token that they refuse.
     secrets = (endpoint.token,) if endpoint.token else ()
-    reply = Reply(answer.status_code, answer.text, seconds, url, secrets, dict(answer.headers))
+    reply = Reply(answer.status_code, answer.text, url, secrets, answer.headers)
     if answer.has_redirect_location and expect is None:
         raise EndpointError(
             "The server sends this request elsewhere.",

@@ -28,11 +28,10 @@ class Outcome:
         expected: The first of the right forms, a call a line; empty when no call is right.
         truth: What the answer must hold.
         points: For the tool calls, 0 to 1; of unanswerable and write questions, for the outcome.
-        reason: Why so many.
         right: Whether the answer is grounded and true, or rightly refuses; ``why`` says why.
         seconds: From asking to the last word.
         calls: Each as {name, arguments, ok, result}.
-        unanswered: Why there was no answer at all; empty when there was one.
+        unanswered: Why there was no answer at all.
         grounded: Whether the agent's proof, which does not know the truth, calls it grounded, and
             ``proof`` why; None in a report from before this was kept.
     """
@@ -65,8 +64,7 @@ class Evaluation:
         started: ISO 8601, UTC.
         questions: A digest of the questions' file.
         agent: A digest of all that the agent is told: its instructions and tools.
-        asked: The names of the questions that are to be asked, in order.
-        outcomes: Of those that were asked so far.
+        asked: The names of the questions to ask, in order; ``outcomes`` are those asked so far.
     """
 
     model: str
