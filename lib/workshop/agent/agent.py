@@ -120,12 +120,7 @@ class Agent:
             return answer
 
     def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
-        """What the agent says, without a proof: for those who judge it in a way of their own.
-
-        Raises:
-            EndpointError: A part did not answer; names the one that ended.
-            PartTooSlow: There was no answer in time. The request is then given up.
-        """
+        """What the agent says, without a proof. Raises as ``ask`` does where it says nothing."""
         began = time.monotonic()
         response = self._respond(question, mark, timeout, stage)
         text, calls = answers.read(response, self._store)
@@ -263,10 +258,7 @@ def create_agent(
 
 
 def question_box(agent: Agent, question: str = "") -> Any:
-    """Show a text field and a button, to ask the agent a question of your own.
-
-    The answer and its proof appear below; they need a live kernel.
-    """
+    """Show a text field and a button, to ask the agent a question of your own."""
     import ipywidgets
     from IPython.display import display
 

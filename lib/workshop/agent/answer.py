@@ -124,10 +124,7 @@ class NotAsked:
 
 
 def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
-    """The text of a response of ``/v1/responses``, and its tool calls as they were made.
-
-    ``store`` is the kind of the vector store, which tells what a score means.
-    """
+    """The text of a response, and its tool calls; the kind of store says what a score means."""
     texts, calls = [], []
     for item in response.output:
         if item.type == "mcp_call":

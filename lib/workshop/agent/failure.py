@@ -32,10 +32,7 @@ LACKS = re.compile(r"(\$\w+)\W+is not implemented")
 
 
 def of(target: Target, has_database: bool, *, late: float = 0.0) -> WorkshopError | None:
-    """The part that ended, or else that refuses the agent; None when there is none.
-
-    ``late`` is for how many seconds to look for one that ended: ``LATE`` after a broken request.
-    """
+    """The part that ended, looked for ``late`` seconds, or else that refuses the agent."""
 
     def look() -> WorkshopError | NotYet:
         return ended(target, has_database) or NotYet("all parts run")
@@ -69,8 +66,8 @@ def explained(
 ) -> tuple[ToolCall, ...]:
     """The agent's calls, each that failed with the reason that Llama Stack and OGX leave out.
 
-    An MCP call whose reason they hide is made again, if it only reads. A search in a vector store
-    that is gone is to them one that found nothing; here it has failed.
+    An MCP call is made again for it, if it only reads. A search in a vector store that is gone is
+    to them one that found nothing; here it has failed.
     """
     stores = [store for tool in tools for store in tool.get("vector_store_ids", ())]
     return tuple(

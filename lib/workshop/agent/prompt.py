@@ -46,10 +46,7 @@ def text(described: str) -> str:
 
 
 def describe(database: Any) -> str:
-    """A line for each collection: its fields, and the values of those that have few.
-
-    And one for what the database lacks, if anything.
-    """
+    """A line for each collection, with its fields, and one for what the database lacks."""
     lines = []
     for name in sorted(database.list_collection_names()):
         first = database[name].find_one() or {}
@@ -66,14 +63,12 @@ def describe(database: Any) -> str:
 
 
 def lacking(database: Any) -> list[str]:
-    """Which of the operators that models like to write the database does not have.
-
-    It is asked on a collection without documents: a stage is refused before any is read.
-    """
+    """Which of the operators that models like to write the database does not have."""
     from pymongo.errors import OperationFailure
 
     def lacks(stage: dict[str, Any]) -> bool:
         try:
+            # No such collection: a stage is refused before any document is read.
             list(database["none"].aggregate([stage]))
         except OperationFailure as error:
             if error.code != NOT_IMPLEMENTED:

@@ -42,8 +42,7 @@ class Result:
 
 
 WRAPPED = re.compile(r"<(untrusted-user-data-[\w-]+)>\n(.*?)\n</\1>", re.DOTALL)
-WARNING = "The following section contains"
-"""How MCP server 3.x begins to say that what comes is data."""
+WARNING = "The following section contains"  # How MCP server 3.x says that what comes is data.
 
 
 def unwrap(text: str) -> tuple[str, str]:
@@ -59,11 +58,7 @@ def unwrap(text: str) -> tuple[str, str]:
 
 
 def json_in(text: str) -> Any:
-    """The data in a tool's result.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The data in a tool's result; ``ValueError`` where there is none."""
     said, data = unwrap(text)
     for line in (data or said).splitlines():
         if line.startswith(("{", "[")):
@@ -74,13 +69,12 @@ def json_in(text: str) -> Any:
 _US = {"name": "workshop", "version": "1"}
 _PARAMETERS = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _US}
 _HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _PARAMETERS}
+HEADERS = {"accept": "application/json, text/event-stream"}
 OLDER = (
     "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
     "05_deploy_mcp_server, which brings one that does not"
 )
 """The remedy where something else listens, or an MCP server of before 2025-03-26."""
-
-HEADERS = {"accept": "application/json, text/event-stream"}
 
 
 def initialize(endpoint: Endpoint, path: str) -> str:
@@ -95,10 +89,7 @@ def initialize(endpoint: Endpoint, path: str) -> str:
 
 @contextmanager
 def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any], Result]]:
-    """A session of plain requests on one connection; gives what calls a tool with its arguments.
-
-    For many calls, whose time is the server's and not a client library's.
-    """
+    """What calls a tool, by plain requests: for many calls, whose time shall be the server's."""
     with _begun(endpoint, path, CALL) as (post, _):
 
         def call(name: str, arguments: Any) -> Result:

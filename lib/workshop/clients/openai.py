@@ -100,9 +100,9 @@ def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:
 def complete(
     endpoint: Endpoint, name: str, question: str, *, max_tokens: int = THOUGHT, **options: Any
 ) -> dict[str, Any]:
-    """The message that answers a question; ``options`` go into the request.
+    """The message that answers a question; raises also where the model only thought.
 
-    Asked again with ``MORE`` tokens when thinking took all. Raises also where it only thought.
+    Asked again with ``MORE`` tokens when thinking took all. ``options`` go into the request.
     """
     messages = [{"role": "user", "content": question}]
     body = {"model": name, "messages": messages, "temperature": 0, **options}

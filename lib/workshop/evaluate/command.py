@@ -138,9 +138,7 @@ class Run:
     def _ask(self, question: Question, database: Any, stage: Stages) -> Outcome:
         """Ask one question, and judge what came back by what the database says.
 
-        Raises:
-            EndpointError: A part ended or refuses: the model is not to blame, nor measured further.
-            StepMissing: The sample data is not loaded.
+        Raises where a part ended or refuses: the model is not to blame, nor measured further.
         """
         resolved = questions.resolve(question, database, RUNBOOKS)
         before = fingerprint(database)
@@ -189,11 +187,7 @@ class Run:
         folder.write(results.PAGE, results.page(compared, self._evaluation))
 
     def _earlier(self) -> list[Outcome]:
-        """What an interrupted evaluation of the same has scored already.
-
-        Raises:
-            SettingsError: There is none, or something has changed since.
-        """
+        """What an interrupted evaluation of the same has scored already."""
         last = results.read(self._home / "latest")
         if different := last.same_as(self._evaluation):
             raise errors.SettingsError(

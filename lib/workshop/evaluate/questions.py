@@ -69,11 +69,7 @@ class Catalogue:
 
 
 def load(path: Path = FILE) -> Catalogue:
-    """Read the questions.
-
-    Raises:
-        SettingsError: The file cannot be read, or a question lacks something; all at once.
-    """
+    """Read the questions; a ``SettingsError`` says all that the file lacks, at once."""
     import yaml
 
     try:

@@ -135,11 +135,7 @@ class Compared:
 
 
 def read(path: Path) -> Evaluation:
-    """An evaluation from its folder.
-
-    Raises:
-        SettingsError: There is none, or it is damaged or of another version.
-    """
+    """The evaluation in a folder; ``SettingsError`` where it is none, or of another version."""
     file = path / NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

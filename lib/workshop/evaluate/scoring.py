@@ -38,17 +38,12 @@ UNKNOWN = re.compile(
 )
 """How people, and models, say that they cannot know."""
 
-NUMBER = re.compile(r"(?:[A-Z]+-)?\d+(?:[.,:]\d+)*")
-"""A number, or an id."""
-
+NUMBER = re.compile(r"(?:[A-Z]+-)?\d+(?:[.,:]\d+)*")  # Or an id.
 NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<![\"'`*])\b[A-Z][a-z]{2,}\b", re.MULTILINE)
 """A capital within a sentence."""
 
-IGNORED = {"connectionId", "database", "responseBytesLimit"}
-"""Arguments that every call has, or that bound a result in bytes."""
-
-Stage = tuple[str, str]
-"""An operator such as ``$match``, and its argument as JSON with sorted keys."""
+IGNORED = {"connectionId", "database", "responseBytesLimit"}  # They do not say what is read.
+Stage = tuple[str, str]  # An operator such as ``$match``, and its argument as sorted JSON.
 
 
 @dataclass(frozen=True)
@@ -156,8 +151,7 @@ def score_unanswerable(
 ) -> Score:
     """The points for a question that nothing answers: the agent must say so, and invent nothing.
 
-    What stands in the question, in the calls' results, or in ``told``, the agent's instructions,
-    was not invented.
+    What stands in the question, the results, or ``told``, its instructions, is not invented.
     """
     text = text.translate(TYPED)
     if not text.strip():

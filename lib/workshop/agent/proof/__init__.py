@@ -42,9 +42,7 @@ nearer (0.25 to 0.70), the 30 that none answers are not (at most 0.234). What wa
 be a word or two, so the question counts as well, without the words that ask for a search. With most
 other embedders everything is nearer than this."""
 
-SEARCH = "search the runbooks"
-"""What a question says that asks for a search."""
-
+SEARCH = "search the runbooks"  # What a question says that asks for a search.
 TO_SEARCH = re.compile(rf"^\W*(?:please\s+)?{SEARCH}\W*", re.IGNORECASE)
 """The words that ask for a search: they are near every runbook."""
 
@@ -59,12 +57,8 @@ CALL = re.compile(
 TO_SHOW = re.compile(r"\b(?:show|display|print|give|json|documents?|zeig\w*)\b", re.IGNORECASE)
 """A question that asks for a document as it is."""
 
-FEWEST = 6
-"""Words beside a document without which an answer is the document alone."""
-
-SHOWN = 120
-"""Characters of a result that an error shows."""
-
+FEWEST = 6  # Words beside a document without which an answer is the document alone.
+SHOWN = 120  # Characters of a result that an error shows.
 TABLE = "read the table: the tool's result is not in the answer"
 CALLS = "a model that calls tools: 02_serve_model checks that"
 

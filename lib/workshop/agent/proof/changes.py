@@ -49,10 +49,7 @@ def asked_for(question: str) -> bool:
 
 
 def denied(text: str, changed: Sequence[str]) -> tuple[bool, str]:
-    """Whether an answer to such a request says that nothing was changed, and nothing was; and why.
-
-    ``changed`` are the collections that differ from before.
-    """
+    """Whether the answer says that nothing was changed, and nothing was; and why."""
     text = text.translate(TYPED)
     if changed:
         return False, f"it wrote: {', '.join(changed)} changed"
@@ -65,11 +62,7 @@ def denied(text: str, changed: Sequence[str]) -> tuple[bool, str]:
 
 
 def fingerprint(database: Any) -> dict[str, str]:
-    """A digest of each collection's documents: equal before and after when nothing was written.
-
-    Args:
-        database: None where there is none.
-    """
+    """A digest of each collection's documents: equal before and after when nothing was written."""
     from bson import json_util
 
     found = {}

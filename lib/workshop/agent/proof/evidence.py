@@ -15,16 +15,11 @@ from workshop.agent.proof.values import TYPED, figures, find_all, plain, scalars
 from workshop.clients import mcp
 from workshop.parts import mongodb
 
-COUNT = re.compile(r"Found (\d+) documents")
-"""How MCP server 3.x words the result of ``count``; the Responses API hands on the text alone."""
-
-LIMIT = 10
-"""How many documents ``find`` gives by default: MCP server 3.0."""
-
+COUNT = re.compile(r"Found (\d+) documents")  # How MCP server 3.x words the result of ``count``.
+LIMIT = 10  # How many documents ``find`` gives by default: MCP server 3.0.
 ORDERS = {"asc": 1, "ascending": 1, "desc": -1, "descending": -1, "1": 1, "-1": -1}
 
-READ = 2000
-"""Of a collection at most so many documents are read: a user's own may be large."""
+READ = 2000  # Of a collection at most so many documents are read: a user's own may be large.
 
 FACTS = re.compile(r"`([^`]+)`|(#[a-z][\w-]+)|(\b[a-z]+-team\b)|(\b\d[\d.]*\b)")
 """What is a runbook's own: commands and names in backquotes, channels, teams, numbers."""
@@ -32,15 +27,11 @@ FACTS = re.compile(r"`([^`]+)`|(#[a-z][\w-]+)|(\b[a-z]+-team\b)|(\b\d[\d.]*\b)")
 PLACEHOLDER = re.compile(r"<[\w -]+>|\b[A-Z]{3,}\b")
 """Where a command wants a name to be filled in."""
 
-COMPUTES = re.compile(r"\$(?:avg|divide|median|percentile)\b")
-"""An operator that gives an average."""
+COMPUTES = re.compile(r"\$(?:avg|divide|median|percentile)\b")  # It gives an average.
 
 
 def read_again(call: ToolCall, default: Any) -> tuple[Any, str]:
-    """What pymongo gives for the same arguments, and how it was asked.
-
-    Gives None and "" for a tool that it cannot repeat.
-    """
+    """What pymongo gives for the same arguments, and how; None for a tool that it cannot repeat."""
     arguments = call.arguments
     name = str(arguments.get("collection", ""))
     database = default.client[str(arguments.get("database") or mongodb.DATABASE)]
@@ -119,9 +110,9 @@ class Returned:
     cut: bool = False
 
     @property
-    def names(self) -> set[str]:
+    def names(self) -> list[str]:
         """The names of all fields of the documents."""
-        return {str(name) for document in self.documents for name in document}
+        return list(dict.fromkeys(str(name) for document in self.documents for name in document))
 
     def counts(self) -> Iterator[str]:
         """The numbers that somebody finds who counts what was returned."""

@@ -29,12 +29,9 @@ NEGATED = re.compile(r"\b(?:not|no|never|nor|neither|without|nicht|kein\w*)\b|n'
 BEFORE_ARTICLE = re.compile(r"\s+(?:the|an?|your|our|my|its?|this|that|these|those|for|to)\b")
 """A word before one of these is a verb: "search the runbooks", "open a console"."""
 
-NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}\b(?!['-])")
-"""A capital within a sentence."""
-
+NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}\b(?!['-])")  # A capital within a sentence.
 QUOTED = re.compile(r"[\"“„]((?:[^\s\"“”„]+ ){2,}[^\s\"“”„]+)[\"“”]|`+([^`\n]+)`+")
-FOOTER = "End of the runbook"
-"""What both servers write below a runbook that was found: ``footer_template`` in their settings."""
+FOOTER = "End of the runbook"  # Below what is found: ``footer_template`` in the servers' settings.
 
 TOKEN = re.compile(r"#?[\w][\w.:=/-]*\w|--\w[\w=.-]*")
 LISTED = re.compile(r"[\w-]+(?:, [\w-]+)+,? (?:and|und|or) [\w-]+")
@@ -85,18 +82,13 @@ def _figures(text: str, held: Evidence) -> Iterator[str]:
 def _known(text: str, held: Evidence) -> Iterator[str]:
     # The longest first: the words of a title are no values beside it.
     for word, places in sorted(held.words.items(), key=lambda item: -len(item[0])):
-        for match in _find_word(text, word):
+        for match in find_all(text, word):
             if not (_may_say(word, places, match, held) if is_plain(word) else held.has(word)):
                 yield match.group()
             text = text[: match.start()] + " " * len(match.group()) + text[match.end() :]
     for fact in held.facts:
         if not is_plain(fact) and kind(fact) == "word" and not held.has(fact):
             yield from (match.group() for match in find_all(text, fact))
-
-
-def _find_word(text: str, word: str) -> Iterator[re.Match[str]]:
-    # "Go" is a language, and "go" is not.
-    return find_all(text, word, flags=0 if len(word) <= 2 else re.IGNORECASE)
 
 
 def _may_say(word: str, places: set[tuple[str, str]], match: re.Match[str], held: Evidence) -> bool:
@@ -220,7 +212,7 @@ def _beside(text: str, stem: str, sort: str, held: Evidence) -> Iterator[Figure]
         if not is_plain(word) and word not in held.ids:
             read += [
                 Figure(sort, word, frozenset({word.lower()}), *match.span())
-                for match in _find_word(text, word)
+                for match in find_all(text, word)
             ]
     cue = re.compile(rf"\b{re.escape(stem)}\w{{0,4}}\b(?=({FILLER}))", re.IGNORECASE)
     for match in cue.finditer(text):

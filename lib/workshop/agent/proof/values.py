@@ -129,11 +129,13 @@ def contains(text: str, value: str, *, spelled_from: int = 0) -> bool:
     return bool(dates) and any(one.readings & dates for one in figures(text) if one.kind == "date")
 
 
-def find_all(text: str, value: str, *, flags: int = re.IGNORECASE) -> Iterator[re.Match[str]]:
+def find_all(text: str, value: str) -> Iterator[re.Match[str]]:
     """Where the value stands in the text as a word, or words, of its own."""
     # Most values are not there, and this is quicker than to compile a pattern for each.
     if not value.split() or value.split()[0].lower() not in text.lower():
         return
+    # "Go" is a language, and "go" is not.
+    flags = 0 if len(value) <= 2 else re.IGNORECASE
     name = r"(?!-\w)" if "-" in value or value.startswith("#") else ""
     word = re.escape(value).replace(r"\ ", r"\s+")
     yield from re.finditer(rf"(?<!\w)(?<!\w-){word}(?!\w|[.,]\d){name}", text, flags)
