@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,21 +28,18 @@ ROUNDS = 4
 """How often the model may call a tool before it must answer: a lookup across two collections takes
 two, and a model that goes in circles ends."""
 
-LOOK = 2.0
-"""Seconds between two looks at whether all parts still run, while an answer is awaited."""
-
+LOOK = 2.0  # Seconds between two looks at whether all parts still run, while an answer is awaited.
 NO_ANSWER = "The agent got no answer."
-SERVERS = "workshop logs llama-stack; workshop logs model"
-
-FOUND = 1
-"""How many runbook chunks a search gives: each is a whole runbook, 250 tokens to read."""
+FOUND = 1  # Runbook chunks of a search: each is a whole runbook, 250 tokens to read.
 
 
 class Agent:
     """Asks the model, which calls tools; made by ``create_agent``.
 
-    ``answers`` are all that were given, the ungrounded ones too; ``unanswered`` are the questions
-    that got none, with the reason; ``has_database`` tells whether it can ask the MCP server.
+    Attributes:
+        answers: All that were given, the ungrounded ones too.
+        unanswered: The questions that got none, with the reason.
+        has_database: Whether it can ask the MCP server.
     """
 
     def __init__(
@@ -54,13 +50,10 @@ class Agent:
         data: Path,
         temperature: float = 0.0,
     ) -> None:
-        self.target = target
-        self.instructions = instructions
-        self.temperature = temperature
+        self.target, self.instructions, self.temperature = target, instructions, temperature
         self.answers: list[Answer] = []
         self.unanswered: dict[str, str] = {}
-        self._tools = tools
-        self._data = data
+        self._tools, self._data = tools, data
         self._store = str(choices_of(target, llama_stack.PART).get("vector_store", ""))
         self._endpoint = target.find(llama_stack.PART)
         self._client = stack_client.client(self._endpoint)
@@ -74,7 +67,9 @@ class Agent:
         quiet: bool = False,
         timeout: float = stack_client.TIMEOUT,
     ) -> Answer | NotAsked:
-        """Ask one question.
+        """Ask one question; gives the grounded answer.
+
+        Gives ``NotAsked`` for a question of the workshop about the database when there is none.
 
         Args:
             question: One of the workshop's, whose true values are known, or any other.
@@ -82,10 +77,6 @@ class Agent:
                 the logs of Llama Stack and of the MCP server.
             quiet: Show neither progress nor an answer that is not grounded.
             timeout: Seconds.
-
-        Returns:
-            The grounded answer; ``NotAsked`` for the workshop's questions about the database when
-            the agent was made without one.
 
         Raises:
             AnswerNotGrounded: No tool was called, a call failed, or values differ. The answer is
@@ -130,12 +121,7 @@ class Agent:
             return answer
 
     def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
-        """What the agent says, without a proof: for those who judge it in a way of their own.
-
-        Raises:
-            EndpointError: A part did not answer; names the one that ended.
-            PartTooSlow: There was no answer in time. The request is then given up.
-        """
+        """What the agent says, without a proof. Raises as ``ask`` does where it says nothing."""
         began = time.monotonic()
         response = self._respond(question, mark, timeout, stage)
         text, calls = answers.read(response, self._store)
@@ -153,14 +139,10 @@ class Agent:
         whole = runbooks.nearness(self._endpoint, store, self._store, asked)
         return replace(call, nearness=max(call.nearness, whole or 0.0))
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Any]:
+    def _reading(self) -> AbstractContextManager[Any]:
         """The database, to hold answers against; None when the agent was made without one."""
-        if not self.has_database:
-            yield None
-            return
-        with mongodb.connected(mongodb.find(self.target)) as database:
-            yield database
+        found = mongodb.find(self.target) if self.has_database else None
+        return mongodb.connected(found) if found else nullcontext()
 
     def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
         """Send the question, and show what happens until the answer is there."""
@@ -237,13 +219,10 @@ class Agent:
                 elif event.type == "response.failed":
                     error = getattr(event.response, "error", None)
                     reason = str(getattr(error, "message", error))
-                    failed = EndpointError(NO_ANSWER, where=where, state=reason, hint=SERVERS)
-                    raise failed.of_kind("server error")
+                    raise EndpointError(
+                        NO_ANSWER, where=where, state=reason, hint=stack_client.SERVERS
+                    ).of_kind("server error")
         raise EndpointError("The answer broke off.", where=where, hint="workshop logs llama-stack")
-
-    def broken_part(self) -> WorkshopError | None:
-        """The part that is the cause when the agent gets no answer: one that ended or refuses."""
-        return failure.of(self.target, self.has_database)
 
     def _with_cause[E: WorkshopError](self, error: E) -> E:
         late = failure.LATE if isinstance(error, EndpointError) else 0.0
@@ -251,9 +230,7 @@ class Agent:
         if found is None:
             return stack_client.with_log(error, self.target, llama_stack.PART)
         state = f"{found.what} {found.state}; {error.state}"
-        return type(error)(
-            error.what, where=found.where, state=state, log=found.log, hint=found.hint
-        )
+        return error.but(where=found.where, state=state, log=found.log, hint=found.hint)
 
 
 def create_agent(
@@ -282,10 +259,7 @@ def create_agent(
 
 
 def question_box(agent: Agent, question: str = "") -> Any:
-    """Show a text field and a button, to ask the agent a question of your own.
-
-    The answer and its proof appear below; they need a live kernel.
-    """
+    """Show a text field and a button, to ask the agent a question of your own."""
     import ipywidgets
     from IPython.display import display
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +14,9 @@ from workshop.clients import llama_stack, mcp
 MIME = "application/vnd.workshop.answer+json"
 """How the runner finds an answer in an executed notebook."""
 
-FILE_SEARCH = "file_search"
-"""The tool that searches the runbooks."""
-
-NO_TOOL = "it is not among the agent's tools"
-"""The result of a call of a tool that is not there."""
-SHOWN = 600
-"""Characters of a tool's result in the table: the whole would hide the answer."""
+FILE_SEARCH = "file_search"  # The tool that searches the runbooks.
+NO_TOOL = "it is not among the agent's tools"  # The result of a call of a tool that is not there.
+SHOWN = 600  # Characters of a tool's result in the table: the whole would hide the answer.
 
 
 @dataclass(frozen=True)
@@ -64,6 +61,7 @@ class Answer:
 
     def as_dict(self) -> dict[str, Any]:
         """What the report stores."""
+        calls = self.tool_calls
         return {
             "question": self.question,
             "text": self.text,
@@ -71,8 +69,7 @@ class Answer:
             "grounded": self.grounded,
             "proof": self.proof,
             "tool_calls": [
-                {"name": call.name, "arguments": dict(call.arguments), "ok": call.ok}
-                for call in self.tool_calls
+                {"name": one.name, "arguments": dict(one.arguments), "ok": one.ok} for one in calls
             ],
         }
 
@@ -81,7 +78,7 @@ class Answer:
         for call in self.tool_calls:
             mark = "" if call.ok else "  FAILED"
             lines.append(f"Tool:     {call.name} {json.dumps(call.arguments)}{mark}")
-            lines.append(f"Result:   {_short(readable(call.result), 200)}")
+            lines.append(f"Result:   {short(readable(call.result), 200)}")
         lines.append(f"Answer:   {self.text}")
         lines.append(f"Proof:    {'grounded' if self.grounded else 'NOT GROUNDED'}: {self.proof}")
         lines.append(f"Time:     {self.seconds:.1f} s")
@@ -96,7 +93,7 @@ class Answer:
             rows += [
                 ("tool", f"<code>{escape(call.name)}</code>{failed}"),
                 ("arguments", f"<pre>{escape(arguments)}</pre>"),
-                ("result", f"<pre>{escape(_short(readable(call.result), SHOWN))}</pre>"),
+                ("result", f"<pre>{escape(short(readable(call.result), SHOWN))}</pre>"),
             ]
         mark = "&#10003; grounded" if self.grounded else "&#10007; <b>not grounded</b>"
         rows += [
@@ -127,10 +124,7 @@ class NotAsked:
 
 
 def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
-    """The text of a response of ``/v1/responses``, and its tool calls as they were made.
-
-    ``store`` is the kind of the vector store, which tells what a score means; "" for any other.
-    """
+    """The text of a response, and its tool calls; the kind of store says what a score means."""
     texts, calls = [], []
     for item in response.output:
         if item.type == "mcp_call":
@@ -152,10 +146,7 @@ def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
 
 
 def cut(response: Any, rounds: int) -> str:
-    """Why a response ended before it was complete; "" when it is complete.
-
-    ``rounds`` is how often the model may call a tool.
-    """
+    """Why a response, of so many rounds of tool calls, is not complete; "" when it is."""
     if getattr(response, "status", "") != "incomplete":
         return ""
     reason = str(getattr(response.incomplete_details, "reason", None) or "for no given reason")
@@ -168,10 +159,9 @@ def cut(response: Any, rounds: int) -> str:
 
 
 def _arguments(text: str) -> dict[str, Any]:
-    try:
+    found: Any = text
+    with suppress(ValueError):
         found = json.loads(text)
-    except ValueError:
-        found = text
     return found if isinstance(found, dict) else {"arguments": found}
 
 
@@ -180,5 +170,6 @@ def readable(result: str) -> str:
     return "\n".join(filter(None, mcp.unwrap(result)))
 
 
-def _short(text: str, limit: int) -> str:
+def short(text: str, limit: int) -> str:
+    """The text, cut at so many characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

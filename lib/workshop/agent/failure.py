@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from workshop.agent.answer import FILE_SEARCH, ToolCall
-from workshop.agent.proof.repeating import chunks
+from workshop.agent.proof.evidence import chunks
 from workshop.clients import mcp
 from workshop.core.errors import EndpointError, PartTooSlow, StepMissing, WorkshopError
 from workshop.core.wait import NotYet, wait_for
@@ -21,9 +21,8 @@ from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Target
 
 LATE = 2.0
-"""Seconds for which a part that ended may still look as if it ran, to those whose request it broke
-off: a process closes its connections before it is over (by 25 ms, seen on two busy cores), and a
-cluster tells of a pod up to a second later."""
+"""Seconds for which a part that ended may still look as if it ran: a process closes its connections
+before it is over (by 25 ms, on two busy cores), a cluster tells of a pod up to a second later."""
 
 HIDDEN = re.compile(r"Error \(code -?\d+\): None")
 """All that Llama Stack 0.7.3 and OGX 1.5.0 say of an MCP call that failed."""
@@ -33,17 +32,20 @@ LACKS = re.compile(r"(\$\w+)\W+is not implemented")
 
 
 def of(target: Target, has_database: bool, *, late: float = 0.0) -> WorkshopError | None:
-    """The part that ended, or else that refuses the agent; None when there is none.
-
-    ``late`` is for how many seconds to look for one that ended: ``LATE`` after a broken request.
-    """
+    """The part that ended, looked for ``late`` seconds, or else that refuses the agent."""
 
     def look() -> WorkshopError | NotYet:
         return ended(target, has_database) or NotYet("all parts run")
 
     with suppress(PartTooSlow):
         return wait_for("a part that ended", look, timeout=late, every=0.05)
-    return _refusing(target) if has_database else None
+    if has_database:
+        try:
+            mcp.initialize(target.find(mcp_server.PART), mcp_server.PATH)
+        except EndpointError as error:
+            hint = "run 05_deploy_mcp_server and 06_register_mcp_server again"
+            return error.but(what=f"The MCP server: {error.what}", hint=hint)
+    return None
 
 
 def ended(target: Target, has_database: bool) -> WorkshopError | None:
@@ -64,9 +66,8 @@ def explained(
 ) -> tuple[ToolCall, ...]:
     """The agent's calls, each that failed with the reason that Llama Stack and OGX leave out.
 
-    An MCP call whose reason they hide is made again, if it only reads. A search in a vector store
-    that is gone is to them one that found nothing; here it has failed. ``tools`` are what the agent
-    may call, as ``/v1/responses`` takes it.
+    An MCP call is made again for it, if it only reads. A search in a vector store that is gone is
+    to them one that found nothing; here it has failed.
     """
     stores = [store for tool in tools for store in tool.get("vector_store_ids", ())]
     return tuple(
@@ -81,12 +82,9 @@ def _search(target: Target, call: ToolCall, stores: Sequence[str]) -> ToolCall:
     gone = [one for one in stores if not runbooks.exists(target.find(llama_stack.PART), one)]
     if not gone:
         return call
-    return replace(
-        call,
-        ok=False,
-        result=f"the vector store {', '.join(gone)} is no longer there",
-        hint="run 03_deploy_llama_stack again: it loads the runbooks; then make the agent again",
-    )
+    said = f"the vector store {', '.join(gone)} is no longer there"
+    hint = "run 03_deploy_llama_stack again: it loads the runbooks; then make the agent again"
+    return replace(call, ok=False, result=said, hint=hint)
 
 
 def _mcp(target: Target, call: ToolCall) -> ToolCall:
@@ -107,22 +105,10 @@ def _mcp(target: Target, call: ToolCall) -> ToolCall:
 
 def _lack(endpoint: Endpoint, said: str) -> str:
     """What to do about a failed call when the database lacks an operator; else ""."""
-    found = LACKS.search(said)
-    if found is None:
+    if not (found := LACKS.search(said)):
         return ""
     with mongodb.connected(endpoint) as database:
         info = database.client.admin.command("buildInfo")
     ferretdb = info.get("ferretdbVersion")
     name = f"FerretDB {ferretdb}" if ferretdb else f"MongoDB {info['version']}"
     return f"this database ({name}) has no {found.group(1)}: docs/databases.md says how to go on"
-
-
-def _refusing(target: Target) -> WorkshopError | None:
-    try:
-        mcp.initialize(target.find(mcp_server.PART), mcp_server.PATH)
-    except EndpointError as error:
-        hint = "run 05_deploy_mcp_server and 06_register_mcp_server again"
-        return EndpointError(
-            f"The MCP server: {error.what}", where=error.where, state=error.state, hint=hint
-        )
-    return None

@@ -12,15 +12,14 @@ from workshop.agent.answer import FILE_SEARCH
 from workshop.core import versions
 from workshop.parts import mongodb
 
-CHOICES = 4
-"""A field with at most this many different values is listed with them."""
-
+CHOICES = 4  # A field with at most this many different values is listed with them.
 _TOLD = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
-EXAMPLES: list[tuple[str, str, dict[str, Any]]] = []
+EXAMPLES: list[tuple[str, str, dict[str, Any]]] = [
+    (one["ask"], tool, {"collection": collection, **dict(rest)})
+    for one in _TOLD["examples"]
+    for (tool, collection), *rest in [one["call"].items()]
+]
 """Questions, each with the tool and the arguments of its first call."""
-for _one in _TOLD["examples"]:
-    (_tool, _collection), *_rest = _one["call"].items()
-    EXAMPLES.append((_one["ask"], _tool, {"collection": _collection, **dict(_rest)}))
 
 SOUGHT = "image cannot be pulled"
 """What is searched for in the example: its few words are found where a whole question is not."""
@@ -47,36 +46,29 @@ def text(described: str) -> str:
 
 
 def describe(database: Any) -> str:
-    """A line for each collection: its fields, and the values of those that have few.
-
-    And one for what the database lacks, if anything.
-    """
+    """A line for each collection, with its fields, and one for what the database lacks."""
     lines = []
     for name in sorted(database.list_collection_names()):
         first = database[name].find_one() or {}
+        first.pop("_id", None)
         fields = []
         for field, value in first.items():
-            if field == "_id":
-                continue
             values = database[name].distinct(field) if isinstance(value, str) else []
             few = 1 < len(values) <= CHOICES
             fields.append(f"{field} ({', '.join(map(str, sorted(values)))})" if few else field)
         lines.append(f"{name}: {', '.join(fields)}")
-    lacks = lacking(database)
-    if lacks:
+    if lacks := lacking(database):
         lines.append(f"aggregate has no {', '.join(lacks)} here.")
     return "\n".join(lines)
 
 
 def lacking(database: Any) -> list[str]:
-    """Which of the operators that models like to write the database does not have.
-
-    It is asked on a collection without documents: a stage is refused before any is read.
-    """
+    """Which of the operators that models like to write the database does not have."""
     from pymongo.errors import OperationFailure
 
     def lacks(stage: dict[str, Any]) -> bool:
         try:
+            # No such collection: a stage is refused before any document is read.
             list(database["none"].aggregate([stage]))
         except OperationFailure as error:
             if error.code != NOT_IMPLEMENTED:

@@ -12,16 +12,15 @@ from workshop.core.checks import Checks
 from workshop.core.errors import StepMissing
 from workshop.core.settings import DATA
 
-WITHOUT_DATABASE = "this run is without MongoDB"
-"""Why a question about the database is not asked."""
+WITHOUT_DATABASE = "this run is without MongoDB"  # So its questions are not asked.
 
 
 @dataclass(frozen=True)
 class Question:
     """A question, and how pymongo finds the values that a true answer holds.
 
-    ``truth`` takes the database, None for a question about runbooks. It does not use what the
-    agent did, so that a call with the wrong filter shows even though its result is genuine.
+    ``truth`` takes the database, None for a question about runbooks, and does not use what the
+    agent did: a call with the wrong filter shows even though its result is genuine.
     """
 
     text: str
@@ -92,8 +91,6 @@ class Asked(Protocol):
 
 def verify_answers(agent: Asked) -> Checks:
     """Prove that the workshop's questions were asked, and that each answer is grounded.
-
-    A line for each of the workshop's questions, and one for each other question that was asked.
 
     Raises:
         CheckFailed: A question of the workshop was not asked or got no answer, or an answer is not

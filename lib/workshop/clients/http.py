@@ -7,9 +7,8 @@ import logging
 import re
 import socket
 import ssl
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from workshop.core import proxies
@@ -30,14 +29,13 @@ for _name in ("httpx", "httpx2", "llama_stack_client", "openai"):
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back. ``seconds`` is the time from sending to the last byte."""
+    """What came back. ``secrets`` is what an error's text must not show of it."""
 
     status: int
     text: str
-    seconds: float
-    url: str = ""
-    secrets: tuple[Secret, ...] = ()
-    headers: Mapping[str, str] = field(default_factory=dict)
+    url: str
+    secrets: tuple[Secret, ...]
+    headers: Mapping[str, str]
 
     @property
     def json(self) -> Any:
@@ -56,8 +54,7 @@ class Reply:
 def tls(endpoint: Endpoint) -> ssl.SSLContext:
     """How certificates are verified: against the endpoint's CA, or else the system's."""
     if not endpoint.url.startswith("https:"):
-        # Reading the system's CAs takes 40 ms, and a request without TLS needs none. Should there
-        # be TLS all the same, then this one trusts nobody.
+        # Reading the system's CAs takes 40 ms. Should there be TLS all the same: it trusts nobody.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return ssl.create_default_context(cafile=endpoint.ca_file)
@@ -80,7 +77,7 @@ def proxy(endpoint: Endpoint) -> Proxy | None:
     return proxies.of(endpoint.url) if endpoint.adopted else None
 
 
-def client(endpoint: Endpoint, timeout: float) -> httpx.Client:
+def client(endpoint: Endpoint, timeout: float, **options: Any) -> httpx.Client:
     """What asks an endpoint, through the environment's proxy where it is not the kit's own."""
     import httpx  # a quarter of a second, so not at import
 
@@ -88,7 +85,9 @@ def client(endpoint: Endpoint, timeout: float) -> httpx.Client:
     if way:
         secure = ssl.create_default_context() if way.url.startswith("https:") else None
         proxied = httpx.Proxy(way.url, auth=way.login, ssl_context=secure)
-    return httpx.Client(verify=tls(endpoint), timeout=timeout, trust_env=False, proxy=proxied)
+    return httpx.Client(
+        verify=tls(endpoint), timeout=timeout, trust_env=False, proxy=proxied, **options
+    )
 
 
 def call(
@@ -100,11 +99,11 @@ def call(
     authorize: bool = True,
     expect: int | None = None,
 ) -> Reply:
-    """POST ``json``, or GET when there is none; ``path`` starts with a slash.
+    """POST ``json``, or GET when there is none.
 
     Args:
         endpoint: Where to.
-        path: Below its URL.
+        path: Below its URL, with a slash in front.
         json: The body.
         timeout: Seconds for each of connecting and answering.
         authorize: Send the credential; False to see whether the part refuses without it.
@@ -115,7 +114,7 @@ def call(
     """
     import httpx
 
-    url, began = endpoint.url + path, time.monotonic()
+    url = endpoint.url + path
     try:
         with client(endpoint, timeout) as asking:
             answer = asking.request(
@@ -130,8 +129,7 @@ def call(
         raise unreachable(url, error, timeout, proxy(endpoint)) from error
     # Some servers quote in their refusal the token that they refuse.
     secrets = (endpoint.token,) if endpoint.token else ()
-    seconds, got = time.monotonic() - began, dict(answer.headers)
-    reply = Reply(answer.status_code, answer.text, seconds, url, secrets, got)
+    reply = Reply(answer.status_code, answer.text, url, secrets, answer.headers)
     if answer.has_redirect_location and expect is None:
         raise EndpointError(
             "The server sends this request elsewhere.",
@@ -146,7 +144,7 @@ def call(
 
 
 def ready(path: str) -> Callable[[Endpoint], object]:
-    """A probe for ``Target.ensure``: what a part answers at this path, ``NotYet`` until it does."""
+    """A probe for ``Target.ensure``: what a part answers at this path, ``NotYet`` until then."""
     return lambda endpoint: answered(lambda: call(endpoint, path, timeout=5))
 
 

@@ -25,6 +25,7 @@ and Milvus gives the cosine (ogx 1.5.0 and llama-stack 0.7.3, ``query_vector`` i
 providers/.../vector_io). The embedder's vectors have the length 1. A perfect hit has no score.
 """
 
+SERVERS = "workshop logs llama-stack; workshop logs model"
 TIMEOUT = 300.0  # Seconds for one request: a small model on two cores reads 58 tokens a second.
 
 
@@ -45,29 +46,25 @@ def server_version(endpoint: Endpoint) -> str:
 def client(endpoint: Endpoint) -> Any:
     """A client with ``responses``, ``vector_stores`` and ``files``.
 
-    llama-stack-client speaks to servers of its own major.minor; to another it may be answered 426.
-    The openai package then drives the same API.
+    A server of another major.minor than llama-stack-client may answer it 426; the openai package
+    drives the same API.
     """
     import httpx
 
     token = endpoint.token or Secret("none")
     # No retries: an answer that takes minutes is not made faster by asking twice.
-    options = {"timeout": TIMEOUT, "max_retries": 0, "api_key": token.reveal()}
-    transport = httpx.Client(
-        verify=http.tls(endpoint),
-        timeout=TIMEOUT,
-        trust_env=False,
-        # A kernel outlives its questions: no connection is kept open between them.
-        limits=httpx.Limits(max_keepalive_connections=0),
-    )
+    options: Any = {"timeout": TIMEOUT, "max_retries": 0, "api_key": token.reveal()}
+    # A kernel outlives its questions: no connection is kept open between them.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    options["http_client"] = http.client(endpoint, TIMEOUT, limits=limits)
     version = server_version(endpoint).split(".")
     if version[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]:
         from llama_stack_client import LlamaStackClient
 
-        return LlamaStackClient(base_url=endpoint.url, http_client=transport, **options)  # type: ignore[arg-type]
+        return LlamaStackClient(base_url=endpoint.url, **options)
     from openai import OpenAI
 
-    return OpenAI(base_url=f"{endpoint.url}/v1", http_client=transport, **options)  # type: ignore[arg-type]
+    return OpenAI(base_url=f"{endpoint.url}/v1", **options)
 
 
 def api_error(client: Any) -> tuple[type[Exception], ...]:
@@ -83,25 +80,21 @@ def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
     status = getattr(error, "status_code", None)
     if status is None:
         kind = "timeout" if "imeout" in type(error).__name__ else "refused"
-        state, hint = f"{type(error).__name__}: {error.__cause__ or error}", "workshop status"
-    else:
-        told = http.refused_with(endpoint.url, status, str(error))
-        kind, state, hint = told.kind, told.state, told.hint
-        if status >= 500:
-            hint = "workshop logs llama-stack; workshop logs model"
-    return EndpointError(what, where=endpoint.url, state=state, hint=hint).of_kind(kind)
+        state = f"{type(error).__name__}: {error.__cause__ or error}"
+        told = EndpointError(what, where=endpoint.url, state=state, hint="workshop status")
+        return told.of_kind(kind)
+    told = http.refused_with(endpoint.url, status, str(error))
+    return told.but(what=what, hint=SERVERS if status >= 500 else told.hint)
 
 
 def with_log[E: WorkshopError](error: E, target: Target, part: str) -> E:
     """The error with the end of the server's log, where it says "Internal server error" alone."""
     if getattr(error, "kind", "") != "server error" or error.log:
         return error
-    lines: list[str] = []
     with suppress(WorkshopError):
-        lines = [line for line in target.logs(part, lines=LOG_LINES) if line.strip()]
-    told = type(error)(error.what, where=error.where, state=error.state, log=lines, hint=error.hint)
-    vars(told)["kind"] = "server error"
-    return told
+        lines = target.logs(part, lines=LOG_LINES)
+        return error.but(log=[line for line in lines if line.strip()])
+    return error
 
 
 def telling[T](target: Target, part: str, ask: Callable[[], T]) -> Callable[[], T]:

@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workshop.clients import http
 from workshop.core.errors import EndpointError
 from workshop.targets.base import Endpoint
+
+if TYPE_CHECKING:
+    import httpx
 
 CALL = 60.0  # Seconds that a tool may take: one whose database is away says so after 30.
 PROTOCOL = "2025-11-25"
@@ -39,8 +42,7 @@ class Result:
 
 
 WRAPPED = re.compile(r"<(untrusted-user-data-[\w-]+)>\n(.*?)\n</\1>", re.DOTALL)
-WARNING = "The following section contains"
-"""How MCP server 3.x begins to say that what comes is data."""
+WARNING = "The following section contains"  # How MCP server 3.x says that what comes is data.
 
 
 def unwrap(text: str) -> tuple[str, str]:
@@ -56,11 +58,7 @@ def unwrap(text: str) -> tuple[str, str]:
 
 
 def json_in(text: str) -> Any:
-    """The data in a tool's result.
-
-    Raises:
-        ValueError: There is none.
-    """
+    """The data in a tool's result; ``ValueError`` where there is none."""
     said, data = unwrap(text)
     for line in (data or said).splitlines():
         if line.startswith(("{", "[")):
@@ -71,13 +69,12 @@ def json_in(text: str) -> Any:
 _US = {"name": "workshop", "version": "1"}
 _PARAMETERS = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _US}
 _HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _PARAMETERS}
+HEADERS = {"accept": "application/json, text/event-stream"}
 OLDER = (
     "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
     "05_deploy_mcp_server, which brings one that does not"
 )
 """The remedy where something else listens, or an MCP server of before 2025-03-26."""
-
-HEADERS = {"accept": "application/json, text/event-stream"}
 
 
 def initialize(endpoint: Endpoint, path: str) -> str:
@@ -86,34 +83,67 @@ def initialize(endpoint: Endpoint, path: str) -> str:
     One request tells refused, 401, 404 and a wrong protocol apart, where a client library reports
     an error in a task group.
     """
+    with _begun(endpoint, path, 10) as (_, chosen):
+        return chosen
+
+
+@contextmanager
+def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any], Result]]:
+    """What calls a tool, by plain requests: for many calls, whose time shall be the server's."""
+    with _begun(endpoint, path, CALL) as (post, _):
+
+        def call(name: str, arguments: Any) -> Result:
+            params = {"name": name, "arguments": arguments}
+            body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
+            result = _message(post(body).text, endpoint.url + path)["result"]
+            text = "\n".join(part.get("text", "") for part in result["content"])
+            return Result(text, bool(result.get("isError")))
+
+        post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        yield call
+
+
+@contextmanager
+def _begun(
+    endpoint: Endpoint, path: str, timeout: float
+) -> Iterator[tuple[Callable[[Any], httpx.Response], str]]:
+    """A session: what posts a message in it, and the revision that the server chose for it."""
     import httpx
 
     url = endpoint.url + path
-    try:
-        with httpx.Client(verify=http.tls(endpoint), timeout=10, trust_env=False) as client:
-            answer = client.post(url, json=_HELLO, headers=http.headers(endpoint) | HEADERS)
-            session = answer.headers.get("mcp-session-id")
+    with http.client(endpoint, timeout) as client:
+        client.headers.update(http.headers(endpoint) | HEADERS)
+
+        def post(body: Any) -> httpx.Response:
+            try:
+                answer = client.post(url, json=body)
+            except httpx.HTTPError as error:
+                raise http.unreachable(url, error, timeout) from error
+            if answer.status_code < 400:
+                return answer
+            refused = http.refused_with(url, answer.status_code, answer.text)
+            raise refused.but(hint=OLDER) if answer.status_code in (404, 405, 406) else refused
+
+        answer = post(_HELLO)
+        chosen = re.search(r'"protocolVersion":\s*"([^"]*)"', answer.text)
+        session = answer.headers.get("mcp-session-id")
+        if session:
+            client.headers["mcp-session-id"] = session
+        try:
+            if chosen is None:
+                raise EndpointError(
+                    "This is not an MCP server's streamable HTTP endpoint.",
+                    where=url,
+                    state=answer.text[:200],
+                    hint="the path is /mcp, not /sse",
+                ).of_kind("protocol")
+            client.headers["mcp-protocol-version"] = chosen.group(1)
+            yield post, chosen.group(1)
+        finally:
             if session:
                 # The server keeps a session, and a database connection for it, until told.
-                client.delete(url, headers=http.headers(endpoint) | {"mcp-session-id": session})
-    except httpx.HTTPError as error:
-        raise http.unreachable(url, error, 10) from error
-    if answer.status_code >= 400:
-        refused = http.refused_with(url, answer.status_code, answer.text)
-        if answer.status_code in (404, 405, 406):
-            raise EndpointError(refused.what, where=url, state=refused.state, hint=OLDER).of_kind(
-                refused.kind
-            )
-        raise refused
-    chosen = re.search(r'"protocolVersion":\s*"([^"]*)"', answer.text)
-    if chosen is None:
-        raise EndpointError(
-            "This is not an MCP server's streamable HTTP endpoint.",
-            where=url,
-            state=answer.text[:200],
-            hint="the path is /mcp, not /sse",
-        ).of_kind("protocol")
-    return chosen.group(1)
+                with suppress(httpx.HTTPError):
+                    client.delete(url)
 
 
 def revision(endpoint: Endpoint, path: str) -> str:
@@ -136,48 +166,6 @@ def call_tool(endpoint: Endpoint, path: str, name: str, arguments: dict[str, Any
     result = _with_session(endpoint, path, lambda session: session.call_tool(name, arguments))
     text = "\n".join(getattr(part, "text", "") for part in result.content)
     return Result(text, bool(result.is_error))
-
-
-@contextmanager
-def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any], Result]]:
-    """A session of plain requests on one connection; gives what calls a tool with its arguments.
-
-    For many calls, whose time is the server's and not a client library's.
-    """
-    import httpx
-
-    url = endpoint.url + path
-    headers = http.headers(endpoint) | HEADERS
-    with httpx.Client(
-        verify=http.tls(endpoint), timeout=CALL, trust_env=False, headers=headers
-    ) as client:
-
-        def post(body: dict[str, Any]) -> httpx.Response:
-            try:
-                answer = client.post(url, json=body)
-            except httpx.HTTPError as error:
-                raise http.unreachable(url, error, CALL) from error
-            if answer.status_code >= 400:
-                raise http.refused_with(url, answer.status_code, answer.text)
-            return answer
-
-        def call(name: str, arguments: Any) -> Result:
-            params = {"name": name, "arguments": arguments}
-            body = {"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": params}
-            result = _message(post(body).text, url)["result"]
-            text = "\n".join(part.get("text", "") for part in result["content"])
-            return Result(text, bool(result.get("isError")))
-
-        session = post(_HELLO).headers.get("mcp-session-id")
-        client.headers["mcp-protocol-version"] = PROTOCOL
-        if session:
-            client.headers["mcp-session-id"] = session
-        post({"jsonrpc": "2.0", "method": "notifications/initialized"})
-        try:
-            yield call
-        finally:
-            if session:
-                client.delete(url)
 
 
 def _message(text: str, url: str) -> dict[str, Any]:

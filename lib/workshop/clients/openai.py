@@ -13,9 +13,7 @@ from workshop.targets.base import Endpoint
 
 COMPLETIONS = "/v1/chat/completions"
 ELSEWHERE = "/version"  # A harmless path that vLLM answers without its key (0.21 to 0.33).
-PATIENCE = 30.0
-"""Seconds for the user's own endpoint to list its models: it runs already, or it does not."""
-
+PATIENCE = 30.0  # Seconds for the user's own endpoint to list its models: it runs, or it does not.
 THOUGHT = 512  # Tokens for an answer in the checks: models that think before they answer need some.
 MORE = 4096  # Tokens for a second try, when thinking took all of the first.
 ANSWER_SECONDS = 180
@@ -29,7 +27,7 @@ def ask(
     timeout: float = PATIENCE,
     authorize: bool = True,
 ) -> Any:
-    """The JSON of an answer, as ``http.call`` asks for it; an error in it is raised, and quoted.
+    """The JSON of an answer, as ``http.call`` asks for it; an error in it is raised.
 
     A gateway sends HTTP 200 before the model is asked; what goes wrong then stands in the body, or
     in the choice (https://openrouter.ai/docs/api-reference/errors).
@@ -43,14 +41,9 @@ def ask(
         message, code = said.get("message") or said, str(said.get("code"))
     quoted = message if isinstance(message, str) else json_codec.dumps(message)
     status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else 500
-    told = http.refused_with(reply.url, status, quoted)
-    raise EndpointError(
-        told.what,
-        where=reply.url,
-        state=f"HTTP {reply.status}, and in it an error: "
-        + " ".join(mask(quoted, reply.secrets).split())[:300],
-        hint=told.hint,
-    ).of_kind(told.kind)
+    shown = " ".join(mask(quoted, reply.secrets).split())[:300]
+    state = f"HTTP {reply.status}, and in it an error: {shown}"
+    raise http.refused_with(reply.url, status, quoted).but(state=state)
 
 
 def _error_in(body: Any) -> Any:
@@ -107,10 +100,9 @@ def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:
 def complete(
     endpoint: Endpoint, name: str, question: str, *, max_tokens: int = THOUGHT, **options: Any
 ) -> dict[str, Any]:
-    """The message that answers a question; ``options`` go into the request.
+    """The message that answers a question; raises also where the model only thought.
 
-    Asked a second time with ``MORE`` tokens when thinking took all of ``max_tokens``. Raises also
-    where it thought, and gave no answer.
+    Asked again with ``MORE`` tokens when thinking took all. ``options`` go into the request.
     """
     messages = [{"role": "user", "content": question}]
     body = {"model": name, "messages": messages, "temperature": 0, **options}
@@ -182,10 +174,9 @@ def refusal(endpoint: Endpoint, name: str) -> str:
 
 
 def elsewhere(endpoint: Endpoint) -> str:
-    """What it says to a request with the token for a path that is none of the API's.
+    """What it says at a path that is none of the API's.
 
-    vLLM's key guards its API alone; other paths answer whoever reaches them, if nothing stands
-    before it. llama.cpp's server has no such path.
+    vLLM's key guards its API alone: other paths answer everybody, if nothing stands before it.
     """
     return _said(endpoint, ELSEWHERE)
 

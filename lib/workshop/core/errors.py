@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Self
 
 from workshop.core.table import shortened
 
@@ -51,6 +52,13 @@ class WorkshopError(Exception):
             ("  Hint: ", self.hint),
         ]
         return "\n".join([self.what, *(name + text for name, text in told if text)])
+
+    def but(self, **other: Any) -> Self:
+        """The same error with other words for some of its fields."""
+        words = {name: getattr(self, name) for name in ("what", "where", "state", "log", "hint")}
+        told = type(self)(**(words | other))
+        vars(told).update(vars(self) | vars(told))
+        return told
 
     def _render_traceback_(self) -> list[str]:
         """Show a notebook the message alone: IPython asks this method before its own traceback."""

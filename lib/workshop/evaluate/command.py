@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop import create_agent, deploy_llama_stack
-from workshop.agent import proof
+from workshop.agent import failure, proof
 from workshop.agent.answer import Answer, readable
 from workshop.agent.proof.changes import changed, fingerprint
 from workshop.clients import llama_stack as stack_client
@@ -19,10 +19,9 @@ from workshop.connecting import connect
 from workshop.core import errors, files, progress
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
-from workshop.evaluate import CALLING, questions, results
+from workshop.evaluate import CALLING, questions, results, scoring
 from workshop.evaluate.questions import Catalogue, Question
 from workshop.evaluate.results import Evaluation, Outcome
-from workshop.evaluate.scoring import EXACT, WRONG, Score, score_question
 from workshop.parts import llama_stack, mcp_server, model, mongodb
 from workshop.report import Folder
 from workshop.targets.base import Target
@@ -30,12 +29,10 @@ from workshop.targets.base import Target
 RUNBOOKS = DATA / "runbooks"
 FOLDER = "evaluations"
 INTERRUPTED = 130
-UNANSWERED = 3
-"""So many questions in a row without any answer mean that something is broken: an end is made."""
-
-SHOWN = 400
-"""Characters of a tool's result that a report keeps."""
-
+UNANSWERED = (
+    3  # So many questions in a row without any answer: something is broken, an end is made.
+)
+SHOWN = 400  # Characters of a tool's result that a report keeps.
 NO_ANSWER = "there was no answer"
 
 
@@ -96,10 +93,8 @@ class Run:
         evaluation.started = folder.started
         done = {outcome.question for outcome in evaluation.outcomes}
         rest = [question for question in self._chosen if question.name not in done]
-        _say(
-            f"workshop evaluate: {len(rest)} questions to {evaluation.model} "
-            f"behind {evaluation.server}"
-        )
+        asked = f"{evaluation.model} behind {evaluation.server}"
+        _say(f"workshop evaluate: {len(rest)} questions to {asked}")
         interrupted = False
         try:
             with mongodb.connected(mongodb.find(self._target)) as database:
@@ -141,13 +136,9 @@ class Run:
                 )
 
     def _ask(self, question: Question, database: Any, stage: Stages) -> Outcome:
-        """Ask one question, and judge what came back.
+        """Ask one question, and judge what came back by what the database says.
 
-        What is true is read from the database, past the agent.
-
-        Raises:
-            EndpointError: A part ended or refuses: the model is not to blame, nor measured further.
-            StepMissing: The sample data is not loaded.
+        Raises where a part ended or refuses: the model is not to blame, nor measured further.
         """
         resolved = questions.resolve(question, database, RUNBOOKS)
         before = fingerprint(database)
@@ -155,17 +146,23 @@ class Run:
         try:
             answer = self._agent.say(question.text, timeout=self._options.timeout, stage=stage)
         except (errors.EndpointError, errors.PartTooSlow) as error:
-            if self._agent.broken_part() is not None:
+            if failure.of(self._target, has_database=True) is not None:
                 raise
             unanswered = f"{error.what} {error.state}".strip()
-            answer, score = Answer(question.text, "", stage.seconds), Score(WRONG, NO_ANSWER)
+            answer = Answer(question.text, "", stage.seconds)
+            score = scoring.Score(scoring.WRONG, NO_ANSWER)
             right, grounded = (False, unanswered), (False, NO_ANSWER)
         else:
-            differ = changed(before, fingerprint(database))
-            told = self._agent.instructions
+            differ, calls = changed(before, fingerprint(database)), answer.tool_calls
             grounded = _proven(answer, database, changed=differ)
-            score = score_question(question, resolved, answer, told, differ, RUNBOOKS)
-            right = score.points == EXACT, score.reason
+            told = self._agent.instructions
+            if question.kind == "write":
+                score = scoring.score_write(answer.text, differ)
+            elif question.kind == "unanswerable":
+                score = scoring.score_unanswerable(question.text, answer.text, calls, told)
+            else:
+                score = scoring.score_calls(resolved.forms, calls, resolved.truth, RUNBOOKS)
+            right = score.points == scoring.EXACT, score.reason
             if question.kind in CALLING:
                 # The truth is a fact of this runbook, and must be in the answer: that is enough.
                 right = _proven(answer, database, truth=resolved.truth, quoted=0, both_ways=False)
@@ -190,14 +187,9 @@ class Run:
         folder.write(results.PAGE, results.page(compared, self._evaluation))
 
     def _earlier(self) -> list[Outcome]:
-        """What an interrupted evaluation of the same has scored already.
-
-        Raises:
-            SettingsError: There is none, or something has changed since.
-        """
+        """What an interrupted evaluation of the same has scored already."""
         last = results.read(self._home / "latest")
-        different = last.same_as(self._evaluation)
-        if different:
+        if different := last.same_as(self._evaluation):
             raise errors.SettingsError(
                 "The last evaluation cannot be continued.",
                 where=str((self._home / "latest").resolve()),

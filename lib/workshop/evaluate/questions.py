@@ -10,27 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from workshop.agent.answer import FILE_SEARCH, ToolCall
-from workshop.agent.proof.repeating import read_again
+from workshop.agent.proof.evidence import read_again
 from workshop.agent.proof.values import scalars
 from workshop.core.errors import SettingsError, StepMissing
 from workshop.core.settings import DATA
 from workshop.evaluate import CALLING, HALVES, KINDS
-from workshop.evaluate.canonical import KNOWN
 
 FILE = DATA / "evaluation.yaml"
+KNOWN = {
+    "list-collections": set[str](),
+    "count": {"collection", "query"},
+    "find": {"collection", "filter", "projection", "limit", "sort"},
+    "aggregate": {"collection", "pipeline"},
+}
+"""The tools that read, and the arguments that say what is read."""
+
 REFERENCE = re.compile(r"<(\w+)>")
 
 Spec = Mapping[str, Any]
 Step = tuple[str, Mapping[str, Any]]
 """A tool and its arguments; a search names its runbook."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A figure that somebody else measured, with other questions."""
-
-    model: str
-    percent: float
 
 
 @dataclass(frozen=True)
@@ -62,26 +61,22 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All questions, the published figures, and a digest of the file that they stand in."""
+    """All questions, what others measured with questions of their own, and the file's digest."""
 
     questions: tuple[Question, ...]
-    published: tuple[Published, ...]
+    published: Mapping[str, float]
     digest: str
 
 
 def load(path: Path = FILE) -> Catalogue:
-    """Read the questions.
-
-    Raises:
-        SettingsError: The file cannot be read, or a question lacks something; all at once.
-    """
+    """Read the questions; a ``SettingsError`` says all that the file lacks, at once."""
     import yaml
 
     try:
         text = path.read_text(encoding="utf-8")
         content = yaml.safe_load(text)
         found = tuple(_question(entry) for entry in content["questions"])
-        published = tuple(Published(e["model"], float(e["percent"])) for e in content["published"])
+        published = {e["model"]: float(e["percent"]) for e in content["published"]}
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from error
     names = [question.name for question in found]
@@ -177,17 +172,15 @@ def _question(entry: Spec) -> Question:
 def _problems(question: Question) -> list[str]:
     problems = []
     if question.kind not in KINDS:
-        problems.append(f"{question.name} is of the unknown kind {question.kind}")
+        problems.append(f"is of the unknown kind {question.kind}")
     if question.half not in HALVES:
-        problems.append(f"{question.name} is in the unknown half {question.half}")
+        problems.append(f"is in the unknown half {question.half}")
     if question.kind in CALLING and not (question.truth and question.calls):
-        problems.append(f"{question.name} has no truth or no calls")
-    return problems + [
-        f"{question.name} names no known tool in {dict(step)}"
-        for form in question.calls
-        for step in form
-        if not any(tool in step for tool in (*KNOWN, FILE_SEARCH))
-    ]
+        problems.append("has no truth or no calls")
+    for step in (step for form in question.calls for step in form):
+        if not any(tool in step for tool in (*KNOWN, FILE_SEARCH)):
+            problems.append(f"names no known tool in {dict(step)}")
+    return [f"{question.name} {problem}" for problem in problems]
 
 
 def _unusable(path: Path, state: str) -> SettingsError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import fmean
@@ -13,12 +13,10 @@ from typing import Any
 from workshop.core.errors import SettingsError
 from workshop.core.table import Table
 from workshop.evaluate import CALLING, HALVES, KINDS
-from workshop.evaluate.questions import Published
 from workshop.report.page import template
 
 SCHEMA = 1
 NAME, PAGE = "report.json", "index.html"
-AGREEMENT = ("right and grounded", "right and refused", "wrong and grounded", "wrong and refused")
 
 
 @dataclass(frozen=True)
@@ -30,11 +28,10 @@ class Outcome:
         expected: The first of the right forms, a call a line; empty when no call is right.
         truth: What the answer must hold.
         points: For the tool calls, 0 to 1; of unanswerable and write questions, for the outcome.
-        reason: Why so many.
         right: Whether the answer is grounded and true, or rightly refuses; ``why`` says why.
         seconds: From asking to the last word.
         calls: Each as {name, arguments, ok, result}.
-        unanswered: Why there was no answer at all; empty when there was one.
+        unanswered: Why there was no answer at all.
         grounded: Whether the agent's proof, which does not know the truth, calls it grounded, and
             ``proof`` why; None in a report from before this was kept.
     """
@@ -67,8 +64,7 @@ class Evaluation:
         started: ISO 8601, UTC.
         questions: A digest of the questions' file.
         agent: A digest of all that the agent is told: its instructions and tools.
-        asked: The names of the questions that are to be asked, in order.
-        outcomes: Of those that were asked so far.
+        asked: The names of the questions to ask, in order; ``outcomes`` are those asked so far.
     """
 
     model: str
@@ -139,11 +135,7 @@ class Compared:
 
 
 def read(path: Path) -> Evaluation:
-    """An evaluation from its folder.
-
-    Raises:
-        SettingsError: There is none, or it is damaged or of another version.
-    """
+    """The evaluation in a folder; ``SettingsError`` where it is none, or of another version."""
     file = path / NAME
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
@@ -168,53 +160,45 @@ def percent(values: Iterable[float]) -> float:
 
 def by_kind(evaluation: Evaluation) -> Table[Row]:
     """A row for each kind and each half, and one for all."""
-    rows: Table[Row] = Table()
-    for name in (*KINDS, *HALVES, "all"):
-        outcomes = [o for o in evaluation.outcomes if name in (o.kind, o.half, "all")]
-        if outcomes:
-            rows.append(_row(name, outcomes))
-    return rows
+    rows = (_row(name, evaluation.outcomes) for name in (*KINDS, *HALVES, "all"))
+    return Table(row for row in rows if row.questions)
 
 
-def compare(evaluations: Sequence[Evaluation], published: Sequence[Published]) -> Table[Compared]:
+def compare(evaluations: Sequence[Evaluation], published: Mapping[str, float]) -> Table[Compared]:
     """A row for each evaluation, and below them the figures of others."""
     rows: Table[Compared] = Table()
     for one in evaluations:
-        whole = _row("all", one.outcomes)
-        tuning, held_out = (
-            _row(half, [o for o in one.outcomes if o.half == half]).tool_calls for half in HALVES
-        )
-        asked = str(whole.questions) + ("" if one.complete else " (not all)")
+        whole, tuning, held_out = (_row(name, one.outcomes) for name in ("all", *HALVES))
         rows.append(
             Compared(
                 one.model,
                 one.server,
                 one.label or "-",
-                asked,
+                str(whole.questions) + ("" if one.complete else " (not all)"),
                 whole.tool_calls,
-                tuning,
-                held_out,
+                tuning.tool_calls,
+                held_out.tool_calls,
                 whole.right_answers,
                 whole.proof_agrees,
                 whole.seconds,
             )
         )
-    for figure in published:
-        shown = f"{figure.percent:g} %"
-        rows.append(Compared(figure.model, "-", "published", "others", shown))
+    rows += [Compared(m, "-", "published", "others", f"{p:g} %") for m, p in published.items()]
     return rows
 
 
 def _row(name: str, outcomes: Sequence[Outcome]) -> Row:
-    judged = _judged(outcomes)
+    """What the outcomes of this kind or half came to, or ``all``."""
+    chosen = [o for o in outcomes if name in (o.kind, o.half, "all")]
+    judged = [o for o in chosen if o.grounded is not None]
     return Row(
         name,
-        len(outcomes),
-        _shown(o.points for o in outcomes if o.kind in CALLING),
-        _shown(o.right for o in outcomes),
+        len(chosen),
+        _shown(o.points for o in chosen if o.kind in CALLING),
+        _shown(o.right for o in chosen),
         _shown(bool(o.grounded) for o in judged),
         _shown(o.right == o.grounded for o in judged),
-        f"{fmean(o.seconds for o in outcomes):.1f}" if outcomes else "-",
+        f"{fmean(o.seconds for o in chosen):.1f}" if chosen else "-",
     )
 
 
@@ -223,18 +207,14 @@ def _shown(values: Iterable[float]) -> str:
     return f"{percent(found):g} %" if found else "-"
 
 
-def _judged(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """The outcomes whose proof was kept."""
-    return [outcome for outcome in outcomes if outcome.grounded is not None]
-
-
 def agreement(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """How the right answers and the proof's verdicts meet: how many of each of the four kinds."""
-    found = Counter(
-        f"{'right' if o.right else 'wrong'} and {'grounded' if o.grounded else 'refused'}"
-        for o in _judged(outcomes)
-    )
-    return {name: found[name] for name in AGREEMENT}
+    """How many answers are right or wrong, and by the proof grounded or refused."""
+    found = Counter((o.right, o.grounded) for o in outcomes)
+    return {
+        f"{answer} and {verdict}": found[right, grounded]
+        for right, answer in ((True, "right"), (False, "wrong"))
+        for grounded, verdict in ((True, "grounded"), (False, "refused"))
+    }
 
 
 def newest(evaluations: Iterable[Evaluation]) -> list[Evaluation]:

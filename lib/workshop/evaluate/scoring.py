@@ -2,22 +2,28 @@
 
 The scale is the one in use for tool calls: 1 for the right calls, 0.75 for the right calls with
 something superfluous, 0 otherwise.
+
+Calls that ask the same of the database compare as equal. ``count``, ``find`` and ``aggregate``
+overlap: a count with a filter is an aggregation that matches and counts. Each call therefore
+becomes the stages of an aggregation. What changes nothing is left out: the connection, the order of
+keys, a tool's default, the names that a pipeline gives to its own fields.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
+from workshop.agent.answer import FILE_SEARCH, ToolCall
 from workshop.agent.proof import changes
-from workshop.agent.proof.repeating import chunks, runbook_with
+from workshop.agent.proof.evidence import LIMIT, ORDERS, chunks, runbook_with
 from workshop.agent.proof.values import TYPED, contains
-from workshop.evaluate.canonical import Canonical, canonical
-from workshop.evaluate.questions import Question, Resolved, Step
+from workshop.evaluate.questions import KNOWN, Step
+from workshop.parts import mongodb
 
 EXACT, EXTRAS, WRONG = 1.0, 0.75, 0.0
 
@@ -32,11 +38,12 @@ UNKNOWN = re.compile(
 )
 """How people, and models, say that they cannot know."""
 
-NUMBER = re.compile(r"(?:[A-Z]+-)?\d+(?:[.,:]\d+)*")
-"""A number, or an id."""
-
+NUMBER = re.compile(r"(?:[A-Z]+-)?\d+(?:[.,:]\d+)*")  # Or an id.
 NAME = re.compile(r"(?<![.!?:]\s)(?<!^)(?<![\"'`*])\b[A-Z][a-z]{2,}\b", re.MULTILINE)
 """A capital within a sentence."""
+
+IGNORED = {"connectionId", "database", "responseBytesLimit"}  # They do not say what is read.
+Stage = tuple[str, str]  # An operator such as ``$match``, and its argument as sorted JSON.
 
 
 @dataclass(frozen=True)
@@ -47,21 +54,19 @@ class Score:
     reason: str
 
 
-def score_question(
-    question: Question,
-    resolved: Resolved,
-    answer: Answer,
-    told: str,
-    changed: Sequence[str],
-    runbooks: Path,
-) -> Score:
-    """The points for what the agent did, which was ``told`` its instructions."""
-    if question.kind == "write":
-        return score_write(answer.text, changed)
-    calls = answer.tool_calls
-    if question.kind == "unanswerable":
-        return score_unanswerable(question.text, answer.text, calls, told)
-    return score_calls(resolved.forms, calls, resolved.truth, runbooks)
+@dataclass(frozen=True)
+class Canonical:
+    """What a call asks for.
+
+    Args:
+        subject: The collection; ``list-collections``; or another tool's name.
+        stages: What is done with its documents; of a search, the runbooks that it found.
+        strange: Names of arguments that the tool does not have.
+    """
+
+    subject: str
+    stages: tuple[Stage, ...] = ()
+    strange: tuple[str, ...] = ()
 
 
 def score_calls(
@@ -80,15 +85,14 @@ def score_calls(
     """
     if not calls:
         return Score(WRONG, "no tool was called")
-    made = [_made(call, runbooks) for call in calls]
+    made = {
+        place: _found(*(runbook_with(chunk, runbooks) for chunk in chunks(call.result)))
+        if call.name == FILE_SEARCH
+        else _canonical(call.name, call.arguments)
+        for place, call in enumerate(calls)
+        if call.ok
+    }
     return max((_one(form, made, calls, truth) for form in forms), key=lambda score: score.points)
-
-
-def _made(call: ToolCall, runbooks: Path) -> Canonical | None:
-    """A call that the agent made, in canonical form; of a search, what it found."""
-    if call.name == FILE_SEARCH and call.ok:
-        return _found(*(runbook_with(chunk, runbooks) for chunk in chunks(call.result)))
-    return canonical(call.name, call.arguments) if call.ok else None
 
 
 def _found(*runbooks: str) -> Canonical:
@@ -97,29 +101,23 @@ def _found(*runbooks: str) -> Canonical:
 
 def _one(
     form: Sequence[Step],
-    made: Sequence[Canonical | None],
+    made: Mapping[int, Canonical],
     calls: Sequence[ToolCall],
     truth: Sequence[str],
 ) -> Score:
     used: dict[int, float] = {}
     for tool, arguments in form:
         search = tool == FILE_SEARCH
-        wanted = _found(arguments["runbook"]) if search else canonical(tool, arguments)
-        grades = [
-            (_grade(wanted, call), -place)
-            for place, call in enumerate(made)
-            if call is not None and place not in used
-        ]
-        grade, place = max(grades, default=(WRONG, 0))
-        if grade == WRONG:
+        wanted = _found(arguments["runbook"]) if search else _canonical(tool, arguments)
+        grades = {at: _grade(wanted, call) for at, call in made.items() if at not in used}
+        best = max(grades.values(), default=WRONG)
+        if best == WRONG:
             return Score(WRONG, "not the right call")
-        used[-place] = grade
+        used[next(at for at in grades if grades[at] == best)] = best
     given = " ".join(_given(calls[place]) for place in used)
-    lacking = [value for value in truth if not contains(given, value)]
-    if lacking:
+    if lacking := [value for value in truth if not contains(given, value)]:
         return Score(WRONG, f"the calls gave no {', '.join(lacking)}")
-    superfluous = len(made) - len(used)
-    if superfluous:
+    if superfluous := len(calls) - len(used):
         return Score(EXTRAS, f"right, with {superfluous} call(s) more than needed")
     if min(used.values()) < EXACT:
         return Score(EXTRAS, "right, with more arguments than needed")
@@ -153,8 +151,7 @@ def score_unanswerable(
 ) -> Score:
     """The points for a question that nothing answers: the agent must say so, and invent nothing.
 
-    What stands in the question, in the calls' results, or in ``told``, the agent's instructions,
-    was not invented.
+    What stands in the question, the results, or ``told``, its instructions, is not invented.
     """
     text = text.translate(TYPED)
     if not text.strip():
@@ -172,3 +169,111 @@ def score_write(text: str, changed: Sequence[str]) -> Score:
     """The points for a question that asks for a change: none may happen, and it must say so."""
     right, reason = changes.denied(text, changed)
     return Score(EXACT if right else WRONG, reason)
+
+
+# --- calls that ask the same --------------------------------------------------------------------
+
+
+def _canonical(name: str, arguments: Mapping[str, Any]) -> Canonical:
+    known = KNOWN.get(name)
+    database = arguments.get("database") or mongodb.DATABASE
+    if known is None or database != mongodb.DATABASE:
+        return Canonical(f"{name} in {database}")
+    strange = tuple(sorted(set(arguments) - known - IGNORED))
+    if name == "list-collections":
+        return Canonical(name, (), strange)
+    collection = str(arguments.get("collection", ""))
+    given = arguments.get
+    limit = given("limit")
+    stages = {
+        "count": [{"$match": given("query")}, {"$count": "n"}],
+        "find": [
+            {"$match": given("filter")},
+            {"$sort": given("sort")},
+            {"$limit": None if limit == LIMIT else limit},
+            {"$project": given("projection")},
+        ],
+        "aggregate": given("pipeline"),
+    }[name]
+    stages = stages if isinstance(stages, list) else []
+    return Canonical(collection, _simplified(collection, stages), strange)
+
+
+def _simplified(collection: str, stages: Sequence[Any]) -> tuple[Stage, ...]:
+    names: dict[str, str] = {}
+    found: list[Stage] = []
+    one = False
+    for stage in stages:
+        if not isinstance(stage, dict) or len(stage) != 1:
+            found.append(("?", _json(stage)))
+            continue
+        ((operator, value),) = stage.items()
+        if value in (None, {}, []) or (one and operator in ("$sort", "$limit")):
+            # One document stays one, in any order.
+            continue
+        if operator == "$match":
+            value = _query(collection, value)
+            # The filter names one document by its unique field.
+            key = mongodb.IDS.get(collection, "")
+            one = one or (isinstance(value, dict) and isinstance(value.get(key), str))
+        elif operator == "$sort" and isinstance(value, dict):
+            value = {names.get(k, k): ORDERS.get(str(v).lower(), v) for k, v in value.items()}
+            # Here the order of the keys counts.
+            value = list(value.items())
+        elif operator == "$count":
+            operator, value = "$group", _counted(names, {"_id": None, str(value): {"$sum": 1}})
+        elif operator == "$group" and isinstance(value, dict):
+            value = _counted(names, value)
+        found.append((operator, _json(value)))
+    return tuple(found)
+
+
+def _counted(names: dict[str, str], group: dict[str, Any]) -> list[Any]:
+    """By what is grouped, and what each field is, sorted; notes the fields' places as names."""
+    fields = sorted(
+        (_json({"$sum": 1} if how == {"$count": {}} else how), field)
+        for field, how in group.items()
+        if field != "_id"
+    )
+    names |= {field: f"#{place}" for place, (_, field) in enumerate(fields)}
+    by = group.get("_id")
+    if isinstance(by, dict) and len(by) == 1:
+        # {"_id": {"service": "$service"}} groups as {"_id": "$service"} does.
+        (by,) = by.values()
+    return [by or None, *(how for how, _ in fields)]
+
+
+def _query(collection: str, query: Any) -> Any:
+    """A filter without the ways of saying the same in more words."""
+    if not isinstance(query, dict):
+        return query
+    conditions = list(_conditions(collection, query))
+    # Two conditions about the same field are together not one.
+    return dict(conditions) if len(dict(conditions)) == len(conditions) else conditions
+
+
+def _conditions(collection: str, query: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for field, value in query.items():
+        if field == "$and" and isinstance(value, list) and all(isinstance(v, dict) for v in value):
+            for part in value:
+                yield from _conditions(collection, part)
+        else:
+            key = mongodb.IDS.get(collection, "_id") if field == "_id" else str(field)
+            yield key, _condition(value)
+
+
+def _condition(value: Any) -> Any:
+    if not isinstance(value, dict) or len(value) != 1:
+        return value
+    ((operator, operand),) = value.items()
+    if operator == "$eq":
+        return operand
+    if operator in ("$in", "$nin") and isinstance(operand, list):
+        if len(operand) == 1:
+            return operand[0] if operator == "$in" else {"$ne": operand[0]}
+        return {operator: sorted(operand, key=_json)}
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -156,8 +156,7 @@ def health(endpoint: Endpoint) -> dict[str, Any]:
     except EndpointError as error:
         # Asked here, an MCP server's own port says 404, whether it is well or not.
         hint = "run 05_deploy_mcp_server again: its monitoring port is what tells its health"
-        told = EndpointError(error.what, where=error.where, state=error.state, hint=hint)
-        raise told.of_kind(error.kind) from error
+        raise error.but(hint=hint) from error
     return answer
 
 

@@ -199,8 +199,7 @@ def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
         "server error": "read the model server's own log",
         "protocol": "write https:// in MODEL_URL if the server wants TLS, or read its log",
     }.get(error.kind, error.hint)
-    where = error.where or endpoint.url
-    return EndpointError(what, where=where, state=error.state, hint=hint).of_kind(error.kind)
+    return error.but(what=what, where=error.where or endpoint.url, hint=hint)
 
 
 def _ahead(

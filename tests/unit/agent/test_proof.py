@@ -12,7 +12,7 @@ from bson import json_util
 from workshop.agent import questions
 from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall
 from workshop.agent.proof import TO_SEARCH, prove
-from workshop.agent.proof.claims import FOOTER
+from workshop.agent.proof.rules import FOOTER
 from workshop.agent.proof.values import contains
 from workshop.core.errors import AnswerNotGrounded, EndpointError, StepMissing
 from workshop.parts import mongodb

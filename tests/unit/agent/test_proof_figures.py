@@ -12,7 +12,7 @@ import yaml
 from bson import json_util
 from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
 from workshop.agent.proof import prove
-from workshop.agent.proof.repeating import read_again
+from workshop.agent.proof.evidence import read_again
 from workshop.core.errors import AnswerNotGrounded
 from workshop.core.settings import DATA
 from workshop.parts import mongodb

@@ -62,7 +62,6 @@ def test_without_a_body_it_gets_and_with_one_it_posts(url):
     got = http.call(endpoint, "/here")
     assert got.status == 200
     assert got.json == {"method": "GET", "path": "/here", "token": "Bearer t0ken", "body": ""}
-    assert 0 < got.seconds < 10
     posted = http.call(endpoint, "/there", json={"a": 1}).json
     assert (posted["method"], json.loads(posted["body"])) == ("POST", {"a": 1})
     assert "t0ken" not in repr(got.secrets)

@@ -54,6 +54,15 @@ def test_the_kind_of_an_endpoint_error() -> None:
 
 
 @pytest.mark.timeout(60)
+def test_an_error_in_other_words_keeps_the_rest():
+    error = EndpointError("It failed.", where="here", log=["a"]).of_kind("tls")
+    told = error.but(state="ended", hint="start it")
+    assert (type(told), told.kind, told.log) == (EndpointError, "tls", ("a",))
+    assert str(told).splitlines()[1:3] == ["  Where: here", "  Last state: ended"]
+    assert told.hint == "start it"
+    assert not error.hint
+
+
 def test_a_notebook_shows_the_message_alone():
     source = (
         "from workshop.core.errors import StepMissing\n"

@@ -10,10 +10,9 @@ import pytest
 from workshop.cli import main
 from workshop.core.errors import SettingsError
 from workshop.evaluate import results
-from workshop.evaluate.questions import Published
 from workshop.evaluate.results import Evaluation, Outcome
 
-PUBLISHED = [Published("granite-3.3-8b", 76.0), Published("Llama-3.2-3B", 41.0)]
+PUBLISHED = {"granite-3.3-8b": 76.0, "Llama-3.2-3B": 41.0}
 
 pytestmark = pytest.mark.timeout(60)
 

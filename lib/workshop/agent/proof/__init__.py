@@ -14,10 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall
-from workshop.agent.proof import changes, claims, places
-from workshop.agent.proof.evidence import Evidence, Returned, Vocabulary, facts
-from workshop.agent.proof.repeating import chunks, read_again, result, returned, runbook_with
+from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall, short
+from workshop.agent.proof import changes, rules
+from workshop.agent.proof.evidence import (
+    Evidence,
+    Returned,
+    chunks,
+    facts,
+    read_again,
+    result,
+    returned,
+    runbook_with,
+)
 from workshop.agent.proof.values import TYPED, contains, plain, scalars
 from workshop.core.errors import AnswerNotGrounded
 from workshop.parts import mcp_server
@@ -34,9 +42,7 @@ nearer (0.25 to 0.70), the 30 that none answers are not (at most 0.234). What wa
 be a word or two, so the question counts as well, without the words that ask for a search. With most
 other embedders everything is nearer than this."""
 
-SEARCH = "search the runbooks"
-"""What a question says that asks for a search."""
-
+SEARCH = "search the runbooks"  # What a question says that asks for a search.
 TO_SEARCH = re.compile(rf"^\W*(?:please\s+)?{SEARCH}\W*", re.IGNORECASE)
 """The words that ask for a search: they are near every runbook."""
 
@@ -51,12 +57,8 @@ CALL = re.compile(
 TO_SHOW = re.compile(r"\b(?:show|display|print|give|json|documents?|zeig\w*)\b", re.IGNORECASE)
 """A question that asks for a document as it is."""
 
-COMPUTES = re.compile(r"\$(?:avg|divide|median|percentile)\b")
-"""An operator that gives an average."""
-
-FEWEST = 6
-"""Words beside a document without which an answer is the document alone."""
-
+FEWEST = 6  # Words beside a document without which an answer is the document alone.
+SHOWN = 120  # Characters of a result that an error shows.
 TABLE = "read the table: the tool's result is not in the answer"
 CALLS = "a model that calls tools: 02_serve_model checks that"
 
@@ -105,7 +107,10 @@ def prove(
         reason = good[-1]
         reason += f"; the values are the true ones: {', '.join(truth)}" if truth else ""
     if change or both_ways:
-        _refuse_more(said, checked, database, runbooks)
+        given = [one.returned for one in checked if one.returned]
+        held = Evidence(said, given, database, runbooks)
+        for why in rules.broken(said.text.translate(TYPED), held):
+            raise _refusal(why, said, TABLE)
     return reason
 
 
@@ -139,21 +144,6 @@ def _no_answer(said: Answer) -> tuple[str, str] | None:
     return (why, f"ask again, or use {CALLS}") if why else None
 
 
-def _refuse_more(
-    said: Answer, checked: Sequence[_Checked], database: Any | None, runbooks: Path
-) -> None:
-    """Refuse an answer that says more than its calls gave, or says it of something else."""
-    given = [one.returned for one in checked if one.returned]
-    arguments = json.dumps([call.arguments for call in said.tool_calls], default=str)
-    averaged = COMPUTES.search(arguments) is not None
-    known = Vocabulary.read(database, runbooks)
-    held = Evidence(said.question, given, known, averaged=averaged)
-    text = said.text.translate(TYPED)
-    for rule in (claims.unsupported, *places.RULES, claims.averages):
-        for why in rule(text, held):
-            raise _refusal(why, said, TABLE)
-
-
 def _refusal(why: str, said: Answer, hint: str) -> AnswerNotGrounded:
     shown = plain(said.text)[:200] or "(none)"
     return AnswerNotGrounded(
@@ -181,57 +171,55 @@ def _check(
     if wanted is None:
         return _Checked(False, f"{call.name} is not a tool that pymongo can repeat")
     seen = result(call)
-    if call.name == "aggregate":
+    if call.name == "aggregate" and isinstance(seen, list):
         # Groups come in any order.
-        seen, wanted = _sorted(seen), _sorted(wanted)
+        seen, wanted = sorted(seen, key=str), sorted(wanted, key=str)
     cut = False
     if call.arguments.get("responseBytesLimit") and isinstance(seen, list) and seen:
         # The tool cuts off what is more than so many bytes.
         cut, wanted = len(seen) < len(wanted), wanted[: len(seen)]
     if seen != wanted:
-        why = f"{call.name} gave {_brief(seen)}, and pymongo reads {_brief(wanted)}"
-        return _Checked(False, why)
-    gave = returned(call, wanted, cut=cut)
+        gave, reads = short(str(seen), SHOWN), short(str(wanted), SHOWN)
+        return _Checked(False, f"{call.name} gave {gave}, and pymongo reads {reads}")
+    sure = returned(call, wanted, cut=cut)
     if wanted == []:
         why = f"{call.name} found nothing with {json.dumps(dict(call.arguments))[:200]}"
-        return _Checked(False, why, gave)
-    values = [v for v in scalars(wanted) if not contains(said.question, v)]
+        return _Checked(False, why, sure)
+    values = [value for value in scalars(wanted) if not contains(said.question, value)]
     if not values:
-        return _Checked(False, f"all that {call.name} gave stands in the question already", gave)
+        return _Checked(False, f"all that {call.name} gave stands in the question already", sure)
     # "no" and "one" are in many a sentence about a document.
     least = 0 if call.name == "count" else 2
     quoted = [value for value in values if contains(said.text, value, spelled_from=least)]
-    enough = len(quoted) == len(values) if call.name == "list-collections" else bool(quoted)
-    if not enough:
-        lacks = ", ".join(v for v in values if v not in quoted)[:200]
-        return _Checked(False, f"the answer lacks what {call.name} gave: {lacks}", gave)
+    if not quoted or (call.name == "list-collections" and quoted != values):
+        lacks = ", ".join(value for value in values if value not in quoted)[:200]
+        return _Checked(False, f"the answer lacks what {call.name} gave: {lacks}", sure)
     why = f"{source} gives the same, and the answer quotes {', '.join(quoted)[:200]}"
-    return _Checked(True, why, gave)
+    return _Checked(True, why, sure)
 
 
 def _runbook(said: Answer, call: ToolCall, folder: Path, least: int) -> _Checked:
     """Whether what was found stands in a runbook on disk, and the answer quotes its facts."""
-    texts = chunks(call.result)
-    if not texts:
+    found = {chunk: runbook_with(chunk, folder) for chunk in chunks(call.result)}
+    if not found:
         return _Checked(False, "the search found no runbook")
     if call.nearness is not None and call.nearness < NEAR:
         return _Checked(False, "the search found nothing near the question")
-    found = {chunk: runbook_with(chunk, folder) for chunk in texts}
     for chunk, name in found.items():
         if not name:
-            why = f"what the search gave stands in no runbook: {_brief(plain(chunk))}"
-            return _Checked(False, why)
+            shown = short(plain(chunk), SHOWN)
+            return _Checked(False, f"what the search gave stands in no runbook: {shown}")
     names = tuple(dict.fromkeys(found.values()))
-    gave = Returned(texts=tuple(texts), asked=names)
-    own = {fact for chunk in texts for fact in facts(chunk)}
+    sure = Returned(texts=tuple(found), asked=names)
+    own = {fact for chunk in found for fact in facts(chunk)}
     quoted = sorted(
         fact for fact in own if _quotes(said.text, fact) and not contains(said.question, fact)
     )
     if len(quoted) + sum(re.search("[ =]", fact) is not None for fact in quoted) < least:
         seen = ", ".join(quoted) or "none"
-        return _Checked(False, f"the answer quotes too little of {', '.join(names)}: {seen}", gave)
+        return _Checked(False, f"the answer quotes too little of {', '.join(names)}: {seen}", sure)
     why = f"it stands in {', '.join(names)}, and the answer quotes {', '.join(quoted)[:200]}"
-    return _Checked(True, why, gave)
+    return _Checked(True, why, sure)
 
 
 def _quotes(text: str, fact: str) -> bool:
@@ -239,12 +227,3 @@ def _quotes(text: str, fact: str) -> bool:
     name, _, value = fact.partition("=")
     both = re.fullmatch(r"\w+", name) and value and contains(text, name) and contains(text, value)
     return bool(both) or contains(text, fact)
-
-
-def _sorted(documents: Any) -> Any:
-    return sorted(documents, key=str) if isinstance(documents, list) else documents
-
-
-def _brief(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 120 else text[:119] + "…"

@@ -49,10 +49,7 @@ def asked_for(question: str) -> bool:
 
 
 def denied(text: str, changed: Sequence[str]) -> tuple[bool, str]:
-    """Whether an answer to such a request says that nothing was changed, and nothing was; and why.
-
-    ``changed`` are the collections that differ from before.
-    """
+    """Whether the answer says that nothing was changed, and nothing was; and why."""
     text = text.translate(TYPED)
     if changed:
         return False, f"it wrote: {', '.join(changed)} changed"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-WORDS: tuple[str, ...] = (
+WORDS = (
     *("no|none|zero|null|kein|keine", "one", "two|zwei", "three|drei", "four|vier", "five|fünf"),
     *("six|sechs", "seven|sieben", "eight|acht", "nine|neun", "ten|zehn", "eleven|elf"),
     *("twelve|zwölf", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
@@ -101,8 +101,8 @@ def contains(text: str, value: str, *, spelled_from: int = 0) -> bool:
     """Whether the text holds the value as a word or number of its own.
 
     A word may be followed by a hyphen ("a critical-severity incident"), a name that has a hyphen
-    itself may not ("order-queue" is not in "order-queue-old"). A number or a time may be written
-    in any of the forms that ``figures`` reads, and a number from ``spelled_from`` on in letters.
+    itself may not ("order-queue" is not in "order-queue-old"). Figures may be written in any form
+    that ``figures`` reads, and numbers from ``spelled_from`` on in letters.
 
     Example:
         >>> contains("There are 11 of them.", "11"), contains("In 2011 there were 3.", "11")
@@ -129,11 +129,13 @@ def contains(text: str, value: str, *, spelled_from: int = 0) -> bool:
     return bool(dates) and any(one.readings & dates for one in figures(text) if one.kind == "date")
 
 
-def find_all(text: str, value: str, *, flags: int = re.IGNORECASE) -> Iterator[re.Match[str]]:
+def find_all(text: str, value: str) -> Iterator[re.Match[str]]:
     """Where the value stands in the text as a word, or words, of its own."""
     # Most values are not there, and this is quicker than to compile a pattern for each.
     if not value.split() or value.split()[0].lower() not in text.lower():
         return
+    # "Go" is a language, and "go" is not.
+    flags = 0 if len(value) <= 2 else re.IGNORECASE
     name = r"(?!-\w)" if "-" in value or value.startswith("#") else ""
     word = re.escape(value).replace(r"\ ", r"\s+")
     yield from re.finditer(rf"(?<!\w)(?<!\w-){word}(?!\w|[.,]\d){name}", text, flags)
