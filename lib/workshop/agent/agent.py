@@ -238,7 +238,7 @@ class Agent:
                     reason = str(getattr(error, "message", error))
                     failed = EndpointError(NO_ANSWER, where=where, state=reason, hint=SERVERS)
                     raise failed.of_kind("server error")
-        raise EndpointError("The answer broke off.", where=where, hint="workshop logs llama-stack")
+        raise EndpointError("The answer is cut off.", where=where, hint="workshop logs llama-stack")
 
     def broken_part(self) -> WorkshopError | None:
         """The part that is the cause when the agent gets no answer: one that ended or refuses."""

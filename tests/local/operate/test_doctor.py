@@ -300,7 +300,7 @@ def with_llama_stack(target: LocalTarget, server: OpenAIServer) -> None:
         ),
         (
             {"page": (426, "Client version 0.5.1 is not compatible with server version 0.2.23")},
-            "Client and server versions do not fit.",
+            "The versions of client and server do not fit together.",
             "make setup",
         ),
     ],
@@ -576,7 +576,7 @@ def test_the_tools_own_words_are_told_which_the_agents_server_hides(target: Loca
     (again,) = failure.explained(target, [nameless], [])
     assert mcp_server.calls(endpoint)[0] - before == again.made - 1 == 1
     whole = failed("count", query={})
-    assert f"count failed: {HIDDEN}; made again, it succeeds" in refusal(target, whole)
+    assert f"count failed: {HIDDEN}; the same call, made again, succeeds" in refusal(target, whole)
 
 
 @pytest.mark.skipif(locate("mongodb").name != "ferretdb", reason="a real mongod runs here")

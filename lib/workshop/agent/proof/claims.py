@@ -35,7 +35,7 @@ def unsupported(text: str, held: Evidence) -> Iterator[str]:
     """Why the text says more than the evidence: each value in it that nothing holds."""
     for reader in READERS:
         for value in reader(text, held):
-            yield f"the answer says {value}, which no result holds"
+            yield f"the answer says {value}, which is in no result"
 
 
 def averages(text: str, held: Evidence) -> Iterator[str]:
