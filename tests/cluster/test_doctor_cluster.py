@@ -407,7 +407,7 @@ def test_a_part_that_runs_and_is_not_what_it_should_be(sick: Sick) -> None:
     ((blamed, hint),) = named
     assert blamed.startswith("model: Model: ")
     assert "This is not an OpenAI-compatible endpoint." in blamed
-    assert "no login page may stand before it" in hint
+    assert "no login page may come before it" in hint
 
 
 def test_a_service_that_leads_to_no_pod(sick: Sick) -> None:

@@ -72,10 +72,10 @@ _US = {"name": "workshop", "version": "1"}
 _PARAMETERS = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _US}
 _HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _PARAMETERS}
 OLDER = (
-    "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
-    "05_deploy_mcp_server, which brings one that does not"
+    "the path is /mcp, by POST; a server that answers only at /sse speaks an older transport: run "
+    "05_deploy_mcp_server, which brings a newer one"
 )
-"""The remedy where something else listens, or an MCP server of before 2025-03-26."""
+"""The hint where something else listens, or an MCP server from before 2025-03-26."""
 
 HEADERS = {"accept": "application/json, text/event-stream"}
 
@@ -228,11 +228,11 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
 
 
 def _broken(url: str, error: BaseException) -> EndpointError:
-    what, hint = "The MCP server broke off.", "workshop logs mcp-server"
+    what, hint = "The connection to the MCP server broke.", "workshop logs mcp-server"
     if "session" in str(error).lower():
-        what = "The MCP server does not know the session that it has just begun."
+        what = "The MCP server does not know the session that it has just started."
         hint = (
-            "a session is in one process's memory: another answered, or it was started anew; run "
+            "a session is in one process's memory: another one answered, or it was restarted; run "
             "05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity ClientIP)"
         )
     state = f"{type(error).__name__}: {error}"
