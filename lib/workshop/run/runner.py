@@ -98,7 +98,7 @@ def run(
         this.save()
     missing = [notebook for notebook, page in this.pages.items() if page.exception()]
     for notebook in missing:
-        shown.note(f"no page could be made of {notebook}: open the notebook itself")
+        shown.note(f"no page could be made from {notebook}: open the notebook itself")
     made = [page.result() for notebook, page in this.pages.items() if notebook not in missing]
     from workshop.report.page import write
 

@@ -458,10 +458,10 @@ CALLED = ToolCall("count", {"collection": "incidents"}, True, "[]")
 @pytest.mark.parametrize(
     ("calls", "text", "hint"),
     [
-        # A small model: it answers from thin air, in the prose of a tool call, or for ever.
-        ((), "There are 11 incidents open.", "take one that calls tools more surely"),
-        ((), '{"name": "count", "arguments": {}}', "take one that calls tools more surely"),
-        ((CALLED,), "", "its rounds were over before it answered"),
+        # A small model: it answers without looking anything up, in the prose of a tool call, or for ever.
+        ((), "There are 11 incidents open.", "take one that calls tools more reliably"),
+        ((), '{"name": "count", "arguments": {}}', "take one that calls tools more reliably"),
+        ((CALLED,), "", "it called tools again and again"),
         ((CALLED,), "There are some.", "the model asked for something else or did not quote it"),
     ],
 )

@@ -604,7 +604,7 @@ def test_a_token_that_no_header_takes_is_refused_and_not_shown(where, model, mon
         serve_model(where, url=model().url)
     assert str(error.value) == (
         "The environment cannot be used.\n"
-        "  Last state: MODEL_TOKEN holds a space, a line break or a letter beyond ASCII\n"
+        "  Last state: MODEL_TOKEN contains a space, a line break or a letter beyond ASCII\n"
         "  Hint: correct or unset these variables"
     )
     assert "MODEL_TOKEN" in os.environ
