@@ -117,7 +117,7 @@ class Settings:
         token = env.get("MODEL_TOKEN", "").strip()
         if not all(33 <= ord(letter) <= 126 for letter in token):
             # It would be refused as a header, and the refusal would quote it.
-            problems.append("MODEL_TOKEN holds a space, a line break or a letter beyond ASCII")
+            problems.append("MODEL_TOKEN contains a space, a line break or a letter beyond ASCII")
         milvus = env.get("MILVUS_TOKEN", "").strip()
         if problems:
             raise SettingsError(

@@ -247,7 +247,7 @@ def measure(
             one.points.append(point)
             failed = f"; {point.failures} failed: {point.failure}" if point.failures else ""
             stage(
-                f"{one.name}, {point.users} users: {point.per_second:g} a second, "
+                f"{one.name}, {point.users} users: {point.per_second:g} per second, "
                 f"half within {point.p50:g} s{failed}"
             )
     return series

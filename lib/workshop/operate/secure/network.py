@@ -146,7 +146,7 @@ def check_routes(found: Iterable[Route], checks: Checks) -> None:
         if not route.ours:
             continue  # an operator would take the annotation away again
         checks.that(
-            f"{name} tells browsers to ask for HTTPS alone",
+            f"{name} tells browsers to use only HTTPS",
             "max-age=...",
             partial(hsts, route),
             lambda seen: seen.startswith("max-age="),
@@ -176,7 +176,7 @@ def plain_http(endpoint: Endpoint) -> str:
         reply = http.call(Endpoint(endpoint.url.replace("https:", "http:", 1)), "/", timeout=10)
     except EndpointError as error:
         return error.state or error.what
-    return f"HTTP {reply.status}, an answer in the clear"
+    return f"HTTP {reply.status}, an answer without TLS"
 
 
 def hsts(route: Route) -> str:
