@@ -130,7 +130,7 @@ def test_a_dry_run_shows_machine_set_and_price_and_makes_nothing(
     assert made["spec"]["replicas"] == 2
     assert ours(api) == []
     assert api.list("operators.coreos.com/v1alpha1", "Subscription", namespace=None) == []
-    assert verify_gpu_nodes(target, dry_run=True).skipped == "a dry run: nothing was made"
+    assert verify_gpu_nodes(target, dry_run=True).skipped == "a dry run: nothing was created"
 
 
 def test_nodes_are_added_marked_proven_and_removed(

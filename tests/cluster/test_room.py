@@ -158,7 +158,7 @@ def test_more_attendees_come_and_fewer_remove_nothing_unasked(
 
     unasked = run(node, "--attendees", "1", "--prefix", name, "--remove-extra")
     assert unasked.returncode == 1
-    assert "3 namespaces would be removed with all that is in them, and nobody is" in unasked.stderr
+    assert "3 namespaces would be removed with everything in them, and there is" in unasked.stderr
     assert len(names(api, "size-")) == 4
     done = run(node, "--attendees", "1", "--prefix", name, "--remove-extra", "--yes")
     assert done.returncode == 0
@@ -256,7 +256,7 @@ def test_a_strangers_namespace_of_such_a_name_is_never_touched(
     nothing = run(node, "--remove", "--prefix", name)
     assert (nothing.returncode, nothing.stdout) == (
         0,
-        "nothing carries the label of the room 'mixed'\n",
+        "nothing has the label of the room 'mixed'\n",
     )
 
 
@@ -307,8 +307,7 @@ def test_a_shared_model_does_not_go_unsaid(
         refused = run(node, *arguments)
         assert refused.returncode == 1
         assert (
-            "This room shares a model, and these arguments leave something of it out."
-            in refused.stderr
+            "This room shares a model, and these options do not give all of it." in refused.stderr
         )
         assert said in refused.stderr
     assert run(node, *made, *MODEL, token=TOKEN + "-2").returncode == 0
@@ -463,7 +462,7 @@ def test_a_person_is_asked_before_anything_is_removed(
         os.close(ours)
         os.close(theirs)
     assert done.returncode == 1
-    assert "This removes 1 namespace with all that is in them: asked-1\n" in done.stderr
+    assert "This removes 1 namespace with everything in them: asked-1\n" in done.stderr
     assert "Nothing was removed." in done.stderr
     assert names(api, "asked-") == ["asked-1"]
 

@@ -458,7 +458,7 @@ CALLED = ToolCall("count", {"collection": "incidents"}, True, "[]")
 @pytest.mark.parametrize(
     ("calls", "text", "hint"),
     [
-        # A small model: it answers without looking anything up, in the prose of a tool call, or for ever.
+        # A small model: it looks nothing up, writes a tool call as text, or never stops calling.
         ((), "There are 11 incidents open.", "take one that calls tools more reliably"),
         ((), '{"name": "count", "arguments": {}}', "take one that calls tools more reliably"),
         ((CALLED,), "", "it called tools again and again"),

@@ -452,7 +452,7 @@ def test_a_server_that_serves_more_than_its_api_is_told(model, also, seen):
     checks = Checks("Embedder")
     check_paths(endpoint, "embedder", checks)
     [check] = checks
-    assert (check.name, check.seen) == ("embedder serves /v1, /health and /metrics alone", seen)
+    assert (check.name, check.seen) == ("embedder serves only /v1, /health and /metrics", seen)
     assert check.ok is (seen != "HTTP 200")
     assert server.requests[0][:2] == ("/version", f"Bearer {TOKEN}")
 
