@@ -37,7 +37,7 @@ KIT = "kit"
 
 # The slowest first: what needs the processor longest must not start last.
 COMPONENTS = (
-    Component("mongodb", "mongod, or FerretDB in its place", "programs:mongodb", 1_300 * MB),
+    Component("mongodb", "mongod, or else FerretDB", "programs:mongodb", 1_300 * MB),
     Component("node", "runs the MCP server", "programs:node", 270 * MB),
     Component("mcp-server", "the MongoDB MCP server", "programs:mcp_server", 350 * MB, ("node",)),
     Component("chat-weights", "the chat model", "weights:chat", 0),

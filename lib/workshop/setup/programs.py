@@ -34,7 +34,7 @@ MCP_ENTRY = Path("node_modules/mongodb-mcp-server/dist/esm/index.js")
 PROMETHEUS = ("prometheus", "promtool")
 PROMETHEUS_HINT = (
     f"install prometheus {versions.PROMETHEUS_MINIMUM} or newer, or name a Debian mirror in "
-    "DEBIAN_MIRROR, up to the folder that pool lies in"
+    "DEBIAN_MIRROR, with the address of the folder that contains pool"
 )
 MAGIC = b"!<arch>\n"
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -159,7 +159,7 @@ def extract(package: Path, folder: Path) -> None:
     missing = set(PROMETHEUS)
     with package.open("rb") as source:
         if source.read(len(MAGIC)) != MAGIC:
-            raise SetupError(f"{package.name} is no Debian package.", where=str(package))
+            raise SetupError(f"{package.name} is not a Debian package.", where=str(package))
         while header := source.read(60):
             name, size = header[:16].decode().strip(" /"), int(header[48:58])
             begin = source.tell()
