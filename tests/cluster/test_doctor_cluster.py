@@ -248,7 +248,7 @@ def test_a_volume_of_one_pod_with_two_replicas(sick: Sick) -> None:
     sick.rolled_out("mongodb")
     blamed, hint = sick.only("can have one alone")
     assert blamed == (
-        "mongodb: mongodb has 2 replicas, and can have one alone. the volume data is ReadWriteOnce"
+        "mongodb: mongodb has 2 replicas, and can have only one. the volume data is ReadWriteOnce"
     )
     assert hint.startswith("  Hint: kubectl scale deployment mongodb --replicas=1; 10_scale_out")
 
@@ -343,7 +343,7 @@ def test_policies_for_the_labels_of_another_generation(sick: Sick) -> None:
     sick.rolled_out("ogx", "mongodb-mcp-server")
     blamed, hint = sick.only("closed by NetworkPolicies")
     assert blamed.startswith(
-        "network: 1 of the ways that parts need are closed by NetworkPolicies. "
+        "network: 1 of the connections that parts need are closed by NetworkPolicies. "
     )
     assert "llama-stack to mcp-server:3000: egress closed by deny, names" in blamed
     assert "stack selects app=llama-stack, and the pod has app=ogx" in blamed
@@ -496,7 +496,7 @@ def test_an_operator_that_is_not_there(sick: Sick) -> None:
     with kinds(sick.node, OPERATED):
         sick.put(stack | {"metadata": {"name": "llama-stack", "labels": labels}, "spec": {}})
         blamed, hint = sick.only("has not made anything")
-        assert "The operator has not made anything of the LlamaStackDistribution" in blamed
+        assert "The operator has done nothing with the LlamaStackDistribution" in blamed
         assert "the operator has not looked at the LlamaStackDistribution yet" in blamed
         assert "the operator must run, and watch this namespace" in hint
         failed = {"type": "DeploymentReady", "status": "False", "message": "ConfigMap x not found"}
@@ -517,7 +517,7 @@ def test_an_operator_that_was_replaced_by_its_successor(sick: Sick) -> None:
     with kinds(sick.node, RENAMED):
         blamed, hint = sick.only("was deployed, and its")
     assert "llama-stack was deployed, and its LlamaStackDistribution is gone." in blamed
-    assert "the cluster knows OGXServer alone" in blamed
+    assert "the cluster knows only OGXServer" in blamed
     assert 'run 03_deploy_llama_stack again, with SERVER = "auto"' in hint
     # Without any operator it was removed by hand.
     blamed, hint = sick.only()

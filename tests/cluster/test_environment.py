@@ -82,7 +82,7 @@ def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
     passed = check_environment(ClusterTarget(Settings(state=tmp_path), api, ALL))
     seen = {check.name: check.seen for check in passed}
     assert re.fullmatch(r"v1\.\d+\.\d+ at https://\S+", seen["API server"])
-    assert seen["cluster"] == "plain Kubernetes; no operators of the kit; no node with a GPU"
+    assert seen["cluster"] == "plain Kubernetes; no operators for the kit; no node with a GPU"
     assert seen["namespace"] == "env-admin"
     assert seen["pod security"] == "restricted"
     assert seen["storage"] == "standard"
@@ -109,7 +109,7 @@ def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_accoun
         "\n  kubectl create rolebinding agent-workshop-kit-admin-env-attendee-workbench "
         "--clusterrole=admin --serviceaccount=env-attendee:workbench --namespace=env-attendee\n"
     ) in check.seen
-    assert "env-attendee is not there, or this user may not see it" in found["namespace"].seen
+    assert "env-attendee does not exist, or this user may not see it" in found["namespace"].seen
     assert found["cluster"].seen.endswith("nodes not visible to this user")
     assert found["storage"].ok
     # They do not repeat what the permissions say.
@@ -245,9 +245,8 @@ def test_a_cluster_without_a_default_class_is_told_how_to_get_one(
 
 def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_path: Path) -> None:
     api = admin(node, "env-new")
-    assert (
-        by_name(api)["namespace"].seen == "env-new is not there; it will be made (by a Namespace)"
-    )
+    seen = by_name(api)["namespace"].seen
+    assert seen == "env-new does not exist; it will be created (by a Namespace)"
     target = ClusterTarget(Settings(state=tmp_path), api, ALL)
     assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
     assert by_name(api)["namespace"].seen == "env-new"
@@ -298,8 +297,8 @@ def test_on_openshift_the_namespace_is_asked_for_as_a_project(
             lambda: by_name(api) if by_name(api)["namespace"].ok else NotYet("not yet"),
             timeout=10,
         )
-        assert found["namespace"].seen.endswith("it will be made (by a ProjectRequest)")
-        told = "whoever makes the project env-project is its administrator"
+        assert found["namespace"].seen.endswith("it will be created (by a ProjectRequest)")
+        told = "whoever creates the project env-project is its administrator"
         assert (found["permissions"].ok, found["permissions"].seen) == (True, told)
 
         def play() -> None:

@@ -380,7 +380,7 @@ def test_what_cannot_be_added_is_said_before_anything_is_made(
         api.apply(other)
     with pytest.raises(SettingsError) as cloudy:
         add_gpu_nodes(target)
-    assert cloudy.value.what == "The kit can add machines on AWS alone."
+    assert cloudy.value.what == "The kit can add machines only on AWS."
     assert "the workers' providerSpec is GCPMachineProviderSpec" in cloudy.value.state
     for zone in ZONES:
         api.delete(worker(zone))

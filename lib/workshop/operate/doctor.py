@@ -24,7 +24,7 @@ LOG_PATTERNS = (
     (
         r"no space left on device|disk is full|ENOSPC",
         "the disk is full",
-        "free some space, or set WORKSHOP_HOME to another disk",
+        "free space, or set WORKSHOP_HOME to another disk",
         "a larger volume, by STORAGE_SIZE in the notebook; or free space on the node",
     ),
     (

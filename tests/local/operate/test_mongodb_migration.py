@@ -109,5 +109,5 @@ def test_two_replicas_are_refused_with_the_reason(
         target.scaling.scale(part, Scale(2), ready=mongodb.ready, timeout=10, stage=stage)
     text = str(refused.value)
     assert text.startswith("mongodb has one replica here.")
-    assert "one process a part: a second one would share the cores of this machine" in text
+    assert "one process per part: a second one would share the cores of this machine" in text
     assert 'Hint: set TARGET = "cluster" to have more there' in text

@@ -135,7 +135,7 @@ class Cleaning:
                 stage=stage,
                 every=0.5,
                 where=self._api.where,
-                hint="kubectl get all; a finalizer whose operator is away holds an object",
+                hint="kubectl get all; a finalizer whose operator is gone may keep an object",
             )
 
 

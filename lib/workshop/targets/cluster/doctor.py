@@ -137,7 +137,7 @@ class Workloads:
                 kind, name = resource["kind"], resource["metadata"]["name"]
                 yield Problem(
                     part,
-                    f"The operator has not made anything of the {kind} {name}.",
+                    f"The operator has done nothing with the {kind} {name}.",
                     pod_status.awaited(resource),
                     "kubectl get pods -A | grep operator: the operator must run, and watch this "
                     f"namespace; then {self._again(part)}",
@@ -155,7 +155,7 @@ class Workloads:
                     part,
                     f"The Service {service['metadata']['name']} leads to no pod.",
                     f"it selects {_said(selector)}, and the part's pods have {_said(have)}",
-                    f"another operator's generation has other labels: {self._again(part)}",
+                    f"another generation of the operator has other labels: {self._again(part)}",
                 )
 
     def _of_replicas(self) -> Iterator[Problem]:
@@ -169,7 +169,7 @@ class Workloads:
             if kept:
                 yield Problem(
                     part,
-                    f"{part} has {replicas} replicas, and can have one alone.",
+                    f"{part} has {replicas} replicas, and can have only one.",
                     "; ".join(kept),
                     f"kubectl scale deployment {workload.thing['metadata']['name']} --replicas=1; "
                     "10_scale_out gives it storage that replicas share",
@@ -447,9 +447,9 @@ class Problems:
         if said:
             yield Problem(
                 NETWORK,
-                f"{len(said)} of the ways that parts need are closed by NetworkPolicies.",
+                f"{len(said)} of the connections that parts need are closed by NetworkPolicies.",
                 "; ".join(said[:SHOWN]),
-                "run 08_secure_the_network again: it opens what is declared; of policies that are "
+                "run 08_secure_the_network again: it opens what is declared; for policies that are "
                 f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(closing))}",
             )
 
@@ -465,7 +465,7 @@ class Problems:
             hint = f"run {self._parts.notebook(part)} again"
             if part == llama_stack.NAME and kept and served and kept != served:
                 kind = llama_stack.OPERATORS[kept].kind
-                state = f"the cluster knows {llama_stack.OPERATORS[served].kind} alone: the "
-                state += "operator was replaced, and does not take the old kind over"
+                state = f"the cluster knows only {llama_stack.OPERATORS[served].kind}: the "
+                state += "operator was replaced, and the new one does not use the old kind"
                 hint += ', with SERVER = "auto"; then 08_secure_the_network'
             yield Problem(part, f"{part} was deployed, and its {kind} is gone.", state, hint)

@@ -72,7 +72,7 @@ class Plugin:
         try:
             self._until = datetime.fromisoformat(str(ends)) if ends else None
         except ValueError:
-            raise self._failed("its expirationTimestamp is no time") from None
+            raise self._failed("its expirationTimestamp is not a time") from None
         self._kept = Credential(f"Bearer {token}" if token else "", certificate, key)
         return self._kept
 
@@ -109,7 +109,7 @@ class Plugin:
                 raise ValueError
             return dict(given["status"])
         except (ValueError, KeyError, TypeError):
-            raise self._failed(f"its output is no ExecCredential of {version}") from None
+            raise self._failed(f"its output is not an ExecCredential of {version}") from None
 
     def _spec(self) -> dict[str, Any]:
         if not self._section.get("provideClusterInfo"):
@@ -143,7 +143,7 @@ def _last_words(stderr: bytes) -> str:
 
 Section = dict[str, Any]
 
-_ACTING = "log in as that user, or give your own the rights"
+_ACTING = "log in as that user, or give yours the permissions"
 REFUSED = {
     "insecure-skip-tls-verify": "the kit verifies TLS: kubectl config set-cluster NAME "
     "--insecure-skip-tls-verify=false --certificate-authority=FILE",

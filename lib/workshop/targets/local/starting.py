@@ -127,7 +127,7 @@ class Start:
                 return wait.NotYet(f"it does not listen on port {port} yet")
             return ready(endpoint)
 
-        again = f"run {self._notebook} again to wait on"
+        again = f"run {self._notebook} again to go on waiting"
         wait.wait_for(
             f"{name} to answer",
             probe,

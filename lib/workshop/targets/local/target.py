@@ -42,7 +42,7 @@ class OneEach:
 
     def reason(self, _part: Part) -> str | None:
         """Why there is one process a part."""
-        return "one process a part: a second one would share the cores of this machine"
+        return "one process per part: a second one would share the cores of this machine"
 
     def scale(
         self,

@@ -117,7 +117,7 @@ ELSEWHERE = ("InsufficientInstanceCapacity", "sufficient capacity", "Unsupported
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 QUOTA_HINT = (
     'the quota "Running On-Demand G and VT instances" counts vCPUs in a region, and another zone '
-    "does not help: have it raised (AWS Service Quotas, code L-DB2E81BA), or set MACHINE_TYPE to a "
+    "does not help: ask for more (AWS Service Quotas, code L-DB2E81BA), or set MACHINE_TYPE to a "
     "smaller one"
 )
 
@@ -295,7 +295,7 @@ class GpuMachines:
         Operators(self._api, self._informer).ensure(timeout=ends - time.monotonic(), stage=stage)
         gone = self._tidy(machine_set, stage)
         there = self._api.get(*MACHINE_SET, name, NAMESPACE)
-        stage(f"{'taking up' if there else 'making'} MachineSet {name}")
+        stage(f"{'using' if there else 'making'} MachineSet {name}")
         # First: it would bring a number that it does not allow back.
         for told in ensure_autoscalers(self._api, machine_set, grown):
             stage(told)
@@ -410,7 +410,7 @@ class GpuMachines:
     def _shown(self, machine_set: Object, machine_type: str, grown: list[Object]) -> str:
         """A dry run's result: what would be made, as YAML, and what it would cost."""
         missing = [one.package for one in Operators(self._api, self._informer).missing()]
-        lines = [f"# A dry run: nothing was made. {machine_set['kind']} that would be:"]
+        lines = [f"# A dry run: nothing was created. {machine_set['kind']} that would be:"]
         lines += [f"# {machinesets.priced(machine_type, machine_set['spec']['replicas'])}"]
         lines += [f"# Operators that would be installed: {', '.join(missing)}"] if missing else []
         made = yaml.safe_dump_all([machine_set, *grown], sort_keys=False).rstrip()
