@@ -1,4 +1,4 @@
-"""Notebook 00 on a real Kubernetes: every lack is listed, and what it prints mends it."""
+"""Notebook 00 on a real Kubernetes: every lack is listed, and what it prints fixes it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
     assert seen["GPU nodes"] == "no MachineSets here: nodes are added outside of the cluster"
 
 
-def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_account: As) -> None:
+def test_the_printed_rolebinding_fixes_all_that_was_listed(node: Node, as_account: As) -> None:
     api = as_account("env-attendee", "workbench")
     found = by_name(api)
     check = found["permissions"]
@@ -118,12 +118,12 @@ def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_accoun
     printed = textwrap.dedent(check.seen[check.seen.index("  apiVersion: ") :])
     kubectl(node.kubeconfig, "apply", "-f", "-", input=printed)
 
-    def mended() -> object:
+    def fixed() -> object:
         lacks = permissions.lacking(api, permissions.needed(api))
         return NotYet(permissions.short(lacks)) if lacks else True
 
     # The API server reads bindings from a watch of its own.
-    wait_for("the rights to be given", mended, timeout=10, every=0.1)
+    wait_for("the rights to be given", fixed, timeout=10, every=0.1)
     after = by_name(api)
     assert [check.name for check in after.values() if not check.ok] == []
     assert after["permissions"].seen == f"all {of} in the namespace env-attendee"
@@ -167,7 +167,7 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(
     assert target.leftovers() == []
 
 
-def test_the_printed_command_mends_what_edit_leaves_out(node: Node, as_account: As) -> None:
+def test_the_printed_command_fixes_what_edit_leaves_out(node: Node, as_account: As) -> None:
     api = as_account("env-edit", "workbench")
     grant = ("create", "rolebinding", "given", "--clusterrole=edit")
     kubectl(node.kubeconfig, "-n", "env-edit", *grant, "--serviceaccount=env-edit:workbench")

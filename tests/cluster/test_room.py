@@ -1,4 +1,4 @@
-"""``workshop room`` on a real API server: made, repeated, broken, mended and removed."""
+"""``workshop room`` on a real API server: made, repeated, broken, fixed and removed."""
 
 from __future__ import annotations
 
@@ -260,14 +260,14 @@ def test_a_strangers_namespace_of_such_a_name_is_never_touched(
     )
 
 
-def test_what_somebody_has_changed_is_mended_or_named_all_at_once(
+def test_what_somebody_has_changed_is_fixed_or_named_all_at_once(
     node: Node, api: Api, prefix: Callable[[str], str]
 ) -> None:
     name = prefix("broken")
     assert run(node, "--attendees", "4", "--prefix", name).returncode == 0
     own = "agent-workshop-room"
-    mended = [("broken-1", "limitrange", own), ("broken-1", "resourcequota", own)]
-    for namespace, kind, thing in mended:
+    fixed = [("broken-1", "limitrange", own), ("broken-1", "resourcequota", own)]
+    for namespace, kind, thing in fixed:
         kubectl(node.kubeconfig, "-n", namespace, "delete", kind, thing)
     more = '{"spec": {"hard": {"pods": "100"}}}'
     kubectl(node.kubeconfig, "-n", "broken-2", "patch", "resourcequota", own, "-p", more)
@@ -376,7 +376,7 @@ def test_the_token_stands_in_the_secrets_alone(
     assert "annotations" not in kept["metadata"]
 
 
-def test_ctrl_c_leaves_nothing_that_a_repeat_does_not_mend(
+def test_ctrl_c_leaves_nothing_that_a_repeat_does_not_fix(
     node: Node, api: Api, prefix: Callable[[str], str]
 ) -> None:
     name = prefix("cut")

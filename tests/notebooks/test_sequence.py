@@ -1,6 +1,6 @@
 """The sequence on the local target, with the real model: it passes, and says why when it cannot.
 
-The tests stand in the order in which they are quickest: what each of them breaks, it mends again.
+The tests stand in the order in which they are quickest: what each of them breaks, it fixes again.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Agent:
 
         Args:
             question: One of the workshop's, whose true values are known, or any other.
-            mark: A word of letters, digits and hyphens that shall stand beside this question in
+            mark: A word of letters, digits and hyphens that should stand beside this question in
                 the logs of Llama Stack and of the MCP server.
             quiet: Show neither progress nor an answer that is not grounded.
             timeout: Seconds.

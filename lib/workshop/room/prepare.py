@@ -32,7 +32,7 @@ class Found:
 
     ``strangers`` have such a name, and not the room's label; ``ending`` are being deleted;
     ``extra`` are above the last attendee. ``right`` are kind and number of each object that is as
-    it shall be. A model is offered in ``offers``, and of it ``kept`` is known: ``url``, ``token``.
+    it should be. A model is offered in ``offers``, and of it ``kept`` is known: ``url``, ``token``.
     """
 
     ours: set[int] = field(default_factory=set)

@@ -36,7 +36,7 @@ class Context:
         pins: Sizes and hashes.
         sources: The folder with the lock files.
         spare: Where the kit's own installation writes when nothing can be written to the cache.
-        stop: Set when the work shall end early: Ctrl-C, or another component failed.
+        stop: Set when the work should end early: Ctrl-C, or another component failed.
     """
 
     cache: Path
@@ -85,7 +85,7 @@ class Context:
         return self.named_index or self.locked_index
 
     def check(self) -> None:
-        """Raise ``Stopped`` when the work shall end early."""
+        """Raise ``Stopped`` when the work should end early."""
         if self.stop.is_set():
             raise Stopped
 

@@ -57,7 +57,7 @@ def unpacked(
     Args:
         job: The installation that needs it.
         name: The lock file's name.
-        folder: Where the files shall be.
+        folder: Where the files should be.
         more: Further options of ``uv pip install``.
         hint: What to do when it fails.
         look: Shows how far it is.

@@ -196,7 +196,7 @@ def _go(job: Job) -> Path:
 
 def _build_ferretdb(job: Job, go: Path, target: Path) -> None:
     env = {
-        # The toolchain that is there, or the package's: go shall not download another by itself.
+        # The toolchain that is there, or the package's: go should not download another by itself.
         "GOTOOLCHAIN": "local",
         "GOFLAGS": f"{job.context.env.get('GOFLAGS', '')} -mod=mod".strip(),
         "GOWORK": "off",

@@ -23,7 +23,7 @@ class Problem:
         part: Whose it is: a part's name, or a word for what parts rest on, such as ``network``.
         what: One sentence.
         state: What was seen, in the place's own words.
-        hint: What mends it.
+        hint: What fixes it.
         log: The last lines of its log, where they say more.
         because: The parts that it may be due to; ``None``: any that this part needs; empty: it is
             nobody else's fault.
@@ -84,7 +84,7 @@ class Machines:
         machine_type: The cloud's name of it, such as ``g6.4xlarge``.
         zone: The cloud's zone, such as ``us-east-2a``; "" leaves the choice to the target.
         replicas: How many.
-        labels: What the nodes shall be found by.
+        labels: What the nodes should be found by.
         taint: The key that a pod must tolerate to run there; "" for none.
         most: Up to how many the cluster may have by itself, as pods ask for them; no autoscaler
             when this is not more than ``replicas``.
@@ -182,7 +182,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of a part shall run.
+    """How much of a part should run.
 
     Args:
         replicas: How many of it, 1 or more.

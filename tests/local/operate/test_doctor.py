@@ -79,7 +79,7 @@ def connected() -> LocalTarget:
 
 @pytest.fixture
 def target(home: Path) -> Iterator[LocalTarget]:
-    """The parts, mended after each test."""
+    """The parts, fixed after each test."""
     target = connected()
     yield target
     for part in ("model", "llama-stack"):
@@ -378,7 +378,7 @@ def test_the_data_is_not_there(target: LocalTarget, capsys: pytest.CaptureFixtur
         database.alerts.drop()
         database.incidents.update_one({"_id": "INC-007"}, {"$set": {"assignee": "Zoe"}})
         _, _, named = doctor(capsys)
-        # It looks, and leaves the mending to the notebook that it names.
+        # It looks, and leaves the repair to the notebook that it names.
         assert database.alerts.count_documents({}) == 0
     assert named[0] == (
         "cause: mongodb: The sample data is not as it was loaded. edited incidents: INC-007; "

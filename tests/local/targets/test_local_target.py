@@ -306,8 +306,8 @@ def test_a_slow_part_is_left_running_and_the_next_try_waits_on(make, port, tmp_p
         f"  Last state: it does not listen on port {port} yet\n"
         "  Last log lines:\n"
         f"    {log.read_text().strip()}\n"
-        "  Hint: run 02_serve_model again to go on waiting, or start over: workshop stop model, then "
-        "the notebook"
+        "  Hint: run 02_serve_model again to go on waiting, or start over: workshop stop model, "
+        "then the notebook"
     )
     waiting = f"waiting for model to answer: it does not listen on port {port} yet"
     assert waiting in capsys.readouterr().err

@@ -71,7 +71,7 @@ def autoscalers(machine_set: Object, least: int, most: int, api: Api) -> list[Ob
 
 
 def kept(machine_set: Object, ours: Iterable[Object], least: int, most: int) -> int:
-    """How many the MachineSet shall have: between the two numbers, as many as it has."""
+    """How many the MachineSet should have: between the two numbers, as many as it has."""
     name = machine_set["metadata"]["name"]
     now = next((o["spec"].get("replicas", 1) for o in ours if o["metadata"]["name"] == name), least)
     return min(max(int(now), least), max(most, least))
