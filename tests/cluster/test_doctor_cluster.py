@@ -259,7 +259,7 @@ def test_a_rollout_that_waits_for_the_volume_of_its_own_pod(sick: Sick) -> None:
     wait_for(
         "the pod", lambda: sick.kubectl(*pods, "name") or NotYet("none"), timeout=30, every=0.2
     )
-    # One node shares it among its pods: what the attacher of two nodes says is played.
+    # One node shares it among its pods: what the attacher of two nodes says is simulated.
     (pod,) = json.loads(sick.kubectl(*pods, "json"))["items"]
     sick.put(
         {
@@ -445,7 +445,7 @@ def kinds(node: Node, *crds: Object) -> Iterator[None]:
 
 @pytest.fixture
 def routed(sick: Sick) -> Iterator[Sick]:
-    """A part with a Route; there is no router, and what one says is played."""
+    """A part with a Route; there is no router, and what one says is simulated."""
     crd = cloud_kinds.open_crd("routes", "route.openshift.io", "v1", "Route", "Namespaced")
     with kinds(sick.node, crd):
         sick.put(*server("llama-stack", "llama-stack"), route({}))

@@ -1,4 +1,4 @@
-"""GPU nodes on a real Kubernetes with OpenShift's MachineSets; the cloud behind them is played."""
+"""GPU nodes on a real Kubernetes with OpenShift's MachineSets; the cloud is simulated."""
 
 from __future__ import annotations
 
