@@ -295,7 +295,7 @@ def _plain(value: object) -> object:
 
 
 def find_bottleneck(found: Load) -> Table[Bottleneck]:
-    """Show where the time goes: each request against the same one at the part behind."""
+    """Show where the time goes: each request beside the same one at the part behind it."""
     told: Table[Bottleneck] = Table()
     for name, (part, behind, behind_part) in BEHIND.items():
         if name not in found.series or not found.series[behind].busiest.p50:

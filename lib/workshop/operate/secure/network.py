@@ -30,7 +30,7 @@ REFUSALS = ("unauthorized", REFUSED)  # How a part begins that lets nobody in.
 
 
 def declared_network(target: Target) -> network.Matrix:
-    """Show who may talk to whom, as it is declared; nothing is tried yet."""
+    """Show which part may connect to which, as declared; nothing is tried yet."""
     return target.network.declared()
 
 
@@ -70,7 +70,7 @@ class SeenRoute:
 
 
 def list_routes(target: Target) -> Table[SeenRoute]:
-    """List the Routes and Ingresses of the parts, each with what it answers from here.
+    """List the Routes and Ingresses of the parts, each with its answer to this machine.
 
     Raises:
         EndpointError: One does not answer, or its certificate is not good.
