@@ -246,7 +246,7 @@ def test_a_volume_that_nothing_provides(sick: Sick) -> None:
 def test_a_volume_of_one_pod_with_two_replicas(sick: Sick) -> None:
     sick.put(*server("mongodb", "mongodb", with_claim("ReadWriteOnce", replicas=2)))
     sick.rolled_out("mongodb")
-    blamed, hint = sick.only("can have one alone")
+    blamed, hint = sick.only("can have only one")
     assert blamed == (
         "mongodb: mongodb has 2 replicas, and can have only one. the volume data is ReadWriteOnce"
     )
@@ -294,7 +294,7 @@ def test_milvus_inside_two_replicas(sick: Sick) -> None:
     stack = server("llama-stack", "llama-stack", lambda made: made[0]["spec"].update(replicas=2))
     sick.put(*stack, config | {"data": {"config.yaml": CONFIG}})
     sick.rolled_out("llama-stack")
-    blamed, hint = sick.only("can have one alone")
+    blamed, hint = sick.only("can have only one")
     assert "llama-stack has 2 replicas" in blamed
     assert "inline::milvus keeps its vectors in one pod" in blamed
     assert "10_scale_out gives it storage that replicas share" in hint
@@ -495,7 +495,7 @@ def test_an_operator_that_is_not_there(sick: Sick) -> None:
     stack = {"apiVersion": "llamastack.io/v1alpha1", "kind": "LlamaStackDistribution"}
     with kinds(sick.node, OPERATED):
         sick.put(stack | {"metadata": {"name": "llama-stack", "labels": labels}, "spec": {}})
-        blamed, hint = sick.only("has not made anything")
+        blamed, hint = sick.only("has done nothing")
         assert "The operator has done nothing with the LlamaStackDistribution" in blamed
         assert "the operator has not looked at the LlamaStackDistribution yet" in blamed
         assert "the operator must run, and watch this namespace" in hint

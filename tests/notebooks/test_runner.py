@@ -528,7 +528,7 @@ def test_a_page_that_cannot_be_made_costs_the_others_nothing(home, write, capsys
     write("03_b", GOOD)
     assert run(folder) == 0
     said = capsys.readouterr().out
-    assert "  no page could be made of 02_a.ipynb: open the notebook itself\n" in said
+    assert "  no page could be made from 02_a.ipynb: open the notebook itself\n" in said
     assert "03_b.ipynb: open" not in said
     index = (home / "runs" / "latest" / "index.html").read_text()
     assert 'href="03_b.html"' in index

@@ -90,7 +90,7 @@ def part_of(target: Target, database: Endpoint) -> Part:
 
 
 def verify_mcp_server(target: Target) -> Checks:
-    """Prove that the MCP server lists its tools, reads the database, cannot write, and needs its secret.
+    """Prove that the MCP server lists its tools, reads data, cannot write, and needs its secret.
 
     Raises:
         CheckFailed: One of these is not so.

@@ -166,8 +166,8 @@ def test_a_wrong_secret_of_the_mcp_server(
     ("page", "seen", "hint"),
     [
         # Another program, and a server of the older transport at /sse.
-        ((404, "not here"), "HTTP 404: not here", "/sse alone"),
-        ((405, "Method Not Allowed"), "HTTP 405: Method Not Allowed", "/sse alone"),
+        ((404, "not here"), "HTTP 404: not here", "only at /sse"),
+        ((405, "Method Not Allowed"), "HTTP 405: Method Not Allowed", "only at /sse"),
         # Protected against DNS rebinding, by either status.
         ((421, "Invalid Host header"), "does not answer to this host name", "allowed hosts"),
         ((403, "Invalid Origin header"), "does not answer to this host name", "allowed hosts"),
@@ -221,7 +221,7 @@ def test_a_session_that_another_replica_does_not_know(
     with ForgetfulServer() as server:
         named = with_mcp_server(target, capsys, server.url)
     assert named[0].startswith("cause: mcp-server: ")
-    assert "does not know the session that it has just begun" in named[0]
+    assert "does not know the session that it has just started" in named[0]
     assert "sessionAffinity ClientIP" in named[1]
 
 
@@ -354,10 +354,10 @@ def test_tools_that_leave_the_model_no_room(
         offered = [tool.name for tool in list_tools(target.find("mcp-server"), "/mcp")]
         workshop.register_mcp_server(target, tools=tuple(offered))
         _, _, named = doctor(capsys)
-    assert named[0].startswith("cause: agent's tools: The tools take the room")
+    assert named[0].startswith("cause: agent's tools: The tools leave the model too little room")
     assert re.search(rf"{len(offered)} tools are about \d{{4,5}} of the 4096 tokens", named[0])
     fewer = ", ".join(mcp_server.ALLOWED)
-    assert f"run 06_register_mcp_server with {fewer} alone" in named[1]
+    assert f"run 06_register_mcp_server with only {fewer}," in named[1]
 
 
 def test_the_database_refuses_the_password(

@@ -173,7 +173,7 @@ def test_a_socks_proxy_is_refused(write, scheme):
 def test_a_proxy_that_is_asked_by_tls_is_refused(write):
     error = refused(write({"proxy-url": "https://127.0.0.1:9"}))
     assert error.what == "The proxy to the cluster cannot be used."
-    assert error.state.startswith("it is asked by TLS (https://)")
+    assert error.state.startswith("it is an https:// proxy")
 
 
 def test_the_name_that_the_certificate_is_for(write, server, tmp_path):
