@@ -302,7 +302,7 @@ def question_box(agent: Agent, question: str = "") -> Any:
             try:
                 display(agent.ask(field.value.strip()))  # type: ignore[no-untyped-call]
             except WorkshopError as error:
-                # A box that shows a traceback frightens; the error's text says what to do.
+                # A traceback would frighten; the error's text says what to do.
                 print(error)  # noqa: T201
             finally:
                 button.disabled = False
