@@ -111,11 +111,11 @@ def _parser() -> argparse.ArgumentParser:
     command("status", "workshop.commands:status", "show what runs, and how to reach it")
     logs = command("logs", "workshop.commands:logs", "show the log of one part").add_argument
     logs("name", metavar="NAME", help="a part, as `workshop status` names it")
-    logs("-f", "--follow", action="store_true", help="go on until Ctrl-C")
+    logs("-f", "--follow", action="store_true", help="show new lines until Ctrl-C")
     logs("-n", "--lines", type=int, default=100, metavar="N", help="how many lines (default: 100)")
     stop = command("stop", "workshop.commands:stop", "stop one part, or all of them")
     stop.add_argument("name", nargs="?", metavar="NAME", help="a part; all of them without it")
-    what = "check this machine and every part, with remedies"
+    what = "check this machine and every part, with hints"
     command("doctor", "workshop.commands:doctor", what)
     what = "ask the agent many questions, and score its tool calls and answers"
     function = "workshop.evaluate.command:evaluate"
@@ -134,12 +134,12 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     add = run.add_argument
     add("--from", dest="first", default="", metavar="STEP", help="start at this step")
     add("--to", dest="last", default="", metavar="STEP", help="end after this step")
-    add("--only", default="", metavar="STEP", help="run this step alone")
+    add("--only", default="", metavar="STEP", help="run only this step")
     what = "leave an optional part out: mongodb skips 04, 05 and 06"
     add("--without", action="append", default=[], metavar="PART", help=what)
     what = "set a notebook parameter, in every notebook that has it; may be repeated"
     add("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help=what)
-    what = "run 99 in the end, whatever happened: it removes what the run made"
+    what = "run 99 at the end, also after a failure: it removes everything"
     add("--clean-up", action="store_true", help=what)
     add("--notebooks", default="", metavar="DIR", help="run the notebooks of DIR")
 
@@ -148,16 +148,16 @@ def _evaluate_options(evaluate: argparse.ArgumentParser) -> None:
     from workshop.evaluate import HALVES, KINDS
 
     add = evaluate.add_argument
-    what = "bring this server up if it does not run; may be repeated (default: what runs)"
+    what = "start this server if it does not run; may be repeated (default: what runs)"
     add("--server", action="append", choices=("ogx", "llama-stack"), help=what)
     add("--only", default="", choices=KINDS, metavar="KIND", help=", ".join(KINDS))
-    add("--half", default="", choices=HALVES, help="of the questions (default: both)")
-    add("--limit", type=_positive, default=0, metavar="N", help="ask N, of each kind in turn")
+    add("--half", default="", choices=HALVES, help="one half of the questions")
+    add("--limit", type=_positive, default=0, metavar="N", help="ask N, taken from all kinds")
     add("--timeout", type=_positive, default=120, metavar="S", help="seconds per question")
-    add("--label", default="", metavar="TEXT", help="a word of yours, shown in the tables")
-    add("--continue", action="store_true", dest="go_on", help="go on with the last one")
+    add("--label", default="", metavar="TEXT", help="a name for it in the tables")
+    add("--continue", action="store_true", dest="go_on", help="continue the last one")
     add("--at-least", type=float, metavar="PERCENT", help="exit with 1 when the score is lower")
-    what = "ask nothing: a table of these evaluations, or of the newest of each kind"
+    what = "ask nothing: compare these evaluations, or the newest of each model and server"
     add("--compare", nargs="*", metavar="FOLDER", help=what)
 
 
@@ -172,25 +172,25 @@ def _room_options(room: argparse.ArgumentParser) -> None:
     either = room.add_mutually_exclusive_group(required=True)
     what = "prepare PREFIX-1 to PREFIX-N; safe to repeat"
     either.add_argument("--attendees", type=int, metavar="N", help=what)
-    what = "remove the room: all that carries its label"
+    what = "remove the room: everything with its label"
     either.add_argument("--remove", action="store_true", help=what)
     add = room.add_argument
-    add("--prefix", default="attendee", help="of the namespaces (default: attendee)")
-    add("--user-prefix", default="user", help="of the users (default: user)")
+    add("--prefix", default="attendee", help="start of their names (default: attendee)")
+    add("--user-prefix", default="user", help="start of the users' names (default: user)")
     what = "a model endpoint that all attendees share"
     add("--model-url", default="", metavar="URL", help=what)
     what = "the model's name, if it has several"
     add("--model-name", default="", metavar="NAME", help=what)
-    add("--no-model", action="store_true", help="take a shared model away again")
+    add("--no-model", action="store_true", help="remove the shared model")
     what = "remove the room's namespaces above N"
     add("--remove-extra", action="store_true", help=what)
-    add("--yes", action="store_true", help="remove without being asked")
+    add("--yes", action="store_true", help="do not ask before removing")
 
 
 EVALUATE_NOTES = """\
-The parts must run: workshop run. The questions, with what is right, are in data/evaluation.yaml.
+The parts must run: workshop run. The questions and their true answers are in data/evaluation.yaml.
 The report goes to .workshop/evaluations/latest/: index.html, report.json. The exit code is 0 also
-when the score is low. Ctrl-C keeps what was scored; --continue asks the rest.
+when the score is low. After Ctrl-C the scores are kept; --continue asks the rest.
 """
 
 ROOM_NOTES = """\
@@ -205,7 +205,7 @@ A STEP is a notebook's number or name: 03, 3, 03_deploy_llama_stack.
 A VALUE is read as a Python literal where the parameter's default is one: 300, True, "text".
 Credentials are never parameters: MODEL_TOKEN is read from the environment.
 The report goes to .workshop/runs/latest/: index.html, report.json, the executed notebooks.
-Services stay up after the run, also when it fails.
+The parts keep running after the run, also when it fails.
 """
 
 

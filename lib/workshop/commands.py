@@ -193,18 +193,18 @@ def _write(lines: Iterable[str]) -> None:
 HINTS = (
     (
         r"no tool was called",
-        "the model answers from thin air: take one that calls tools more surely (MODEL, or "
-        "MODEL_URL), and see that its server has the parser of its family; workshop evaluate "
-        "measures it",
+        "the model answers without looking anything up: take one that calls tools more reliably "
+        "(MODEL, or MODEL_URL), and check that its server has the parser of its family; workshop "
+        "evaluate measures it",
     ),
     (
         r"called a tool and then said nothing|still calling tools after",
-        "its rounds were over before it answered: it called tools again and again; take another "
+        "it called tools again and again, and had no round left to answer; take another "
         "model, or fewer tools in 06_register_mcp_server",
     ),
     (
         r"not among its tools",
-        "the model makes tools up: take one that calls tools more surely (MODEL, or MODEL_URL)",
+        "the model invents tools: take one that calls tools more reliably (MODEL, or MODEL_URL)",
     ),
     (
         r"not grounded|the answer lacks|found nothing with",

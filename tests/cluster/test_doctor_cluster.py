@@ -245,9 +245,9 @@ def test_a_volume_that_nothing_provides(sick: Sick) -> None:
 def test_a_volume_of_one_pod_with_two_replicas(sick: Sick) -> None:
     sick.put(*server("mongodb", "mongodb", with_claim("ReadWriteOnce", replicas=2)))
     sick.rolled_out("mongodb")
-    blamed, hint = sick.only("can have one alone")
+    blamed, hint = sick.only("can have only one")
     assert blamed == (
-        "mongodb: mongodb has 2 replicas, and can have one alone. the volume data is ReadWriteOnce"
+        "mongodb: mongodb has 2 replicas, and can have only one. the volume data is ReadWriteOnce"
     )
     assert hint.startswith("  Hint: kubectl scale deployment mongodb --replicas=1; 10_scale_out")
 
@@ -258,7 +258,7 @@ def test_a_rollout_that_waits_for_the_volume_of_its_own_pod(sick: Sick) -> None:
     wait_for(
         "the pod", lambda: sick.kubectl(*pods, "name") or NotYet("none"), timeout=30, every=0.2
     )
-    # One node shares it among its pods: what the attacher of two nodes says is played.
+    # One node shares it among its pods: what the attacher of two nodes says is simulated.
     (pod,) = json.loads(sick.kubectl(*pods, "json"))["items"]
     sick.put(
         {
@@ -293,7 +293,7 @@ def test_milvus_inside_two_replicas(sick: Sick) -> None:
     stack = server("llama-stack", "llama-stack", lambda made: made[0]["spec"].update(replicas=2))
     sick.put(*stack, config | {"data": {"config.yaml": CONFIG}})
     sick.rolled_out("llama-stack")
-    blamed, hint = sick.only("can have one alone")
+    blamed, hint = sick.only("can have only one")
     assert "llama-stack has 2 replicas" in blamed
     assert "inline::milvus keeps its vectors in one pod" in blamed
     assert "10_scale_out gives it storage that replicas share" in hint
@@ -342,7 +342,7 @@ def test_policies_for_the_labels_of_another_generation(sick: Sick) -> None:
     sick.rolled_out("ogx", "mongodb-mcp-server")
     blamed, hint = sick.only("closed by NetworkPolicies")
     assert blamed.startswith(
-        "network: 1 of the ways that parts need are closed by NetworkPolicies. "
+        "network: 1 of the connections that parts need are closed by NetworkPolicies. "
     )
     assert "llama-stack to mcp-server:3000: egress closed by deny, names" in blamed
     assert "stack selects app=llama-stack, and the pod has app=ogx" in blamed
@@ -406,7 +406,7 @@ def test_a_part_that_runs_and_is_not_what_it_should_be(sick: Sick) -> None:
     ((blamed, hint),) = named
     assert blamed.startswith("model: Model: ")
     assert "This is not an OpenAI-compatible endpoint." in blamed
-    assert "no login page may stand before it" in hint
+    assert "no login page may come before it" in hint
 
 
 def test_a_service_that_leads_to_no_pod(sick: Sick) -> None:
@@ -444,7 +444,7 @@ def kinds(node: Node, *crds: Object) -> Iterator[None]:
 
 @pytest.fixture
 def routed(sick: Sick) -> Iterator[Sick]:
-    """A part with a Route; there is no router, and what one says is played."""
+    """A part with a Route; there is no router, and what one says is simulated."""
     crd = cloud_kinds.open_crd("routes", "route.openshift.io", "v1", "Route", "Namespaced")
     with kinds(sick.node, crd):
         sick.put(*server("llama-stack", "llama-stack"), route({}))
@@ -494,8 +494,8 @@ def test_an_operator_that_is_not_there(sick: Sick) -> None:
     stack = {"apiVersion": "llamastack.io/v1alpha1", "kind": "LlamaStackDistribution"}
     with kinds(sick.node, OPERATED):
         sick.put(stack | {"metadata": {"name": "llama-stack", "labels": labels}, "spec": {}})
-        blamed, hint = sick.only("has not made anything")
-        assert "The operator has not made anything of the LlamaStackDistribution" in blamed
+        blamed, hint = sick.only("has done nothing")
+        assert "The operator has done nothing with the LlamaStackDistribution" in blamed
         assert "the operator has not looked at the LlamaStackDistribution yet" in blamed
         assert "the operator must run, and watch this namespace" in hint
         failed = {"type": "DeploymentReady", "status": "False", "message": "ConfigMap x not found"}
@@ -516,7 +516,7 @@ def test_an_operator_that_was_replaced_by_its_successor(sick: Sick) -> None:
     with kinds(sick.node, RENAMED):
         blamed, hint = sick.only("was deployed, and its")
     assert "llama-stack was deployed, and its LlamaStackDistribution is gone." in blamed
-    assert "the cluster knows OGXServer alone" in blamed
+    assert "the cluster knows only OGXServer" in blamed
     assert 'run 03_deploy_llama_stack again, with SERVER = "auto"' in hint
     # Without any operator it was removed by hand.
     blamed, hint = sick.only()

@@ -1,4 +1,4 @@
-"""Notebook 00 on a real Kubernetes: every lack is listed, and what it prints mends it."""
+"""Notebook 00 on a real Kubernetes: every lack is listed, and what it prints fixes it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_an_administrator_lacks_nothing(node: Node) -> None:
     passed = check_environment(ClusterTarget(api, ALL))
     seen = {check.name: check.seen for check in passed}
     assert re.fullmatch(r"v1\.\d+\.\d+ at https://\S+", seen["API server"])
-    assert seen["cluster"] == "plain Kubernetes; no operators of the kit; no node with a GPU"
+    assert seen["cluster"] == "plain Kubernetes; no operators for the kit; no node with a GPU"
     assert seen["namespace"] == "env-admin"
     assert seen["pod security"] == "restricted"
     assert seen["storage"] == "standard"
@@ -90,7 +90,7 @@ def test_an_administrator_lacks_nothing(node: Node) -> None:
     assert seen["GPU nodes"] == "no MachineSets here: nodes are added outside of the cluster"
 
 
-def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_account: As) -> None:
+def test_the_printed_rolebinding_fixes_all_that_was_listed(node: Node, as_account: As) -> None:
     api = as_account("env-attendee", "workbench")
     found = by_name(api)
     check = found["permissions"]
@@ -108,7 +108,7 @@ def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_accoun
         "\n  kubectl create rolebinding agent-workshop-kit-admin-env-attendee-workbench "
         "--clusterrole=admin --serviceaccount=env-attendee:workbench --namespace=env-attendee\n"
     ) in check.seen
-    assert "env-attendee is not there, or this user may not see it" in found["namespace"].seen
+    assert "env-attendee does not exist, or this user may not see it" in found["namespace"].seen
     assert found["cluster"].seen.endswith("nodes not visible to this user")
     assert found["storage"].ok
     # They do not repeat what the permissions say.
@@ -117,12 +117,12 @@ def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_accoun
     printed = textwrap.dedent(check.seen[check.seen.index("  apiVersion: ") :])
     kubectl(node.kubeconfig, "apply", "-f", "-", input=printed)
 
-    def mended() -> object:
+    def fixed() -> object:
         lacks = permissions.lacking(api, permissions.needed(api))
         return NotYet(permissions.short(lacks)) if lacks else True
 
     # The API server reads bindings from a watch of its own.
-    wait_for("the rights to be given", mended, timeout=10, every=0.1)
+    wait_for("the rights to be given", fixed, timeout=10, every=0.1)
     after = by_name(api)
     assert [check.name for check in after.values() if not check.ok] == []
     assert after["permissions"].seen == f"all {of} in the namespace env-attendee"
@@ -164,7 +164,7 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(node: Node, as_accoun
     assert target.leftovers() == []
 
 
-def test_the_printed_command_mends_what_edit_leaves_out(node: Node, as_account: As) -> None:
+def test_the_printed_command_fixes_what_edit_leaves_out(node: Node, as_account: As) -> None:
     api = as_account("env-edit", "workbench")
     grant = ("create", "rolebinding", "given", "--clusterrole=edit")
     kubectl(node.kubeconfig, "-n", "env-edit", *grant, "--serviceaccount=env-edit:workbench")
@@ -242,9 +242,8 @@ def test_a_cluster_without_a_default_class_is_told_how_to_get_one(
 
 def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As) -> None:
     api = admin(node, "env-new")
-    assert (
-        by_name(api)["namespace"].seen == "env-new is not there; it will be made (by a Namespace)"
-    )
+    seen = by_name(api)["namespace"].seen
+    assert seen == "env-new does not exist; it will be created (by a Namespace)"
     target = ClusterTarget(api, ALL)
     assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
     assert by_name(api)["namespace"].seen == "env-new"
@@ -295,8 +294,8 @@ def test_on_openshift_the_namespace_is_asked_for_as_a_project(
             lambda: by_name(api) if by_name(api)["namespace"].ok else NotYet("not yet"),
             timeout=10,
         )
-        assert found["namespace"].seen.endswith("it will be made (by a ProjectRequest)")
-        told = "whoever makes the project env-project is its administrator"
+        assert found["namespace"].seen.endswith("it will be created (by a ProjectRequest)")
+        told = "whoever creates the project env-project is its administrator"
         assert (found["permissions"].ok, found["permissions"].seen) == (True, told)
 
         def play() -> None:

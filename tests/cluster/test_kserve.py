@@ -68,7 +68,7 @@ def test_it_answers_with_the_token_refuses_without_and_calls_a_tool(
         "is the one that was asked for",
         "answers a question",
         "refuses without the token",
-        "model serves /v1, /health and /metrics alone",
+        "model serves only /v1, /health and /metrics",
         "calls a tool when asked",
     ]
 

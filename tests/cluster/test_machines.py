@@ -1,4 +1,4 @@
-"""GPU nodes on a real Kubernetes with OpenShift's MachineSets; the cloud behind them is played."""
+"""GPU nodes on a real Kubernetes with OpenShift's MachineSets; the cloud is simulated."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_dry_run_shows_machine_set_and_price_and_makes_nothing(
     assert made["spec"]["replicas"] == 2
     assert ours(api) == []
     assert api.list("operators.coreos.com/v1alpha1", "Subscription", namespace=None) == []
-    assert verify_gpu_nodes(target, dry_run=True).skipped == "a dry run: nothing was made"
+    assert verify_gpu_nodes(target, dry_run=True).skipped == "a dry run: nothing was created"
 
 
 def test_nodes_are_added_marked_proven_and_removed(
@@ -377,7 +377,7 @@ def test_what_cannot_be_added_is_said_before_anything_is_made(
         api.apply(other)
     with pytest.raises(SettingsError) as cloudy:
         add_gpu_nodes(target)
-    assert cloudy.value.what == "The kit can add machines on AWS alone."
+    assert cloudy.value.what == "The kit can add machines only on AWS."
     assert "the workers' providerSpec is GCPMachineProviderSpec" in cloudy.value.state
     for zone in ZONES:
         api.delete(worker(zone))

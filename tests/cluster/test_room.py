@@ -1,4 +1,4 @@
-"""``workshop room`` on a real API server: made, repeated, broken, mended and removed."""
+"""``workshop room`` on a real API server: made, repeated, broken, fixed and removed."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_more_attendees_come_and_fewer_remove_nothing_unasked(
 
     unasked = run(node, "--attendees", "1", "--prefix", name, "--remove-extra")
     assert unasked.returncode == 1
-    assert "3 namespaces would be removed with all that is in them, and nobody is" in unasked.stderr
+    assert "3 namespaces would be removed with everything in them, and there is" in unasked.stderr
     assert len(names(api, "size-")) == 4
     done = run(node, "--attendees", "1", "--prefix", name, "--remove-extra", "--yes")
     assert done.returncode == 0
@@ -255,18 +255,18 @@ def test_a_strangers_namespace_of_such_a_name_is_never_touched(
     nothing = run(node, "--remove", "--prefix", name)
     assert (nothing.returncode, nothing.stdout) == (
         0,
-        "nothing carries the label of the room 'mixed'\n",
+        "nothing has the label of the room 'mixed'\n",
     )
 
 
-def test_what_somebody_has_changed_is_mended_or_named_all_at_once(
+def test_what_somebody_has_changed_is_fixed_or_named_all_at_once(
     node: Node, api: Api, prefix: Callable[[str], str]
 ) -> None:
     name = prefix("broken")
     assert run(node, "--attendees", "4", "--prefix", name).returncode == 0
     own = "agent-workshop-room"
-    mended = [("broken-1", "limitrange", own), ("broken-1", "resourcequota", own)]
-    for namespace, kind, thing in mended:
+    fixed = [("broken-1", "limitrange", own), ("broken-1", "resourcequota", own)]
+    for namespace, kind, thing in fixed:
         kubectl(node.kubeconfig, "-n", namespace, "delete", kind, thing)
     more = '{"spec": {"hard": {"pods": "100"}}}'
     kubectl(node.kubeconfig, "-n", "broken-2", "patch", "resourcequota", own, "-p", more)
@@ -306,8 +306,7 @@ def test_a_shared_model_does_not_go_unsaid(
         refused = run(node, *arguments)
         assert refused.returncode == 1
         assert (
-            "This room shares a model, and these arguments leave something of it out."
-            in refused.stderr
+            "This room shares a model, and these options do not give all of it." in refused.stderr
         )
         assert said in refused.stderr
     assert run(node, *made, *MODEL, token=TOKEN + "-2").returncode == 0
@@ -376,7 +375,7 @@ def test_the_token_stands_in_the_secrets_alone(
     assert "annotations" not in kept["metadata"]
 
 
-def test_ctrl_c_leaves_nothing_that_a_repeat_does_not_mend(
+def test_ctrl_c_leaves_nothing_that_a_repeat_does_not_fix(
     node: Node, api: Api, prefix: Callable[[str], str]
 ) -> None:
     name = prefix("cut")
@@ -462,7 +461,7 @@ def test_a_person_is_asked_before_anything_is_removed(
         os.close(ours)
         os.close(theirs)
     assert done.returncode == 1
-    assert "This removes 1 namespace with all that is in them: asked-1\n" in done.stderr
+    assert "This removes 1 namespace with everything in them: asked-1\n" in done.stderr
     assert "Nothing was removed." in done.stderr
     assert names(api, "asked-") == ["asked-1"]
 

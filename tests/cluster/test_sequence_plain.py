@@ -36,7 +36,7 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_llama_stack(place, server="ogx")
     software.add_prometheus(place)
     software.add_postgresql(place)
-    # Notebook 09 asks one question, 10 plays two users; the local sequence has as many as they say.
+    # Notebook 09 asks one question, 10 simulates two users; the local sequence has the defaults.
     words = ("-p", "QUESTIONS=1", "-p", "MOST_USERS=2")
     with (
         when_closed(node, "plain", *software.PAGE_OPENED),

@@ -335,7 +335,7 @@ def test_a_failed_check_stops_the_run_and_stays_in_the_report(home, write, capsy
     said = capsys.readouterr().out
     assert "[FAIL] wrong: 2" in said
     assert "02_broken failed\n  Part: 1 of 2 checks failed.\n    Last state: wrong" in said
-    assert re.search(r"the notebook as far as it came: .*/02_broken\.ipynb\n", said)
+    assert re.search(r"the notebook up to this failure: .*/02_broken\.ipynb\n", said)
     assert re.search(r"03_later +not run +- +-  02_broken failed\n", said)
 
 
@@ -471,7 +471,7 @@ def test_two_runs_at_once(home, write, child, capsys):
     assert run(SEQUENCE) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("Another run holds this folder.\n")
+    assert said.err.startswith("Another run uses this folder.\n")
     assert f"Last state: workshop run (pid {process.pid}), since " in said.err
     assert f"Hint: wait for it, or stop it: kill {process.pid}" in said.err
     assert main(["stop"]) == 1
@@ -528,7 +528,7 @@ def test_a_page_that_cannot_be_made_costs_the_others_nothing(home, write, capsys
     write("03_b", GOOD)
     assert run(folder) == 0
     said = capsys.readouterr().out
-    assert "  no page could be made of 02_a.ipynb: open the notebook itself\n" in said
+    assert "  no page could be made from 02_a.ipynb: open the notebook itself\n" in said
     assert "03_b.ipynb: open" not in said
     index = (home / "runs" / "latest" / "index.html").read_text()
     assert 'href="03_b.html"' in index

@@ -1,6 +1,6 @@
 """The sequence on the local target, with the real model: it passes, and says why when it cannot.
 
-The tests stand in the order in which they are quickest: what each of them breaks, it mends again.
+The tests stand in the order in which they are quickest: what each of them breaks, it fixes again.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def test_the_answers_in_the_report_hold_what_pymongo_reads_now(chain: Chain) -> 
 
 
 def test_the_run_says_how_to_reach_and_to_stop_the_services(chain: Chain) -> None:
-    assert "The services stay up: workshop status; stop them: workshop stop" in chain.output
+    assert "The parts keep running: workshop status; stop them: workshop stop" in chain.output
     for part in PARTS:
         assert chain.target.find(part).url in chain.output
     assert list(pids(chain)) == list(PARTS)
@@ -486,7 +486,7 @@ def test_an_old_credential_that_is_still_taken_fails_the_checkpoint(
     # As when the server was not told: the new one is made, and the old one goes on.
     endpoint = target.find("mcp-server")
     said = credentials._refused(lambda: mcp.initialize(endpoint, "/mcp"), progress.Stages("test"))
-    assert said == "let in: it is still taken"
+    assert said == "let in: it is still accepted"
     row = credentials.Rotated("mcp-server", "the agent", said, 1.0)
     answered = NotAsked("none", "none")
     done = credentials.Rotation(Table([row]), answered, answered)

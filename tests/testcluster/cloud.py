@@ -1,4 +1,4 @@
-"""Plays a cloud for the tests: machine-api, OLM and the GPU operator, by setting statuses."""
+"""Simulates a cloud for the tests: machine-api, OLM and the GPU operator, by setting statuses."""
 
 from __future__ import annotations
 

@@ -258,7 +258,7 @@ def test_a_run_on_a_full_disk_says_how_much_room_there_is(disk, home):
     assert what == "The report could not be written."
     assert where.startswith(f"  Where: {home}/runs/20")
     assert state == "  Last state: No space left on device: 0.0 MB of 0.3 MB is free"
-    assert hint.startswith("  Hint: make room on that disk, or set WORKSHOP_HOME to a folder")
+    assert hint.startswith("  Hint: free space on that disk, or set WORKSHOP_HOME to a folder")
 
 
 def test_output_to_a_full_disk_is_one_clear_error(home):

@@ -34,6 +34,8 @@ OF_THE_SYSTEM = {
 }
 """Variables that are read and need no line in docs/settings.md."""
 
+TEST_CLUSTER = "tests/testcluster/README.md"
+
 LEAST = 12
 """Characters that a text and its source must have in common: `{x}.` would stand for all."""
 
@@ -145,7 +147,7 @@ def documented_variables() -> set[str]:
     return {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
 
 
-@pytest.mark.parametrize("name", [*PAGES, "data/README.md", "findings/README.md"])
+@pytest.mark.parametrize("name", [*PAGES, "data/README.md", "findings/README.md", TEST_CLUSTER])
 def test_links_lead_somewhere(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
@@ -270,6 +272,13 @@ ERRORS = [
     for row in rows(section(TROUBLESHOOTING, "Errors"))
     for text in re.findall(r"`([^`]+)`", row[0])
 ]
+
+
+def test_the_test_clusters_page_names_each_of_its_modules() -> None:
+    page = (ROOT / TEST_CLUSTER).read_text(encoding="utf-8")
+    for path in (ROOT / TEST_CLUSTER).parent.glob("**/*.py"):
+        if "standins" not in path.parts and not path.stem.startswith("__"):
+            assert re.search(rf"`{path.stem}`", page), path.name
 
 
 def test_every_row_of_the_table_of_errors_quotes_one() -> None:

@@ -73,7 +73,7 @@ class Agent:
 
         Args:
             question: One of the workshop's, whose true values are known, or any other.
-            mark: A word of letters, digits and hyphens that shall stand beside this question in
+            mark: A word of letters, digits and hyphens that should stand beside this question in
                 the logs of Llama Stack and of the MCP server.
             quiet: Show neither progress nor an answer that is not grounded.
             timeout: Seconds.
@@ -222,7 +222,7 @@ class Agent:
                     raise EndpointError(
                         NO_ANSWER, where=where, state=reason, hint=stack_client.SERVERS
                     ).of_kind("server error")
-        raise EndpointError("The answer broke off.", where=where, hint="workshop logs llama-stack")
+        raise EndpointError("The answer is cut off.", where=where, hint="workshop logs llama-stack")
 
     def _with_cause[E: WorkshopError](self, error: E) -> E:
         late = failure.LATE if isinstance(error, EndpointError) else 0.0
@@ -277,7 +277,7 @@ def question_box(agent: Agent, question: str = "") -> Any:
             try:
                 display(agent.ask(field.value.strip()))  # type: ignore[no-untyped-call]
             except WorkshopError as error:
-                # A box that shows a traceback frightens; the error's text says what to do.
+                # A traceback would frighten; the error's text says what to do.
                 print(error)  # noqa: T201
             finally:
                 button.disabled = False

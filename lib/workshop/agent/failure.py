@@ -83,7 +83,7 @@ def _search(target: Target, call: ToolCall, stores: Sequence[str]) -> ToolCall:
     if not gone:
         return call
     said = f"the vector store {', '.join(gone)} is no longer there"
-    hint = "run 03_deploy_llama_stack again: it loads the runbooks; then make the agent again"
+    hint = "run 03_deploy_llama_stack again: it loads the runbooks; then create the agent again"
     return replace(call, ok=False, result=said, hint=hint)
 
 
@@ -98,7 +98,7 @@ def _mcp(target: Target, call: ToolCall) -> ToolCall:
     except WorkshopError as error:
         return replace(call, result=f"{error.what} {error.state}".strip(), hint=error.hint)
     if not again.failed:
-        said = f"{call.result}; made again, it succeeds"
+        said = f"{call.result}; the same call, made again, succeeds"
         return replace(call, result=said, hint="ask again", made=2)
     return replace(call, result=again.text, hint=hint, made=2)
 

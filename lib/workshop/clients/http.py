@@ -63,7 +63,7 @@ def tls(endpoint: Endpoint) -> ssl.SSLContext:
             "The CA file cannot be used.",
             where=str(endpoint.ca_file),
             state=f"{type(error).__name__}: {error}",
-            hint="MODEL_CA_FILE names a PEM file, which begins with -----BEGIN CERTIFICATE-----",
+            hint="MODEL_CA_FILE must be a PEM file, which starts with -----BEGIN CERTIFICATE-----",
         ).of_kind("tls") from error
 
 
@@ -132,10 +132,10 @@ def call(
     reply = Reply(answer.status_code, answer.text, url, secrets, answer.headers)
     if answer.has_redirect_location and expect is None:
         raise EndpointError(
-            "The server sends this request elsewhere.",
+            "The server redirects this request.",
             where=url,
             state=f"HTTP {reply.status} to {answer.headers['location'][:200]}",
-            hint="check the URL, whether http:// or https:// too; a login page may stand before it",
+            hint="check the URL, and http:// or https://; a login page may come before it",
         ).of_kind("protocol")
     right = reply.status < 400 if expect is None else reply.status == expect
     if not right:
@@ -162,16 +162,16 @@ def refused_with(url: str, status: int, text: str) -> EndpointError:
     kind, what, hint = {
         401: ("unauthorized", "The credential was refused.", "check the token"),
         403: ("unauthorized", "The credential was refused.", "check the token or secret"),
-        407: ("proxy", "The proxy wants a login.", LOGIN),
+        407: ("proxy", "The proxy asks for a login.", LOGIN),
         404: ("not found", "There is nothing at this address.", "check the URL's path"),
-        405: ("protocol", "It takes no such request here.", "check the URL's path and its port"),
+        405: ("protocol", "Such a request is not allowed.", "check the URL's path and its port"),
         421: (
             "protocol",
             "The server does not answer to this host name.",
             "it protects itself from DNS rebinding: let it accept the name of its Service, or of "
             "loopback, by its list of allowed hosts",
         ),
-        426: ("protocol", "Client and server versions do not fit.", "make setup"),
+        426: ("protocol", "The versions of client and server do not fit together.", "make setup"),
         429: ("busy", "The server is too busy.", "wait a minute and run this cell again"),
         503: ("busy", "The server is not ready yet.", "wait a minute and run this cell again"),
     }.get(
@@ -201,7 +201,7 @@ def unreachable(
     if isinstance(error, httpx.TimeoutException):
         kind, what = "timeout", f"No answer within {timeout:g} s."
         is_connected = not isinstance(error, httpx.ConnectTimeout)
-        state = "connected, and then nothing came" if is_connected else "no connection was made"
+        state = "connected, but no answer came" if is_connected else "no connection was made"
     elif any(isinstance(link, socket.gaierror) for link in chain):
         kind, what, hint = "dns", "The host name is not known.", "check the URL's host"
     elif isinstance(error, httpx.ConnectError):
@@ -222,7 +222,7 @@ def _by_proxy(url: str, error: Exception, way: Proxy) -> EndpointError:
         what = "The proxy did not let the request through."
         hint = "check the URL's host; may the proxy reach it? NO_PROXY lists those that need none"
         if str(error).startswith("407"):
-            what, hint = "The proxy wants a login.", LOGIN
+            what, hint = "The proxy asks for a login.", LOGIN
     state = f"{error}, from the proxy {way.url} in {way.named}"
     return EndpointError(what, where=url, state=state, hint=hint).of_kind("proxy")
 

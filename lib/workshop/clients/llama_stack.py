@@ -35,7 +35,7 @@ def server_version(endpoint: Endpoint) -> str:
     version = found.get("version") if isinstance(found, dict) else None
     if not version:
         raise EndpointError(
-            "The server does not tell its version.",
+            "The server does not say which version it is.",
             where=f"{endpoint.url}/v1/version",
             state=str(found)[:200],
             hint="run 03_deploy_llama_stack",

@@ -71,10 +71,10 @@ _PARAMETERS = {"protocolVersion": PROTOCOL, "capabilities": {}, "clientInfo": _U
 _HELLO = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": _PARAMETERS}
 HEADERS = {"accept": "application/json, text/event-stream"}
 OLDER = (
-    "the path is /mcp, by POST; a server that answers at /sse alone speaks an older transport: run "
-    "05_deploy_mcp_server, which brings one that does not"
+    "the path is /mcp, by POST; a server that answers only at /sse speaks an older transport: run "
+    "05_deploy_mcp_server, which brings a newer one"
 )
-"""The remedy where something else listens, or an MCP server of before 2025-03-26."""
+"""The hint where something else listens, or an MCP server from before 2025-03-26."""
 
 
 def initialize(endpoint: Endpoint, path: str) -> str:
@@ -89,7 +89,7 @@ def initialize(endpoint: Endpoint, path: str) -> str:
 
 @contextmanager
 def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any], Result]]:
-    """What calls a tool, by plain requests: for many calls, whose time shall be the server's."""
+    """What calls a tool, by plain requests: for many calls, whose time should be the server's."""
     with _begun(endpoint, path, CALL) as (post, _):
 
         def call(name: str, arguments: Any) -> Result:
@@ -216,11 +216,11 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
 
 
 def _broken(url: str, error: BaseException) -> EndpointError:
-    what, hint = "The MCP server broke off.", "workshop logs mcp-server"
+    what, hint = "The connection to the MCP server broke.", "workshop logs mcp-server"
     if "session" in str(error).lower():
-        what = "The MCP server does not know the session that it has just begun."
+        what = "The MCP server does not know the session that it has just started."
         hint = (
-            "a session is in one process's memory: another answered, or it was started anew; run "
+            "a session is in one process's memory: another one answered, or it was restarted; run "
             "05_deploy_mcp_server again (on a cluster its Service needs sessionAffinity ClientIP)"
         )
     state = f"{type(error).__name__}: {error}"

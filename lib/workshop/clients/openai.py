@@ -92,7 +92,7 @@ def _not_openai(endpoint: Endpoint, path: str, state: str) -> EndpointError:
         "This is not an OpenAI-compatible endpoint.",
         where=endpoint.url + path,
         state=state,
-        hint="MODEL_URL is the address before /v1/chat/completions, and no login page may stand "
+        hint="MODEL_URL is the address before /v1/chat/completions, and no login page may come "
         "before it",
     ).of_kind("not found")
 
@@ -122,7 +122,7 @@ def complete(
     what = "The model gave thoughts, and no answer."
     state = f"finish_reason {ending}"
     hint = (
-        "its server takes the answer for thoughts: start it with the reasoning parser of this "
+        "its server mistakes the answer for thoughts: start it with the reasoning parser of this "
         "model (vLLM: --reasoning-parser), or with thinking switched off"
     )
     if ending == "length":
@@ -149,7 +149,7 @@ def _message(endpoint: Endpoint, body: Mapping[str, Any]) -> tuple[dict[str, Any
     if ending == "abort":
         # So vLLM ends what it still answers when it is stopped: with status 200, in mid-sentence.
         raise EndpointError(
-            "The server broke its answer off.",
+            "The server stopped in the middle of its answer.",
             where=endpoint.url + COMPLETIONS,
             state=f"finish_reason abort, after: {text(message)[:80]}",
             hint="it was being stopped: wait until it runs again, then run this cell again",

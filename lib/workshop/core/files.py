@@ -98,7 +98,7 @@ def not_written(path: Path, error: OSError, what: str = STATE) -> WorkshopError:
         f"{what} could not be written.",
         where=str(path),
         state=state,
-        hint="make room on that disk, or set WORKSHOP_HOME to a folder that you can write to",
+        hint="free space on that disk, or set WORKSHOP_HOME to a folder that you can write to",
     )
 
 
@@ -196,4 +196,4 @@ def _held(path: Path, handle: int) -> AlreadyRunning:
         pid = int(note["pid"])
         state = f"{note['what']} (pid {pid}), since {note['since']}"
         hint = f"wait for it, or stop it: kill {pid}"
-    return AlreadyRunning("Another run holds this folder.", where=str(path), state=state, hint=hint)
+    return AlreadyRunning("Another run uses this folder.", where=str(path), state=state, hint=hint)

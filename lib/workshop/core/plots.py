@@ -140,7 +140,7 @@ def as_dict(figure: Figure) -> dict[str, Any]:
     }
 
 
-UNITS = {"1": "", "1/s": " a second"}
+UNITS = {"1": "", "1/s": " per second"}
 
 
 def rounded(value: float) -> str:

@@ -91,7 +91,7 @@ def read(value: str, named: str) -> Proxy:
     if scheme.startswith("socks"):
         raise _unusable(named, f"it is a SOCKS proxy ({scheme}://): only HTTP proxies can be used")
     if scheme not in ("http", "https") or not host:
-        raise _unusable(named, "it is no URL of a proxy")
+        raise _unusable(named, "it is not a proxy's URL")
     shown = f"[{host}]" if ":" in host else host
     return Proxy(
         f"{scheme}://{shown}:{port}",

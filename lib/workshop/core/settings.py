@@ -105,7 +105,7 @@ class Settings:
             problems.append(f"MODEL_CA_FILE={ca} is not a file")
         if not all(33 <= ord(letter) <= 126 for letter in token):
             # It would be refused as a header, and the refusal would quote it.
-            problems.append("MODEL_TOKEN holds a space, a line break or a letter beyond ASCII")
+            problems.append("MODEL_TOKEN contains a space, a line break or a letter beyond ASCII")
         if problems:
             raise SettingsError(
                 "The environment cannot be used.",

@@ -194,7 +194,7 @@ class Run:
                 "The last evaluation cannot be continued.",
                 where=str((self._home / "latest").resolve()),
                 state="changed since: " + ", ".join(different),
-                hint="begin anew: workshop evaluate",
+                hint="start again: workshop evaluate",
             )
         # A question without an answer is asked again.
         wanted = set(self._evaluation.asked)

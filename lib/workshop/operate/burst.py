@@ -105,7 +105,7 @@ def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: floa
         raise SettingsError(
             f"QUESTIONS = {count} cannot be asked.",
             where="the parameters of 09_watch_the_system",
-            hint=f"1 to {MOST}; 10_scale_out makes load",
+            hint=f"1 to {MOST}; 10_scale_out asks more",
         )
     reason = target.skip_reason(prometheus.PART)
     if reason is not None:
@@ -295,7 +295,7 @@ def _check_followed(target: Target, checks: Checks, followed: Followed) -> None:
         hint="workshop logs " + wanted[-1],
     )
     lines = sum(one.part == model.PART for one in followed.lines)
-    told, expected = "the model's log tells of it", "lines from that time"
+    told, expected = "the model's log shows it", "lines from that time"
     checks.that(told, expected, lambda: lines, show=lambda seen: f"{seen} lines")
     secrets = [secret.reveal() for secret in target.store.secrets()]
     shown = sum(any(secret in one.text for secret in secrets) for one in followed.lines)

@@ -150,7 +150,7 @@ def _refused(ask: Callable[[], object], stage: Stages) -> str:
                 said = error.state.partition(", full error")[0].partition(":")[0]
                 return f"{REFUSED}: {said or error.what}"
             return NotYet(error.state or error.what)
-        return seen if isinstance(seen, NotYet) else NotYet("it is still taken")
+        return seen if isinstance(seen, NotYet) else NotYet("it is still accepted")
 
     what = "the old credential to be refused"
     try:
@@ -166,5 +166,5 @@ def _known(part: str) -> Spec:
     raise SettingsError(
         f"{part!r} has no credential that can be rotated.",
         state="these have: " + ", ".join(one.name for one in ALL if one.credentials),
-        hint="ROTATE in 08_secure_the_network takes these names, divided by commas",
+        hint="ROTATE in 08_secure_the_network takes these names, separated by commas",
     )

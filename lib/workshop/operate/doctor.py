@@ -24,8 +24,8 @@ LOG_PATTERNS = (
     (
         r"no space left on device|disk is full|ENOSPC",
         "the disk is full",
-        "make room, or set WORKSHOP_HOME to another disk",
-        "a larger claim, by STORAGE_SIZE in the notebook; or room on the node",
+        "free space, or set WORKSHOP_HOME to another disk",
+        "a larger volume, by STORAGE_SIZE in the notebook; or free space on the node",
     ),
     (
         r"CUDA out of memory|KV cache is needed|No available memory for the cache blocks",
@@ -43,7 +43,7 @@ LOG_PATTERNS = (
         r"failed to init server|failed to load model",
         "the weights could not be loaded",
         "./bootstrap --verify: it checks them, and downloads them again",
-        "delete what the model's volume holds of them, and start its pod again",
+        "delete the weights on the model's volume, and start its pod again",
     ),
     (
         r"requires a tool parser|requires --enable-auto-tool-choice",
@@ -55,8 +55,8 @@ LOG_PATTERNS = (
     (
         r"maximum context length|exceeds the available context|exceed_context_size",
         "a request was longer than the model's context",
-        "let the agent have fewer tools in 06_register_mcp_server",
-        "let the agent have fewer tools in 06_register_mcp_server, or the model a longer context",
+        "give the agent fewer tools in 06_register_mcp_server",
+        "give the agent fewer tools in 06_register_mcp_server, or the model a longer context",
     ),
     (
         r"read-only file system|read-only directory|permission denied|EACCES|EROFS"
@@ -82,7 +82,7 @@ LOG_PATTERNS = (
         r"getaddrinfo|ENOTFOUND|name or service not known|no such host",
         "it cannot find another part by its name",
         "workshop status: is that part there?",
-        "kubectl get services; a NetworkPolicy may shut out DNS: run 08_secure_the_network again",
+        "kubectl get services; a NetworkPolicy may block DNS: run 08_secure_the_network again",
     ),
 )
 """Words in a log, in small or capital letters; what they mean; what fixes it on one machine, and

@@ -253,7 +253,7 @@ def _told(point: Point) -> str:
 
 
 def find_bottleneck(found: Load) -> Table[Bottleneck]:
-    """Show where the time goes: each request against the same one at the part behind."""
+    """Show where the time goes: each request beside the same one at the part behind it."""
     told: Table[Bottleneck] = Table()
     for name, (part, behind, behind_part) in BEHIND.items():
         if name not in found.series or not found.series[behind][-1].half_within:

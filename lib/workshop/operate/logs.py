@@ -87,7 +87,7 @@ def tail_logs(
         raise SettingsError(
             "These log lines cannot be shown.",
             state=f"minutes={minutes:g}, lines={lines}",
-            hint="at least one line, and no minutes below 0; 0 is no limit",
+            hint="lines from 1, minutes from 0; minutes=0 means no limit",
         )
     oldest = datetime.now(UTC) - timedelta(minutes=minutes) if minutes else None
     found: Table[LogLine] = Table()

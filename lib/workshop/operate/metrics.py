@@ -88,7 +88,7 @@ METRICS = (
     Metric("connections", "Connections to MongoDB", mongodb.PART, "1", {
         "MongoDB": 'sum(mongodb_ss_connections{conn_type="current"})',
     }, load="stays", lacks={
-        "FerretDB": "it counts those that it has accepted, and not those that are left",
+        "FerretDB": "it counts the connections that it accepted, not those that are open",
     }),
     Metric("new connections", "Connections opened to MongoDB", mongodb.PART, "1/s", {
         "MongoDB": _rate("mongodb_ss_connections", 'conn_type="totalCreated"'),

@@ -31,7 +31,7 @@ Stack pushes, OGX has a page."""
 
 
 def deploy_prometheus(target: Target, *, timeout: float = 120.0) -> Deployed | Told:
-    """Deploy Prometheus, which reads the metrics of all parts that run; or say why it is not here.
+    """Deploy Prometheus, which reads the metrics of all parts that run; or say why there is none.
 
     Raises ``StepMissing`` where no part runs that could be watched, ``PartTooSlow`` also where it
     had not read every page once in time, else as ``Target.ensure``.
@@ -119,7 +119,7 @@ def list_scrape_targets(target: Target) -> Table[prometheus.Page]:
 
 
 def query_prometheus(target: Target, promql: str) -> Table[prometheus.Sample]:
-    """Ask Prometheus a question in its language, PromQL; returns the values of now.
+    """Ask Prometheus a question in its language, PromQL; returns the current values.
 
     Raises ``EndpointError`` for a wrong query, ``StepMissing`` where there is no Prometheus.
     """

@@ -31,7 +31,7 @@ REFUSALS = ("unauthorized", REFUSED)  # How a part begins that lets nobody in.
 
 
 def declared_network(target: Target) -> network.Matrix:
-    """Show who may talk to whom, as it is declared; nothing is tried yet."""
+    """Show which part may connect to which, as declared; nothing is tried yet."""
     return target.network.declared()
 
 
@@ -68,7 +68,7 @@ class SeenRoute:
 
 
 def list_routes(target: Target) -> Table[SeenRoute]:
-    """List the Routes and Ingresses of the parts, each with what it answers from here.
+    """List the Routes and Ingresses of the parts, each with its answer to this machine.
 
     Raises ``EndpointError`` where one does not answer, or its certificate is not good.
     """
@@ -141,7 +141,7 @@ def check_routes(found: Iterable[Route], checks: Checks) -> None:
         if not route.ours:
             continue  # an operator would take the annotation away again
         checks.that(
-            f"{name} tells browsers to ask for HTTPS alone",
+            f"{name} tells browsers to use only HTTPS",
             "max-age=...",
             partial(hsts, route),
             lambda seen: seen.startswith("max-age="),
@@ -171,7 +171,7 @@ def plain_http(endpoint: Endpoint) -> str:
         reply = http.call(Endpoint(endpoint.url.replace("https:", "http:", 1)), "/", timeout=10)
     except EndpointError as error:
         return error.state or error.what
-    return f"HTTP {reply.status}, an answer in the clear"
+    return f"HTTP {reply.status}, an answer without TLS"
 
 
 def hsts(route: Route) -> str:

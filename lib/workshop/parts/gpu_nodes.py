@@ -57,7 +57,7 @@ def add_gpu_nodes(
             where="the parameters",
             state=f"MACHINE_TYPE={machine_type!r}, REPLICAS={replicas}, "
             f"TIMEOUT_SECONDS={timeout:g}",
-            hint='at least one replica, more than no time, and a type such as "g6.4xlarge"',
+            hint='at least one replica, some time to wait, and a type such as "g6.4xlarge"',
         )
     offered = _ready(target)
     nothing = f"nothing to add: {_described(offered)}" if len(offered) >= replicas else ""
@@ -104,7 +104,7 @@ def verify_gpu_nodes(target: Target, *, dry_run: bool = False) -> Checks:
     a ``dry_run`` there is nothing to prove, unless a node was there before. Raises ``CheckFailed``.
     """
     reason = target.machines.skip_reason()
-    left_out = reason or ("a dry run: nothing was made" if dry_run else None)
+    left_out = reason or ("a dry run: nothing was created" if dry_run else None)
     if left_out and not target.machines.accelerators():
         return Checks.skip("GPU nodes", left_out)
     checks = Checks("GPU nodes")

@@ -83,7 +83,7 @@ def part_of(target: Target, database: Endpoint | None = None) -> Part:
 
 
 def verify_mcp_server(target: Target) -> Checks:
-    """Prove that the MCP server lists its tools, reads the database, cannot write, and is not open.
+    """Prove that the MCP server lists its tools, reads data, cannot write, and needs its secret.
 
     Raises ``CheckFailed``, or ``StepMissing`` where it does not run.
     """
@@ -234,7 +234,7 @@ def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> 
                 if listed_by_llama_stack(target):
                     found = by_name
                     break
-            stage(f"the connector {connector} does not hand the credential on: its URL is given")
+            stage(f"the connector {connector} does not pass the credential on: its URL is used")
         target.store.remember(REGISTERED, json.dumps(astuple(found)))
         stage(f"{found.label} at {found.connector or found.url}: {', '.join(tools)}")
         return found
@@ -322,8 +322,8 @@ def listed_by_llama_stack(target: Target) -> list[str]:
                 what,
                 where=f"{endpoint.url}/v1/responses",
                 state="HTTP 404: this server has no Responses API",
-                hint="run 03_deploy_llama_stack again, then 06: it brings a server that has it; "
-                "of older ones, and of the Agents API that they had, the kit asks nothing",
+                hint="run 03_deploy_llama_stack again, then 06: it starts a server that has it; "
+                "the kit does not use the Agents API of older servers",
             ) from error
         told = stack_client.explained(error, endpoint, what)
         raise stack_client.with_log(told, target, llama_stack.PART) from error
@@ -341,9 +341,9 @@ def _check_tools_fit(target: Target) -> None:
     tokens = round(len(json.dumps(shown)) / BYTES_A_TOKEN)
     if context and tokens > context / 2:
         raise SettingsError(
-            "The tools take the room that the model needs for the question and its answer.",
+            "The tools leave the model too little room for the question and its answer.",
             state=f"{len(shown)} tools are about {tokens} of the {context} tokens that it reads",
-            hint=f"run 06_register_mcp_server with {', '.join(ALLOWED)} alone, or 02_serve_model "
+            hint=f"run 06_register_mcp_server with only {', '.join(ALLOWED)}, or 02_serve_model "
             "with a model that reads more",
         )
 

@@ -136,11 +136,11 @@ def ask_model(target: Target, question: str) -> str:
 def check_paths(endpoint: Endpoint, name: str, checks: Checks) -> None:
     """Add what must be so of a model's server, or of the embedder's: its API alone is served."""
     checks.that(
-        f"{name} serves /v1, /health and /metrics alone",
+        f"{name} serves only /v1, /health and /metrics",
         f"not found: {openai.ELSEWHERE}",
         lambda: openai.elsewhere(endpoint),
         lambda seen: seen.startswith("not found"),
-        hint=f"nothing stands before vLLM: see manifests/{name}/guard, and deploy it again",
+        hint=f"vLLM's other paths are open: see manifests/{name}/guard, and deploy it again",
     )
 
 

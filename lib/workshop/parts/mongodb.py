@@ -208,7 +208,7 @@ def ready(endpoint: Endpoint, before: Secret | None = None) -> object:
         if error.kind != "unauthorized":
             return NotYet(error.state)
         if _make_first_user(endpoint):
-            return NotYet("making the first user")
+            return NotYet("creating the first user")
         if before and endpoint.password:
             change_password(endpoint, before, endpoint.password)
             return NotYet("its password is changed")

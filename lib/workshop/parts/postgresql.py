@@ -19,9 +19,9 @@ CREDENTIAL = "postgresql password"
 
 PROTOCOL = 3 << 16  # Version 3.0. Source: PostgreSQL's documentation, Message Formats.
 SCRAM = "asks for a password by SCRAM"
-ASKS = {0: "lets in without a password", 3: "asks for the password in clear", 5: "asks for MD5"}
+ASKS = {0: "lets in without a password", 3: "asks for a clear-text password", 5: "asks for MD5"}
 ASKS[10] = SCRAM
-"""What the server wants of a user that knocks, by the number in its AuthenticationRequest."""
+"""What the server asks of a user that connects, by the number in its AuthenticationRequest."""
 
 
 def deploy_postgresql(target: Target, *, timeout: float = 120.0) -> Deployed:
@@ -61,7 +61,7 @@ def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:
         state = f"{type(error).__name__}: {error}"
         raise failed("refused", "PostgreSQL does not answer.", state) from error
     if len(answer) < 9 or answer[:1] != b"R":
-        state = answer.decode("utf-8", "replace")[:200] or "it hung up"
+        state = answer.decode("utf-8", "replace")[:200] or "it closed the connection"
         raise failed("protocol", "PostgreSQL does not ask for a password.", state)
     number = struct.unpack("!i", answer[5:9])[0]
     return ASKS.get(number, f"asks for authentication {number}")

@@ -34,7 +34,7 @@ def room(options: argparse.Namespace) -> int:
 def _model(options: argparse.Namespace) -> SharedModel | None:
     if not options.model_url:
         if options.model_name:
-            raise SettingsError("--model-name is of no use without --model-url.")
+            raise SettingsError("--model-name needs --model-url.")
         return None
     settings = Settings.from_env()
     ca = settings.model_ca_file.read_text(encoding="utf-8") if settings.model_ca_file else ""
@@ -55,12 +55,12 @@ def _prepare(api: Api, wanted: Room, options: argparse.Namespace) -> int:
     failed = [seat for seat in seats if seat.problems]
     lines = [table(seats)]
     for seat in failed:
-        lines += ["", f"{seat.namespace}: {len(seat.problems)} wrong"]
+        lines += ["", f"{seat.namespace}: {len(seat.problems)} problems"]
         lines += [f"  {problem}" for problem in seat.problems]
     if found.extra and not doomed:
         names = ", ".join(sorted(found.extra, key=by_number))
         lines += ["", f"above --attendees {wanted.attendees}, and kept: {names}"]
-        lines += ["  Hint: --remove-extra removes them with all that is in them"]
+        lines += ["  Hint: --remove-extra removes them with everything in them"]
     ready = f"{len(seats) - len(failed)} of {len(seats)} namespaces are ready"
     lines += ["", f"{ready}, after {seconds:.1f} s and {api.requests} requests"]
     _write(lines)
@@ -75,7 +75,7 @@ def _remove(api: Api, prefix: str, *, sure: bool) -> int:
         remove(api, names, stage)
         shared = remove_shared(api, prefix)
     removed = [f"removed {what}" for what in [*(f"Namespace {name}" for name in names), *shared]]
-    _write(removed or [f"nothing carries the label of the room {prefix!r}"])
+    _write(removed or [f"nothing has the label of the room {prefix!r}"])
     return 0
 
 
@@ -85,11 +85,11 @@ def _confirm(names: Sequence[str], otherwise: str) -> None:
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     if not sys.stdin.isatty():
         raise SettingsError(
-            f"{count} would be removed with all that is in them, and nobody is there to be asked.",
+            f"{count} would be removed with everything in them, and there is nobody to ask.",
             state=shown,
             hint=f"workshop room {otherwise}",
         )
-    sys.stderr.write(f"This removes {count} with all that is in them: {shown}\nType yes to go on: ")
+    sys.stderr.write(f"This removes {count} with everything in them: {shown}\nType yes to go on: ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() != "yes":
         raise SettingsError("Nothing was removed.", state="the answer was not yes")

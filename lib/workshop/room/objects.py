@@ -131,7 +131,7 @@ class Room:
         return int(found.group(1)) if found else None
 
     def build(self, kind: str, number: int) -> Object:
-        """One object for one attendee, as it shall be."""
+        """One object for one attendee, as it should be."""
         namespace = self.namespace(number)
         if kind == "Namespace":
             return self._namespace(namespace, number)

@@ -32,7 +32,7 @@ class Found:
     """What there is of a room, by the numbers of its namespaces, or by their names.
 
     ``strangers`` have such a name, and not the room's label; ``extra`` are above the last attendee.
-    ``right`` are kind and number of each object that is as it shall be. A model is offered in
+    ``right`` are kind and number of each object that is as it should be. A model is offered in
     ``offers``, and of it ``kept`` is known: ``url``, ``token``.
     """
 
@@ -128,10 +128,10 @@ class Preparing:
             left_out = "its model has a CA, and MODEL_CA_FILE is not set"
         if self.found.offers and left_out and not without_model:
             raise SettingsError(
-                "This room shares a model, and these arguments leave something of it out.",
+                "This room shares a model, and these options do not give all of it.",
                 where=self._api.url,
                 state=left_out,
-                hint="say again what the model is; or --no-model, if it shall go",
+                hint="give all options of the model again; or --no-model, to remove it",
             )
         return self.found
 
@@ -226,11 +226,11 @@ class Preparing:
 
         def settled() -> object:
             absent[:] = lacking(listed(self._api, seat.user, seat.namespace), needs)
-            return NotYet("its RoleBinding does not count yet") if absent else True
+            return NotYet("its RoleBinding does not work yet") if absent else True
 
         left = self._made + SETTLED - time.monotonic()
         with contextlib.suppress(PartTooSlow):
-            wait_for("its RoleBinding to count", settled, timeout=max(0.0, left), every=0.2)
+            wait_for("its RoleBinding to work", settled, timeout=max(0.0, left), every=0.2)
         return absent
 
     def _each(self, what: str, do: Callable[[int], None], numbers: Sequence[int]) -> None:
@@ -360,7 +360,7 @@ def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:
         every=1.0,
         stage=stage,
         where=api.url,
-        hint="kubectl get namespace NAME -o yaml: its conditions name what holds it",
+        hint="kubectl get namespace NAME -o yaml: its conditions say what keeps it",
     )
 
 

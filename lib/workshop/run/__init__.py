@@ -128,7 +128,7 @@ def run(
         this.save()
     for notebook, made in this.pages.items():
         if made.exception():
-            view.note(f"no page could be made of {notebook}: open the notebook itself")
+            view.note(f"no page could be made from {notebook}: open the notebook itself")
     pages = [made.result() for made in this.pages.values() if not made.exception()]
     written = page.write(folder, report, pages)
     if show_failure:

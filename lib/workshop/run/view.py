@@ -90,7 +90,7 @@ class View:
         for line in list(traceback)[-TRACEBACK:]:
             self._line(self._paint(f"  | {plain(line)}", "dim"))
         if notebook.exists():
-            self._line(f"  the notebook as far as it came: {_near(notebook)}")
+            self._line(f"  the notebook up to this failure: {_near(notebook)}")
 
     def closing(self, report: Report, page: Path, services: Iterable[PartStatus]) -> None:
         """The summary: steps, answers, report, and what still runs."""
@@ -111,7 +111,7 @@ class View:
         running = list(services)
         if running:
             named = max(len(part.name) for part in running)
-            self._line("The services stay up: workshop status; stop them: workshop stop")
+            self._line("The parts keep running: workshop status; stop them: workshop stop")
             for part in running:
                 self._line(f"  {part.name:<{named}}  {part.url}")
 

@@ -101,9 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         help="install this one too: llama-stack is not part of the default",
     )
     parser.add_argument(
-        "--only", nargs="+", choices=rows, metavar="NAME", help="install these components alone"
+        "--only", nargs="+", choices=rows, metavar="NAME", help="install only these components"
     )
-    parser.add_argument("--quiet", action="store_true", help="show errors alone")
+    parser.add_argument("--quiet", action="store_true", help="show only errors")
     parser.add_argument("--verify", action="store_true", help="check the weights' hashes again")
     parser.add_argument(IN_KIT, action="store_true", help=argparse.SUPPRESS)
     return parser

@@ -45,7 +45,7 @@ KIT = "kit"
 
 # A component stands after those that it needs.
 COMPONENTS = (
-    Component("mongodb", "mongod, or FerretDB in its place", "programs:mongodb", 1_300 * MB),
+    Component("mongodb", "mongod, or else FerretDB", "programs:mongodb", 1_300 * MB),
     Component("node", "runs the MCP server", "programs:node", 270 * MB),
     Component("mcp-server", "the MongoDB MCP server", "programs:mcp_server", 350 * MB, ("node",)),
     Component("chat-weights", "the chat model", "weights:weights", 0),

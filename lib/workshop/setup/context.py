@@ -56,7 +56,7 @@ class Context:
         env: The environment variables.
         pins: Sizes and hashes.
         sources: The folder with the lock files.
-        stop: Set when the work shall end early: Ctrl-C, or another component failed.
+        stop: Set when the work should end early: Ctrl-C, or another component failed.
     """
 
     cache: Path = field(default_factory=lambda: cache_folder(os.environ))
@@ -77,7 +77,7 @@ class Context:
         return npm if npm.exists() else self.sources / "environments" / f"{name}.txt"
 
     def check(self) -> None:
-        """Raise ``Stopped`` when the work shall end early."""
+        """Raise ``Stopped`` when the work should end early."""
         if self.stop.is_set():
             raise Stopped
 

@@ -88,7 +88,7 @@ def _refuse(context: Context, chosen: Sequence[Component], why: str) -> None:
     mine = "WORKSHOP_CACHE=/path/to/a/folder/of/yours ./bootstrap"
     if not context.cache.is_dir():
         raise SetupError(
-            "The cache folder cannot be made.", where=str(context.cache), state=why, hint=mine
+            "The cache folder cannot be created.", where=str(context.cache), state=why, hint=mine
         )
     if chosen:
         missing = {one.name: components.fault(context, one.name) for one in chosen}

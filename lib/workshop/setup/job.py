@@ -31,7 +31,7 @@ TOLD = {
     "VIRTUAL_ENV": "",
     "UV_PROJECT_ENVIRONMENT": "",
     "UV_NO_PROGRESS": "1",
-    # Neither shall download another of itself.
+    # Neither should download another of itself.
     "UV_PYTHON_DOWNLOADS": "never",
     "GOTOOLCHAIN": "local",
 }

@@ -35,7 +35,7 @@ MCP_ENTRY = Path("node_modules/mongodb-mcp-server/dist/esm/index.js")
 PROMETHEUS = ("prometheus", "promtool")
 PROMETHEUS_HINT = (
     f"install prometheus {versions.PROMETHEUS_MINIMUM} or newer, or name a Debian mirror in "
-    "DEBIAN_MIRROR, up to the folder that pool lies in"
+    "DEBIAN_MIRROR, with the address of the folder that contains pool"
 )
 AR = b"!<arch>\n"
 """What an ``ar`` archive begins with."""
@@ -199,7 +199,7 @@ def extract(package: Path, folder: Path) -> None:
     missing = set(PROMETHEUS)
     with package.open("rb") as source:
         if source.read(len(AR)) != AR:
-            raise SetupError(f"{package.name} is no Debian package.", where=str(package))
+            raise SetupError(f"{package.name} is not a Debian package.", where=str(package))
         while (header := source.read(60)) and not header.startswith(b"data.tar"):
             size = int(header[48:58])
             # A member begins at an even offset.

@@ -140,7 +140,7 @@ def _convert(job: Job, wanted: Weights, target: Path) -> str:
     job.run(
         [python, CONVERT, packages, fresh],
         what="The embedding model could not be converted",
-        hint="run set-up again; if it stays, ./bootstrap --with model-server",
+        hint="run set-up again; if that does not help, ./bootstrap --with model-server",
     )
     _compare(job, fresh, wanted.sha256)
     fresh.replace(target)

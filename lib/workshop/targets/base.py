@@ -126,7 +126,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much of a part shall run. A limit of "" is left as it is."""
+    """How much of a part should run. A limit of "" is left as it is."""
 
     replicas: int = 1
     most: int = 0  # Up to how many an autoscaler may add; there is none when this is not more.

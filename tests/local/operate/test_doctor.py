@@ -79,7 +79,7 @@ def connected() -> LocalTarget:
 
 @pytest.fixture
 def target(home: Path) -> Iterator[LocalTarget]:
-    """The parts, mended after each test."""
+    """The parts, fixed after each test."""
     target = connected()
     yield target
     for part in ("model", "llama-stack"):
@@ -166,8 +166,8 @@ def test_a_wrong_secret_of_the_mcp_server(
     ("page", "seen", "hint"),
     [
         # Another program, and a server of the older transport at /sse.
-        ((404, "not here"), "HTTP 404: not here", "/sse alone"),
-        ((405, "Method Not Allowed"), "HTTP 405: Method Not Allowed", "/sse alone"),
+        ((404, "not here"), "HTTP 404: not here", "only at /sse"),
+        ((405, "Method Not Allowed"), "HTTP 405: Method Not Allowed", "only at /sse"),
         # Protected against DNS rebinding, by either status.
         ((421, "Invalid Host header"), "does not answer to this host name", "allowed hosts"),
         ((403, "Invalid Origin header"), "does not answer to this host name", "allowed hosts"),
@@ -221,7 +221,7 @@ def test_a_session_that_another_replica_does_not_know(
     with ForgetfulServer() as server:
         named = with_mcp_server(target, capsys, server.url)
     assert named[0].startswith("cause: mcp-server: ")
-    assert "does not know the session that it has just begun" in named[0]
+    assert "does not know the session that it has just started" in named[0]
     assert "sessionAffinity ClientIP" in named[1]
 
 
@@ -300,7 +300,7 @@ def with_llama_stack(target: LocalTarget, server: OpenAIServer) -> None:
         ),
         (
             {"page": (426, "Client version 0.5.1 is not compatible with server version 0.2.23")},
-            "Client and server versions do not fit.",
+            "The versions of client and server do not fit together.",
             "make setup",
         ),
     ],
@@ -354,10 +354,10 @@ def test_tools_that_leave_the_model_no_room(
         offered = [tool.name for tool in list_tools(target.find("mcp-server"), "/mcp")]
         workshop.register_mcp_server(target, tools=tuple(offered))
         _, _, named = doctor(capsys)
-    assert named[0].startswith("cause: agent's tools: The tools take the room")
+    assert named[0].startswith("cause: agent's tools: The tools leave the model too little room")
     assert re.search(rf"{len(offered)} tools are about \d{{4,5}} of the 4096 tokens", named[0])
     fewer = ", ".join(mcp_server.ALLOWED)
-    assert f"run 06_register_mcp_server with {fewer} alone" in named[1]
+    assert f"run 06_register_mcp_server with only {fewer}," in named[1]
 
 
 def test_the_database_refuses_the_password(
@@ -378,7 +378,7 @@ def test_the_data_is_not_there(target: LocalTarget, capsys: pytest.CaptureFixtur
         database.alerts.drop()
         database.incidents.update_one({"_id": "INC-007"}, {"$set": {"assignee": "Zoe"}})
         _, _, named = doctor(capsys)
-        # It looks, and leaves the mending to the notebook that it names.
+        # It looks, and leaves the repair to the notebook that it names.
         assert database.alerts.count_documents({}) == 0
     assert named[0] == (
         "cause: mongodb: The sample data is not as it was loaded. edited incidents: INC-007; "
@@ -458,10 +458,10 @@ CALLED = ToolCall("count", {"collection": "incidents"}, True, "[]")
 @pytest.mark.parametrize(
     ("calls", "text", "hint"),
     [
-        # A small model: it answers from thin air, in the prose of a tool call, or for ever.
-        ((), "There are 11 incidents open.", "take one that calls tools more surely"),
-        ((), '{"name": "count", "arguments": {}}', "take one that calls tools more surely"),
-        ((CALLED,), "", "its rounds were over before it answered"),
+        # A small model: it looks nothing up, writes a tool call as text, or never stops calling.
+        ((), "There are 11 incidents open.", "take one that calls tools more reliably"),
+        ((), '{"name": "count", "arguments": {}}', "take one that calls tools more reliably"),
+        ((CALLED,), "", "it called tools again and again"),
         ((CALLED,), "There are some.", "the model asked for something else or did not quote it"),
     ],
 )
@@ -576,7 +576,7 @@ def test_the_tools_own_words_are_told_which_the_agents_server_hides(target: Loca
     (again,) = failure.explained(target, [nameless], [])
     assert mcp_server.calls(endpoint)[0] - before == again.made - 1 == 1
     whole = failed("count", query={})
-    assert f"count failed: {HIDDEN}; made again, it succeeds" in refusal(target, whole)
+    assert f"count failed: {HIDDEN}; the same call, made again, succeeds" in refusal(target, whole)
 
 
 @pytest.mark.skipif(locate("mongodb").name != "ferretdb", reason="a real mongod runs here")

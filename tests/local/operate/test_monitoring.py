@@ -128,7 +128,7 @@ def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
     unmarked = Table(replace(line, mark="") for line in lines)
     assert "the question q-1 is in the logs" in fault(seen=replace(followed, lines=unmarked))
     silent = Table(line for line in lines if line.part != "model")
-    assert "the model's log tells of it" in fault(seen=replace(followed, lines=silent))
+    assert "the model's log shows it" in fault(seen=replace(followed, lines=silent))
     canary = target.store.secret("canary", lambda: "canary-5e1d").reveal()
     shown = Table([*lines, Step("model", "", f"Bearer {canary}")])
     assert "no credential is in these lines: expected none, saw 1" in fault(

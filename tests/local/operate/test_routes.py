@@ -62,7 +62,7 @@ def test_every_fault_of_a_route_is_a_failed_check(front):
     assert "waits for an agent's answer: expected 60 s or more, saw 30 s" in text
     assert "is verified, and lasts: expected 7 days or more, saw 0 days" in text
     assert "redirects plain HTTP: expected to https://" in text
-    assert "tells browsers to ask for HTTPS alone: expected max-age=..." in text
+    assert "tells browsers to use only HTTPS: expected max-age=..." in text
 
 
 def test_a_redirection_to_https_is_right_and_an_answer_is_not(tmp_path):
@@ -71,4 +71,4 @@ def test_a_redirection_to_https_is_right_and_an_answer_is_not(tmp_path):
         assert said == "HTTP 302 to https://llama-stack.example.com/"
     with OpenAIServer(page=(200, "hello")) as server:
         said = plain_http(Endpoint(server.url.removesuffix("/v1")))
-        assert said == "HTTP 200, an answer in the clear"
+        assert said == "HTTP 200, an answer without TLS"

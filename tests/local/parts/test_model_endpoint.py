@@ -30,7 +30,7 @@ TOKEN = "canary-91c2e6"
 MODELS = "http://127.0.0.1:PORT/v1/models"
 NOT_OPENAI = "This is not an OpenAI-compatible endpoint."
 ADDRESS = (
-    "MODEL_URL is the address before /v1/chat/completions, and no login page may stand before it"
+    "MODEL_URL is the address before /v1/chat/completions, and no login page may come before it"
 )
 EXPORT = "export MODEL_TOKEN with this endpoint's token, and start JupyterLab or the run again"
 NO_TOOLS = (
@@ -245,7 +245,7 @@ def test_what_answers_is_no_use(where, model, options, what, state, hint):
 def test_it_does_not_answer_in_time(where, model):
     assert refusal(where, model(pause=3).url, timeout=0.3) == text(
         "No answer within 0.3 s.",
-        "connected, and then nothing came",
+        "connected, but no answer came",
         "the model may still be loading: run this cell again in a minute",
     )
 
@@ -352,7 +352,7 @@ def test_a_ca_file_that_is_none(where, model, tmp_path, monkeypatch):
     said = refusal(where, model(certificate=both).url).splitlines()
     assert said[:2] == ["The CA file cannot be used.", f"  Where: {notes}"]
     assert said[-1] == (
-        "  Hint: MODEL_CA_FILE names a PEM file, which begins with -----BEGIN CERTIFICATE-----"
+        "  Hint: MODEL_CA_FILE must be a PEM file, which starts with -----BEGIN CERTIFICATE-----"
     )
 
 
@@ -434,7 +434,7 @@ def test_an_answer_that_a_server_broke_off_as_it_was_stopped_is_none(where, mode
         verify_model(where)
     assert error.value.what == "Model: 2 of 3 checks failed."
     assert (
-        f"The server broke its answer off. Where: http://127.0.0.1:{server.port}/v1/chat/completions"
+        f"The server stopped in the middle of its answer. Where: http://127.0.0.1:{server.port}/v1/chat/completions"
         " Last state: finish_reason abort, after: The cause"
     ) in error.value.state
 
@@ -452,7 +452,7 @@ def test_a_server_that_serves_more_than_its_api_is_told(model, also, seen):
     checks = Checks("Embedder")
     check_paths(endpoint, "embedder", checks)
     [check] = checks
-    assert (check.name, check.seen) == ("embedder serves /v1, /health and /metrics alone", seen)
+    assert (check.name, check.seen) == ("embedder serves only /v1, /health and /metrics", seen)
     assert check.ok is (seen != "HTTP 200")
     assert server.requests[0][:2] == ("/version", f"Bearer {TOKEN}")
 
@@ -518,7 +518,7 @@ def test_an_answer_that_its_server_takes_for_thoughts_is_told(where, model):
         f"The model gave thoughts, and no answer. Where: {COMPLETIONS} "
         "Last state: finish_reason stop; it thought: Hello!"
     )
-    assert hint.startswith("its server takes the answer for thoughts: start it with the reasoning")
+    assert hint.startswith("its server mistakes the answer for thoughts: start it with the")
 
 
 def test_step_3_asks_a_model_that_thinks_for_more_too(where, model, capsys):
@@ -604,7 +604,7 @@ def test_a_token_that_no_header_takes_is_refused_and_not_shown(where, model, mon
         serve_model(where, url=model().url)
     assert str(error.value) == (
         "The environment cannot be used.\n"
-        "  Last state: MODEL_TOKEN holds a space, a line break or a letter beyond ASCII\n"
+        "  Last state: MODEL_TOKEN contains a space, a line break or a letter beyond ASCII\n"
         "  Hint: correct or unset these variables"
     )
     assert "MODEL_TOKEN" in os.environ
@@ -663,9 +663,9 @@ def test_the_proxy_is_not_asked_for_what_needs_none(where, model, proxy, monkeyp
 @pytest.mark.parametrize(
     ("scheme", "login", "what", "state", "hint"),
     [
-        ("https", "me:other", "The proxy wants a login.",
+        ("https", "me:other", "The proxy asks for a login.",
          "407 Proxy Authentication Required, from the proxy {proxy} in HTTPS_PROXY", http.LOGIN),
-        ("http", "me:other", "The proxy wants a login.", "HTTP 407: (no text)", http.LOGIN),
+        ("http", "me:other", "The proxy asks for a login.", "HTTP 407: (no text)", http.LOGIN),
         ("https", "", "The proxy did not let the request through.",
          "502 Bad Gateway, from the proxy {proxy} in HTTPS_PROXY",
          "check the URL's host; may the proxy reach it? NO_PROXY lists those that need none"),

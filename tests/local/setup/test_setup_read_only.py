@@ -181,7 +181,7 @@ def test_one_that_cannot_be_made_is_told(context: Context, tmp_path: Path) -> No
     with pytest.raises(SetupError) as caught:
         attempt(replace(context, cache=cache), ["tokenizer"], Lines())
     assert str(caught.value) == (
-        "The cache folder cannot be made.\n"
+        "The cache folder cannot be created.\n"
         f"  Where: {cache}\n"
         f"  Last state: Not a directory: {cache}\n"
         "  Hint: WORKSHOP_CACHE=/path/to/a/folder/of/yours ./bootstrap"

@@ -173,7 +173,7 @@ def test_a_socks_proxy_is_refused(write, scheme):
 def test_a_proxy_that_is_asked_by_tls_is_refused(write):
     error = refused(write({"proxy-url": "https://127.0.0.1:9"}))
     assert error.what == "The proxy to the cluster cannot be used."
-    assert error.state.startswith("it is asked by TLS (https://)")
+    assert error.state.startswith("it is an https:// proxy")
 
 
 def test_the_name_that_the_certificate_is_for(write, server, tmp_path):
@@ -368,10 +368,11 @@ def test_a_plugin_gives_a_certificate(write, server, tls, tmp_path):
     [
         (f"echo token={TOKEN}{TOKEN} >&2; exit 3", {}, "exit code 3: token=****"),
         ("echo 'run: cloud login' >&2; exit 1", {}, "exit code 1: run: cloud login"),
-        (f"echo {TOKEN}", {}, "its output is no ExecCredential of client.authentication.k8s.io/v1"),
+        (f"echo {TOKEN}", {},
+         "its output is not an ExecCredential of client.authentication.k8s.io/v1"),
         (given({"token": ""}), {}, "it gave neither a token nor a certificate with its key"),
         (given({"token": TOKEN, "expirationTimestamp": TOKEN}), {},
-         "its expirationTimestamp is no time"),
+         "its expirationTimestamp is not a time"),
         (given({"token": TOKEN}), {"interactiveMode": "Always"},
          "interactiveMode Always is not supported: a notebook has no terminal"),
         (given({"token": TOKEN}), {"command": "no-such-login-plugin", "installHint": "dnf\n it"},

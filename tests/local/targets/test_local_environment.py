@@ -70,7 +70,7 @@ def test_too_little_memory_or_disk_says_what_to_do(tmp_path, monkeypatch):
     assert found["memory"].seen.endswith((" GiB: end other programs", ": give the container more"))
     assert not found["disk"].ok
     assert found["disk"].seen.endswith(
-        f" GiB at {tmp_path}: make room, or set WORKSHOP_HOME to another disk"
+        f" GiB at {tmp_path}: free space, or set WORKSHOP_HOME to another disk"
     )
 
 

@@ -306,8 +306,8 @@ def test_a_slow_part_is_left_running_and_the_next_try_waits_on(make, port, tmp_p
         f"  Last state: it does not listen on port {port} yet\n"
         "  Last log lines:\n"
         f"    {log.read_text().strip()}\n"
-        "  Hint: run 02_serve_model again to wait on, or start over: workshop stop model, then the "
-        "notebook"
+        "  Hint: run 02_serve_model again to go on waiting, or start over: workshop stop model, "
+        "then the notebook"
     )
     waiting = f"waiting for model to answer: it does not listen on port {port} yet"
     assert waiting in capsys.readouterr().err
@@ -335,7 +335,7 @@ def test_a_silent_part_is_too_slow_and_says_what_was_seen(make, port):
     assert error.value.state == "No answer within 0.5 s."
     assert error.value.log[-1] == f"listening on 127.0.0.1:{port}"
     assert error.value.hint == (
-        "run 05_deploy_mcp_server again to wait on, or start over: workshop stop mcp-server, "
+        "run 05_deploy_mcp_server again to go on waiting, or start over: workshop stop mcp-server, "
         "then the notebook"
     )
     assert error.value.where == f"http://127.0.0.1:{port}, log {log}"

@@ -26,7 +26,7 @@ def test_the_second_run_is_told_who_holds_the_folder(lock, script):
     with pytest.raises(AlreadyRunning) as error, hold(lock, "workshop stop"):
         pass
     what, where, state, hint = str(error.value).split("\n")
-    assert what == "Another run holds this folder."
+    assert what == "Another run uses this folder."
     assert where == f"  Where: {lock}"
     assert state.startswith(f"  Last state: workshop run (pid {holder.pid}), since 20")
     assert hint == f"  Hint: wait for it, or stop it: kill {holder.pid}"
@@ -78,7 +78,7 @@ def test_one_that_has_not_written_who_it_is_yet_is_waited_for(lock):
     with turn(lock), pytest.raises(AlreadyRunning) as error, hold(lock, "workshop run"):
         pass
     assert str(error.value) == (
-        f"Another run holds this folder.\n  Where: {lock}\n  Hint: wait for it"
+        f"Another run uses this folder.\n  Where: {lock}\n  Hint: wait for it"
     )
 
 

@@ -150,7 +150,7 @@ def test_a_disk_that_is_full_leaves_no_process(tmp_path):
         "This checkout's state could not be written.\n"
         f"  Where: {process.folder}/process.json\n"
         "  Last state: File too large\n"
-        "  Hint: make room on that disk, or set WORKSHOP_HOME to a folder that you can write to"
+        "  Hint: free space on that disk, or set WORKSHOP_HOME to a folder that you can write to"
     )
     assert process.state() == "absent"
     assert family(process.folder) == []

@@ -236,5 +236,5 @@ def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path):
         "This checkout's state could not be written.\n"
         f"  Where: {tmp_path}/.workshop/local\n"
         "  Last state: Not a directory\n"
-        "  Hint: make room on that disk, or set WORKSHOP_HOME to a folder that you can write to"
+        "  Hint: free space on that disk, or set WORKSHOP_HOME to a folder that you can write to"
     )

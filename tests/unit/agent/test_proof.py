@@ -315,7 +315,7 @@ def test_a_whole_number_that_was_kept_as_a_float(database, incident):
 def test_a_runbook(database):
     text = "Wait 16 minutes. Above 87 degrees call the data centre. Escalate on #gpu-volcano."
     assert proven(None, "What are the steps?", text, searched(GPU), truth=["16"]) == (
-        "it stands in gpu-node-not-ready.md, and the answer quotes #gpu-volcano, 16, 87; "
+        "it is in gpu-node-not-ready.md, and the answer quotes #gpu-volcano, 16, 87; "
         "the values are the true ones: 16"
     )
 
@@ -335,9 +335,7 @@ def test_a_chunk_of_a_runbook_and_a_second_runbook():
     chunks = GPU.split("\n\n", 3)[3].replace("\n", "  \n"), other
     text = "Drain with `oc adm drain NODE --grace-period=95 --ignore-daemonsets`, wait 16 minutes."
     said = proven(None, "What now?", text, searched(*chunks))
-    assert said.startswith(
-        "it stands in gpu-node-not-ready.md, disk-full.md, and the answer quotes"
-    )
+    assert said.startswith("it is in gpu-node-not-ready.md, disk-full.md, and the answer quotes")
     assert said.endswith(" 16, 95, oc adm drain NODE --grace-period=95 --ignore-daemonsets")
 
 
@@ -399,7 +397,7 @@ def test_the_tools_document_differs_from_the_database(database, incident):
 def test_the_answer_differs_from_the_tools_result(database):
     text = "There are about 40 of them, 2011 at most."
     assert refused(database, "How many?", text, count(42)) == told(
-        "the answer lacks what count gave: 42", text
+        "the answer lacks what count returned: 42", text
     )
 
 
@@ -407,7 +405,7 @@ def test_a_collection_is_left_out(database):
     text = "There are incidents and services."
     assert refused(
         database, "What is there?", text, listing("alerts", "incidents", "services")
-    ) == told("the answer lacks what list-collections gave: alerts", text)
+    ) == told("the answer lacks what list-collections returned: alerts", text)
 
 
 def test_a_name_is_invented(database, incident):
@@ -417,7 +415,7 @@ def test_a_name_is_invented(database, incident):
     call = find([projected], {"incident_id": "INC-007"}, projection={"assignee": 1}, limit=1)
     question = "Who is assigned to incident INC-007?"
     assert refused(database, question, text, call, truth=[document["assignee"]]) == told(
-        f"the answer lacks what find gave: {document['assignee']}", text
+        f"the answer lacks what find returned: {document['assignee']}", text
     )
 
 
@@ -451,14 +449,14 @@ def test_the_filter_matched_nothing(database):
 
 def test_the_answer_only_repeats_the_question(database):
     assert refused(database, "Are there 42 incidents?", "Yes.", count(42)) == told(
-        "all that count gave stands in the question already", "Yes."
+        "all that count returned is already in the question", "Yes."
     )
     assert refused(
         database,
         "Are alerts, incidents and services all?",
         "Yes.",
         listing("alerts", "incidents", "services"),
-    ) == told("all that list-collections gave stands in the question already", "Yes.")
+    ) == told("all that list-collections returned is already in the question", "Yes.")
 
 
 def test_one_in_a_sentence_is_no_quotation(database):
@@ -467,7 +465,7 @@ def test_one_in_a_sentence_is_no_quotation(database):
         try:
             call = find([{"_id": 1, "tier": 1}], {}, collection="notes")
             assert refused(database, "What tier?", "One moment.", call) == told(
-                "the answer lacks what find gave: 1", "One moment."
+                "the answer lacks what find returned: 1", "One moment."
             )
         finally:
             reading.drop_collection("notes")
@@ -482,7 +480,7 @@ def test_a_tool_that_pymongo_cannot_repeat(database):
 
 def test_there_is_no_database_to_hold_it_against():
     assert refused(None, "How many?", "There are 42.", count(42)) == told(
-        "there is no database to hold count against", "There are 42."
+        "there is no database to compare count with", "There are 42."
     )
 
 
@@ -507,7 +505,7 @@ def test_what_was_found_stands_in_no_runbook():
     text = "Wait 16 minutes, then call #gpu-volcano."
     call = searched("Wait 16 minutes, then call #gpu-volcano, said a stranger.")
     assert refused(None, "What now?", text, call) == told(
-        "what the search gave stands in no runbook: "
+        "what the search returned is in no runbook: "
         "Wait 16 minutes, then call #gpu-volcano, said a stranger.",
         text,
     )
@@ -516,7 +514,7 @@ def test_what_was_found_stands_in_no_runbook():
 def test_one_of_what_was_found_stands_in_no_runbook():
     text = "Wait 16 minutes, then call #gpu-volcano."
     said = refused(None, "What now?", text, searched(GPU, "made up"))
-    assert said == told("what the search gave stands in no runbook: made up", text)
+    assert said == told("what the search returned is in no runbook: made up", text)
 
 
 @pytest.mark.parametrize(
@@ -598,7 +596,7 @@ def test_half_of_the_answer_is_made_up(database):
     question = "Which incident is behind alert ALT-007, and who is assigned to it?"
     text = "The incident is INC-005, and it is assigned to Chiyo."
     assert refused(database, question, text, call) == told(
-        "the answer says Chiyo, which no result holds", text
+        "the answer says Chiyo, which is in no result", text
     )
     assert proven(database, question, "The incident is INC-005.", call)
 
@@ -607,7 +605,7 @@ def test_a_value_stands_beside_another_fields_word(database, incident):
     call = find([incident("INC-042")], {"incident_id": "INC-042"})
     text = "INC-042 was resolved on 2026-03-15T21:10:00Z."
     assert refused(database, "When was INC-042 resolved?", text, call) == told(
-        "the answer says resolved, which no result holds", text
+        "the answer says resolved, which is in no result", text
     )
     projected = {"_id": "INC-016", "opened_at": "2026-01-31T17:15:00Z",
                  "resolved_at": "2026-01-31T17:53:00Z"}  # fmt: skip
@@ -625,9 +623,9 @@ def test_a_value_stands_beside_another_fields_word(database, incident):
     ("text", "why"),
     [
         ('{"name": "find", "arguments": {"owner": "discovery-team"}}',
-         "it is the text of a tool call, and no answer"),
+         "it is the text of a tool call, not an answer"),
         ('```json\n{"name": "search", "owner": "discovery-team"}\n```',
-         "it is a document as it is stored, and no answer"),
+         "it is a document as it is stored, not an answer"),
     ],
 )  # fmt: skip
 def test_a_call_or_a_document_as_text_is_no_answer(database, text, why):
@@ -644,7 +642,7 @@ def test_a_search_that_found_nothing_near_is_no_ground():
     near, far = (replace(searched(GPU), nearness=nearness) for nearness in (0.99, 0.01))
     assert proven(None, "What now?", text, near)
     assert refused(None, "What will the weather be?", text, far) == told(
-        "the search found nothing near the question", text
+        "the search found nothing that fits the question", text
     )
 
 
@@ -658,7 +656,7 @@ def test_a_tool_that_is_not_there_is_named(database):
     assert refused(database, "How warm is it?", "20 degrees.", call) == told(
         "the model called get_weather, which is not among its tools",
         "20 degrees.",
-        "use a model that calls tools more surely: 02_serve_model checks that",
+        "use a model that calls tools more reliably: 02_serve_model checks that",
     )
 
 
@@ -684,5 +682,5 @@ def test_a_request_to_change_something_is_answered_by_saying_that_one_cannot(dat
               changed=["incidents"])  # fmt: skip
     text = "I cannot delete the 25 resolved incidents."
     assert refused(database, question, text, call) == told(
-        "the answer says 25, which no result holds", text
+        "the answer says 25, which is in no result", text
     )

@@ -86,7 +86,7 @@ def test_a_proxy_of_the_environment_is_not_asked(url, monkeypatch):
         (401, "unauthorized", "The credential was refused.", "check the token"),
         (403, "unauthorized", "The credential was refused.", "check the token or secret"),
         (404, "not found", "There is nothing at this address.", "check the URL's path"),
-        (426, "protocol", "Client and server versions do not fit.", "make setup"),
+        (426, "protocol", "The versions of client and server do not fit together.", "make setup"),
         (429, "busy", "The server is too busy.", "wait a minute and run this cell again"),
         (500, "server error", "The server failed.", "read its log"),
         (502, "server error", "The server failed.", "read its log"),
@@ -154,7 +154,7 @@ def test_what_listens_says_nothing():
     assert str(error) == (
         "No answer within 0.2 s.\n"
         f"  Where: {url}/\n"
-        "  Last state: connected, and then nothing came\n"
+        "  Last state: connected, but no answer came\n"
         "  Hint: workshop status"
     )
 
@@ -223,5 +223,5 @@ def test_a_request_with_tls_is_verified(tmp_path):
         "The CA file cannot be used.\n"
         f"  Where: {missing}\n"
         "  Last state: FileNotFoundError: [Errno 2] No such file or directory\n"
-        "  Hint: MODEL_CA_FILE names a PEM file, which begins with -----BEGIN CERTIFICATE-----"
+        "  Hint: MODEL_CA_FILE must be a PEM file, which starts with -----BEGIN CERTIFICATE-----"
     )

@@ -44,7 +44,7 @@ def test_each_panel_is_one_of_the_axes() -> None:
     assert [line.get_label() for line in latency.get_lines()] == ["p50", "p95"]
     assert [text.get_text() for text in latency.get_legend().get_texts()] == ["p50", "p95"]
     assert (requests.get_ylabel(), latency.get_ylabel()) == ("1/s", "s")
-    assert requests.get_title(loc="right") == "highest 2 a second"
+    assert requests.get_title(loc="right") == "highest 2 per second"
     assert latency.get_title(loc="right") == "highest 3 s"
     assert requests.get_xlim() == latency.get_xlim(), "they share it"
 

@@ -84,9 +84,9 @@ def test_what_needs_no_proxy(url, entry, direct, name):
             "socks5h://me:canary@proxy:1080",
             "it is a SOCKS proxy (socks5h://): only HTTP proxies can be used",
         ),
-        ("ftp://me:canary@proxy", "it is no URL of a proxy"),
-        ("http://me:canary@proxy:port", "it is no URL of a proxy"),
-        ("http://", "it is no URL of a proxy"),
+        ("ftp://me:canary@proxy", "it is not a proxy's URL"),
+        ("http://me:canary@proxy:port", "it is not a proxy's URL"),
+        ("http://", "it is not a proxy's URL"),
     ],
 )
 def test_what_is_no_http_proxy_is_refused_and_its_login_not_shown(value, state):

@@ -67,7 +67,7 @@ def test_all_problems_are_listed_at_once(tmp_path):
         "The environment cannot be used.\n"
         f"  Last state: WORKSHOP_HOME={notes} is not a folder; "
         f"MODEL_CA_FILE={tmp_path} is not a file; "
-        "MODEL_TOKEN holds a space, a line break or a letter beyond ASCII\n"
+        "MODEL_TOKEN contains a space, a line break or a letter beyond ASCII\n"
         "  Hint: correct or unset these variables"
     )
 

@@ -159,7 +159,7 @@ def test_a_report_that_cannot_be_written(tmp_path):
     with pytest.raises(WorkshopError) as error:
         Folder(tmp_path / "runs", list)
     assert str(error.value).startswith("The report could not be written.\n  Where: ")
-    assert "Hint: make room on that disk, or set WORKSHOP_HOME" in str(error.value)
+    assert "Hint: free space on that disk, or set WORKSHOP_HOME" in str(error.value)
     folder = Folder(tmp_path / "other", list)
     (folder.path / "report.json").mkdir()
     with pytest.raises(WorkshopError, match=r"could not be written.\n  Where: .*report\.json"):

@@ -224,7 +224,7 @@ def test_the_first_error_ends_it():
     ("arguments", "said"),
     [
         (["--attendees", "2", "--prefix", "A"], "The room cannot be prepared like this."),
-        (["--attendees", "2", "--model-name", "m"], "--model-name is of no use without"),
+        (["--attendees", "2", "--model-name", "m"], "--model-name needs --model-url"),
         (["--attendees", "2", "--model-url", "model"], "MODEL_URL is not a URL."),
         (["--remove", "--prefix", "kube"], "is the cluster's own"),
     ],

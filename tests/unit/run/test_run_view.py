@@ -134,7 +134,7 @@ def test_the_closing_says_what_stays_and_masks_it(tmp_path, monkeypatch):
         "\nanswers: 0 of 1 grounded\n"
         "  [FAIL] How many?\n         count, 4.0 s\n         40\n"
         "\nThe run failed after 13.0 s. Report: runs/index.html\n"
-        "The services stay up: workshop status; stop them: workshop stop\n"
+        "The parts keep running: workshop status; stop them: workshop stop\n"
         "  model  http://127.0.0.1:8080\n"
     )
 

@@ -50,7 +50,7 @@ def test_the_two_programs_are_taken_and_can_be_run(tmp_path: Path, odd: bool) ->
 
 def test_what_is_no_package_or_lacks_a_program_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.deb").write_bytes(b"a login page")
-    with pytest.raises(SetupError, match="is no Debian package"):
+    with pytest.raises(SetupError, match="is not a Debian package"):
         extract(tmp_path / "x.deb", tmp_path)
     half = {"./usr/bin/prometheus": b"#!", "./opt/usr/bin/promtool": b"#!"}
     with pytest.raises(SetupError, match="lacks promtool"):

@@ -110,7 +110,7 @@ def test_state_of_its_own_is_the_reason_for_one_replica() -> None:
     with pytest.raises(SettingsError) as refused:
         scaling.refuse(Part("llama-stack", 8321), stack, Scale(2), "cluster, namespace x")
     text = str(refused.value)
-    assert text.startswith("llama-stack can have one replica alone.")
+    assert text.startswith("llama-stack can have only one replica.")
     assert f"Last state: {wanted}" in text
     assert "Hint: 10_scale_out gives it storage that replicas share" in text
     # Other limits are no other replica.
@@ -159,5 +159,5 @@ def test_a_scale_is_kept_as_it_was_asked_for() -> None:
 
 
 def test_a_word_that_is_no_quantity_is_named() -> None:
-    with pytest.raises(SettingsError, match="'much' is no quantity"):
+    with pytest.raises(SettingsError, match="'much' is not a quantity"):
         scaling.quantity("much")

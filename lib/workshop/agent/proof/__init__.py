@@ -122,7 +122,7 @@ def _no_answer(said: Answer) -> tuple[str, str] | None:
     if not any(call.ok for call in calls):
         name, failed = calls[0].name, calls[0].result
         if failed == NO_TOOL:
-            hint = "use a model that calls tools more surely: 02_serve_model checks that"
+            hint = "use a model that calls tools more reliably: 02_serve_model checks that"
             return f"the model called {name}, which is not among its tools", hint
         hint = calls[0].hint or "workshop status; workshop logs mcp-server"
         return f"{name} failed: {plain(failed)[:200]}", hint
@@ -136,11 +136,11 @@ def _no_answer(said: Answer) -> tuple[str, str] | None:
     if asks and all(call.name != FILE_SEARCH for call in calls):
         why = "the question asks for the runbooks, and they were not searched"
     elif CALL.search(said.text):
-        why = "it is the text of a tool call, and no answer"
+        why = "it is the text of a tool call, not an answer"
     elif re.search(r"[\[{]\s*[\"'\[{]", bare) and not TO_SHOW.search(said.question):
         beside = re.sub(r"[\[{].*[\]}]|[\[{].*$", " ", bare, flags=re.DOTALL).split()
         if len(beside) < FEWEST:
-            why = "it is a document as it is stored, and no answer"
+            why = "it is a document as it is stored, not an answer"
     return (why, f"ask again, or use {CALLS}") if why else None
 
 
@@ -166,7 +166,7 @@ def _check(
     if call.name == FILE_SEARCH:
         return _runbook(said, call, runbooks, least)
     if database is None:
-        return _Checked(False, f"there is no database to hold {call.name} against")
+        return _Checked(False, f"there is no database to compare {call.name} with")
     wanted, source = read_again(call, database)
     if wanted is None:
         return _Checked(False, f"{call.name} is not a tool that pymongo can repeat")
@@ -187,13 +187,13 @@ def _check(
         return _Checked(False, why, sure)
     values = [value for value in scalars(wanted) if not contains(said.question, value)]
     if not values:
-        return _Checked(False, f"all that {call.name} gave stands in the question already", sure)
+        return _Checked(False, f"all that {call.name} returned is already in the question", sure)
     # "no" and "one" are in many a sentence about a document.
     least = 0 if call.name == "count" else 2
     quoted = [value for value in values if contains(said.text, value, spelled_from=least)]
     if not quoted or (call.name == "list-collections" and quoted != values):
         lacks = ", ".join(value for value in values if value not in quoted)[:200]
-        return _Checked(False, f"the answer lacks what {call.name} gave: {lacks}", sure)
+        return _Checked(False, f"the answer lacks what {call.name} returned: {lacks}", sure)
     why = f"{source} gives the same, and the answer quotes {', '.join(quoted)[:200]}"
     return _Checked(True, why, sure)
 
@@ -204,11 +204,11 @@ def _runbook(said: Answer, call: ToolCall, folder: Path, least: int) -> _Checked
     if not found:
         return _Checked(False, "the search found no runbook")
     if call.nearness is not None and call.nearness < NEAR:
-        return _Checked(False, "the search found nothing near the question")
+        return _Checked(False, "the search found nothing that fits the question")
     for chunk, name in found.items():
         if not name:
             shown = short(plain(chunk), SHOWN)
-            return _Checked(False, f"what the search gave stands in no runbook: {shown}")
+            return _Checked(False, f"what the search returned is in no runbook: {shown}")
     names = tuple(dict.fromkeys(found.values()))
     sure = Returned(texts=tuple(found), asked=names)
     own = {fact for chunk in found for fact in facts(chunk)}
@@ -218,7 +218,7 @@ def _runbook(said: Answer, call: ToolCall, folder: Path, least: int) -> _Checked
     if len(quoted) + sum(re.search("[ =]", fact) is not None for fact in quoted) < least:
         seen = ", ".join(quoted) or "none"
         return _Checked(False, f"the answer quotes too little of {', '.join(names)}: {seen}", sure)
-    why = f"it stands in {', '.join(names)}, and the answer quotes {', '.join(quoted)[:200]}"
+    why = f"it is in {', '.join(names)}, and the answer quotes {', '.join(quoted)[:200]}"
     return _Checked(True, why, sure)
 
 

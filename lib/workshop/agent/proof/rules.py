@@ -63,7 +63,7 @@ def broken(text: str, held: Evidence) -> Iterator[str]:
     """Why the text says more than the evidence, or says it wrongly."""
     for reader in READERS:
         for value in reader(text, held):
-            yield f"the answer says {value}, which no result holds"
+            yield f"the answer says {value}, which is in no result"
     for rule in (_fields, _labels, _documents, _passages, _averages):
         yield from rule(text, held)
 

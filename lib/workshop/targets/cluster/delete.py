@@ -138,7 +138,7 @@ def _await_gone(
             stage=stage,
             every=0.5,
             where=api.where,
-            hint="kubectl get all; a finalizer whose operator is away holds an object",
+            hint="kubectl get all; a finalizer whose operator is gone may keep an object",
         )
 
 

@@ -126,7 +126,7 @@ class Workload:
 
     @property
     def replicas(self) -> int:
-        """How many pods it shall have."""
+        """How many pods it should have."""
         return int(self.thing["spec"].get("replicas", 1))
 
 
@@ -222,7 +222,7 @@ class Workloads:
                     part,
                     f"The Service {service['metadata']['name']} leads to no pod.",
                     f"it selects {_said(selector)}, and the part's pods have {_said(have)}",
-                    f"another operator's generation has other labels: {self._again(part)}",
+                    f"another generation of the operator has other labels: {self._again(part)}",
                 )
 
     def _of_replicas(self, workload: Workload) -> Iterator[Problem]:
@@ -316,9 +316,9 @@ class Workloads:
         if said:
             yield Problem(
                 NETWORK,
-                f"{len(said)} of the ways that parts need are closed by NetworkPolicies.",
+                f"{len(said)} of the connections that parts need are closed by NetworkPolicies.",
                 "; ".join(said[:SHOWN]),
-                "run 08_secure_the_network again: it opens what is declared; of policies that are "
+                "run 08_secure_the_network again: it opens what is declared; for policies that are "
                 f"not the kit's: kubectl describe networkpolicy {' '.join(sorted(closing))}",
             )
 
@@ -334,8 +334,8 @@ class Workloads:
             hint = self._again(part)
             if part == llama_stack.NAME and kept and served and kept != served:
                 kind = llama_stack.OPERATORS[kept].kind
-                state = f"the cluster knows {llama_stack.OPERATORS[served].kind} alone: the "
-                state += "operator was replaced, and does not take the old kind over"
+                state = f"the cluster knows only {llama_stack.OPERATORS[served].kind}: the "
+                state += "operator was replaced, and the new one does not use the old kind"
                 hint += ', with SERVER = "auto"; then 08_secure_the_network'
             yield Problem(part, f"{part} was deployed, and its {kind} is gone.", state, hint)
 

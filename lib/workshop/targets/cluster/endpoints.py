@@ -256,7 +256,7 @@ class Endpoints:
             value = objects.content(self._api.get("v1", "Secret", name)).get(key)
             if not value:
                 raise PartFailed(
-                    f"The cluster has not made the token in the Secret {name}.",
+                    f"The cluster has not created the token in the Secret {name}.",
                     where=self._api.where,
                     state=f"its key {key} is missing",
                     hint="run this notebook again; kubectl describe secret " + name,

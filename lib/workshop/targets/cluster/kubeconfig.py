@@ -43,7 +43,7 @@ REFUSED = {
     "auth-provider": "use a token, or a plugin: kubectl config set-credentials NAME --exec-command",
     **dict.fromkeys(
         ("as", "as-uid", "as-groups", "as-user-extra"),
-        "log in as that user, or give your own the rights",
+        "log in as that user, or give yours the permissions",
     ),
 }
 """Fields that kubectl honours and the kit does not, and what to do instead."""
@@ -194,7 +194,7 @@ class Plugin:
         try:
             self._until = datetime.fromisoformat(str(ends)) if ends else None
         except ValueError:
-            raise self._failed("its expirationTimestamp is no time") from None
+            raise self._failed("its expirationTimestamp is not a time") from None
         self._kept = Credential(f"Bearer {token}" if token else "", certificate, key)
         return self._kept
 
@@ -232,7 +232,7 @@ class Plugin:
                 return dict(given["status"])
         except (ValueError, KeyError, TypeError):
             pass
-        raise self._failed(f"its output is no ExecCredential of {self._version}") from None
+        raise self._failed(f"its output is not an ExecCredential of {self._version}") from None
 
     def _spec(self) -> Section:
         if not self._section.get("provideClusterInfo"):

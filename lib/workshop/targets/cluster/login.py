@@ -119,8 +119,8 @@ def _go_through(configuration: Any, proxy: Proxy | None) -> None:
         raise SettingsError(
             "The proxy to the cluster cannot be used.",
             where=proxy.named,
-            state="it is asked by TLS (https://), by which the client forwards no ports",
-            hint="name it by http://: what goes through it to the API server is TLS all the same",
+            state="it is an https:// proxy, through which the client cannot forward ports",
+            hint="use http:// for it: what goes through it to the API server is TLS anyway",
         )
     configuration.proxy = proxy.url if proxy else None
     configuration.no_proxy = None if proxy else "*"

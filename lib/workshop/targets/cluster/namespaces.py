@@ -61,7 +61,7 @@ def ensure(api: Api, stage: Stages | None) -> None:
     way = way_to_make(api)
     if not way:
         raise SettingsError(
-            f"There is no namespace {name} that this user may use, and they may not make it.",
+            f"There is no namespace {name} that this user may use or create.",
             where=api.url,
             hint=f"an administrator runs: kubectl create namespace {name}; or set "
             "WORKSHOP_NAMESPACE to one of yours; then run 00_check_environment",

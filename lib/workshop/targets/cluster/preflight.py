@@ -42,12 +42,12 @@ def checks(api: Api) -> list[Check]:
     return [
         first,
         _check("cluster", "Kubernetes or OpenShift", lambda: _discovered(api)),
-        _check("namespace", "there, or can be made", lambda: _namespace(api)),
+        _check("namespace", "exists, or can be created", lambda: _namespace(api)),
         _check("pod security", "any level: the kit's pods fit", lambda: _pod_security(api)),
         _check("permissions", "all that the notebooks need", lambda: _permissions(api)),
         _check("storage", "a default StorageClass", lambda: _storage(api)),
         _check("kubectl", "builds the manifests", lambda: (True, objects.kubectl())),
-        _check("GPU nodes", "for notebook 01 alone", lambda: _gpu_rights(api)),
+        _check("GPU nodes", "only for notebook 01", lambda: _gpu_rights(api)),
         *([_check("monitoring", "a note", lambda: _monitoring(api))] if is_openshift(api) else []),
     ]
 
@@ -77,23 +77,23 @@ def _discovered(api: Api) -> Seen:
         gpus = f"{len(offered)} nodes with a GPU" if offered else "no node with a GPU"
     except Forbidden:
         gpus = "nodes not visible to this user"
-    return True, f"{name}; {', '.join(has) or 'no operators of the kit'}; {gpus}"
+    return True, f"{name}; {', '.join(has) or 'no operators for the kit'}; {gpus}"
 
 
 def _namespace(api: Api) -> Seen:
-    name, unseen = api.namespace, "is not there"
+    name, unseen = api.namespace, "does not exist"
     try:
         found = namespaces.find(api)
     except Forbidden:
-        found, unseen = None, "is not there, or this user may not see it"
+        found, unseen = None, "does not exist, or this user may not see it"
     if found and namespaces.is_terminating(found):
         return False, f"{name} is being deleted: wait, or set WORKSHOP_NAMESPACE to another"
     if found:
         return True, name
     if way := namespaces.way_to_make(api):
-        return True, f"{name} {unseen}; it will be made (by a {way})"
+        return True, f"{name} {unseen}; it will be created (by a {way})"
     return False, (
-        f"{name} {unseen}, and may not make it: an administrator runs kubectl create namespace "
+        f"{name} {unseen}, and may not create it: an administrator runs kubectl create namespace "
         f"{name}, or you set WORKSHOP_NAMESPACE to one of yours"
     )
 
@@ -111,7 +111,7 @@ def _permissions(api: Api) -> Seen:
     if not lacks:
         return True, f"all {len(wanted)} in the namespace {api.namespace}"
     if _will_be_admin(api):
-        return True, f"whoever makes the project {api.namespace} is its administrator"
+        return True, f"whoever creates the project {api.namespace} is its administrator"
     name = permissions.user(api)
     text = permissions.explained(name, api.namespace, lacks, openshift=is_openshift(api))
     return False, f"{len(lacks)} of {len(wanted)} are missing. {text}"

@@ -73,13 +73,13 @@ def refuse(part: Part, plan: Plan, scale: Scale, where: str) -> None:
     why = reason(plan)
     if max(scale.replicas, scale.most) > 1 and why:
         raise SettingsError(
-            f"{part.name} can have one replica alone.",
+            f"{part.name} can have only one replica.",
             where=where,
             state=why,
             hint="10_scale_out gives it storage that replicas share",
         )
     if scale.replicas < 1:
-        raise SettingsError(f"{part.name} needs a replica at least.", state=str(scale.replicas))
+        raise SettingsError(f"{part.name} needs at least one replica.", state=str(scale.replicas))
 
 
 def as_asked(plan: Plan, part: Part, api: Api, store: Store, stage: Stages) -> Plan:
@@ -179,5 +179,5 @@ def quantity(written: object) -> Decimal:
         return Decimal(parse_quantity(str(written)))
     except ValueError as error:
         raise SettingsError(
-            f"{str(written)!r} is no quantity.", hint='such as "500m" of cores, "2Gi" of memory'
+            f"{str(written)!r} is not a quantity.", hint='such as "500m" of cores, "2Gi" of memory'
         ) from error

@@ -136,7 +136,7 @@ class Store:
                 self._secrets = objects.content(thing)
             return thing
         raise PartFailed(
-            f"Somebody else changes the kit's {kind} all the time.",
+            f"Somebody else keeps changing the kit's {kind}.",
             where=self._api.where,
             hint=f"kubectl get {kind.lower()} {MANAGER} -w",
         )

@@ -101,7 +101,7 @@ def _held(pid: int) -> int:
 def _disk(state: Path) -> Seen:
     place = nearest(state)
     free = shutil.disk_usage(place).free
-    return _enough(free, DISK, f" at {place}", "make room, or set WORKSHOP_HOME to another disk")
+    return _enough(free, DISK, f" at {place}", "free space, or set WORKSHOP_HOME to another disk")
 
 
 def _enough(free: int, wanted: int, where: str, remedy: str) -> Seen:

@@ -409,5 +409,5 @@ def _wait(processes: Iterable[psutil.Process], timeout: float) -> None:
         left = [process.pid for process in processes if not is_over(process)]
         return NotYet(f"still there: pid {', '.join(map(str, left))}") if left else True
 
-    hint = "see what holds them up: ps -eo pid,stat,wchan,args"
+    hint = "see what they wait for: ps -eo pid,stat,wchan,args"
     wait_for("the processes to end", over, timeout=timeout, every=0.02, hint=hint)

@@ -148,7 +148,7 @@ class LocalTarget:
         action = start.action()
         for attempt in range(ATTEMPTS):
             if action != "reused":
-                # Until it answers, nobody shall find it: not even after Ctrl-C in this moment.
+                # Until it answers, nobody should find it: not even after Ctrl-C in this moment.
                 self.store.forget(part.name)
                 start.launch(action)
             try:

@@ -81,7 +81,7 @@ class GpuMachines:
         if dry_run:
             for one in (machine_set, *autoscalers):
                 self._api.apply(one, dry_run=True)
-            lines = [f"# A dry run: nothing was made. MachineSet that would be:\n# {price}"]
+            lines = [f"# A dry run: nothing was created. MachineSet that would be:\n# {price}"]
             if missing := ", ".join(one.package for one in operators.missing()):
                 lines.append(f"# Operators that would be installed: {missing}")
             made = yaml.safe_dump_all([machine_set, *autoscalers], sort_keys=False)
@@ -89,7 +89,7 @@ class GpuMachines:
         operators.ensure(timeout=ends - time.monotonic(), stage=stage)
         deleted = self._tidy(machine_set, stage)
         there = self._api.get(*MACHINE_SET, name, NAMESPACE)
-        stage(f"{'taking up' if there else 'making'} MachineSet {name}")
+        stage(f"{'using' if there else 'making'} MachineSet {name}")
         # First: it would bring a number that it does not allow back.
         self._apply_autoscalers(name, autoscalers, stage)
         if there and there["spec"].get("replicas") != replicas:

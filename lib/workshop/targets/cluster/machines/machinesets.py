@@ -86,10 +86,10 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
     kinds = {str(_provider(one).get("kind") or "unknown") for one in found}
     if PROVIDER not in kinds:
         raise SettingsError(
-            "The kit can add machines on AWS alone.",
+            "The kit can add machines only on AWS.",
             where=NAMESPACE,
             state=f"the workers' providerSpec is {', '.join(sorted(kinds))}, and not {PROVIDER}",
-            hint="add a node with an NVIDIA GPU with your cloud's own means, then run this "
+            hint="add a node with an NVIDIA GPU with your cloud's own tools, then run this "
             "notebook again: it checks what is there",
         )
     fitting = [one for one in found if _provider(one).get("kind") == PROVIDER]
@@ -173,7 +173,7 @@ SOLD_OUT = ("InsufficientInstanceCapacity", "sufficient capacity", "Unsupported"
 # https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-instance-quotas.html
 QUOTA_HINT = (
     'the quota "Running On-Demand G and VT instances" counts vCPUs in a region, and another zone '
-    "does not help: have it raised (AWS Service Quotas, code L-DB2E81BA), or set MACHINE_TYPE to a "
+    "does not help: ask for more (AWS Service Quotas, code L-DB2E81BA), or set MACHINE_TYPE to a "
     "smaller one"
 )
 

@@ -66,7 +66,7 @@ def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> P
     """What this part is on this cluster: by one of these recipes, or the module of its name."""
     recipe: Recipe | None = (recipes or {}).get(part.name)
     if recipe is None:
-        lacking = f"The cluster target has no recipe for {part.name}."
+        lacking = f"The cluster target has no manifests for {part.name}."
         recipe = module_of(part.name, __name__, lacking).plan
     return recipe(part, api)
 

@@ -241,7 +241,7 @@ def use_postgresql(config: dict[str, Any]) -> None:
 def without_volume(built: list[Object]) -> list[Object]:
     """The objects with a folder that goes with the pod in place of the volume.
 
-    The claim of before is left alone: it goes with clean-up, when data shall go.
+    The claim of before is left alone: it goes with clean-up, when data should go.
     """
     for thing in built:
         if thing["kind"] == "LlamaStackDistribution":

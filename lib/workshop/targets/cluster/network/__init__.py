@@ -53,7 +53,7 @@ class Isolation:
         if asked := {**yours, **adopted}:
             wanted.append(reaching(asked, peers["llama-stack"]))
         if others := self._others():
-            stage(f"not of the kit, and cut off from now on: {', '.join(others)}")
+            stage(f"not of the kit, and out of reach from now on: {', '.join(others)}")
         # First what is open: a namespace that was closed before would break what runs in it.
         wanted.sort(key=lambda policy: policy["metadata"]["name"] == "workshop-default-deny")
         for policy in wanted:

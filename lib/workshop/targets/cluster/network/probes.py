@@ -112,14 +112,14 @@ class Probing:
             whole = [*ends, *(End(p.who, found[p], network.PLAYED) for p in listening)]
             trying = [Probe(who, f"workshop-from-{who}", own) for who, own in labels.items()]
             trying += outside
-            stage(f"starting {len(trying)} pods that try {len(whole) + 1} ways each")
+            stage(f"starting {len(trying)} pods that try {len(whole) + 1} connections each")
             self._start(trying, whole)
             self._addresses(trying)
             seen = self._settled(trying, whole)
         finally:
             delete.probes(self._api, stage)
         wrong = sum(not one.agrees for one in seen)
-        stage(f"tried {len(seen)} ways: {wrong or 'none'} otherwise than declared")
+        stage(f"tried {len(seen)} connections: {wrong or 'none'} not as declared")
         return network.Matrix(seen, remark)
 
     def _outside(self) -> tuple[list[Probe], str]:
@@ -127,7 +127,7 @@ class Probing:
         peers = [peer for peer in network.OTHERS if peer.namespaces]
         if namespaces.way_to_make(self._api) != "Namespace":
             names = ", ".join(peer.name for peer in peers)
-            remark = f"not tried, for this user may not make a namespace: {names}"
+            remark = f"not tried, because this user may not create a namespace: {names}"
             self._stage(remark)
             return [], remark
         probes = []
@@ -146,7 +146,7 @@ class Probing:
         def made() -> object:
             there = self._api.get("v1", "Namespace", name)
             if there is not None and namespaces.is_terminating(there):
-                return NotYet("the one before is not gone yet")
+                return NotYet("the old one is not gone yet")
             if there is None:
                 self._api.create(objects.made("v1", "Namespace", meta))
             elif own.items() - objects.labels_of(there).items():
@@ -216,15 +216,15 @@ class Probing:
                 if len(rounds) == 2 and all(one.agrees for both in rounds for one in both):
                     undecided.discard(probe)
             wrong = [o.name for probe in undecided for o in seen.get(probe, []) if not o.agrees]
-            waiting = ", ".join(wrong[:3]) or f"{len(undecided)} probes go on"
+            waiting = ", ".join(wrong[:3]) or f"{len(undecided)} probes still run"
             return NotYet(waiting) if undecided else True
 
         try:
-            wait_for("every way", agreed, timeout=SETTLED, stage=self._stage, every=0.5)
+            wait_for("every connection", agreed, timeout=SETTLED, stage=self._stage, every=0.5)
         except PartTooSlow:
             silent = [probe for probe in probes if probe not in seen]
             if silent:
-                raise self._failed(silent[0], "told nothing") from None
+                raise self._failed(silent[0], "said nothing") from None
         return [one for probe in probes for one in seen[probe]]
 
     def _read(self, probe: Probe, ends: Sequence[End], line: str) -> list[network.Tried]:
