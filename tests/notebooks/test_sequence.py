@@ -560,7 +560,9 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     assert back.returncode == 0, back.stdout
     told = chain.run("doctor").stdout
     assert re.search(r"^cause: llama-stack: .*sees the model: expected vllm/", told, re.M), told
-    assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told, told
+    assert (
+        "Hint: run 03_deploy_llama_stack again: it restarts one that was started before" in told
+    ), told
     found = chain.run(*WITH_MILVUS)
     assert found.returncode == 0, found.stdout
     assert "it was started before the model: starting it again" in found.stdout

@@ -248,7 +248,7 @@ def _plain(value: object) -> object:
 
 def _told(point: Point) -> str:
     failed = f"; {point.failed} failed: {point.failure}" if point.failed else ""
-    rate, half = f"{point.per_second:g} a second", f"half within {point.half_within:g} s"
+    rate, half = f"{point.per_second:g} per second", f"half within {point.half_within:g} s"
     return f"{point.request}, {point.users} users: {rate}, {half}{failed}"
 
 

@@ -507,7 +507,7 @@ def test_two_troubles_at_once_are_both_named(
 @pytest.mark.parametrize(
     ("line", "reason", "remedy"),
     [
-        ("write /data/x: no space left on device", "the disk is full", "make room"),
+        ("write /data/x: no space left on device", "the disk is full", "free space"),
         ("terminate called: std::bad_alloc", "it was killed, most often because mem", "end "),
         ("open /data/state.json: permission denied", "it may not write to its folder", "give"),
         ("listen tcp 127.0.0.1:3000: bind: address already in use", "another program", "run"),

@@ -233,7 +233,7 @@ class Workloads:
         if kept:
             yield Problem(
                 part,
-                f"{several} can have one alone.",
+                f"{several} can have only one.",
                 "; ".join(kept),
                 f"kubectl scale deployment {workload.thing['metadata']['name']} --replicas=1; "
                 "10_scale_out gives it storage that replicas share",

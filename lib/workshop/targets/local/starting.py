@@ -132,8 +132,8 @@ class Start:
             every=0.1,
             where=f"{endpoint.url}, log {self.process.log_path}",
             log=self.process.log_tail,
-            hint=f"run {self.notebook} again to wait on, or start over: workshop stop {name}, then "
-            "the notebook",
+            hint=f"run {self.notebook} again to go on waiting, or start over: "
+            f"workshop stop {name}, then the notebook",
         )
         return endpoint
 
