@@ -80,7 +80,7 @@ def _starts_early(target: Target, steps: Sequence[Step]) -> Callable[[Step], Non
 
     def before(step: Step) -> None:
         if step is first:
-            threading.Thread(target=start, name="ahead", daemon=True).start()
+            threading.Thread(target=start, name="prestart", daemon=True).start()
 
     return before
 

@@ -1,6 +1,6 @@
 """A part of a few lines for tests of the cluster target: one small web server, however it is bent.
 
-Its recipe is the test's; all that brings it up is the kit's.
+Its planner is the test's; all that brings it up is the kit's.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def built(part: Part) -> list[Object]:
     ]
 
 
-def recipe(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Plan]:
+def planner(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Plan]:
     """The small server, changed by ``bend`` before it is applied."""
 
     def plan(part: Part, _api: Api) -> Plan:
@@ -171,7 +171,7 @@ def target(
     meta = {"name": namespace, "labels": level}
     apply(node.kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
     api = api or connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": namespace})
-    yield ClusterTarget(api, ALL, {NAME: recipe(bend, **more)})
+    yield ClusterTarget(api, ALL, {NAME: planner(bend, **more)})
 
 
 def ready(endpoint: Endpoint) -> object:

@@ -391,7 +391,7 @@ def test_the_namespace_is_being_deleted(node: Node) -> None:
         api = connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "leaving"})
         from workshop.targets.cluster.target import ClusterTarget
 
-        target = ClusterTarget(api, ALL, {small.NAME: small.recipe()})
+        target = ClusterTarget(api, ALL, {small.NAME: small.planner()})
         with pytest.raises(Refused) as refused:
             small.ensure(target)
     finally:

@@ -16,7 +16,7 @@ from testcluster.node import Node
 from testcluster.place import Place
 
 IMAGE = "registry.test/memcached-standin:1"
-"""As the part's recipe has it."""
+"""As the part's manifests module has it."""
 
 NAMESPACE = "new-part"
 

@@ -232,7 +232,7 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
 
 def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
     agent = chain.agent()
-    box = workshop.question_box(agent, "How many alerts are firing?")
+    box = workshop.question_widget(agent, "How many alerts are firing?")
     button = box.children[0].children[1]
     button.click()
     assert not button.disabled

@@ -258,7 +258,7 @@ def create_agent(
     return Agent(target, prompt.text(described), tools, data, temperature)
 
 
-def question_box(agent: Agent, question: str = "") -> Any:
+def question_widget(agent: Agent, question: str = "") -> Any:
     """Show a text field and a button, to ask the agent a question of your own."""
     import ipywidgets
     from IPython.display import display

@@ -124,7 +124,7 @@ class Run:
             _say(f"[{place}/{before + len(rest)}] {question.kind}: {question.text}")
             with stages(question.name) as stage:
                 outcomes.append(self._ask(question, database, stage))
-            _say(folder.masked(_shown(outcomes[-1])))
+            _say(folder.mask(_shown(outcomes[-1])))
             self._keep(folder)
             silent = [o for o in outcomes[before:][-UNANSWERED:] if o.unanswered]
             if len(silent) == UNANSWERED:

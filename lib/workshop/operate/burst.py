@@ -115,7 +115,7 @@ def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: floa
     short = [one.text for one in known if not one.text.startswith("Show me")]
     endpoint = target.find(prometheus.PART)
     with stages("Burst") as stage:
-        ahead = prometheus.ahead(endpoint)
+        ahead = prometheus.clock_offset(endpoint)
         first = time.time() + ahead
         stage(f"reading the metrics for {BEFORE:g} s before the questions")
         time.sleep(BEFORE)
@@ -186,11 +186,11 @@ def _seen(
     return wait_for(what, seen, timeout=60, stage=stage, every=0.5, where=endpoint.url, hint=hint)
 
 
-def _series(endpoint: Endpoint, metric: Metric, begin: float, end: float) -> tuple[str, Points]:
+def _series(endpoint: Endpoint, metric: Metric, start: float, end: float) -> tuple[str, Points]:
     """The first server that has this metric, and its values by seconds since the epoch."""
     for server, query in metric.queries.items():
         query = query.replace(metrics.WINDOW, f"{WINDOW:g}s")
-        values = prometheus.series(endpoint, query, begin=begin, end=end, step=scrape.INTERVAL)
+        values = prometheus.series(endpoint, query, start=start, end=end, step=scrape.INTERVAL)
         if values:
             return server, values
     return "", []

@@ -45,9 +45,9 @@ def start_early(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> 
     started: dict[str, Endpoint] = {}
     for spec in ALL:
         given = parameters.get(spec.notebook[:2])
-        if spec.ahead is None or given is None:
+        if spec.prestart is None or given is None:
             continue
-        for part in spec.ahead(target, given, started):
-            if endpoint := target.begin(part):
+        for part in spec.prestart(target, given, started):
+            if endpoint := target.prestart(part):
                 started[part.name] = endpoint
     return list(started)

@@ -283,7 +283,7 @@ def _with_model(
     return deployed
 
 
-def _ahead(
+def _prestart(
     target: Target, given: Mapping[str, Any], _started: Mapping[str, Endpoint]
 ) -> Iterator[Part]:
     """What it needs other than the model; it starts quickly itself, and would find no model."""
@@ -309,5 +309,5 @@ SPEC = Spec(
         target, timeout=timeout, **choices_of(target, PART)
     ),
     examine=verify_llama_stack,
-    ahead=_ahead,
+    prestart=_prestart,
 )

@@ -379,7 +379,7 @@ SPEC = Spec(
     refusal=lambda target: refusal(target.find(PART)),
     examine=_speaks,
     # It starts without the database, and connects to it when it is asked.
-    ahead=lambda target, _given, started: [
+    prestart=lambda target, _given, started: [
         part_of(target, started[name]) for name in started if name == mongodb.PART
     ],
 )

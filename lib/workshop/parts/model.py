@@ -202,7 +202,7 @@ def _of_yours(endpoint: Endpoint, error: EndpointError) -> EndpointError:
     return error.but(what=what, where=error.where or endpoint.url, hint=hint)
 
 
-def _ahead(
+def _prestart(
     target: Target, given: Mapping[str, Any], _started: Mapping[str, Endpoint]
 ) -> Iterator[Part]:
     """It, unless the notebook is given an endpoint or finds one that is offered."""
@@ -228,5 +228,5 @@ SPEC = Spec(
     refusal=lambda target: openai.refusal(target.find(PART), model_name(target)),
     secured=lambda target, checks: check_paths(target.find(PART), PART, checks),
     examine=verify_model,
-    ahead=_ahead,
+    prestart=_prestart,
 )

@@ -350,7 +350,7 @@ SPEC = Spec(
     rotate=rotate,
     refusal=lambda target: refusal(find(target)),
     examine=check_data,
-    ahead=lambda target, given, _started: [
+    prestart=lambda target, given, _started: [
         part_of(
             target,
             storage_size=str(given.get("STORAGE_SIZE", STORAGE)),

@@ -69,17 +69,17 @@ def grown(before: Mapping[str, float], now: Mapping[str, float]) -> float:
     return counted
 
 
-def ahead(endpoint: Endpoint) -> float:
+def clock_offset(endpoint: Endpoint) -> float:
     """By how many seconds Prometheus' clock is ahead of the one here; it may run elsewhere."""
     (now,) = samples(endpoint, "time()")
     return now.value - time.time()
 
 
 def series(
-    endpoint: Endpoint, query: str, *, begin: float, end: float, step: float
+    endpoint: Endpoint, query: str, *, start: float, end: float, step: float
 ) -> list[tuple[float, float]]:
     """The values of a query over time, as (seconds since the epoch, value); gaps are left out."""
-    span = {"start": f"{begin:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
+    span = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
     found = _ask(endpoint, "query_range", query=query, **span)["result"]
     read = [(float(when), float(text)) for one in found for when, text in one["values"]]
     # A division by nothing gives NaN; a quantile beyond the last bucket +Inf.

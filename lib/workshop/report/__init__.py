@@ -152,7 +152,7 @@ class Folder:
         """When the run began, in ISO 8601 and UTC."""
         return self.began.isoformat(timespec="seconds")
 
-    def masked(self, text: str) -> str:
+    def mask(self, text: str) -> str:
         """The text without credentials."""
         return mask(text, _spellings(self._secrets()))
 
@@ -162,7 +162,7 @@ class Folder:
 
     def write(self, name: str, text: str) -> Path:
         """Replace a file in one step, masked."""
-        return self._replace(name, self.masked(text))
+        return self._replace(name, self.mask(text))
 
     def write_json(self, name: str, content: Any) -> Path:
         """As ``write``, of JSON."""

@@ -112,7 +112,7 @@ def run(
         WorkshopError: The report cannot be written, or no kernel can be started.
     """
     folder = Folder(runs, known_secrets)
-    view = View(sys.stdout, folder.masked)
+    view = View(sys.stdout, folder.mask)
     report = Report(target, folder.started, [StepReport(step.name) for step in steps])
     folder.write_json("report.json", report.as_dict())
     view.begin(target, steps, folder.path)
@@ -185,7 +185,7 @@ def _step(
         failure = engine.Failure(INTERRUPTED)
     reported.seconds = round(time.monotonic() - began, 2)
     # Masked here already: what is made of it later may spell a credential in its own way.
-    reason = this.folder.masked(plain(failure.reason)) if failure else None
+    reason = this.folder.mask(plain(failure.reason)) if failure else None
     executed = this.folder.clean(notebook)
     this.report.answers.extend(judge(reported, executed, reason))
     this.report.plots.extend(plotted(reported, executed))

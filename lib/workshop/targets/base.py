@@ -288,7 +288,7 @@ class Target(Protocol):
     def skip_reason(self, part: str) -> str | None:
         """Why this part is not deployed here, or None when it is."""
 
-    def begin(self, part: Part) -> Endpoint | None:
+    def prestart(self, part: Part) -> Endpoint | None:
         """Start to bring a part up without waiting; gives how others will reach it.
 
         None where parts come up one by one.

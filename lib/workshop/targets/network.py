@@ -15,7 +15,7 @@ from workshop.core.table import as_text
 GUARDED, PLAIN = 8443, 8080
 """The model's port behind OpenShift AI's proxy, which asks for the token, and vLLM's own."""
 
-PLAYED = 8888  # JupyterLab's port: probes listen on it that stand for a notebook or a stranger.
+SIMULATED = 8888  # JupyterLab's port: probes listen on it that stand for a notebook or a stranger.
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def declared(found: Sequence[Way], peers: Sequence[Peer]) -> Matrix:
     """The whole matrix as these ways declare it: what would be seen if all of it were so."""
     allowed = {(way.source, way.destination, way.port) for way in found}
     ends = list(dict.fromkeys((way.destination, way.port) for way in found))
-    ends += [("notebook", PLAYED), ("stranger", PLAYED), (ELSEWHERE.name, PLAYED)]
+    ends += [("notebook", SIMULATED), ("stranger", SIMULATED), (ELSEWHERE.name, SIMULATED)]
     order = [peer.name for peer in peers]
     ends.sort(key=lambda end: (order.index(end[0]), end[1]))
     return Matrix(

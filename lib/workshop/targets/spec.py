@@ -25,7 +25,7 @@ Rotate = Callable[[Target, Sequence[Secret], float, Stages], Sequence[Callable[[
 """Gives a part new credentials, where that takes more than to deploy it again: takes the old ones,
 seconds and the progress; gives questions with the old ones, to be refused."""
 
-Ahead = Callable[[Target, Mapping[str, Any], Mapping[str, Endpoint]], Iterable[Part]]
+Prestart = Callable[[Target, Mapping[str, Any], Mapping[str, Endpoint]], Iterable[Part]]
 """The parts to start before a notebook runs, by that one's parameters and by the endpoints of those
 that were started."""
 
@@ -78,7 +78,7 @@ class Spec:
     secured: Callable[[Target, Checks], object] | None = None  # Adds checks to notebook 08.
     # What the doctor asks it; raises when it is not well, may give a text to show.
     examine: Callable[[Target], object] | None = None
-    ahead: Ahead | None = None
+    prestart: Prestart | None = None
 
     @property
     def peers(self) -> tuple[Peer, ...]:

@@ -22,7 +22,7 @@ from workshop.parts import llama_stack
 from workshop.parts.catalog import ALL
 from workshop.setup import locate
 from workshop.targets.base import Endpoint
-from workshop.targets.cluster.manifests import llama_stack as recipe
+from workshop.targets.cluster.manifests import llama_stack as manifests
 from workshop.targets.local import programs
 from workshop.targets.local.process import inherited
 from workshop.targets.local.starting import fingerprint
@@ -123,7 +123,7 @@ def test_tool_runtime_is_configured_where_the_server_still_has_it(
     config_map = {"data": {"config.yaml": path.read_text("utf-8")}}
     endpoint = Endpoint("http://127.0.0.1:8080")
     part = llama_stack.part_of("ogx", "faiss", endpoint, endpoint, 384)
-    recipe.configure(config_map, part)
+    manifests.configure(config_map, part)
     there = yaml.safe_load(config_map["data"]["config.yaml"])
     assert there["apis"] == config["apis"]
     assert set(there["providers"]) == set(config["providers"])

@@ -69,17 +69,17 @@ class Replicas:
 class ClusterTarget:
     """Deploys to one namespace, and reaches what runs there from wherever this code runs.
 
-    ``parts`` are all that there are; ``recipes`` say what one is, in place of the kit's own.
+    ``parts`` are all that there are; ``planners`` say what one is, in place of the kit's own.
     """
 
     name = "cluster"
 
     def __init__(
-        self, api: Api, parts: Parts, recipes: Mapping[str, manifests.Recipe] | None = None
+        self, api: Api, parts: Parts, planners: Mapping[str, manifests.Planner] | None = None
     ) -> None:
         self.api = api
         self.parts = parts
-        self._recipes = recipes
+        self._planners = planners
         self._informer = Informer(api)
         self.store = Store(api)
         self.deployed = DeployedParts(api, self._informer, self.store, parts)
@@ -139,7 +139,7 @@ class ClusterTarget:
         log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
         return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
 
-    def begin(self, part: Part) -> Endpoint | None:
+    def prestart(self, part: Part) -> Endpoint | None:
         """Apply a part's objects; the notebook that deploys it waits for them."""
         with stages(part.name) as stage:
             namespaces.ensure(self.api, stage)
@@ -211,4 +211,4 @@ class ClusterTarget:
 
     def plan(self, part: Part) -> manifests.Plan:
         """What a part is on this cluster, with one replica."""
-        return manifests.plan(part, self.api, self._recipes)
+        return manifests.plan(part, self.api, self._planners)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 _COLOUR = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
-def begin(path: Path, argv: Sequence[str]) -> BinaryIO:
+def start(path: Path, argv: Sequence[str]) -> BinaryIO:
     """Keep the last log as ``<name>.1``, and start a new one that says what is started, and when.
 
     The folder exists; ``argv`` is free of secrets. The log, with mode 0600, is for the process that

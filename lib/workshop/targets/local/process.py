@@ -253,7 +253,7 @@ class Process:
 
     def _spawn(self, command: Command) -> int:
         with files.writing(self.log_path):
-            output = log.begin(self.log_path, command.argv)
+            output = log.start(self.log_path, command.argv)
         try:
             with output:
                 child = subprocess.Popen(

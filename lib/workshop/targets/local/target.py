@@ -136,7 +136,7 @@ class LocalTarget:
         """Nothing: everything that the kit knows runs here."""
         return {}
 
-    def begin(self, _part: Part) -> Endpoint | None:
+    def prestart(self, _part: Part) -> Endpoint | None:
         """Nothing: one machine's cores are busy with one part's start."""
         return None
 

@@ -1,6 +1,6 @@
 """What each part is on a cluster: which manifests, filled with what, and how it is reached.
 
-One module per part, of the part's name. A recipe turns a part's settings, secrets and needs into
+One module per part, of the part's name. A planner turns a part's settings, secrets and needs into
 objects; it asks the cluster only which kinds it knows. Credentials go into Secrets, nowhere else.
 """
 
@@ -59,16 +59,16 @@ class Plan:
         return "StatefulSet" if self.members else "Deployment"
 
 
-Recipe = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what to apply.
+Planner = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what to apply.
 
 
-def plan(part: Part, api: Api, recipes: Mapping[str, Recipe] | None = None) -> Plan:
-    """What this part is on this cluster: by one of these recipes, or the module of its name."""
-    recipe: Recipe | None = (recipes or {}).get(part.name)
-    if recipe is None:
+def plan(part: Part, api: Api, planners: Mapping[str, Planner] | None = None) -> Plan:
+    """What this part is on this cluster: by one of these planners, or the module of its name."""
+    planner: Planner | None = (planners or {}).get(part.name)
+    if planner is None:
         lacking = f"The cluster target has no manifests for {part.name}."
-        recipe = module_of(part.name, __name__, lacking).plan
-    return recipe(part, api)
+        planner = module_of(part.name, __name__, lacking).plan
+    return planner(part, api)
 
 
 def is_openshift(api: Api) -> bool:

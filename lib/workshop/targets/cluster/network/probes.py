@@ -64,7 +64,7 @@ def pod_of(
 
     Each of ``destinations`` has a ``host`` and a ``port``, or a ``name`` to look up.
     """
-    told = {"destinations": destinations, "listen": network.PLAYED}
+    told = {"destinations": destinations, "listen": network.SIMULATED}
     told |= {"seconds": LIFE, "patience": PATIENCE}
     pod: Object = yaml.safe_load(POD.read_text(encoding="utf-8"))
     labels = objects.labels(NETWORK) | {PROBE: "true"} | dict(probe.labels)
@@ -82,7 +82,7 @@ def pod_of(
         "image": IMAGE,
         "command": ["node", "-e", SCRIPT.read_text(encoding="utf-8")],
         "env": [{"name": "PROBE", "value": json.dumps(told)}],
-        "ports": [{"containerPort": network.PLAYED}],
+        "ports": [{"containerPort": network.SIMULATED}],
     }
     return pod
 
@@ -109,7 +109,7 @@ class Probing:
             stage(f"starting {len(listening)} pods that listen")
             self._start(listening, [])
             found = self._addresses(listening)
-            whole = [*ends, *(End(p.who, found[p], network.PLAYED) for p in listening)]
+            whole = [*ends, *(End(p.who, found[p], network.SIMULATED) for p in listening)]
             trying = [Probe(who, f"workshop-from-{who}", own) for who, own in labels.items()]
             trying += outside
             stage(f"starting {len(trying)} pods that try {len(whole) + 1} connections each")

@@ -16,7 +16,7 @@ SERVICE = "svc.cluster.local"
 
 
 class Kindless:
-    """A plain Kubernetes, as far as a recipe asks."""
+    """A plain Kubernetes, as far as a plan asks."""
 
     def kind(self, _api_version: str, _kind: str) -> None:
         return None
