@@ -17,7 +17,7 @@ from workshop.targets.base import Endpoint
 if TYPE_CHECKING:
     import httpx
 
-CALL = 60.0  # Seconds that a tool may take: one whose database is away says so after 30.
+CALL_TIMEOUT = 60.0  # Seconds that a tool may take: one whose database is away says so after 30.
 PROTOCOL = "2025-11-25"
 """The revision that Llama Stack 0.7.3 and OGX 1.5.0 offer, so the one that the agent will use: the
 newest with sessions, of their ``mcp`` 1.30 and 2.3's ``ClientSession``. MCP server 3.0.4 speaks it,
@@ -90,7 +90,7 @@ def initialize(endpoint: Endpoint, path: str) -> str:
 @contextmanager
 def plain_session(endpoint: Endpoint, path: str) -> Iterator[Callable[[str, Any], Result]]:
     """What calls a tool, by plain requests: for many calls, whose time should be the server's."""
-    with _begun(endpoint, path, CALL) as (post, _):
+    with _begun(endpoint, path, CALL_TIMEOUT) as (post, _):
 
         def call(name: str, arguments: Any) -> Result:
             params = {"name": name, "arguments": arguments}
@@ -192,11 +192,11 @@ def _with_session[T](endpoint: Endpoint, path: str, ask: Callable[[Any], Awaitab
                 verify=http.tls(endpoint),
                 trust_env=False,
                 # The default is 5 seconds of silence, less than a slow tool needs.
-                timeout=CALL,
+                timeout=CALL_TIMEOUT,
             ) as transport,
             mcp.Client(
                 streamable_http_client(endpoint.url + path, http_client=transport),
-                read_timeout_seconds=CALL,
+                read_timeout_seconds=CALL_TIMEOUT,
             ) as session,
         ):
             return await ask(session)

@@ -13,9 +13,10 @@ from workshop.targets.base import Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
 
 NAME = "embedder"
+PORT = 8081
 PART = Part(
     NAME,
-    8081,
+    PORT,
     settings={"name": NAME, "context": 512, "embedding": True},
     credential="embedder token",
 )
@@ -49,9 +50,9 @@ def dimension(embedder: Endpoint) -> int:
 SPEC = Spec(
     name=NAME,
     notebook="03_deploy_llama_stack",
-    port=PART.port,
+    port=PORT,
     serves="answers",
-    page=Page(NAME, NAME, PART.port, token=True),
+    page=Page(NAME, NAME, PORT, token=True),
     ready=ready,
     secured=lambda target, checks: model.check_paths(target.find(NAME), NAME, checks),
     examine=lambda target: dimension(target.find(NAME)),

@@ -1,7 +1,7 @@
-"""Who may talk to whom, on which port: declared here once, and nowhere else.
+"""Who may talk to whom, on which port: declared here, and as NetworkPolicies in manifests/network.
 
-``manifests/network`` says the same in NetworkPolicies, and a test holds the two against each other.
-Notebook 08 draws this, then tries every way for real.
+A test compares the two. Who is not a part needs a ``Peer`` in ``OTHERS``. Notebook 08 draws this,
+then tries every way for real.
 """
 
 from __future__ import annotations

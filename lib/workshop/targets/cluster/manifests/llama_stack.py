@@ -36,8 +36,8 @@ COMMAND = {
     "ogx": ["ogx", "stack", "run", "--insecure", "/etc/llama-stack/config.yaml"],
 }
 IMAGES = {
-    "llama-stack": "docker.io/ogxai/distribution-starter:0.7.3",
-    "ogx": "docker.io/ogxai/distribution-starter:1.5.0",
+    server: f"docker.io/ogxai/distribution-starter:{version}"
+    for server, version in versions.SERVERS.items()
 }
 """For clusters without the operator, which otherwise chooses the image."""
 
