@@ -204,7 +204,7 @@ class Workloads:
             elif part not in running:
                 yield Problem(
                     part,
-                    f"The operator has not made anything of the {' '.join(objects.key(resource))}.",
+                    f"The operator has done nothing with the {' '.join(objects.key(resource))}.",
                     pod_status.awaited(resource),
                     "kubectl get pods -A | grep operator: the operator must run, and watch this "
                     f"namespace; then {self._again(part)}",
