@@ -219,15 +219,14 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
     endpoint = chain.target.find("prometheus")
     kill(chain, "mcp-server")
 
+    def alerts() -> set[tuple[str, str]]:
+        return {(name, part) for name, part, _state in prometheus.alerts(endpoint)}
+
     # Others may be pending for what notebook 10's load did: slow answers, a queue at the model.
-    down = 'ALERTS{alertname="PartDown",part="mcp-server"}'
-
-    def pending() -> bool:
-        return bool(prometheus.samples(endpoint, down))
-
-    wait_for("it", lambda: pending() or NotYet("none"), timeout=30, every=0.5)
+    down = ("PartDown", "mcp-server")
+    wait_for("it", lambda: down in (seen := alerts()) or NotYet(str(seen)), timeout=30, every=0.5)
     DEPLOY["mcp-server"](chain.target)
-    wait_for("its end", lambda: not pending() or NotYet("pending"), timeout=30, every=0.5)
+    wait_for("its end", lambda: down not in alerts() or NotYet("pending"), timeout=30, every=0.5)
 
 
 def test_a_person_may_ask_in_the_box(chain: Chain) -> None:

@@ -260,10 +260,9 @@ def verify_monitoring(target: Target, load: Load, followed: Followed) -> Checks:
 
 
 def _down(target: Target) -> str:
-    firing = 'sum by (part) (ALERTS{alertname="PartDown",alertstate="firing"})'
-    down = prometheus.samples(target.find(prometheus.PART), firing)
-    parts = (one.labels.removeprefix("part=") for one in down)
-    return ", ".join(f"PartDown {part} (firing)" for part in parts) or "no alert PartDown"
+    found = prometheus.alerts(target.find(prometheus.PART))
+    down = [part for name, part, state in found if (name, state) == ("PartDown", "firing")]
+    return ", ".join(f"PartDown {part} (firing)" for part in down) or "no alert PartDown"
 
 
 def _check_moved(checks: Checks, metric: Metric, values: tuple[float, float, float]) -> None:

@@ -99,6 +99,17 @@ def pages(endpoint: Endpoint) -> Table[Page]:
     )
 
 
+def alerts(endpoint: Endpoint) -> list[tuple[str, str, str]]:
+    """Name, part and state of each alert that is pending or fires.
+
+    The series ``ALERTS`` would hold one for five minutes more, where Prometheus was started again.
+    """
+    return [
+        (one["labels"]["alertname"], one["labels"].get("part", ""), one["state"])
+        for one in _ask(endpoint, "alerts")["alerts"]
+    ]
+
+
 def _ask(endpoint: Endpoint, what: str, **asked: str) -> Any:
     path = f"/api/v1/{what}?{urlencode(asked)}"
     return http.call(endpoint, path, timeout=PATIENCE).json["data"]
