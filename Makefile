@@ -44,7 +44,7 @@ test-fast:  ## the unit tests alone: seconds, no servers
 	$(BIN)/pytest tests/unit
 
 test-cluster-programs:  # what the test cluster is made of is built here; needs the kit's environment
-	@cd tests/cluster && ../../$(BIN)/python -m testcluster build
+	@cd tests && ../$(BIN)/python -m testcluster build
 
 test-cluster: test-setup  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
 	$(PYTEST) $(BESIDE) --junitxml=$(REPORTS)/cluster.xml tests/cluster -rs
@@ -67,11 +67,13 @@ bench-cluster:  ## the figures of the cluster target, on KUBECONFIG's cluster or
 	@./bootstrap --only kit
 	@for script in tests/bench/cluster/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
-fix:  ## format the code and strip the notebooks' outputs
+fix:  ## format the code, strip the notebooks' outputs, write docs/library.md and the dashboard
 	@./bootstrap --only kit
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb
+	$(BIN)/python tests/unit/test_library_page.py
+	$(BIN)/python tests/manifests/test_dashboard.py
 
 clean:  ## remove what make made in the checkout; the cache and running servers stay
 	rm -rf .venv $(REPORTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*

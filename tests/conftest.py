@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from workshop import progress
+from workshop.core import progress
 from xdist.scheduler import LoadScopeScheduling
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would each program

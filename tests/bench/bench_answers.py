@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 import workshop
-from workshop import questions
-from workshop.answers import NotAsked
-from workshop.errors import AnswerNotGrounded
+from workshop.agent import questions
+from workshop.agent.answer import NotAsked
+from workshop.core.errors import AnswerNotGrounded
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "bench-results" / "answers.json"
@@ -61,7 +61,7 @@ def main() -> int:
     """Ask, print and keep; clean up whatever happened."""
     with tempfile.TemporaryDirectory(prefix="bench-answers-") as home:
         os.environ["WORKSHOP_HOME"] = home
-        up = [sys.executable, "-m", "workshop.run.cli", "run", "--from", "02", "--to", "06"]
+        up = [sys.executable, "-m", "workshop.cli", "run", "--from", "02", "--to", "06"]
         try:
             subprocess.run(up, check=True, stdout=sys.stderr)
             result = {

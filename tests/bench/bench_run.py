@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import workshop
-from workshop import clients, llama_stack, questions
+from workshop.agent import questions
+from workshop.clients import llama_stack as stack_client
+from workshop.parts import llama_stack
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "bench-results" / "run.json"
@@ -36,7 +38,7 @@ def run(*words: str) -> tuple[float, dict[str, Any]]:
     """The seconds of one ``workshop run``, and its report."""
     began = time.monotonic()
     subprocess.run(
-        [sys.executable, "-m", "workshop.run.cli", "run", *words], check=True, stdout=sys.stderr
+        [sys.executable, "-m", "workshop.cli", "run", *words], check=True, stdout=sys.stderr
     )
     seconds = time.monotonic() - began
     report = Path(os.environ["WORKSHOP_HOME"]) / "runs" / "latest" / "report.json"
@@ -60,7 +62,7 @@ def plain(instructions: str) -> dict[str, Any]:
 def ask_against_bare(agent: Any) -> dict[str, float]:
     """(b): pairs of the same short question, by the kit and by one bare call, warm both times."""
     question = questions.DATABASE_QUESTIONS[3].text
-    client = clients.client(agent.target.find(llama_stack.PART))
+    client = stack_client.client(agent.target.find(llama_stack.PART))
     pairs = []
     for turn in range(ROUNDS + 1):
         began = time.monotonic()

@@ -20,12 +20,14 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from workshop import embedder, llama_stack, mcp_server, model, mongodb, pins, questions
-from workshop.local import programs
-from workshop.local.command import inherited
-from workshop.masked import Secret
-from workshop.settings import DATA
-from workshop.target import Endpoint, Part
+from workshop.agent import questions
+from workshop.core import versions as pins
+from workshop.core.secret import Secret
+from workshop.core.settings import DATA
+from workshop.parts import embedder, llama_stack, mcp_server, model, mongodb
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.local import programs
+from workshop.targets.local.process import inherited
 
 PORTS = {"model": 18080, "embedder": 18081, "llama-stack": 18321, "mongodb": 17017, "mcp": 13000}
 TOKEN = Secret("plain-script-token")

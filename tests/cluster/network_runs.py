@@ -14,7 +14,8 @@ from runs import Run
 from testcluster import cyclonus
 from testcluster.cyclonus import End
 from testcluster.kubectl import kubectl
-from workshop import network
+from workshop.parts.catalog import ALL
+from workshop.targets import network
 
 STEP = "08_secure_the_network"
 PAIR = re.compile(r"(.+) to (.+):(\d+)")
@@ -41,7 +42,7 @@ def shown(run: Run, *what: str) -> list[dict[str, Any]]:
 def assert_three_agree(run: Run, analyst: Path) -> list[network.Tried]:
     """Declared, tried and analysed agree on every pair; gives the pairs."""
     pairs = tried(run)
-    assert {one.source for one in pairs} == {peer.name for peer in network.PEERS}
+    assert {one.source for one in pairs} == {peer.name for peer in ALL.peers}
     policies = shown(run, "networkpolicies.networking.k8s.io")
     ends = _ends(run)
     ways = [(ends[one.source], ends[one.destination], one.port) for one in pairs]
@@ -62,7 +63,7 @@ def _ends(run: Run) -> dict[str, End]:
     pods = [pod["metadata"].get("labels") or {} for pod in shown(run, "pods")]
     own = {"kubernetes.io/metadata.name": run.namespace}
     found = {}
-    for peer in network.PEERS:
+    for peer in ALL.peers:
         for labels in peer.namespaces:
             where = {"kubernetes.io/metadata.name": f"{run.namespace}-other", **labels}
             found.setdefault(peer.name, End({}, f"{run.namespace}-other", where))

@@ -11,7 +11,7 @@ from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
 from testcluster.openshift import names
 from testcluster.place import Place
-from workshop.wait import NotYet, wait_for
+from workshop.core.wait import NotYet, wait_for
 
 MODEL = "registry.test/model:1"
 

@@ -1,6 +1,6 @@
 """The sequence on the OpenShift profile: what both generations of the operator have in common.
 
-Notebook 01 adds a GPU node, which is played: no kubelet is behind it. For the model that the kit
+Notebook 01 adds a GPU node, which is simulated: no kubelet is behind it. For the model that the kit
 then chooses for it, the real node takes its place: it offers the GPU that it does not have, and
 llama.cpp, which stands in for vLLM, does without.
 """

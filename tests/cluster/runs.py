@@ -18,11 +18,12 @@ import pytest
 import workshop
 from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
-from workshop import mongodb, questions
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import WorkshopError
-from workshop.values import contains
-from workshop.wait import NotYet, wait_for
+from workshop.agent import questions
+from workshop.agent.proof.values import contains
+from workshop.core.errors import WorkshopError
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts import mongodb
+from workshop.targets.cluster.target import ClusterTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
@@ -67,7 +68,7 @@ class Run:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The command line, as a person runs it."""
         return subprocess.run(
-            [sys.executable, "-m", "workshop.run.cli", *words, "--target", "cluster"],
+            [sys.executable, "-m", "workshop.cli", *words, "--target", "cluster"],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -86,7 +87,7 @@ class Run:
 
     def assert_no_credential_is_shown(self) -> None:
         """Not in what was printed or reported, nor in any object but a Secret, nor in a log."""
-        secrets = [secret.reveal() for secret in self.target.secrets()]
+        secrets = [secret.reveal() for secret in self.target.store.secrets()]
         assert len(set(secrets)) >= 4
         shown = self.output
         for path in (self.home / "runs").rglob("*"):

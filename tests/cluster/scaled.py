@@ -12,11 +12,12 @@ from typing import Any
 from runs import ASKED, Run
 from testcluster.kubectl import kubectl
 from testcluster.place import ENTER
-from workshop import http, llama_stack, mcp_client, mcp_server
-from workshop.errors import WorkshopError
-from workshop.progress import stages
-from workshop.target import Scale
-from workshop.wait import NotYet, wait_for
+from workshop.clients import http, mcp
+from workshop.core.errors import WorkshopError
+from workshop.core.progress import stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts import llama_stack, mcp_server
+from workshop.targets.base import Scale
 
 ASKING = """
 import sys, urllib.request
@@ -100,7 +101,7 @@ def assert_a_client_stays_with_its_session(run: Run) -> None:
     assert token
     url = f"http://{spec['clusterIP']}:{mcp_server.PORT}{mcp_server.PATH}"
     subprocess.run(
-        [*ENTER, sys.executable, "-c", SESSION, url, json.dumps(mcp_client._HELLO)],
+        [*ENTER, sys.executable, "-c", SESSION, url, json.dumps(mcp._HELLO)],
         check=True,
         timeout=120,
         env=os.environ | {"SERVER_TOKEN": token.reveal()},
@@ -114,7 +115,7 @@ def assert_each_replica_of_the_mcp_server_is_watched(run: Run) -> None:
     count = len(pods_of(run, "mongodb-mcp-server"))
 
     def read() -> set[str] | NotYet:
-        pages = [p for p in workshop.pages(run.target) if p.part == "mcp-server"]
+        pages = [p for p in workshop.list_scrape_targets(run.target) if p.part == "mcp-server"]
         found = {page.url for page in pages if page.state == "read"}
         return found if len(found) == count else NotYet(str(pages))
 
@@ -124,11 +125,11 @@ def assert_each_replica_of_the_mcp_server_is_watched(run: Run) -> None:
 
 def assert_an_autoscaler_comes_and_goes(run: Run) -> None:
     """With a most it is there, with its limits; without, it goes, and the replicas stay."""
-    target, part = run.target, mcp_server.deployed_part(run.target)
+    target, part = run.target, mcp_server.part_of(run.target)
 
     def scaled(scale: Scale) -> list[str]:
         with stages("scale") as stage:
-            target.scale(part, scale, ready=mcp_server.ready, timeout=120, stage=stage)
+            target.scaling.scale(part, scale, ready=mcp_server.ready, timeout=120, stage=stage)
         names = ("-n", run.namespace, "get", "horizontalpodautoscalers", "-o", "name")
         return kubectl(run.node.kubeconfig, *names).stdout.split()
 

@@ -1,6 +1,6 @@
 """A part of a few lines for tests of the cluster target: one small web server, however it is bent.
 
-Its recipe is the test's; all that brings it up is the kit's.
+Its planner is the test's; all that brings it up is the kit's.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ from testcluster import images
 from testcluster.kubectl import apply
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop import http
-from workshop.cluster import objects
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.recipes import Plan
-from workshop.cluster.target import ClusterTarget
-from workshop.cluster.transport import Object
-from workshop.errors import EndpointError
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.target import Deployed, Endpoint, Part
-from workshop.wait import NotYet
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet
+from workshop.parts.catalog import ALL
+from workshop.targets.base import Deployed, Endpoint, Part
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.manifests import Plan
+from workshop.targets.cluster.target import ClusterTarget
 
 IMAGE = "registry.test/small:1"
 NAME = "mongodb"
@@ -142,7 +141,7 @@ def built(part: Part) -> list[Object]:
     ]
 
 
-def recipe(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Plan]:
+def planner(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Plan]:
     """The small server, changed by ``bend`` before it is applied."""
 
     def plan(part: Part, _api: Api) -> Plan:
@@ -160,7 +159,7 @@ def recipe(bend: Bend = lambda _: None, **more: Any) -> Callable[[Part, Api], Pl
 
 def setting(name: str, value: str) -> Bend:
     """Set a variable of the server."""
-    return lambda made: objects.set_variable(made[0], name, value)
+    return lambda made: objects.set_variables(objects.container(made[0])["env"], {name: value})
 
 
 @contextmanager
@@ -172,7 +171,7 @@ def target(
     meta = {"name": namespace, "labels": level}
     apply(node.kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
     api = api or connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": namespace})
-    yield ClusterTarget(Settings(), api, {NAME: recipe(bend, **more)})
+    yield ClusterTarget(api, ALL, {NAME: planner(bend, **more)})
 
 
 def ready(endpoint: Endpoint) -> object:

@@ -1,7 +1,7 @@
-"""The doctor on a cluster: each trouble is really made there, and the culprit named with its hint.
+"""The doctor on a cluster: each trouble is really made there, and the cause named with its hint.
 
-The parts are small servers under a part's labels. What the README's table says of the cluster is
-what stands here.
+The parts are small servers under a part's labels. What the table in
+docs/troubleshooting.md says of the cluster is what stands here.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from testcluster import cloud_kinds, limited_registry
 from testcluster.kubectl import apply, kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop.cluster import isolation
-from workshop.cluster.known import fact
-from workshop.cluster.login import connect
-from workshop.cluster.reach import Way
-from workshop.cluster.target import ClusterTarget
-from workshop.network import Shape
-from workshop.run.cli import main
-from workshop.settings import Settings
-from workshop.target import Part
-from workshop.wait import NotYet, wait_for
+from workshop.cli import main
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
+from workshop.targets.base import Part
+from workshop.targets.cluster.endpoints import Location
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.network import built
+from workshop.targets.cluster.store import fact
+from workshop.targets.cluster.target import ClusterTarget
+from workshop.targets.network import Shape
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -55,7 +55,7 @@ class Sick:
 
     @property
     def target(self) -> ClusterTarget:
-        return ClusterTarget(Settings(), connect())
+        return ClusterTarget(connect(), ALL)
 
     def put(self, *things: Object) -> None:
         apply(self.node.kubeconfig, *things, namespace=self.name)
@@ -77,13 +77,13 @@ class Sick:
         """Wait until the cluster itself knows of the trouble: a kubelet takes its seconds."""
 
         def known() -> object:
-            seen = " ".join(f"{one.what} {one.state}" for one in self.target.ailments())
+            seen = " ".join(f"{one.what} {one.state}" for one in self.target.problems())
             return True if words in seen else NotYet(seen)
 
         wait_for(f"the cluster to say {words!r}", known, timeout=90, every=0.5)
 
     def doctor(self, after: str = "") -> tuple[str, list[tuple[str, str]]]:
-        """All that it shows, and each culprit's line with its hint's."""
+        """All that it shows, and each cause's line with its hint's."""
         if after:
             self.shows(after)
         self._capsys.readouterr()
@@ -91,15 +91,15 @@ class Sick:
         shown = self._capsys.readouterr().out
         lines = shown.splitlines()
         named = [
-            (line.removeprefix("culprit: "), hint)
+            (line.removeprefix("cause: "), hint)
             for line, hint in pairwise(lines)
-            if line.startswith("culprit: ")
+            if line.startswith("cause: ")
         ]
         assert code == (1 if named else 0), shown
         return shown, named
 
     def only(self, after: str = "") -> tuple[str, str]:
-        """The only culprit that it names, with its hint."""
+        """The only cause that it names, with its hint."""
         shown, named = self.doctor(after)
         assert len(named) == 1, shown
         return named[0]
@@ -245,9 +245,9 @@ def test_a_volume_that_nothing_provides(sick: Sick) -> None:
 def test_a_volume_of_one_pod_with_two_replicas(sick: Sick) -> None:
     sick.put(*server("mongodb", "mongodb", with_claim("ReadWriteOnce", replicas=2)))
     sick.rolled_out("mongodb")
-    blamed, hint = sick.only("can have one alone")
+    blamed, hint = sick.only("can have only one")
     assert blamed == (
-        "mongodb: mongodb has 2 replicas, and can have one alone. the volume data is ReadWriteOnce"
+        "mongodb: mongodb has 2 replicas, and can have only one. the volume data is ReadWriteOnce"
     )
     assert hint.startswith("  Hint: kubectl scale deployment mongodb --replicas=1; 10_scale_out")
 
@@ -258,7 +258,7 @@ def test_a_rollout_that_waits_for_the_volume_of_its_own_pod(sick: Sick) -> None:
     wait_for(
         "the pod", lambda: sick.kubectl(*pods, "name") or NotYet("none"), timeout=30, every=0.2
     )
-    # One node shares it among its pods: what the attacher of two nodes says is played.
+    # One node shares it among its pods: what the attacher of two nodes says is simulated.
     (pod,) = json.loads(sick.kubectl(*pods, "json"))["items"]
     sick.put(
         {
@@ -293,7 +293,7 @@ def test_milvus_inside_two_replicas(sick: Sick) -> None:
     stack = server("llama-stack", "llama-stack", lambda made: made[0]["spec"].update(replicas=2))
     sick.put(*stack, config | {"data": {"config.yaml": CONFIG}})
     sick.rolled_out("llama-stack")
-    blamed, hint = sick.only("can have one alone")
+    blamed, hint = sick.only("can have only one")
     assert "llama-stack has 2 replicas" in blamed
     assert "inline::milvus keeps its vectors in one pod" in blamed
     assert "10_scale_out gives it storage that replicas share" in hint
@@ -340,8 +340,10 @@ def test_policies_for_the_labels_of_another_generation(sick: Sick) -> None:
         )
     )
     sick.rolled_out("ogx", "mongodb-mcp-server")
-    blamed, hint = sick.only("shut by NetworkPolicies")
-    assert blamed.startswith("network: 1 of the ways that parts need are shut by NetworkPolicies. ")
+    blamed, hint = sick.only("closed by NetworkPolicies")
+    assert blamed.startswith(
+        "network: 1 of the connections that parts need are closed by NetworkPolicies. "
+    )
     assert "llama-stack to mcp-server:3000: egress closed by deny, names" in blamed
     assert "stack selects app=llama-stack, and the pod has app=ogx" in blamed
     assert hint.startswith("  Hint: run 08_secure_the_network again")
@@ -362,7 +364,7 @@ def test_the_kits_own_policies_shut_nothing_that_parts_need(sick: Sick) -> None:
     }
     for app, part in apps.items():
         sick.put(*server(part, app))
-    sick.put(*isolation.built(Shape()))
+    sick.put(*built(Shape()))
     sick.rolled_out(*apps)
     _, named = sick.doctor()
     assert named == []
@@ -379,7 +381,7 @@ def test_a_policy_that_cuts_the_tools_off_from_the_database(sick: Sick) -> None:
         )
     )
     sick.rolled_out("mongodb", app)
-    blamed, _ = sick.only("shut by NetworkPolicies")
+    blamed, _ = sick.only("closed by NetworkPolicies")
     assert "mcp-server to mongodb:27017: egress closed by deny, names, tools" in blamed
 
 
@@ -387,7 +389,7 @@ def test_a_namespace_that_is_closed_to_names_too(sick: Sick) -> None:
     sick.put(*server("mongodb", "mongodb"))
     sick.put(policy("deny", {}, policyTypes=["Egress"]))
     sick.rolled_out("mongodb")
-    blamed, hint = sick.only("shut by NetworkPolicies")
+    blamed, hint = sick.only("closed by NetworkPolicies")
     assert "mongodb to DNS: egress closed by deny" in blamed
     assert "kubectl describe networkpolicy deny" in hint
 
@@ -397,14 +399,14 @@ def test_a_part_that_runs_and_is_not_what_it_should_be(sick: Sick) -> None:
     sick.put(*server("model", app))
     sick.rolled_out(app)
     # As notebook 02 keeps it. What answers is the small server, which is no model.
-    way = Way(app, {"app": app}, app, 8080, "http")
-    sick.target.remember(fact("model"), way.text())
+    location = Location(app, {"app": app}, app, 8080, "http")
+    sick.target.store.remember(fact("model"), location.text())
     shown, named = sick.doctor()
     assert f"model  running  http://{app}.{sick.name}.svc:8080" in shown
     ((blamed, hint),) = named
     assert blamed.startswith("model: Model: ")
     assert "This is not an OpenAI-compatible endpoint." in blamed
-    assert "no login page may stand before it" in hint
+    assert "no login page may come before it" in hint
 
 
 def test_a_service_that_leads_to_no_pod(sick: Sick) -> None:
@@ -442,7 +444,7 @@ def kinds(node: Node, *crds: Object) -> Iterator[None]:
 
 @pytest.fixture
 def routed(sick: Sick) -> Iterator[Sick]:
-    """A part with a Route; there is no router, and what one says is played."""
+    """A part with a Route; there is no router, and what one says is simulated."""
     crd = cloud_kinds.open_crd("routes", "route.openshift.io", "v1", "Route", "Namespaced")
     with kinds(sick.node, crd):
         sick.put(*server("llama-stack", "llama-stack"), route({}))
@@ -492,8 +494,8 @@ def test_an_operator_that_is_not_there(sick: Sick) -> None:
     stack = {"apiVersion": "llamastack.io/v1alpha1", "kind": "LlamaStackDistribution"}
     with kinds(sick.node, OPERATED):
         sick.put(stack | {"metadata": {"name": "llama-stack", "labels": labels}, "spec": {}})
-        blamed, hint = sick.only("has not made anything")
-        assert "The operator has not made anything of the LlamaStackDistribution" in blamed
+        blamed, hint = sick.only("has done nothing")
+        assert "The operator has done nothing with the LlamaStackDistribution" in blamed
         assert "the operator has not looked at the LlamaStackDistribution yet" in blamed
         assert "the operator must run, and watch this namespace" in hint
         failed = {"type": "DeploymentReady", "status": "False", "message": "ConfigMap x not found"}
@@ -507,14 +509,14 @@ def test_an_operator_that_is_not_there(sick: Sick) -> None:
 def test_an_operator_that_was_replaced_by_its_successor(sick: Sick) -> None:
     with small.target(sick.node, sick.name) as target:
         small.ensure(target)
-        way = target.recall("part mongodb")
+        way = target.store.recall("part mongodb")
         target.stop()
-        target.remember("part llama-stack", way)
-        target.remember("server", "llama-stack")
+        target.store.remember("part llama-stack", way)
+        target.store.remember("server", "llama-stack")
     with kinds(sick.node, RENAMED):
         blamed, hint = sick.only("was deployed, and its")
     assert "llama-stack was deployed, and its LlamaStackDistribution is gone." in blamed
-    assert "the cluster knows OGXServer alone" in blamed
+    assert "the cluster knows only OGXServer" in blamed
     assert 'run 03_deploy_llama_stack again, with SERVER = "auto"' in hint
     # Without any operator it was removed by hand.
     blamed, hint = sick.only()
@@ -685,14 +687,14 @@ def test_a_login_that_is_not_valid(sick: Sick, account: Callable[[str], None]) -
 def test_a_cluster_that_does_not_answer(
     sick: Sick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workshop.cluster import transport
+    from workshop.targets.cluster import api
 
     config = yaml.safe_load(sick.node.kubeconfig.read_text("utf-8"))
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(config), "utf-8")
     monkeypatch.setenv("KUBECONFIG", str(path))
-    monkeypatch.setattr(transport, "PATIENCE", 1.0)
+    monkeypatch.setattr(api, "PATIENCE", 1.0)
     blamed, hint = sick.only()
     assert blamed.startswith("cluster: Waited 1 s for the API server")
     assert hint.startswith("  Hint: ")

@@ -1,4 +1,4 @@
-"""Notebook 00 on a real Kubernetes: every lack is listed, and what it prints mends it."""
+"""Notebook 00 on a real Kubernetes: every lack is listed, and what it prints fixes it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from testcluster import cloud_kinds, volumes
 from testcluster.kubectl import apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from workshop import check_environment
-from workshop.checks import Check
-from workshop.cluster import namespaces, permissions
-from workshop.cluster.api import Api
-from workshop.cluster.environment import checks
-from workshop.cluster.login import connect
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import CheckFailed
-from workshop.progress import stages
-from workshop.settings import Settings
-from workshop.wait import NotYet, wait_for
+from workshop.core.checks import Check
+from workshop.core.errors import CheckFailed
+from workshop.core.progress import stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
+from workshop.targets.cluster import namespaces, permissions
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.preflight import checks
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -75,13 +75,13 @@ def by_name(api: Api) -> dict[str, Check]:
     return {check.name: check for check in checks(api)}
 
 
-def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
+def test_an_administrator_lacks_nothing(node: Node) -> None:
     restricted_namespace(node.kubeconfig, "env-admin")
     api = admin(node, "env-admin")
-    passed = check_environment(ClusterTarget(Settings(state=tmp_path), api))
+    passed = check_environment(ClusterTarget(api, ALL))
     seen = {check.name: check.seen for check in passed}
     assert re.fullmatch(r"v1\.\d+\.\d+ at https://\S+", seen["API server"])
-    assert seen["cluster"] == "plain Kubernetes; no operators of the kit; no node with a GPU"
+    assert seen["cluster"] == "plain Kubernetes; no operators for the kit; no node with a GPU"
     assert seen["namespace"] == "env-admin"
     assert seen["pod security"] == "restricted"
     assert seen["storage"] == "standard"
@@ -90,7 +90,7 @@ def test_an_administrator_lacks_nothing(node: Node, tmp_path: Path) -> None:
     assert seen["GPU nodes"] == "no MachineSets here: nodes are added outside of the cluster"
 
 
-def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_account: As) -> None:
+def test_the_printed_rolebinding_fixes_all_that_was_listed(node: Node, as_account: As) -> None:
     api = as_account("env-attendee", "workbench")
     found = by_name(api)
     check = found["permissions"]
@@ -108,7 +108,7 @@ def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_accoun
         "\n  kubectl create rolebinding agent-workshop-kit-admin-env-attendee-workbench "
         "--clusterrole=admin --serviceaccount=env-attendee:workbench --namespace=env-attendee\n"
     ) in check.seen
-    assert "env-attendee is not there, or this user may not see it" in found["namespace"].seen
+    assert "env-attendee does not exist, or this user may not see it" in found["namespace"].seen
     assert found["cluster"].seen.endswith("nodes not visible to this user")
     assert found["storage"].ok
     # They do not repeat what the permissions say.
@@ -117,21 +117,19 @@ def test_the_printed_rolebinding_mends_all_that_was_listed(node: Node, as_accoun
     printed = textwrap.dedent(check.seen[check.seen.index("  apiVersion: ") :])
     kubectl(node.kubeconfig, "apply", "-f", "-", input=printed)
 
-    def mended() -> object:
+    def fixed() -> object:
         lacks = permissions.lacking(api, permissions.needed(api))
         return NotYet(permissions.short(lacks)) if lacks else True
 
     # The API server reads bindings from a watch of its own.
-    wait_for("the rights to be given", mended, timeout=10, every=0.1)
+    wait_for("the rights to be given", fixed, timeout=10, every=0.1)
     after = by_name(api)
     assert [check.name for check in after.values() if not check.ok] == []
     assert after["permissions"].seen == f"all {of} in the namespace env-attendee"
     assert after["namespace"].seen == "env-attendee"
 
 
-def test_the_listed_rights_are_enough_and_no_more_is_asked(
-    node: Node, as_account: As, tmp_path: Path
-) -> None:
+def test_the_listed_rights_are_enough_and_no_more_is_asked(node: Node, as_account: As) -> None:
     api = as_account("env-exact", "workbench")
     rules = [
         {"apiGroups": [right.group], "resources": [right.resource], "verbs": [right.verb]}
@@ -151,14 +149,14 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(
         lambda: by_name(api)["permissions"].ok or NotYet("not yet"),
         timeout=10,
     )
-    target = ClusterTarget(Settings(state=tmp_path), api)
-    assert target.secret("password", lambda: "letmein").reveal() == "letmein"
-    target.remember("part mongodb", None)
-    target.remember("a fact", "kept")
-    assert target.recall("a fact") == "kept"
+    target = ClusterTarget(api, ALL)
+    assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
+    target.store.remember("part mongodb", None)
+    target.store.remember("a fact", "kept")
+    assert target.store.recall("a fact") == "kept"
     assert target.status() == []
-    assert target.skip_reason("gpu-nodes")
-    assert target.accelerators() == []
+    assert target.machines.skip_reason()
+    assert target.machines.accelerators() == []
     assert target.leftovers() == ["ConfigMap agent-workshop-kit"]
     assert target.stop() == []
     removed = target.clean_up(data=True)
@@ -166,7 +164,7 @@ def test_the_listed_rights_are_enough_and_no_more_is_asked(
     assert target.leftovers() == []
 
 
-def test_the_printed_command_mends_what_edit_leaves_out(node: Node, as_account: As) -> None:
+def test_the_printed_command_fixes_what_edit_leaves_out(node: Node, as_account: As) -> None:
     api = as_account("env-edit", "workbench")
     grant = ("create", "rolebinding", "given", "--clusterrole=edit")
     kubectl(node.kubeconfig, "-n", "env-edit", *grant, "--serviceaccount=env-edit:workbench")
@@ -242,13 +240,12 @@ def test_a_cluster_without_a_default_class_is_told_how_to_get_one(
         api.delete(CLASS)
 
 
-def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_path: Path) -> None:
+def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As) -> None:
     api = admin(node, "env-new")
-    assert (
-        by_name(api)["namespace"].seen == "env-new is not there; it will be made (by a Namespace)"
-    )
-    target = ClusterTarget(Settings(state=tmp_path), api)
-    assert target.secret("password", lambda: "letmein").reveal() == "letmein"
+    seen = by_name(api)["namespace"].seen
+    assert seen == "env-new does not exist; it will be created (by a Namespace)"
+    target = ClusterTarget(api, ALL)
+    assert target.store.secret("password", lambda: "letmein").reveal() == "letmein"
     assert by_name(api)["namespace"].seen == "env-new"
     held = {
         "apiVersion": "v1",
@@ -266,13 +263,13 @@ def test_a_namespace_is_made_or_its_end_is_told(node: Node, as_account: As, tmp_
 
     stranger = as_account("env-stranger", "workbench")
     stranger.namespace = "env-nowhere"
-    there = ClusterTarget(Settings(state=tmp_path), stranger)
+    there = ClusterTarget(stranger, ALL)
     assert there.status() == []
     with pytest.raises(CheckFailed) as failed:
         check_environment(there)
     assert "kubectl create namespace env-nowhere" in failed.value.state
     with pytest.raises(Exception, match="There is no namespace env-nowhere that this user may use"):
-        there.secret("password", lambda: "letmein")
+        there.store.secret("password", lambda: "letmein")
 
 
 def test_on_openshift_the_namespace_is_asked_for_as_a_project(
@@ -297,8 +294,8 @@ def test_on_openshift_the_namespace_is_asked_for_as_a_project(
             lambda: by_name(api) if by_name(api)["namespace"].ok else NotYet("not yet"),
             timeout=10,
         )
-        assert found["namespace"].seen.endswith("it will be made (by a ProjectRequest)")
-        told = "whoever makes the project env-project is its administrator"
+        assert found["namespace"].seen.endswith("it will be created (by a ProjectRequest)")
+        told = "whoever creates the project env-project is its administrator"
         assert (found["permissions"].ok, found["permissions"].seen) == (True, told)
 
         def play() -> None:

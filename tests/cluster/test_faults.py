@@ -15,11 +15,12 @@ from testcluster.control_plane import start_api_server
 from testcluster.kubectl import apply, kubectl, wait_for_crds
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.recipes import Resource
-from workshop.cluster.refusals import Forbidden, Refused
-from workshop.errors import PartFailed, PartTooSlow, SettingsError, WorkshopError
+from workshop.core.errors import PartFailed, PartTooSlow, SettingsError, WorkshopError
+from workshop.parts.catalog import ALL
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.errors import Forbidden, Refused
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.manifests import Resource
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -388,10 +389,9 @@ def test_the_namespace_is_being_deleted(node: Node) -> None:
         kubectl(node.kubeconfig, "delete", "namespace", "leaving", "--wait=false")
     try:
         api = connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "leaving"})
-        from workshop.cluster.target import ClusterTarget
-        from workshop.settings import Settings
+        from workshop.targets.cluster.target import ClusterTarget
 
-        target = ClusterTarget(Settings(), api, {small.NAME: small.recipe()})
+        target = ClusterTarget(api, ALL, {small.NAME: small.planner()})
         with pytest.raises(Refused) as refused:
             small.ensure(target)
     finally:
@@ -413,7 +413,7 @@ def test_a_login_that_is_not_valid_any_more(node: Node) -> None:
 
 
 def eventually_refused(api: Api) -> Refused:
-    from workshop.wait import NotYet, wait_for
+    from workshop.core.wait import NotYet, wait_for
 
     def refused() -> Refused | NotYet:
         try:
@@ -449,13 +449,13 @@ def test_the_api_server_is_away_for_twenty_seconds(node: Node, place: Place) -> 
 
 def test_an_api_server_that_stays_away_is_said(node: Node) -> None:
     from kubernetes import client
-    from workshop.cluster import transport
+    from workshop.targets.cluster import api as cluster_api
 
     configuration = client.Configuration()
     configuration.host, configuration.retries = "https://127.0.0.1:1", False
     api = Api(client.ApiClient(configuration), "away")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transport, "PATIENCE", 1.0)
+        patch.setattr(cluster_api, "PATIENCE", 1.0)
         with pytest.raises(PartTooSlow) as slow:
             api.list("v1", "Pod")
     assert slow.value.what == "Waited 1 s for the API server to list its kinds."
@@ -468,8 +468,8 @@ def test_what_was_interrupted_goes_on(node: Node) -> None:
         def interrupt(_endpoint: object) -> object:
             raise KeyboardInterrupt
 
-        from workshop.progress import Stages
-        from workshop.target import Part
+        from workshop.core.progress import Stages
+        from workshop.targets.base import Part
 
         part = Part(small.NAME, 8080)
         with pytest.raises(KeyboardInterrupt):

@@ -13,7 +13,7 @@ from testcluster import images, software
 from testcluster.kubectl import UID, apply, kubectl
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop.settings import CHECKOUT
+from workshop.core.settings import CHECKOUT
 
 IMAGE = "registry.test/workbench:1"
 NAMESPACE = "inside"
@@ -21,9 +21,9 @@ NAMESPACE = "inside"
 PROGRAM = f"""
 import json
 import workshop
-from workshop import http
-from workshop.errors import EndpointError
-from workshop.wait import NotYet, wait_for
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.core.wait import NotYet, wait_for
 target = workshop.connect("cluster")
 endpoint = target.find("{small.NAME}")
 def said():
@@ -37,7 +37,7 @@ print(json.dumps({{
     "url": endpoint.url,
     "said": wait_for("the small server", said, timeout=60),
     "status": [row.state for row in target.status()],
-    "secret": repr(target.secret("a token", lambda: "inside-canary")),
+    "secret": repr(target.store.secret("a token", lambda: "inside-canary")),
 }}))
 """
 

@@ -13,17 +13,17 @@ from testcluster.kubectl import kubectl, restricted_namespace, wait_for_crds
 from testcluster.node import Node
 from testcluster.openshift import crds, kserve, names, profile
 from testcluster.place import Place
-from workshop.cluster import objects
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.recipes import Plan, Resource
-from workshop.cluster.recipes.model import KSERVE
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import PartFailed
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.target import Endpoint, Part
-from workshop.wait import NotYet
+from workshop.core.errors import PartFailed
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet
+from workshop.parts.catalog import ALL
+from workshop.targets.base import Endpoint, Part
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.manifests import Plan, Resource
+from workshop.targets.cluster.manifests.model import KSERVE
+from workshop.targets.cluster.target import ClusterTarget
 
 NAMESPACE = "kserve-alone"
 
@@ -45,7 +45,7 @@ def target(node: Node, place: Place, say: Callable[[str], None]) -> Iterator[Clu
         software.add_vllm(place)
         restricted_namespace(node.kubeconfig, NAMESPACE)
         env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": NAMESPACE}
-        yield ClusterTarget(Settings(), connect(env))
+        yield ClusterTarget(connect(env), ALL)
     finally:
         node.up(say)
 
@@ -68,7 +68,7 @@ def test_it_answers_with_the_token_refuses_without_and_calls_a_tool(
         "is the one that was asked for",
         "answers a question",
         "refuses without the token",
-        "model serves /v1, /health and /metrics alone",
+        "model serves only /v1, /health and /metrics",
         "calls a tool when asked",
     ]
 
@@ -98,7 +98,7 @@ def test_kserves_ready_is_not_believed_while_the_container_restarts(
     target: ClusterTarget, place: Place
 ) -> None:
     small.add_image(place)
-    other = ClusterTarget(Settings(), target.api, {small.NAME: crashing})
+    other = ClusterTarget(target.api, ALL, {small.NAME: crashing})
     seen: set[tuple[str, int]] = set()
 
     def ready(_endpoint: Endpoint) -> NotYet:

@@ -1,4 +1,4 @@
-"""GPU nodes on a real Kubernetes with OpenShift's MachineSets; the cloud behind them is played."""
+"""GPU nodes on a real Kubernetes with OpenShift's MachineSets; the cloud is simulated."""
 
 from __future__ import annotations
 
@@ -12,22 +12,16 @@ from testcluster import cloud, cloud_kinds
 from testcluster.cloud import INFRASTRUCTURE, SPACE, ZONES, Cloud, set_status, worker
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import Node
-from workshop import (
-    add_gpu_nodes,
-    clean_up,
-    scale_gpu_nodes,
-    verify_clean_up,
-    verify_gpu_nodes,
-)
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import CheckFailed, PartFailed, PartTooSlow, SettingsError
-from workshop.gpu_nodes import LABELS, TAINT
-from workshop.progress import stages
-from workshop.settings import Settings
-from workshop.target import Machines
-from workshop.wait import NotYet, wait_for
+from workshop import add_gpu_nodes, clean_up, scale_gpu_nodes, verify_clean_up, verify_gpu_nodes
+from workshop.core.errors import CheckFailed, PartFailed, PartTooSlow, SettingsError
+from workshop.core.progress import stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
+from workshop.parts.gpu_nodes import LABELS, TAINT
+from workshop.targets.base import Machines
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -35,9 +29,9 @@ NAMESPACE = "gpu-lesson"
 SETS = ("machine.openshift.io/v1beta1", "MachineSet")
 
 
-def target_of(kubeconfig: Path, namespace: str, state: Path) -> ClusterTarget:
+def target_of(kubeconfig: Path, namespace: str) -> ClusterTarget:
     api = connect({"KUBECONFIG": str(kubeconfig), "WORKSHOP_NAMESPACE": namespace})
-    return ClusterTarget(Settings(state=state), api)
+    return ClusterTarget(api, ALL)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +75,8 @@ def machine_api(api: Api, kinds: None) -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def target(machine_api: Cloud, node: Node, tmp_path: Path) -> ClusterTarget:
-    return target_of(node.kubeconfig, NAMESPACE, tmp_path)
+def target(machine_api: Cloud, node: Node) -> ClusterTarget:
+    return target_of(node.kubeconfig, NAMESPACE)
 
 
 def ours(api: Api) -> list[str]:
@@ -100,10 +94,8 @@ def uninstall(api: Api) -> None:
     cloud_kinds.established(api, [], lambda: not api.kind("nvidia.com/v1", "ClusterPolicy"))
 
 
-def test_plain_kubernetes_is_skipped_unless_a_node_offers_a_gpu(
-    api: Api, node: Node, tmp_path: Path
-) -> None:
-    here = target_of(node.kubeconfig, NAMESPACE, tmp_path)
+def test_plain_kubernetes_is_skipped_unless_a_node_offers_a_gpu(api: Api, node: Node) -> None:
+    here = target_of(node.kubeconfig, NAMESPACE)
     reason = "this cluster has no MachineSets: its nodes are added outside of it"
     assert add_gpu_nodes(here) == reason
     assert verify_gpu_nodes(here).skipped == reason
@@ -135,7 +127,7 @@ def test_a_dry_run_shows_machine_set_and_price_and_makes_nothing(
     assert made["spec"]["replicas"] == 2
     assert ours(api) == []
     assert api.list("operators.coreos.com/v1alpha1", "Subscription", namespace=None) == []
-    assert verify_gpu_nodes(target, dry_run=True).skipped == "a dry run: nothing was made"
+    assert verify_gpu_nodes(target, dry_run=True).skipped == "a dry run: nothing was created"
 
 
 def test_nodes_are_added_marked_proven_and_removed(
@@ -214,7 +206,7 @@ def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
     assert ours(api) == []
 
     scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
-    assert len(target.accelerators()) == 2
+    assert len(target.machines.accelerators()) == 2
     limits = api.get(*autoscalers, name, SPACE)
     assert limits
     assert (limits["spec"]["minReplicas"], limits["spec"]["maxReplicas"]) == (2, 4)
@@ -228,7 +220,7 @@ def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
     grown = {"apiVersion": SETS[0], "kind": SETS[1], "metadata": {"name": name, "namespace": SPACE}}
     api.merge(grown, {"spec": {"replicas": 3}})
     scale_gpu_nodes(target, replicas=2, most=4, timeout=60)
-    assert len(target.accelerators()) == 3
+    assert len(target.machines.accelerators()) == 3
 
     scale_gpu_nodes(target, replicas=1, timeout=60)
     assert api.get(*autoscalers, name, SPACE) is None
@@ -266,11 +258,11 @@ NO_TAINT = {"spec": {"taints": None}}
 
 
 def test_another_namespaces_clean_up_leaves_them(
-    target: ClusterTarget, node: Node, api: Api, tmp_path: Path
+    target: ClusterTarget, node: Node, api: Api
 ) -> None:
     add_gpu_nodes(target, timeout=60)
     restricted_namespace(node.kubeconfig, "attendee-7")
-    elsewhere = target_of(node.kubeconfig, "attendee-7", tmp_path)
+    elsewhere = target_of(node.kubeconfig, "attendee-7")
     assert add_gpu_nodes(elsewhere).startswith("nothing to add: ")
     clean_up(elsewhere)
     assert ours(api) == [f"{INFRASTRUCTURE}-gpu-us-east-2b"]
@@ -298,10 +290,12 @@ def test_a_ready_node_is_not_enough(target: ClusterTarget, machine_api: Cloud) -
     with pytest.raises(CheckFailed, match="no Ready node offers one"):
         verify_gpu_nodes(target)
     machine_api.driverless = False
-    wait_for("the GPU", lambda: bool(target.accelerators()) or NotYet("not offered"), timeout=10)
+    wait_for(
+        "the GPU", lambda: bool(target.machines.accelerators()) or NotYet("not offered"), timeout=10
+    )
     wanted = Machines("g6.4xlarge", labels=LABELS, taint=TAINT)
     with pytest.raises(PartTooSlow) as slow, stages("GPU nodes") as stage:
-        target.add_machines(wanted, dry_run=False, timeout=3, stage=stage)
+        target.machines.add(wanted, dry_run=False, timeout=3, stage=stage)
     assert slow.value.state == "ClusterPolicy: notReady"
 
 
@@ -383,7 +377,7 @@ def test_what_cannot_be_added_is_said_before_anything_is_made(
         api.apply(other)
     with pytest.raises(SettingsError) as cloudy:
         add_gpu_nodes(target)
-    assert cloudy.value.what == "The kit can add machines on AWS alone."
+    assert cloudy.value.what == "The kit can add machines only on AWS."
     assert "the workers' providerSpec is GCPMachineProviderSpec" in cloudy.value.state
     for zone in ZONES:
         api.delete(worker(zone))
@@ -409,7 +403,7 @@ def test_only_what_is_missing_is_added(target: ClusterTarget, api: Api) -> None:
     try:
         cloud.offer_gpu(api, api.apply(bare))
         add_gpu_nodes(target, replicas=2, timeout=60)
-        assert len(target.accelerators()) == 2
+        assert len(target.machines.accelerators()) == 2
     finally:
         api.delete(bare)
 
@@ -440,7 +434,7 @@ def test_who_may_not_add_machines_is_told_so(
 ) -> None:
     kubectl(node.kubeconfig, "-n", NAMESPACE, "create", "serviceaccount", "workbench", check=False)
     token = kubectl(node.kubeconfig, "-n", NAMESPACE, "create", "token", "workbench").stdout
-    attendee = target_of(as_user(node.kubeconfig, token, tmp_path), NAMESPACE, tmp_path)
+    attendee = target_of(as_user(node.kubeconfig, token, tmp_path), NAMESPACE)
     reason = add_gpu_nodes(attendee)
     assert reason.startswith(
         "adding machines is an administrator's step, and this user may not: list, watch nodes; "

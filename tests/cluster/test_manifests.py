@@ -12,8 +12,8 @@ from testcluster import schemas
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import Node
 from testcluster.openshift import crds
-from workshop.cluster import objects
-from workshop.cluster.login import connect
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.login import connect
 
 NAMESPACE = "manifests"
 FOLDERS = sorted(

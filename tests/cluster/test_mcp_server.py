@@ -15,10 +15,12 @@ from testcluster import software
 from testcluster.kubectl import UID, apply, kubectl, restricted_namespace
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop import http, mcp_client, mcp_server, pins
-from workshop.errors import EndpointError
-from workshop.masked import Secret
-from workshop.target import Endpoint
+from workshop.clients import http, mcp
+from workshop.core import versions
+from workshop.core.errors import EndpointError
+from workshop.core.secret import Secret
+from workshop.parts import mcp_server
+from workshop.targets.base import Endpoint
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -91,8 +93,8 @@ class Forwarded:
 
 
 def test_it_runs_read_only_under_any_user(node: Node, deployed: Endpoint) -> None:
-    assert mcp_server.health(deployed)["version"] == pins.MCP_SERVER
-    names = {tool.name for tool in mcp_client.list_tools(deployed, mcp_server.PATH)}
+    assert mcp_server.health(deployed)["version"] == versions.MCP_SERVER
+    names = {tool.name for tool in mcp.list_tools(deployed, mcp_server.PATH)}
     assert {"find", "count", "list-collections"} <= names
     assert not names & {*mcp_server.WRITERS, "connect", "export"}
     status = ("get", "pods", "-l", "app=mongodb-mcp-server", "-o", "json")
@@ -106,15 +108,15 @@ def test_it_refuses_without_the_shared_secret(deployed: Endpoint) -> None:
     for token in (None, Secret("not-the-secret")):
         stranger = Endpoint(deployed.url, token=token)
         with pytest.raises(EndpointError, match="403"):
-            mcp_client.initialize(stranger, mcp_server.PATH)
+            mcp.initialize(stranger, mcp_server.PATH)
 
 
 def test_a_database_that_is_not_there_is_said_in_the_result(deployed: Endpoint) -> None:
-    result = mcp_client.call_tool(
+    result = mcp.call_tool(
         deployed,
         mcp_server.PATH,
         "list-collections",
-        {"connectionId": pins.CONNECTION_ID, "database": "mcp_demo"},
+        {"connectionId": versions.CONNECTION_ID, "database": "mcp_demo"},
     )
     assert result.failed
     assert "Could not connect to MongoDB" in result.text

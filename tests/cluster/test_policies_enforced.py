@@ -18,12 +18,14 @@ from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
 from testcluster.place import Place
 from testcluster.policy_rules import ruleset
-from workshop import network
-from workshop.cluster import isolation, probing
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import PartFailed
-from workshop.network import Shape
-from workshop.progress import Stages
+from workshop.core.errors import PartFailed
+from workshop.core.progress import Stages
+from workshop.parts.catalog import ALL
+from workshop.targets import network
+from workshop.targets.cluster import network as cluster_network
+from workshop.targets.cluster.network import probes
+from workshop.targets.cluster.target import ClusterTarget
+from workshop.targets.network import Shape
 
 NAMESPACE = "policies"
 SHAPES = [
@@ -49,7 +51,7 @@ def ends(peer: network.Peer) -> Iterator[End]:
 
 
 def policies(shape: Shape) -> list[dict[str, Any]]:
-    found = isolation.built(shape)
+    found = cluster_network.built(shape)
     for one in found:
         one["metadata"]["namespace"] = "attendee-1"
     return found
@@ -59,7 +61,7 @@ def disagreements(
     analyst: Path, given: list[dict[str, Any]], declared: network.Matrix
 ) -> list[str]:
     """The pairs on which cyclonus does not agree with what is declared."""
-    peers = {peer.name: peer for peer in network.PEERS}
+    peers = {peer.name: peer for peer in ALL.peers}
     ways, expected = [], []
     for one in declared:
         source, destination = peers[one.source], peers[one.destination]
@@ -74,7 +76,7 @@ def disagreements(
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_cyclonus_agrees_with_the_declaration_on_every_pair(analyst: Path, shape: Shape) -> None:
-    declared = network.declared(shape)
+    declared = ALL.declared(shape)
     assert len(declared) > 100
     assert disagreements(analyst, policies(shape), declared) == []
 
@@ -83,7 +85,7 @@ def test_cyclonus_notices_a_policy_that_opens_too_much(analyst: Path) -> None:
     given = copy.deepcopy(policies(Shape()))
     one = next(p for p in given if p["metadata"]["name"] == "workshop-mongodb")
     one["spec"]["ingress"][0]["from"].append({"namespaceSelector": {}})
-    declared = network.declared(Shape())
+    declared = ALL.declared(Shape())
     found = disagreements(analyst, given, declared)
     assert "another namespace to mongodb:27017" in found
     assert "llama-stack to mongodb:27017" not in found, "it is not let out"
@@ -199,7 +201,7 @@ def seen(tried: network.Matrix) -> dict[tuple[str, str], str]:
 
 def left(node: Node) -> str:
     """Probes, and namespaces of probes that are not going."""
-    mine = f"-l={probing.PROBE}"
+    mine = f"-l={probes.PROBE}"
     pods = kubectl(node.kubeconfig, "get", "pods", "-n", NAMESPACE, mine, "-o", "name").stdout
     words = ("get", "namespaces", mine, "--field-selector=status.phase=Active", "-o", "name")
     return pods + kubectl(node.kubeconfig, *words).stdout
@@ -208,12 +210,12 @@ def left(node: Node) -> str:
 def test_without_policies_every_way_is_open_and_the_table_says_that_this_is_not_declared(
     target: ClusterTarget, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probing, "SETTLED", 3.0)
-    tried = target.tried(stage=Stages("try"))
+    monkeypatch.setattr(probes, "SETTLED", 3.0)
+    tried = target.network.tried(stage=Stages("try"))
     assert set(seen(tried).values()) == {"open"}
-    assert {one.source for one in tried} == {peer.name for peer in network.PEERS}
+    assert {one.source for one in tried} == {peer.name for peer in ALL.peers}
     wrong = [one for one in tried if not one.agrees]
-    assert len(wrong) == len(tried) - len(network.PEERS), "all but DNS"
+    assert len(wrong) == len(tried) - len(ALL.peers), "all but DNS"
     assert "yes!" in repr(tried)
     assert left(node) == ""
 
@@ -221,7 +223,7 @@ def test_without_policies_every_way_is_open_and_the_table_says_that_this_is_not_
 def test_policies_close_the_namespace_both_ways_and_open_what_they_name(
     target: ClusterTarget, node: Node
 ) -> None:
-    names = target.isolate({}, stage=Stages("isolate"))
+    names = target.network.isolate({}, stage=Stages("isolate"))
     assert "workshop-default-deny" in names
     assert "workshop-router" not in names, "nothing has a Route here"
     # The small server listens on another port than a database, so one policy more opens it.
@@ -241,9 +243,9 @@ def test_policies_close_the_namespace_both_ways_and_open_what_they_name(
     }
     apply(node.kubeconfig, more, out, namespace=NAMESPACE)
     patient = pytest.MonkeyPatch()
-    patient.setattr(probing, "SETTLED", 12.0)
+    patient.setattr(probes, "SETTLED", 12.0)
     try:
-        tried = seen(target.tried(stage=Stages("try")))
+        tried = seen(target.network.tried(stage=Stages("try")))
     finally:
         patient.undo()
     opened = {way for way, word in tried.items() if word == "open" and way[1] != "DNS"}
@@ -267,19 +269,20 @@ def test_a_probe_that_cannot_run_says_why_and_leaves_nothing(
     target: ClusterTarget, node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small.ensure(target)
-    monkeypatch.setattr("workshop.cluster.probe_pods.IMAGE", "registry.test/nothing:1")
+    monkeypatch.setattr("workshop.targets.cluster.network.probes.IMAGE", "registry.test/nothing:1")
     with pytest.raises(PartFailed) as failed:
-        target.tried(stage=Stages("try"))
+        target.network.tried(stage=Stages("try"))
     assert "The probe workshop-end-notebook cannot pull its image." in str(failed.value)
     assert left(node) == ""
 
 
 def test_an_endpoint_of_the_users_own_stays_reachable(target: ClusterTarget) -> None:
-    from workshop.target import Endpoint
+    from workshop.targets.base import Endpoint
 
     inside = Endpoint("http://model.shared.svc.cluster.local:8080")
     outside = Endpoint("https://model.example.com")
-    made = isolation._yours({"model": inside, "other": outside})
+    (asking,) = (peer for peer in ALL.peers if peer.name == "llama-stack")
+    made = cluster_network.reaching({"model": inside, "other": outside}, asking)
     rules = made["spec"]["egress"]
     name = {"kubernetes.io/metadata.name": "shared"}
     assert rules[0]["to"][0]["namespaceSelector"]["matchLabels"] == name

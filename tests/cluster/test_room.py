@@ -1,4 +1,4 @@
-"""``workshop room`` on a real API server: made, repeated, broken, mended and removed."""
+"""``workshop room`` on a real API server: made, repeated, broken, fixed and removed."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from kubernetes import client
 from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
-from workshop.cluster import official, room_rights
-from workshop.cluster.api import Api
-from workshop.cluster.login import connect
-from workshop.cluster.refusals import Forbidden
-from workshop.cluster.target import ClusterTarget
-from workshop.model import model_name, serve_model
-from workshop.settings import Settings
+from workshop.parts.catalog import ALL
+from workshop.parts.model import model_name, serve_model
+from workshop.room import prepare
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -65,7 +66,7 @@ def openai_server(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def argv(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "workshop.run.cli", "room", *arguments]
+    return [sys.executable, "-m", "workshop.cli", "room", *arguments]
 
 
 def environment(node: Node, token: str) -> dict[str, str]:
@@ -152,16 +153,16 @@ def test_more_attendees_come_and_fewer_remove_nothing_unasked(
     assert "Hint: --remove-extra removes them" in smaller.stdout
     assert names(api, "size-") == ["size-1", "size-2", "size-3", "size-4"]
     # Those that are kept keep their look at the cluster.
-    assert room_rights.may(api, "user4", "size-4", ("", "nodes", "list"))
+    assert prepare.may(api, "user4", "size-4", ("", "nodes", "list"))
 
     unasked = run(node, "--attendees", "1", "--prefix", name, "--remove-extra")
     assert unasked.returncode == 1
-    assert "3 namespaces would be removed with all that is in them, and nobody is" in unasked.stderr
+    assert "3 namespaces would be removed with everything in them, and there is" in unasked.stderr
     assert len(names(api, "size-")) == 4
     done = run(node, "--attendees", "1", "--prefix", name, "--remove-extra", "--yes")
     assert done.returncode == 0
     assert names(api, "size-") == ["size-1"]
-    assert not room_rights.may(api, "user4", "size-4", ("", "nodes", "list"))
+    assert not prepare.may(api, "user4", "size-4", ("", "nodes", "list"))
 
 
 def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
@@ -171,12 +172,12 @@ def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
     assert run(node, "--attendees", "2", "--prefix", name, *MODEL, token=TOKEN).returncode == 0
     account = "system:serviceaccount:rights-1:workshop"
     for user in ("user1", account):
-        for right in room_rights.needs(api):
-            assert room_rights.may(api, user, "rights-1", right), (user, right)
+        for right in prepare.needed(api):
+            assert prepare.may(api, user, "rights-1", right), (user, right)
             if right[1] not in ("nodes", "machinesets", "machines", "clusterpolicies") and (
                 right[0] != "config.openshift.io"
             ):
-                assert not room_rights.may(api, user, "rights-2", right), (user, right)
+                assert not prepare.may(api, user, "rights-2", right), (user, right)
         for right in (
             ("", "nodes", "delete"),
             ("", "resourcequotas", "patch"),
@@ -185,7 +186,7 @@ def test_an_attendee_may_do_what_the_notebooks_need_and_nothing_elsewhere(
             ("", "namespaces", "create"),
             ("rbac.authorization.k8s.io", "clusterroles", "create"),
         ):
-            assert not room_rights.may(api, user, "rights-1", right), (user, right)
+            assert not prepare.may(api, user, "rights-1", right), (user, right)
 
 
 def test_a_workbench_works_with_its_own_token(
@@ -195,7 +196,6 @@ def test_a_workbench_works_with_its_own_token(
     assert run(node, "--attendees", "2", "--prefix", name, *MODEL, token=TOKEN).returncode == 0
     apply(node.kubeconfig, account("bench-1", "workshop"))
     made = kubectl(node.kubeconfig, "-n", "bench-1", "create", "token", "workshop")
-    client = official.pieces()
     configuration = client.Configuration()
     configuration.host, configuration.ssl_ca_cert = api.url, str(node.folder / "pki" / "ca.crt")
     configuration.api_key = {"authorization": f"Bearer {made.stdout.strip()}"}
@@ -240,8 +240,8 @@ def test_a_strangers_namespace_of_such_a_name_is_never_touched(
     assert "2 of 3 namespaces are ready" in done.stdout
     for kind in ("ResourceQuota", "LimitRange", "Secret"):
         assert api.list("v1", kind, namespace="mixed-2") == []
-    assert not room_rights.may(api, "user2", "mixed-2", ("", "pods", "list"))
-    assert not room_rights.may(api, "user2", "mixed-2", ("", "nodes", "list"))
+    assert not prepare.may(api, "user2", "mixed-2", ("", "pods", "list"))
+    assert not prepare.may(api, "user2", "mixed-2", ("", "nodes", "list"))
 
     removed = run(node, "--remove", "--yes", "--prefix", name)
     assert removed.stdout.splitlines() == [
@@ -255,18 +255,18 @@ def test_a_strangers_namespace_of_such_a_name_is_never_touched(
     nothing = run(node, "--remove", "--prefix", name)
     assert (nothing.returncode, nothing.stdout) == (
         0,
-        "nothing carries the label of the room 'mixed'\n",
+        "nothing has the label of the room 'mixed'\n",
     )
 
 
-def test_what_somebody_has_changed_is_mended_or_named_all_at_once(
+def test_what_somebody_has_changed_is_fixed_or_named_all_at_once(
     node: Node, api: Api, prefix: Callable[[str], str]
 ) -> None:
     name = prefix("broken")
     assert run(node, "--attendees", "4", "--prefix", name).returncode == 0
     own = "agent-workshop-room"
-    mended = [("broken-1", "limitrange", own), ("broken-1", "resourcequota", own)]
-    for namespace, kind, thing in mended:
+    fixed = [("broken-1", "limitrange", own), ("broken-1", "resourcequota", own)]
+    for namespace, kind, thing in fixed:
         kubectl(node.kubeconfig, "-n", namespace, "delete", kind, thing)
     more = '{"spec": {"hard": {"pods": "100"}}}'
     kubectl(node.kubeconfig, "-n", "broken-2", "patch", "resourcequota", own, "-p", more)
@@ -306,8 +306,7 @@ def test_a_shared_model_does_not_go_unsaid(
         refused = run(node, *arguments)
         assert refused.returncode == 1
         assert (
-            "This room shares a model, and these arguments leave something of it out."
-            in refused.stderr
+            "This room shares a model, and these options do not give all of it." in refused.stderr
         )
         assert said in refused.stderr
     assert run(node, *made, *MODEL, token=TOKEN + "-2").returncode == 0
@@ -335,13 +334,13 @@ def test_a_notebook_takes_the_shared_model_and_cleaning_up_leaves_the_room(
         done = run(node, "--attendees", "1", "--prefix", name, *offered, token=TOKEN)
         assert done.returncode == 0, done.stdout + done.stderr
         mine = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "offer-1"}
-        target = ClusterTarget(Settings(), connect(mine))
+        target = ClusterTarget(connect(mine), ALL)
         deployed = serve_model(target)
         assert deployed.action == "adopted"
         assert deployed.endpoint.url == server.url.removesuffix("/v1")
         assert model_name(target) == "granite-8b"
         # Another notebook finds it too, with its token and its CA.
-        other = ClusterTarget(Settings(), connect(mine))
+        other = ClusterTarget(connect(mine), ALL)
         found = other.find("model")
         assert found.token is not None
         assert found.token.reveal() == TOKEN
@@ -376,7 +375,7 @@ def test_the_token_stands_in_the_secrets_alone(
     assert "annotations" not in kept["metadata"]
 
 
-def test_ctrl_c_leaves_nothing_that_a_repeat_does_not_mend(
+def test_ctrl_c_leaves_nothing_that_a_repeat_does_not_fix(
     node: Node, api: Api, prefix: Callable[[str], str]
 ) -> None:
     name = prefix("cut")
@@ -462,7 +461,7 @@ def test_a_person_is_asked_before_anything_is_removed(
         os.close(ours)
         os.close(theirs)
     assert done.returncode == 1
-    assert "This removes 1 namespace with all that is in them: asked-1\n" in done.stderr
+    assert "This removes 1 namespace with everything in them: asked-1\n" in done.stderr
     assert "Nothing was removed." in done.stderr
     assert names(api, "asked-") == ["asked-1"]
 

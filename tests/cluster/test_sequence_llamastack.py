@@ -19,11 +19,13 @@ from testcluster.node import Node
 from testcluster.openshift import names
 from testcluster.openshift.resolving import routes_resolved
 from testcluster.place import Place
-from workshop import doors, http, network
-from workshop.checks import Checks
-from workshop.errors import EndpointError
-from workshop.target import Endpoint, Front
-from workshop.wait import NotYet, wait_for
+from workshop.clients import http
+from workshop.core.checks import Checks
+from workshop.core.errors import EndpointError
+from workshop.core.wait import NotYet, wait_for
+from workshop.operate.secure import ask_route, check_routes, hsts
+from workshop.targets import network
+from workshop.targets.base import Endpoint, Route
 
 GENERATION = "llamastack"
 NAMESPACE = "attendee"
@@ -72,14 +74,14 @@ def test_it_is_reached_by_its_route_where_the_host_name_is_known(done: Run) -> N
 
 def test_its_route_answers_as_it_should(done: Run) -> None:
     with routes_resolved():
-        (door,) = workshop.front_doors(done.target)
-        assert door.name == "Route llama-stack"
-        assert door.plain.startswith(f"HTTP 302 to https://llama-stack-{NAMESPACE}.{names.APPS}")
-        assert door.hsts == "max-age=31536000"
-        assert door.tls.startswith("edge, signed by ")
-        assert door.timeout == "300 s"
-        checks = Checks("doors")
-        doors.check(done.target.fronts(), checks)
+        (route,) = workshop.list_routes(done.target)
+        assert route.name == "Route llama-stack"
+        assert route.plain.startswith(f"HTTP 302 to https://llama-stack-{NAMESPACE}.{names.APPS}")
+        assert route.hsts == "max-age=31536000"
+        assert route.tls.startswith("edge, signed by ")
+        assert route.timeout == "300 s"
+        checks = Checks("routes")
+        check_routes(done.target.network.routes(), checks)
         assert len(checks.raise_if_failed()) == 5
 
 
@@ -100,13 +102,13 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
     mine("rollout", "status", "deployment/model-predictor", "--timeout=300s", "--request-timeout=0")
     target = done.target
 
-    def routed() -> Front | NotYet:
-        fronts = [one for one in target.fronts() if one.name == "Route model"]
+    def routed() -> Route | NotYet:
+        fronts = [one for one in target.network.routes() if one.name == "Route model"]
         if not fronts:
             return NotYet("no Route yet")
         try:
             with routes_resolved():
-                doors.strict(fronts[0])
+                hsts(fronts[0])
         except EndpointError as error:
             return NotYet(error.state)
         return fronts[0]
@@ -115,16 +117,16 @@ def test_a_model_that_is_exposed_has_a_route_that_opens_tls_again(done: Run) -> 
     assert (front.termination, front.serves_tls) == ("reencrypt", True)
     assert "workshop-model-router" in workshop.secure_network(target)
     assert network.Way("router", "model", 8443, "its Route") in network.ways(
-        target._isolation._shape(target._known.ways())
+        target.network._shape(target.deployed.locations())
     )
     with routes_resolved():
-        door = doors.look(front)
-    assert door.tls.startswith("reencrypt, signed by ")
-    assert door.plain.startswith("HTTP 302 to https://model-")
-    checks = Checks("doors")
+        route = ask_route(front)
+    assert route.tls.startswith("reencrypt, signed by ")
+    assert route.plain.startswith("HTTP 302 to https://model-")
+    checks = Checks("routes")
     with routes_resolved():
-        doors.check([front], checks)
-    # OpenShift AI's controller gives its Route no HSTS header, and that is not the kit's to mend.
+        check_routes([front], checks)
+    # OpenShift AI's controller gives its Route no HSTS header, and that is not the kit's to fix.
     assert len(checks.raise_if_failed()) == 4
 
 

@@ -36,7 +36,7 @@ def done(node: Node, place: Place, home: Path) -> Iterator[Run]:
     software.add_llama_stack(place, server="ogx")
     software.add_prometheus(place)
     software.add_postgresql(place)
-    # Notebook 09 asks one question, 10 plays two users; the local sequence has as many as they say.
+    # Notebook 09 asks one question, 10 simulates two users; the local sequence has the defaults.
     words = ("-p", "QUESTIONS=1", "-p", "MOST_USERS=2")
     with (
         when_closed(node, "plain", *software.PAGE_OPENED),
@@ -52,7 +52,7 @@ def test_every_step_passes_and_every_answer_is_grounded(done: Run) -> None:
 
 
 def test_prometheus_reads_every_page_and_the_report_plots_what_it_read(done: Run) -> None:
-    pages = {page.part: page.state for page in workshop.pages(done.target)}
+    pages = {page.part: page.state for page in workshop.list_scrape_targets(done.target)}
     parts = ("llama-stack", "model", "embedder", "mcp-server", "mongodb")
     assert pages == dict.fromkeys(parts, "read")
     (plot,) = (p for p in done.report["plots"] if p["notebook"] == "09_watch_the_system")
@@ -125,7 +125,7 @@ def test_a_later_step_keeps_the_replicas_and_the_agent_is_grounded(done: Run) ->
 
 def test_the_doctor_names_nobody_when_all_is_well(done: Run) -> None:
     shown = done.command("doctor").stdout
-    assert "culprit: " not in shown, shown
+    assert "cause: " not in shown, shown
     assert "[ OK ] llama-stack" in shown, shown
 
 

@@ -15,15 +15,16 @@ import small
 from testcluster.kubectl import kubectl
 from testcluster.node import Node
 from testcluster.place import Place
-from workshop import http
-from workshop.cluster.login import connect
-from workshop.cluster.recipes import llama_stack
-from workshop.cluster.recipes.llama_stack import NAME
-from workshop.cluster.target import ClusterTarget
-from workshop.errors import EndpointError, StepMissing
-from workshop.masked import Secret
-from workshop.target import Endpoint
-from workshop.wait import NotYet, wait_for
+from workshop.clients import http
+from workshop.core.errors import EndpointError, StepMissing
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts.catalog import ALL
+from workshop.targets.base import Endpoint
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.manifests import llama_stack
+from workshop.targets.cluster.manifests.llama_stack import NAME
+from workshop.targets.cluster.target import ClusterTarget
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -65,19 +66,19 @@ def test_changed_settings_are_applied_and_awaited(target: ClusterTarget, node: N
 def test_a_credential_is_made_anew_once_and_the_old_one_kept_until_it_is_retired(
     target: ClusterTarget, node: Node
 ) -> None:
-    target.secret("mongodb password", lambda: "first")
-    old = target.renew(small.NAME, "mongodb password", lambda: "second")
+    target.store.secret("mongodb password", lambda: "first")
+    old = target.store.renew(small.NAME, "mongodb password", lambda: "second")
     assert old == Secret("first")
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": "target"}
-    other = ClusterTarget(target.settings, connect(env))
+    other = ClusterTarget(connect(env), ALL)
     # As after an interruption: what was begun goes on, and no third is made.
-    assert other.renew(small.NAME, "mongodb password", lambda: pytest.fail("twice")) == old
-    assert other.secret("mongodb password", lambda: "never") == Secret("second")
-    assert {Secret("first"), Secret("second")} <= set(other.secrets())
-    target.retire("mongodb password")
-    assert Secret("first") not in other.secrets()
+    assert other.store.renew(small.NAME, "mongodb password", lambda: pytest.fail("twice")) == old
+    assert other.store.secret("mongodb password", lambda: "never") == Secret("second")
+    assert {Secret("first"), Secret("second")} <= set(other.store.secrets())
+    target.store.retire("mongodb password")
+    assert Secret("first") not in other.store.secrets()
     with pytest.raises(StepMissing, match="There is no other token yet"):
-        target.renew(small.NAME, "other token", lambda: "first")
+        target.store.renew(small.NAME, "other token", lambda: "first")
 
 
 def test_a_forwarded_port_survives_the_pods_end(target: ClusterTarget, node: Node) -> None:
@@ -165,14 +166,14 @@ def test_a_job_is_made_anew_while_the_parts_pod_goes_on(node: Node) -> None:
 def test_clean_up_removes_what_is_the_kits_and_nothing_else(node: Node) -> None:
     with small.target(node, "clean") as target:
         small.ensure(target)
-        target.secret("a token", lambda: "secret-canary")
+        target.store.secret("a token", lambda: "secret-canary")
         kubectl(node.kubeconfig, "-n", "clean", "create", "configmap", "stranger")
         kept = target.clean_up(data=False)
         assert "Deployment mongodb" in kept
         assert target.leftovers() == []
-        assert [secret.reveal() for secret in target.secrets()] == ["secret-canary"]
+        assert [secret.reveal() for secret in target.store.secrets()] == ["secret-canary"]
         assert "Secret agent-workshop-kit" in target.clean_up(data=True)
-        assert target.secrets() == []
+        assert target.store.secrets() == []
         names = kubectl(node.kubeconfig, "-n", "clean", "get", "configmaps", "-o", "name").stdout
         assert "configmap/stranger" in names
 
@@ -182,7 +183,7 @@ def test_two_that_ask_at_once_get_the_same_credential(node: Node) -> None:
         made = iter(range(100))
         with ThreadPoolExecutor(8) as pool:
             asked = [
-                pool.submit(target.secret, "a token", lambda: f"canary-{next(made)}")
+                pool.submit(target.store.secret, "a token", lambda: f"canary-{next(made)}")
                 for _ in range(8)
             ]
             assert len({one.result().reveal() for one in asked}) == 1
@@ -200,7 +201,7 @@ def test_an_endpoint_of_ones_own_takes_the_parts_place_and_gives_it_back(node: N
         assert "adopted-canary" not in kubectl(node.kubeconfig, *facts).stdout
         small.ensure(target)
         assert target.find(small.NAME).peer_url == own.peer_url
-        assert "adopted-canary" not in [secret.reveal() for secret in target.secrets()]
+        assert "adopted-canary" not in [secret.reveal() for secret in target.store.secrets()]
 
 
 def test_an_ingress_that_a_controller_has_taken_is_the_way_in(

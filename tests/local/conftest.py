@@ -12,9 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 from serving import SERVERS, Running, command_for, listening
-from workshop.local import tree
-from workshop.local.process import Process
-from workshop.masked import Secret
+from workshop.core.secret import Secret
+from workshop.targets.local.process import MARKER, Process, is_over
 
 
 @pytest.fixture
@@ -32,8 +31,8 @@ def no_survivors(tmp_path: Path) -> Iterator[None]:
     left = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            marker = process.environ().get(tree.MARKER, "")
-            if marker.startswith(f"{tmp_path.resolve()}/") and not tree.is_over(process):
+            marker = process.environ().get(MARKER, "")
+            if marker.startswith(f"{tmp_path.resolve()}/") and not is_over(process):
                 left.append(" ".join(process.cmdline()))
                 process.kill()
     assert not left, f"left behind: {left}"

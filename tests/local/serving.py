@@ -10,10 +10,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import psutil
-from workshop.local import tree
-from workshop.local.process import Command, Process
-from workshop.masked import Secret
-from workshop.wait import NotYet, wait_for
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.local.process import Command, Process, is_over
 
 SERVERS = Path(__file__).parent / "servers"
 
@@ -58,7 +57,7 @@ def gone(pid: int) -> None:
 
     def over() -> bool | NotYet:
         try:
-            return tree.is_over(psutil.Process(pid)) or NotYet("alive")
+            return is_over(psutil.Process(pid)) or NotYet("alive")
         except psutil.NoSuchProcess:
             return True
 

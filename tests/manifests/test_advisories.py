@@ -9,15 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import workshop
 import yaml
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-from workshop import pins
-from workshop.cluster.images import images
-from workshop.local.setup.context import CHECKOUT, HERE
+from workshop.core import versions
+from workshop.setup.context import CHECKOUT, HERE
+from workshop.targets.cluster.images import images
 
-ADVISORIES = yaml.safe_load(Path(workshop.__file__).with_name("advisories.yaml").read_text())
+ADVISORIES = yaml.safe_load(Path(versions.__file__).with_name("advisories.yaml").read_text())
 PACKAGED = {
     "vllm-openai": "pypi/vllm",
     "vllm-openai-cpu": "pypi/vllm",
@@ -49,7 +48,7 @@ def pinned() -> Iterator[tuple[str, str]]:
     for one in tomllib.loads((CHECKOUT / "uv.lock").read_text())["package"]:
         if "version" in one:
             yield f"pypi/{one['name']}", one["version"]
-    locks = [*(HERE / "environments").glob("*.txt"), *CHECKOUT.glob("tests/cluster/**/*.txt")]
+    locks = [*(HERE / "environments").glob("*.txt"), *CHECKOUT.glob("tests/testcluster/**/*.txt")]
     for lock in locks:
         for name, version in re.findall(r"(?m)^([a-z0-9._-]+)==([^ ;]+)", lock.read_text()):
             yield f"pypi/{name}", version
@@ -57,9 +56,6 @@ def pinned() -> Iterator[tuple[str, str]]:
     for where, one in lock["packages"].items():
         if where:
             yield f"npm/{where.rpartition('node_modules/')[2]}", one["version"]
-    for wheels in (pins.PINS.uv, pins.PINS.node, pins.PINS.go):
-        for wheel in wheels.values():
-            yield f"pypi/{wheel.project}", wheel.version
     for image in images():
         yield packed(image.name)
 

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
-from workshop.cluster import objects
+from workshop.targets.cluster import objects
 
 FILE = objects.MANIFESTS / "components" / "vllm-guard" / "guard.py"
 SAID = {"error": "not served here: /v1, /health and /metrics alone"}

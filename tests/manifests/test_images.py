@@ -6,10 +6,10 @@ from collections import defaultdict
 
 import pytest
 from test_policies import FOLDERS, seen_in
-from workshop.cluster import probe_pods
-from workshop.cluster.images import KIT, images
-from workshop.cluster.recipes.llama_stack import IMAGES
-from workshop.run.cli import main
+from workshop.cli import main
+from workshop.targets.cluster.images import KIT, images
+from workshop.targets.cluster.manifests.llama_stack import IMAGES
+from workshop.targets.cluster.network import probes
 
 
 def test_it_lists_what_the_built_manifests_pull() -> None:
@@ -22,7 +22,7 @@ def test_it_lists_what_the_built_manifests_pull() -> None:
     }
     listed = {(one.part, one.name) for one in images()}
     assert pulled - listed == set()
-    made = {("network", probe_pods.IMAGE), *(("llama-stack", name) for name in IMAGES.values())}
+    made = {("network", probes.IMAGE), *(("llama-stack", name) for name in IMAGES.values())}
     base = {one for one in listed if one[0] == "workbench"}
     assert len(base) == 1
     assert listed - pulled <= made | base

@@ -1,4 +1,4 @@
-"""The policies in ``manifests/network`` say exactly what ``workshop.network`` declares.
+"""The policies in ``manifests/network`` say exactly what ``workshop.targets.network`` declares.
 
 A way is open when a policy lets its source out and a policy lets it in at its destination. Held are
 all pairs of peers, in every generation of their labels, on every port that is named anywhere.
@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from workshop import network
-from workshop.cluster import objects
-from workshop.cluster.isolation import built
-from workshop.network import Shape
+from workshop.parts.catalog import ALL
+from workshop.targets import network
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.network import built, opening
+from workshop.targets.network import Shape
+from workshop.targets.spec import Page, Parts, Spec
 
 Object = dict[str, Any]
 OWN = "attendee-1"
@@ -40,9 +42,9 @@ class Pod:
     of_namespace: Mapping[str, str]
 
 
-def pods() -> Iterator[Pod]:
+def pods(parts: Parts) -> Iterator[Pod]:
     """Every peer, once for each generation of labels."""
-    for peer in network.PEERS:
+    for peer in parts.peers:
         for labels in peer.labels:
             yield Pod(peer.name, labels, OWN, {"kubernetes.io/metadata.name": OWN})
         for labels in peer.namespaces:
@@ -94,12 +96,12 @@ def passes(policies: Iterable[Object], one: Pod, other: Pod, port: int, way: str
     return not chosen
 
 
-def opened(policies: Iterable[Object]) -> set[tuple[str, str, int]]:
+def opened(policies: Iterable[Object], parts: Parts = ALL) -> set[tuple[str, str, int]]:
     """All ways that the policies leave open between peers."""
     policies = list(policies)
-    ports = {way.port for shape in SHAPES for way in network.ways(shape)} | set(NEVER)
+    ports = {way.port for shape in SHAPES for way in parts.ways(shape)} | set(NEVER)
     found: dict[tuple[str, str, int], set[bool]] = {}
-    for source, destination in itertools.product(pods(), repeat=2):
+    for source, destination in itertools.product(pods(parts), repeat=2):
         for port in ports:
             is_open = passes(policies, source, destination, port, "Egress") and passes(
                 policies, destination, source, port, "Ingress"
@@ -111,15 +113,12 @@ def opened(policies: Iterable[Object]) -> set[tuple[str, str, int]]:
         way
         for way, seen in found.items()
         # What two others outside do is not ours.
-        if seen == {True} and not ({way[0], way[1]} <= OUTSIDE)
+        if seen == {True} and not ({way[0], way[1]} <= network.OUTSIDE)
     }
 
 
-OUTSIDE = {peer.name for peer in network.PEERS if peer.namespaces}
-
-
-def declared(shape: Shape) -> set[tuple[str, str, int]]:
-    found = network.ways(shape)
+def declared(shape: Shape, parts: Parts = ALL) -> set[tuple[str, str, int]]:
+    found = parts.ways(shape)
     return {(way.source, way.destination, way.port) for way in found}
 
 
@@ -129,10 +128,27 @@ def test_the_policies_say_what_is_declared(shape: Shape) -> None:
     # The notebook may go anywhere by these two: to the API server, whose address has no label. So
     # may the proxy before the model.
     who = ["notebook", *(["model"] if shape.guarded else [])]
-    anywhere = set(itertools.product(who, OUTSIDE, (443, 6443)))
+    anywhere = set(itertools.product(who, network.OUTSIDE, (443, 6443)))
     ours = {(source, name, port) for source, name, port in anywhere if port in NEVER}
     assert ours <= found
     assert found - ours == declared(shape)
+
+
+def test_a_part_that_no_policy_names_is_asked_by_notebooks_and_its_metrics_are_read() -> None:
+    page = Page("cache", "cache", 9150, exporter="cache-exporter")
+    cache = Spec(name="cache", notebook="11", port=11211, beside=("cache-exporter",), page=page)
+    parts = Parts((*ALL, cache))
+    assert ALL.further_ways == ()
+    assert {(way.source, way.destination, way.port) for way in parts.further_ways} == {
+        ("notebook", "cache", 11211),
+        ("prometheus", "cache-exporter", 9150),
+        ("monitoring", "cache-exporter", 9150),
+    }
+    peers = {peer.name: peer for peer in parts.peers}
+    policies = [*built(Shape()), *opening(parts.further_ways, peers)]
+    found = opened(policies, parts)
+    anywhere = {("notebook", name, port) for name in network.OUTSIDE for port in (443, 6443)}
+    assert found - anywhere == declared(Shape(), parts)
 
 
 def test_a_policy_that_opens_more_or_less_is_noticed() -> None:
@@ -206,7 +222,7 @@ def test_the_labels_are_those_that_the_parts_have() -> None:
     for name, labels in real.items():
         fitting = [
             peer.name
-            for peer in network.PEERS
+            for peer in ALL.peers
             if any(own.items() <= labels.items() for own in peer.labels)
         ]
         assert len(fitting) == 1, name

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 from policies import RULES, Object, Seen, problems
-from workshop import network
-from workshop.cluster import objects
-from workshop.cluster.probe_pods import Probe, pod_of
-from workshop.cluster.room_objects import OWN, SHARED
+from workshop.parts.catalog import ALL
+from workshop.room.objects import OWN, SHARED
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.network.probes import Probe, pod_of
 
 MANIFESTS = objects.MANIFESTS
 CREDENTIALS = ("password", "token", "secret", "key")
@@ -348,7 +348,7 @@ def test_the_pods_that_try_the_network_fit_too_and_keep_the_rules() -> None:
     for name, amount in needed(SCALED).items():
         if "storage" not in name and name != "persistentvolumeclaims":
             total[name] += amount
-    count += sum(bool(peer.labels) for peer in network.PEERS)
+    count += sum(bool(peer.labels) for peer in ALL.peers)
     total["pods"] += count
     for part, given in probe["spec"]["containers"][0]["resources"].items():
         for name, quantity in given.items():

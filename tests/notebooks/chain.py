@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import workshop
-from workshop.agent import Agent
-from workshop.local.target import LocalTarget
+from workshop.agent.agent import Agent
+from workshop.targets.local.target import LocalTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,7 +48,7 @@ class Chain:
     ) -> subprocess.CompletedProcess[str]:
         """The command line, as a person runs it, with these variables besides."""
         return subprocess.run(
-            [sys.executable, "-m", "workshop.run.cli", *words],
+            [sys.executable, "-m", "workshop.cli", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

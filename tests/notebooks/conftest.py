@@ -15,7 +15,7 @@ from chain import Chain
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    """The sequence 00 to 10, run once; the services stay up until the tests are over."""
+    """The sequence 00 to 10, run once; the parts keep running until the tests are over."""
     home = tmp_path_factory.mktemp("chain")
     before = os.environ.get("WORKSHOP_HOME")
     os.environ["WORKSHOP_HOME"] = str(home)

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -17,21 +16,22 @@ from typing import Any
 
 import psutil
 import pytest
-from workshop.local.state import State
-from workshop.run.cli import main
-from workshop.run.imports import quick
-from workshop.run.rendering import Renderer
-from workshop.wait import NotYet, wait_for
+from workshop.cli import main
+from workshop.core.checks import MIME as CHECKS
+from workshop.core.wait import NotYet, wait_for
+from workshop.report.page import quick, write_notebook
+from workshop.run.steps import Step
+from workshop.targets.local.store import Store
 
 pytestmark = pytest.mark.timeout(180)
 
 SEQUENCE = Path(__file__).parent / "sequence"
 
 IMPORTS = """\
-from workshop.answers import Answer, ToolCall
-from workshop.checks import Checks
-from workshop.errors import PartFailed
-from workshop.progress import stages
+from workshop.agent.answer import Answer, ToolCall
+from workshop.core.checks import Checks
+from workshop.core.errors import PartFailed
+from workshop.core.progress import stages
 """
 GOOD = 'checks = Checks("Part")\nchecks.equal("a sum", 4, lambda: 2 + 2)\nchecks.raise_if_failed()'
 ASLEEP = """\
@@ -94,7 +94,7 @@ def child(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     children: list[subprocess.Popen[str]] = []
 
     def start(folder: Path, *more: str, until: str = "asleep") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "workshop.run.cli", "run", "--notebooks", str(folder)]
+        command = [sys.executable, "-m", "workshop.cli", "run", "--notebooks", str(folder)]
         process = subprocess.Popen(
             [*command, *more],
             stdout=subprocess.PIPE,
@@ -241,25 +241,56 @@ def test_a_notebook_runs_in_its_folder_with_this_python(home, write, tmp_path, m
     assert run(folder) == 0
 
 
-@pytest.mark.parametrize("fork", [True, False])
-def test_kernels_start_ahead_and_leave_nothing(tmp_path, fork):
+@pytest.fixture
+def kernel() -> Iterator[Any]:
+    with quick():
+        from workshop.run.kernels import Kernel
+
+        kernel = Kernel(SEQUENCE)
+    yield kernel
+    kernel.end()
+    assert kernel.process.poll() is not None
+    assert not kernel.log.parent.exists()
+
+
+def execute(kernel: Any, **options: Any) -> Any:
     with quick():
         from workshop.run import engine
-        from workshop.run.kernels import Kernels
-    kernels = Kernels(SEQUENCE, 3, fork=fork)
-    kernels.prepare(1)
+
+        step = Step(SEQUENCE / "04_deploy_mongodb.ipynb")
+        return engine.execute(step, kernel, save=str, **options)
+
+
+def test_a_kernel_and_its_private_files_end_with_it(kernel):
+    assert kernel.log.parent.stat().st_mode & 0o777 == 0o700
     shown: list[Any] = []
-    execution = engine.Execution(kernels.take(), shown.append, lambda _notebook: None)
-    kernels.prepare(1)
-    with quick():
-        assert engine.execute(SEQUENCE / "04_deploy_mongodb.ipynb", {}, execution) is None
+    assert execute(kernel, show=shown.append)[1] is None
     assert shown
-    kernels.give_back(execution.kernel)
-    folder = kernels._folder
-    assert folder.stat().st_mode & 0o777 == 0o700
-    kernels.close()
-    assert not execution.kernel.alive
-    assert not folder.exists()
+    assert kernel.process.poll() == 0
+
+
+def test_a_kernel_that_no_notebook_needed_ends_too(kernel):
+    assert kernel.process.poll() is None
+
+
+def test_what_is_interrupted_between_two_cells_goes_no_further(kernel):
+    notebook, failure = execute(kernel, show=str, stopped=lambda: True)
+    assert failure.reason == "interrupted"
+    assert not [cell for cell in notebook.cells if cell.get("outputs")]
+
+
+def test_what_an_earlier_session_left_in_a_notebook_does_not_count(home, write):
+    folder = write("02_stale", "1 / 0", GOOD)
+    path = folder / "02_stale.ipynb"
+    content = json.loads(path.read_text())
+    check = {"name": "old", "ok": True, "expected": "", "seen": "", "seconds": 0.0}
+    data = {CHECKS: {"subject": "Part", "skipped": "", "checks": [check]}}
+    content["cells"][-1]["outputs"] = [
+        {"output_type": "display_data", "metadata": {}, "data": data}
+    ]
+    path.write_text(json.dumps(content))
+    assert run(folder) == 1
+    assert report(home)["steps"][0]["checks"] == []
 
 
 def test_a_relative_home_is_one_folder_for_the_command_and_its_notebooks(
@@ -270,12 +301,12 @@ def test_a_relative_home_is_one_folder_for_the_command_and_its_notebooks(
     monkeypatch.setenv("KUBECONFIG", "mine.yaml:/theirs.yaml")
     keep = (
         "import os\nfrom workshop import connect\n"
-        'connect().remember("kubeconfig", os.environ["KUBECONFIG"])'
+        'connect().store.remember("kubeconfig", os.environ["KUBECONFIG"])'
     )
     notebooks = write("01_keep", keep, GOOD)
     assert run(notebooks) == 0
     assert statuses(tmp_path / ".state") == {"01": "passed"}
-    kept = State(tmp_path / ".state").recall("kubeconfig")
+    kept = Store(tmp_path / ".state").recall("kubeconfig")
     assert kept == f"{tmp_path}/mine.yaml:/theirs.yaml"
     assert [path.name for path in notebooks.iterdir()] == ["01_keep.ipynb"]
 
@@ -304,7 +335,7 @@ def test_a_failed_check_stops_the_run_and_stays_in_the_report(home, write, capsy
     said = capsys.readouterr().out
     assert "[FAIL] wrong: 2" in said
     assert "02_broken failed\n  Part: 1 of 2 checks failed.\n    Last state: wrong" in said
-    assert re.search(r"the notebook as far as it came: .*/02_broken\.ipynb\n", said)
+    assert re.search(r"the notebook up to this failure: .*/02_broken\.ipynb\n", said)
     assert re.search(r"03_later +not run +- +-  02_broken failed\n", said)
 
 
@@ -335,7 +366,7 @@ CALL = 'ToolCall("count", {}, ok=True, result="40"),'
 
 
 def test_answers_without_their_proof_are_no_success(home, write):
-    """What else is none: tests/unit/test_run_report.py."""
+    """What else is none: tests/unit/report/test_report.py."""
     untold, wrong = (
         ANSWER.format(calls="", grounded=True),
         ANSWER.format(calls=CALL, grounded=False),
@@ -422,24 +453,17 @@ with stages("Sleeper") as stage:
     assert report(home)["steps"][0]["reason"] == "interrupted"
 
 
-def test_a_runner_that_is_killed_leaves_a_valid_report_and_nothing_else(
-    home, write, child, monkeypatch
-):
-    # pytest's own folder has too long a name for sockets.
-    temporary = Path(tempfile.mkdtemp())
-    monkeypatch.setenv("TMPDIR", str(temporary))
+def test_a_runner_that_is_killed_leaves_a_valid_report_and_no_process(home, write, child):
     folder = write("00_done", GOOD)
     write("02_sleeps", ASLEEP)
     process = child(folder)
     family = _family(process)
     assert family
-    assert [path.name[:9] for path in temporary.iterdir()] == ["workshop-"]
     process.kill()
     process.wait()
     assert statuses(home) == {"00": "passed", "02": "not run"}
     assert report(home)["status"] == "failed"
     assert psutil.wait_procs(family, timeout=30)[1] == []
-    temporary.rmdir()
 
 
 def test_two_runs_at_once(home, write, child, capsys):
@@ -447,7 +471,7 @@ def test_two_runs_at_once(home, write, child, capsys):
     assert run(SEQUENCE) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("Another run holds this folder.\n")
+    assert said.err.startswith("Another run uses this folder.\n")
     assert f"Last state: workshop run (pid {process.pid}), since " in said.err
     assert f"Hint: wait for it, or stop it: kill {process.pid}" in said.err
     assert main(["stop"]) == 1
@@ -464,15 +488,15 @@ def test_two_runs_at_once(home, write, child, capsys):
 
 def test_no_credential_is_in_any_file_of_a_run(home, write, capsys, monkeypatch):
     canary, token = "canary-2f7d/&\"+x'y", "user-token-91a4"
-    State(home).secret("mongodb/password", lambda: canary)
+    Store(home).secret("mongodb/password", lambda: canary)
     monkeypatch.setenv("MODEL_TOKEN", token)
     folder = write(
         "02_leaks",
         "import os\nfrom html import escape\nfrom pathlib import Path",
-        "from workshop.local.state import State",
-        'known = State(Path(os.environ["WORKSHOP_HOME"])).secret("mongodb/password", str).reveal()',
+        "from workshop.targets.local.store import Store",
+        'known = Store(Path(os.environ["WORKSHOP_HOME"])).secret("mongodb/password", str).reveal()',
         'late = "-".join(["late", known[:6]])\n'
-        'State(Path(os.environ["WORKSHOP_HOME"])).secret("made now", lambda: late)',
+        'Store(Path(os.environ["WORKSHOP_HOME"])).secret("made now", lambda: late)',
         'token = os.environ["MODEL_TOKEN"]\nprint(known, token, late, {known: [known]})',
         "from IPython.display import HTML\nHTML(escape(known))",
         'with stages("Part") as stage:\n    stage(f"using {token}")',
@@ -497,16 +521,24 @@ def test_no_credential_is_in_any_file_of_a_run(home, write, capsys, monkeypatch)
 # --- pages ---------------------------------------------------------------------------------------
 
 
-def test_a_notebook_that_cannot_be_rendered_costs_the_others_nothing(tmp_path):
-    good, bad = tmp_path / "00_good.ipynb", tmp_path / "01_bad.ipynb"
-    link = {"cell_type": "markdown", "metadata": {}, "source": "[next](01_bad.ipynb)"}
+def test_a_page_that_cannot_be_made_costs_the_others_nothing(home, write, capsys):
+    latest = 'Path(os.environ["WORKSHOP_HOME"], "runs", "latest")'
+    in_the_way = f'import os\nfrom pathlib import Path\n({latest} / "02_a.html").mkdir()'
+    folder = write("02_a", in_the_way, GOOD)
+    write("03_b", GOOD)
+    assert run(folder) == 0
+    said = capsys.readouterr().out
+    assert "  no page could be made from 02_a.ipynb: open the notebook itself\n" in said
+    assert "03_b.ipynb: open" not in said
+    index = (home / "runs" / "latest" / "index.html").read_text()
+    assert 'href="03_b.html"' in index
+    assert 'href="02_a.html"' not in index
+
+
+def test_from_page_to_page(tmp_path):
+    notebook = tmp_path / "00_good.ipynb"
+    link = {"cell_type": "markdown", "metadata": {}, "source": "[next](01_next.ipynb)"}
     body = {"cells": [link], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
-    good.write_text(json.dumps(body))
-    bad.write_text("{}")
-    renderer = Renderer()
-    for notebook in (bad, good):
-        renderer.add(notebook)
-    assert renderer.finish() == {"00_good.html"}
-    assert renderer.missing == ["01_bad.ipynb"]
-    renderer.close()
-    assert 'href="01_bad.html"' in (tmp_path / "00_good.html").read_text()
+    notebook.write_text(json.dumps(body))
+    assert write_notebook(notebook) == "00_good.html"
+    assert 'href="01_next.html"' in (tmp_path / "00_good.html").read_text()

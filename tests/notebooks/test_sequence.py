@@ -1,12 +1,13 @@
 """The sequence on the local target, with the real model: it passes, and says why when it cannot.
 
-The tests stand in the order in which they are quickest: what each of them breaks, it mends again.
+The tests stand in the order in which they are quickest: what each of them breaks, it fixes again.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import math
 import os
 import re
 import shutil
@@ -24,40 +25,27 @@ import psutil
 import pytest
 import workshop
 from chain import ROOT, Chain
-from workshop import (
-    dashboard,
-    embedder,
-    http,
-    llama_stack,
-    mcp_client,
-    mcp_server,
-    metrics,
-    mongodb,
-    network,
-    pins,
-    progress,
-    prometheus,
-    questions,
-    registration,
-    repeating,
-    rotation,
-    runbooks,
-)
-from workshop.agent import Agent
-from workshop.answers import Answer, NotAsked, ToolCall
-from workshop.errors import AnswerNotGrounded, CheckFailed, EndpointError, SettingsError
-from workshop.evaluation import questions as evaluation_questions
-from workshop.evaluation import results as evaluation_results
-from workshop.evaluation.scoring import score_calls
-from workshop.local import programs
-from workshop.local.process import Process
-from workshop.masked import Secret
-from workshop.settings import DATA
-from workshop.steps import PROCESSES
-from workshop.table import Table
-from workshop.target import Endpoint
-from workshop.values import contains
-from workshop.wait import NotYet, wait_for
+from workshop.agent import questions
+from workshop.agent.agent import Agent
+from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
+from workshop.agent.proof.values import contains
+from workshop.clients import http, mcp
+from workshop.core import progress, versions
+from workshop.core.errors import AnswerNotGrounded, CheckFailed, EndpointError, SettingsError
+from workshop.core.secret import Secret
+from workshop.core.settings import DATA
+from workshop.core.table import Table
+from workshop.core.wait import NotYet, wait_for
+from workshop.evaluate import questions as evaluation_questions
+from workshop.evaluate import results as evaluation_results
+from workshop.evaluate.scoring import score_calls
+from workshop.operate import credentials, metrics
+from workshop.parts import embedder, llama_stack, mcp_server, mongodb, prometheus, runbooks
+from workshop.parts.catalog import ALL
+from workshop.targets import network
+from workshop.targets.base import Endpoint
+from workshop.targets.local import programs
+from workshop.targets.local.process import Process
 
 STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 DEPLOY = {
@@ -68,6 +56,7 @@ DEPLOY = {
     "mcp-server": workshop.deploy_mcp_server,
 }
 WITH_MILVUS = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
+PROCESSES = ALL.on("local")
 PARTS = tuple(part for part in PROCESSES if part != "collector")
 """The collector is Llama Stack's alone: OGX has a page of metrics of its own."""
 
@@ -134,7 +123,7 @@ def test_the_answers_in_the_report_hold_what_pymongo_reads_now(chain: Chain) -> 
 
 
 def test_the_run_says_how_to_reach_and_to_stop_the_services(chain: Chain) -> None:
-    assert "The services stay up: workshop status; stop them: workshop stop" in chain.output
+    assert "The parts keep running: workshop status; stop them: workshop stop" in chain.output
     for part in PARTS:
         assert chain.target.find(part).url in chain.output
     assert list(pids(chain)) == list(PARTS)
@@ -145,7 +134,7 @@ def test_the_run_says_how_to_reach_and_to_stop_the_services(chain: Chain) -> Non
 
 
 def test_no_credential_is_written_or_shown_anywhere(chain: Chain) -> None:
-    secrets = [secret.reveal() for secret in chain.target.state.secrets()]
+    secrets = [secret.reveal() for secret in chain.target.store.secrets()]
     assert len(set(secrets)) >= 4
     kept = chain.home / "local" / "secrets.json"
     # Prometheus takes a token from a file alone.
@@ -198,7 +187,7 @@ def test_the_notebook_tried_every_port_and_each_old_credential(chain: Chain) -> 
         assert seen[f"this machine to {part}:{port}"] == "open"
         assert seen[f"another machine to {part}:{port}"] == "refused"
     for part in ("model", "mongodb", "mcp-server"):
-        assert f"{part} refuses who has no credential" in seen
+        assert f"{part} refuses requests without a credential" in seen
         assert seen[f"{part} refuses its old credential"].startswith("refused: ")
 
 
@@ -212,17 +201,18 @@ def test_the_report_shows_the_plots_of_what_prometheus_read(chain: Chain) -> Non
         values = [value for _when, value in panels[title]]
         assert max(values) > 0, title
     page = (chain.latest / "index.html").read_text("utf-8")
-    assert page.count('<img src="data:image/svg+xml;base64,') == 2
+    assert page.count('<img src="data:image/png;base64,') == 2
 
 
 def test_each_panel_of_the_dashboard_gives_a_value_or_says_why_not(chain: Chain) -> None:
     endpoint = chain.target.find("prometheus")
-    for panel in dashboard.dashboard()["panels"]:
+    dashboard = ROOT / "manifests" / "monitoring" / "base" / "dashboard.json"
+    for panel in json.loads(dashboard.read_text("utf-8"))["panels"]:
         query = panel["targets"][0]["expr"].replace("$__rate_interval", "1h")
-        seen = prometheus.value(endpoint, query)
+        seen = [one for one in prometheus.samples(endpoint, query) if math.isfinite(one.value)]
         metric = next(one for one in metrics.METRICS if one.title == panel["title"])
         lacks = metric.part == "gpu-nodes" or "FerretDB" in metric.lacks
-        assert (seen is None) == lacks, (panel["title"], seen)
+        assert len(seen) == (0 if lacks else 1), (panel["title"], seen)
 
 
 def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chain: Chain) -> None:
@@ -230,7 +220,7 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
     kill(chain, "mcp-server")
 
     def alerts() -> set[tuple[str, str]]:
-        return {(alert.name, alert.part) for alert in prometheus.alerts(endpoint)}
+        return {(name, part) for name, part, _state in prometheus.alerts(endpoint)}
 
     # Others may be pending for what notebook 10's load did: slow answers, a queue at the model.
     down = ("PartDown", "mcp-server")
@@ -241,7 +231,7 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
 
 def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
     agent = chain.agent()
-    box = workshop.question_box(agent, "How many alerts are firing?")
+    box = workshop.question_widget(agent, "How many alerts are firing?")
     button = box.children[0].children[1]
     button.click()
     assert not button.disabled
@@ -267,8 +257,8 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
     def through_mcp(tool: str, arguments: Mapping[str, Any]) -> ToolCall:
         key = json.dumps([tool, arguments], default=str)
         if key not in made:
-            always = {"connectionId": pins.CONNECTION_ID, "database": mongodb.DATABASE}
-            result = mcp_client.call_tool(
+            always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
+            result = mcp.call_tool(
                 endpoint, mcp_server.PATH, tool, json.loads(json.dumps({**always, **arguments}))
             )
             made[key] = ToolCall(tool, arguments, not result.failed, result.text)
@@ -277,8 +267,8 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
     with mongodb.connected(chain.target.find("mongodb")) as database:
         for question in evaluation_questions.load().questions:
             found = evaluation_questions.resolve(question, database, DATA / "runbooks")
-            for form in found.steps:
-                calls = [through_mcp(tool, a) for tool, a in form if tool != repeating.FILE_SEARCH]
+            for form in found.forms:
+                calls = [through_mcp(tool, a) for tool, a in form if tool != FILE_SEARCH]
                 if len(calls) < len(form):
                     # A search needs no form of its own: Llama Stack makes it, not the MCP server.
                     assert all(call.ok for call in calls), (question.name, calls)
@@ -296,7 +286,7 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
 def test_an_evaluation_that_was_interrupted_is_continued(chain: Chain) -> None:
     words = ["evaluate", "--only", "single", "--half", "tuning", "--limit", "3"]
     asking = subprocess.Popen(
-        [sys.executable, "-m", "workshop.run.cli", *words],
+        [sys.executable, "-m", "workshop.cli", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -348,7 +338,7 @@ def test_under_nbval_the_notebooks_that_deploy_start_just_the_embedder_that_was_
     before = pids(chain)
     kill(chain, "embedder")
     told = chain.run("doctor").stdout
-    assert re.findall(r"^culprit: ([\w-]+): ", told, re.M) == ["embedder"], told
+    assert re.findall(r"^cause: ([\w-]+): ", told, re.M) == ["embedder"], told
     assert "[FAIL] llama-stack: because of embedder" in told
     assert "[ OK ] model" in told
     # Not the last ones: their questions and load take minutes, and tell nothing new.
@@ -440,25 +430,25 @@ def test_a_wrong_mcp_secret_is_told_apart_from_a_broken_server(chain: Chain) -> 
     right = target.find("mcp-server")
     wrong = Endpoint(right.url, token=Secret("not-the-secret"), also=right.also)
     try:
-        target.state.save_endpoint("mcp-server", wrong)
+        target.store.save_endpoint("mcp-server", wrong)
         with pytest.raises(CheckFailed) as failed:
             workshop.verify_registration(target)
         with pytest.raises(EndpointError) as refused:
             chain.agent().ask("How many incidents are open?")
     finally:
-        target.state.save_endpoint("mcp-server", right)
+        target.store.save_endpoint("mcp-server", right)
     assert "The credential was refused." in str(failed.value)
     assert "HTTP 403" in str(failed.value)
     assert "The MCP server: The credential was refused. HTTP 403" in str(refused.value)
     assert "Hint: run 05_deploy_mcp_server and 06_register_mcp_server again" in str(refused.value)
-    assert registration.listed_by_llama_stack(target)
+    assert mcp_server.listed_by_llama_stack(target)
 
 
 def test_the_server_takes_an_address_on_loopback_from_the_caller(chain: Chain) -> None:
     """When it refuses these (ogx #6291), the MCP server must be a connector of its own."""
-    tool = registration.tool(chain.target)
+    tool = mcp_server.tool(chain.target)
     assert tool["server_url"].startswith("http://127.0.0.1:")
-    assert sorted(registration.listed_by_llama_stack(chain.target)) == sorted(tool["allowed_tools"])
+    assert sorted(mcp_server.listed_by_llama_stack(chain.target)) == sorted(tool["allowed_tools"])
 
 
 @pytest.mark.parametrize("reached", ["new credential made", "database told", "database ended"])
@@ -467,22 +457,22 @@ def test_a_rotation_that_was_interrupted_is_finished_by_the_next(
 ) -> None:
     target = chain.target
     before = target.find("mongodb")
-    old = target.renew(
+    old = target.store.renew(
         "mongodb", mongodb.CREDENTIAL, lambda: "made-before-" + reached.replace(" ", "-")
     )
-    new = target.secret(mongodb.CREDENTIAL, lambda: "never")
+    new = target.store.secret(mongodb.CREDENTIAL, lambda: "never")
     assert old == before.password
     if reached == "database told":
         mongodb.change_password(before, old, new)
     if reached == "database ended":
-        target.remember("rotating mongodb", "begun")
+        target.store.remember("rotating mongodb", "begun")
         kill(chain, "mongodb")
-    done = workshop.rotate_credential(target, "mongodb")
+    done = credentials.rotate_credential(target, "mongodb")
     assert done.old.startswith("refused: ")
     assert (done.callers, done.skipped) == ("mcp-server", "")
     # No third one was made, and the old one is forgotten.
     assert target.find("mongodb").password == new
-    assert old not in target.secrets()
+    assert old not in target.store.secrets()
     assert workshop.verify_mongodb(target)
     assert workshop.verify_mcp_server(target)
 
@@ -491,16 +481,14 @@ def test_an_old_credential_that_is_still_taken_fails_the_checkpoint(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = chain.target
-    monkeypatch.setattr(rotation, "PATIENCE", 1.0)
+    monkeypatch.setattr(credentials, "PATIENCE", 1.0)
     # As when the server was not told: the new one is made, and the old one goes on.
     endpoint = target.find("mcp-server")
-    said = rotation._refused(
-        lambda: mcp_client.initialize(endpoint, "/mcp"), progress.Stages("test")
-    )
-    assert said == "let in: it is still taken"
-    row = rotation.Rotated("mcp-server", "the agent", said, 1.0)
+    said = credentials._refused(lambda: mcp.initialize(endpoint, "/mcp"), progress.Stages("test"))
+    assert said == "let in: it is still accepted"
+    row = credentials.Rotated("mcp-server", "the agent", said, 1.0)
     answered = NotAsked("none", "none")
-    done = rotation.Rotation(Table([row]), answered, answered)
+    done = credentials.Rotation(Table([row]), answered, answered)
     with pytest.raises(CheckFailed) as failed:
         workshop.verify_network(target, network.Matrix(), done)
     assert "mcp-server refuses its old credential: expected refused, saw let in" in str(
@@ -553,13 +541,13 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     record = process(chain, "llama-stack").record()
     assert record
     # As it was, but started while there is no model: its list of models stays empty.
-    model, vectors = target.state.endpoint("model"), target.state.endpoint("embedder")
+    model, vectors = target.store.endpoint("model"), target.store.endpoint("embedder")
     assert model
     assert vectors
-    collector = target.state.endpoint("collector")
+    pushed = {"collector": target.find("collector")}
     # With Milvus: the runbooks must be loaded again anyway, and the next test wants them there.
     size = embedder.dimension(vectors)
-    part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, pushes_to=collector)
+    part = llama_stack.part_of("llama-stack", "milvus", model, vectors, size, needs=pushed)
     part = replace(part, port=record.ports["main"])
     stack = process(chain, "llama-stack")
     stack.stop()
@@ -570,8 +558,10 @@ def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_ru
     back = chain.run("run", "--only", "02")
     assert back.returncode == 0, back.stdout
     told = chain.run("doctor").stdout
-    assert re.search(r"^culprit: llama-stack: .*sees the model: expected vllm/", told, re.M), told
-    assert "Hint: run 03_deploy_llama_stack again: one that was started before" in told, told
+    assert re.search(r"^cause: llama-stack: .*sees the model: expected vllm/", told, re.M), told
+    assert (
+        "Hint: run 03_deploy_llama_stack again: it restarts one that was started before" in told
+    ), told
     found = chain.run(*WITH_MILVUS)
     assert found.returncode == 0, found.stdout
     assert "it was started before the model: starting it again" in found.stdout
@@ -604,7 +594,7 @@ def test_without_mongodb_the_agent_answers_from_the_runbooks(chain: Chain) -> No
 
 def test_notebook_07_run_first_names_the_notebook_to_run(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "workshop.run.cli", "run", "--only", "07"],
+        [sys.executable, "-m", "workshop.cli", "run", "--only", "07"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -633,7 +623,7 @@ def test_clean_up_leaves_nothing(chain: Chain) -> None:
 
 
 def _stages():  # type: ignore[no-untyped-def]
-    from workshop.progress import Stages
+    from workshop.core.progress import Stages
 
     return Stages("test")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import nbformat
 import pytest
-from workshop import questions
+from workshop.agent import questions
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 TEMPLATE = "_template"
@@ -302,6 +302,13 @@ def imports_exist(notebook: Notebook) -> Iterator[str]:
 
 
 @rule
+def imports_public_names_alone(notebook: Notebook) -> Iterator[str]:
+    for cell in notebook.code:
+        if found := re.search(r"^(from|import) workshop\..+$", cell.text, re.M):
+            yield at(cell, f"takes what is inside the library: {found[0]}")
+
+
+@rule
 def one_checkpoint_after_the_last_deploy(notebook: Notebook) -> Iterator[str]:
     cells = notebook.tagged("checkpoint")
     if len(cells) != 1:
@@ -550,6 +557,10 @@ BREAKS: dict[str, list[Break]] = {
     "parameters_are_used": [swap("deploy_mongodb(\n", "timeout=TIMEOUT_SECONDS", "timeout=9")],
     "connects_first": [swap("from workshop import", "connect(TARGET)", 'connect("local")')],
     "imports_exist": [swap("from workshop import", "verify_mongodb", "verify_mongo")],
+    "imports_public_names_alone": [
+        swap("from workshop import", "from workshop import", "from workshop.parts.mongodb import"),
+        add(LOAD, "import workshop.parts.mongodb"),
+    ],
     "one_checkpoint_after_the_last_deploy": [
         tag("checkpoint"),
         tag(LOAD, "checkpoint"),

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from workshop.errors import SetupError
-from workshop.local.setup import locate
-from workshop.local.target import LocalTarget
-from workshop.mongodb import deploy_mongodb, load_sample_data
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.target import Deployed, Endpoint, Part
+from workshop.core.errors import SetupError
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.parts.catalog import ALL
+from workshop.parts.mongodb import deploy_mongodb, load_sample_data
+from workshop.setup import locate
+from workshop.targets.base import Deployed, Endpoint, Part
+from workshop.targets.local.target import LocalTarget
 
 
 class Elsewhere(LocalTarget):
@@ -37,7 +38,7 @@ def elsewhere() -> Callable[[Path], LocalTarget]:
         locate("mongodb")
     except SetupError as error:
         pytest.skip(f"{error.what} {error.hint}")
-    return lambda folder: Elsewhere(Settings(state=folder / "state"))
+    return lambda folder: Elsewhere(Settings(state=folder / "state"), ALL)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""README and CONTRIBUTING name nothing that is not there, and leave out nothing that must be."""
+"""The pages name nothing that is not there, and leave out nothing that must be."""
 
 from __future__ import annotations
 
@@ -11,22 +11,30 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from workshop.local.setup import index
-from workshop.pins import PINS
+from workshop.core.versions import PINS
+from workshop.setup.context import INDEX_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "lib" / "workshop"
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-DOCUMENTS = {"README.md": README, "CONTRIBUTING.md": CONTRIBUTING}
+SUBJECTS = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "CONTRIBUTING.md", *SUBJECTS)
+}
+README, CONTRIBUTING = PAGES["README.md"], PAGES["CONTRIBUTING.md"]
+SETTINGS, TROUBLESHOOTING = PAGES["docs/settings.md"], PAGES["docs/troubleshooting.md"]
+
+LONGEST = {"README.md": 12_000, "CONTRIBUTING.md": 9_000}
+"""Bytes of what everybody reads first. The rest has a page of its own in docs/."""
 
 OF_THE_SYSTEM = {
     *("HOME", "PATH", "CONDA_PREFIX", "NO_PROXY", "no_proxy", "GOFLAGS"),
-    "JPY_PARENT_PID",  # Jupyter's own
     "KUBERNETES_SERVICE_HOST",  # a pod's own
     "SERVER_TOKEN",  # the kit hands it to the model server
 }
-"""Variables that are read and need no line in the README."""
+"""Variables that are read and need no line in docs/settings.md."""
+
+TEST_CLUSTER = "tests/testcluster/README.md"
 
 LEAST = 12
 """Characters that a text and its source must have in common: `{x}.` would stand for all."""
@@ -46,7 +54,8 @@ def rows(text: str) -> list[list[str]]:
         for line in text.splitlines()
         if line.startswith("| ")
     ]
-    return [row for row in cells if row[0] not in ("", "step", "to change", "what you see")]
+    heads = ("", "step", "to change", "what you see", "parameter")
+    return [row for row in cells if row[0] not in heads]
 
 
 def code(text: str) -> list[str]:
@@ -62,7 +71,7 @@ def code(text: str) -> list[str]:
 @cache
 def help_of(*words: str) -> str:
     return subprocess.run(
-        [sys.executable, "-m", "workshop.run.cli", *words, "--help"],
+        [sys.executable, "-m", "workshop.cli", *words, "--help"],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -70,9 +79,25 @@ def help_of(*words: str) -> str:
     ).stdout
 
 
-def slug(heading: str) -> str:
-    """The anchor that a heading gets."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+@cache
+def anchors(page: Path) -> list[str]:
+    """The anchors that a page's headings get."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    headings = re.findall(r"^#+ (.+)$", text.replace("*", ""), re.M)
+    return [re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings]
+
+
+def notebook_parameters() -> dict[tuple[str, str], object]:
+    """The default of each parameter, by the notebook's number and its name."""
+    found = {}
+    for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            if "parameters" in cell["metadata"].get("tags", []):
+                for node in ast.parse("".join(cell["source"])).body:
+                    assert isinstance(node, ast.Assign)
+                    name = ast.unparse(node.targets[0])
+                    found[path.name[:2], name] = ast.literal_eval(node.value)
+    return found
 
 
 @cache
@@ -106,7 +131,7 @@ def is_said(text: str) -> bool:
 
 def read_by_the_kit() -> set[str]:
     """The variables of the environment that library and bootstrap read."""
-    names = set(index.VARIABLES) | {PINS.chat.variable, PINS.embedding.variable}
+    names = set(INDEX_VARIABLES) | {file.variable for file in PINS.weights.values()}
     for path in LIB.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         names |= set(re.findall(r'\b(?:env|environ)\.get\(\s*"(\w+)"', text))
@@ -116,21 +141,40 @@ def read_by_the_kit() -> set[str]:
 
 
 def documented_variables() -> set[str]:
-    table = re.search(r"^\| variable \|.*?(?=^$)", README, re.M | re.S)
+    table = re.search(r"^\| variable \|.*?(?=^$)", SETTINGS, re.M | re.S)
     assert table
     first = [line.split(" | ")[0] for line in table.group().splitlines()[2:]]
     return {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", [*PAGES, "data/README.md", "findings/README.md", TEST_CLUSTER])
 def test_links_lead_somewhere(name: str) -> None:
-    text = DOCUMENTS[name]
-    headings = {slug(h) for h in re.findall(r"^#+ (.+)$", text.replace("*", ""), re.M)}
+    text = (ROOT / name).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in headings, target
-        elif not target.startswith("https://"):
-            assert (ROOT / target).is_file(), target
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        page = (ROOT / name).parent / path if path else ROOT / name
+        assert page.is_file(), target
+        assert not anchor or anchors(page).count(anchor) == 1, target
+
+
+def test_a_link_to_no_heading_would_be_noticed() -> None:
+    assert "what-was-run-and-what-was-not" in anchors(ROOT / "docs" / "tests-and-ci.md")
+    assert "what-was-dreamt" not in anchors(ROOT / "docs" / "tests-and-ci.md")
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_every_page_is_in_the_index_and_says_who_reads_it_and_when(name: str) -> None:
+    assert f"| [{name}]({name}) | " in section(README, "Documentation")
+    first = re.match(r"# .+\n\n(.+)\n", PAGES[name])
+    assert first
+    assert re.match(r"For [^.:]+, when ", first[1]), first[1]
+
+
+@pytest.mark.parametrize("name", LONGEST)
+def test_what_everybody_reads_first_is_short(name: str) -> None:
+    assert (ROOT / name).stat().st_size <= LONGEST[name]
 
 
 def test_the_steps_are_the_notebooks_in_order_with_their_titles() -> None:
@@ -146,23 +190,21 @@ def test_the_steps_are_the_notebooks_in_order_with_their_titles() -> None:
     assert listed == wanted
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", PAGES)
 def test_make_has_every_target_that_is_named(name: str) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    named = {
-        word for line in code(DOCUMENTS[name]) for word in re.findall(r"\bmake ([a-z-]+)", line)
-    }
-    assert named
+    named = {word for line in code(PAGES[name]) for word in re.findall(r"\bmake ([a-z-]+)", line)}
+    assert named or name not in LONGEST
     assert named <= targets
     variables = set(re.findall(r"^([A-Z]+) \?=", (ROOT / "Makefile").read_text(), re.M))
-    for line in code(DOCUMENTS[name]):
+    for line in code(PAGES[name]):
         assert set(re.findall(r"\bmake [a-z-]+ ([A-Z]+)=", line)) <= variables, line
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", PAGES)
 def test_workshop_has_every_command_and_option_that_is_named(name: str) -> None:
-    for line in code(DOCUMENTS[name]):
-        for words in re.findall(r"(?:^|[\s/])workshop ((?:[a-z]+)\b[^;]*)", line):
+    for line in code(PAGES[name]):
+        for words in re.findall(r"(?:^|[\s/])(?<!from )workshop ((?:[a-z]+)\b[^;]*)", line):
             command, *rest = words.split()
             assert re.search(rf"^    {command} ", help_of(), re.M), line
             for option in re.findall(r"(?:^|\s)(--?[a-z][a-z-]*)", " ".join(rest)):
@@ -171,24 +213,30 @@ def test_workshop_has_every_command_and_option_that_is_named(name: str) -> None:
             assert option in help_of("setup"), line
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", PAGES)
 def test_options_that_stand_alone_are_options_of_run(name: str) -> None:
-    for line in code(DOCUMENTS[name]):
+    for line in code(PAGES[name]):
         if re.match(r"(--(from|to|only|without|clean-up)|-p)( |$)", line):
             assert line.split()[0] in help_of("run"), line
 
 
-def test_parameters_that_are_named_are_parameters_of_a_notebook() -> None:
-    cells = "".join(
-        "".join(cell["source"]) + "\n"
-        for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")
-        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-        if "parameters" in cell["metadata"].get("tags", [])
-    )
-    known = set(re.findall(r"^([A-Z_]+) =", cells, re.M))
-    named = {name for line in code(README) for name in re.findall(r"-p ([A-Z_]+)=", line)}
-    assert named
+@pytest.mark.parametrize("name", PAGES)
+def test_parameters_that_are_named_are_parameters_of_a_notebook(name: str) -> None:
+    known = {parameter for _, parameter in notebook_parameters()}
+    named = {one for line in code(PAGES[name]) for one in re.findall(r"-p \"?([A-Z_]+)=", line)}
+    assert named or name != "README.md"
     assert named <= known
+
+
+def test_the_table_of_parameters_has_each_with_its_notebooks_and_defaults() -> None:
+    wanted = notebook_parameters()
+    numbers = {number for number, name in wanted if name == "TARGET"}
+    listed = {}
+    for name, where, _ in rows(section(SETTINGS, "Parameters")):
+        for number, default in re.findall(r"(\d\d|all): `([^`]+)`", where):
+            for one in numbers if number == "all" else {number}:
+                listed[one, name.strip("`")] = ast.literal_eval(default)
+    assert listed == wanted
 
 
 def test_variables_that_are_named_are_read_and_the_other_way_round() -> None:
@@ -197,14 +245,14 @@ def test_variables_that_are_named_are_read_and_the_other_way_round() -> None:
 
 def test_variables_that_are_set_in_an_example_are_documented() -> None:
     known = documented_variables()
-    for line in code(README) + code(CONTRIBUTING):
+    for line in [line for text in PAGES.values() for line in code(text)]:
         for name in re.findall(r"(?:^|export )([A-Z][A-Z0-9_]+)=", line):
             assert name in known, line
 
 
 def test_every_path_of_the_table_in_contributing_exists() -> None:
     table = rows(section(CONTRIBUTING, "To change X, edit Y"))
-    assert len(table) > 10
+    assert 10 < len(table) <= 16
     for change, places in table:
         paths = re.findall(r"`((?:[\w.-]+/)+[\w.-]*|README\.md|Makefile|bootstrap)`", places)
         assert paths, change
@@ -213,26 +261,28 @@ def test_every_path_of_the_table_in_contributing_exists() -> None:
 
 
 def test_files_that_are_named_elsewhere_exist() -> None:
-    """Those with a folder, and the modules of the layout."""
-    for text in DOCUMENTS.values():
-        for path in re.findall(r"`((?:lib|tests|notebooks|data|docs|\.ci)/[\w./-]*)`", text):
+    folders = r"`((?:lib|tests|notebooks|manifests|data|docs|findings|\.ci)/[\w./-]*)`"
+    for text in PAGES.values():
+        for path in re.findall(folders, text):
             assert (ROOT / path).exists(), path
-    layout = re.search(r"```\n(.*?)```", section(CONTRIBUTING, "Layout"), re.S)
-    assert layout
-    named = set(re.findall(r"\b\w+\.py\b", layout.group(1)))
-    assert named <= {path.name for path in LIB.rglob("*.py")}
-    assert {path.name for path in LIB.glob("*.py")} <= named
 
 
 ERRORS = [
     text
-    for row in rows(section(README, "When a step stops"))
+    for row in rows(section(TROUBLESHOOTING, "Errors"))
     for text in re.findall(r"`([^`]+)`", row[0])
 ]
 
 
+def test_the_test_clusters_page_names_each_of_its_modules() -> None:
+    page = (ROOT / TEST_CLUSTER).read_text(encoding="utf-8")
+    for path in (ROOT / TEST_CLUSTER).parent.glob("**/*.py"):
+        if "standins" not in path.parts and not path.stem.startswith("__"):
+            assert re.search(rf"`{path.stem}`", page), path.name
+
+
 def test_every_row_of_the_table_of_errors_quotes_one() -> None:
-    table = rows(section(README, "When a step stops"))
+    table = rows(section(TROUBLESHOOTING, "Errors"))
     assert all(len(row) == 3 and row[0].startswith("`") for row in table)
     assert len(ERRORS) == len(table) > 15
 
@@ -253,4 +303,8 @@ def test_pictures_are_text_that_both_kinds_of_page_can_show() -> None:
         assert "<text" in text
         assert re.search(r"prefers-color-scheme: ?dark", text)
         assert not re.search(r"<image|<script|href=|url\(http", text), picture.name
-        assert picture.name in README
+
+
+def test_each_picture_is_shown_on_a_page() -> None:
+    for picture in (*(ROOT / "docs").glob("*.svg"), *(ROOT / "docs").glob("*.png")):
+        assert any(f"{picture.name})" in text for text in PAGES.values()), picture.name

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from workshop.settings import CHECKOUT
+from workshop.core.settings import CHECKOUT
 
 LOOK = (
     "import sys, os, json, typing, zmq, workshop\n"

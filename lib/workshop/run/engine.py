@@ -1,159 +1,109 @@
-"""A papermill engine that shows messages as they come, and that a dead kernel cannot hang."""
+"""Executes one notebook: papermill puts its parameters in, nbclient runs its cells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import papermill  # type: ignore[import-untyped]
-from nbclient.exceptions import DeadKernelError
-from papermill.clientwrap import PapermillNotebookClient  # type: ignore[import-untyped]
-from papermill.engines import (  # type: ignore[import-untyped]
-    NBClientEngine,
-    NotebookExecutionManager,
-    papermill_engines,
-)
-from papermill.exceptions import PapermillExecutionError  # type: ignore[import-untyped]
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
+from workshop.core.errors import LOG_LINES
 from workshop.run.kernels import Kernel
+from workshop.run.steps import INTERRUPTED, Step
 
-NAME = "workshop"
-
+START = 120  # Seconds for a kernel to answer: two, on an idle machine.
 OUTPUT = 60
 """Seconds to wait for the outputs of a cell that has ended: on a busy machine they lag behind."""
 
-Message = Callable[[Mapping[str, Any]], None]
-"""Gets the MIME bundle of each display of a running notebook."""
 
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a notebook stopped: the cell's error, or the kernel's end.
-
-    Args:
-        reason: For the report: the error's own text.
-        traceback: For the terminal, when the error is not one of the kit's own.
-    """
+class Failure(NamedTuple):
+    """Why a notebook stopped; the traceback where the reason, the error's text, is not enough."""
 
     reason: str
-    traceback: tuple[str, ...] = ()
+    traceback: Sequence[str] = ()
 
 
-@dataclass
-class Execution:
-    """One notebook's execution, given to the engine.
+class _Client(NotebookClient):
+    """Passes on what the notebook displays while it runs."""
 
-    Args:
-        kernel: Runs the cells; already starting.
-        show: Gets what the notebook displays.
-        save: Writes the notebook as it is so far.
-    """
-
-    kernel: Kernel
-    show: Message
-    save: Callable[[Any], object]
-    notebook: Any = field(default_factory=lambda: {"cells": []})
-
-
-def execute(path: Path, parameters: Mapping[str, Any], execution: Execution) -> Failure | None:
-    """Execute one notebook; gives its failure, or None when it passed.
-
-    ``execution.notebook`` is the executed notebook, as far as it came.
-    """
-    # papermill takes a path as a format string.
-    source = str(path).replace("{", "{{").replace("}", "}}")
-    try:
-        papermill.execute_notebook(
-            source,
-            # The engine saves, so that no credential is on disk for even a moment.
-            None,
-            parameters=dict(parameters),
-            engine_name=NAME,
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            execution=execution,
-        )
-    except PapermillExecutionError as error:
-        return _failure(error)
-    except (DeadKernelError, RuntimeError) as error:
-        return _ended(path, execution, error)
-    return None
-
-
-def _failure(error: PapermillExecutionError) -> Failure:
-    said = f"{error.ename}: {error.evalue}"
-    traceback = tuple("".join(f"{part}\n" for part in error.traceback).splitlines())
-    if list(error.traceback) == [said]:
-        # One of the kit's own errors: it shows itself without a traceback.
-        return Failure(error.evalue)
-    return Failure(said if error.evalue else error.ename, traceback)
-
-
-def _ended(path: Path, execution: Execution, error: RuntimeError) -> Failure:
-    kernel = execution.kernel
-    what = f"did not answer: {error}" if kernel.alive else f"ended ({kernel.ending})"
-    lines = [f"the kernel of {path.stem[:2]} {what}"]
-    log = kernel.log_tail()[-12:]
-    if log:
-        lines += ["  Last lines that it wrote:", *(f"    {line}" for line in log)]
-    lines.append("  Hint: is there memory left? workshop doctor")
-    return Failure("\n".join(lines))
-
-
-class _Saving(NotebookExecutionManager):  # type: ignore[misc]
-    """Saves through the execution, which masks credentials."""
-
-    def __init__(self, notebook: Any, execution: Execution) -> None:
-        super().__init__(notebook, None, progress_bar=False)
-        self._execution = execution
-
-    def save(self, **_options: Any) -> None:
-        """Write the notebook as it is so far."""
-        self._execution.notebook = self.nb
-        self._execution.save(self.nb)
-        self.last_save_time = self.now()
-
-
-class _Client(PapermillNotebookClient):  # type: ignore[misc]
-    """Passes on what the notebook displays."""
-
-    def __init__(self, saving: NotebookExecutionManager, execution: Execution) -> None:
-        super().__init__(
-            saving,
-            km=execution.kernel.manager,
-            kernel_name="python3",
-            iopub_timeout=OUTPUT,
-            timeout=None,
-        )
-        self._execution = execution
-        self.kc = execution.kernel.connect()
+    show: Callable[[Any], object]
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
-        """Show a display, then do with it what papermill does."""
+        """Show a display, then do with it what nbclient does."""
         if msg["msg_type"] in ("display_data", "update_display_data", "execute_result"):
-            self._execution.show(msg["content"]["data"])
+            self.show(msg["content"]["data"])
         return super().process_message(msg, cell, cell_index)
 
 
-class _Engine(NBClientEngine):  # type: ignore[misc]
-    """Runs a notebook in a kernel that is given to it."""
+def execute(
+    step: Step,
+    kernel: Kernel,
+    *,
+    show: Callable[[Mapping[str, Any]], object],
+    save: Callable[[Any], object],
+    stopped: Callable[[], object] = lambda: False,
+) -> tuple[Any, Failure | None]:
+    """Execute one notebook; gives it as far as it came, and its failure unless it passed.
 
-    @classmethod
-    def execute_notebook(
-        cls, nb: Any, kernel_name: str, *, execution: Execution, **_options: Any
-    ) -> Any:
-        """Execute the cells, saving on the way."""
-        nb.metadata.papermill.pop("output_path", None)
-        saving = _Saving(nb, execution)
-        saving.notebook_start()
-        try:
-            _Client(saving, execution).execute()
-        finally:
-            saving.notebook_complete()
-        return saving.nb
+    The kernel may still be starting, and has ended afterwards. ``show`` gets the MIME bundle of
+    each display, ``save`` the notebook as it is so far; ``stopped`` is asked before each cell.
+    """
+    notebook = papermill.execute_notebook(
+        # papermill takes a path as a format string.
+        str(step.path).replace("{", "{{").replace("}", "}}"),
+        None,
+        parameters=dict(step.parameters),
+        kernel_name="python3",
+        language="python",
+        prepare_only=True,
+    )
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            # Left by JupyterLab, perhaps: not by this run.
+            cell.outputs, cell.execution_count = [], None
+    client = _Client(
+        notebook,
+        km=kernel.manager,
+        startup_timeout=START,
+        iopub_timeout=OUTPUT,
+        raise_on_iopub_timeout=True,
+    )
+    client.show = show
+    try:
+        with client.setup_kernel(cleanup_kc=True):
+            for index, cell in enumerate(notebook.cells):
+                if stopped():
+                    return notebook, Failure(INTERRUPTED)
+                save(notebook)
+                client.execute_cell(cell, index)
+    except CellExecutionError as error:
+        return notebook, _failed(cell, error)
+    except (RuntimeError, TimeoutError) as error:
+        return notebook, _ended(step, kernel, error)
+    finally:
+        client.set_widgets_metadata()
+        save(notebook)
+    return notebook, None
 
 
-papermill_engines.register(NAME, _Engine)
+def _failed(cell: Any, error: CellExecutionError) -> Failure:
+    shown = [text for output in cell.outputs for text in output.get("traceback", ())]
+    if shown == [f"{error.ename}: {error.evalue}"]:
+        # One of the kit's own errors: it shows itself without a traceback.
+        return Failure(error.evalue)
+    said = f"{error.ename}: {error.evalue}" if error.evalue else error.ename
+    return Failure(said, "\n".join(shown).splitlines())
+
+
+def _ended(step: Step, kernel: Kernel, error: Exception) -> Failure:
+    what = f"did not answer: {error}"
+    if "Kernel died" in str(error):
+        code = kernel.process.poll() or 0
+        what = f"ended ({f'killed by signal {-code}' if code < 0 else f'exit code {code}'})"
+    text = kernel.log.read_text(encoding="utf-8", errors="replace")
+    log = [f"    {line}" for line in text.splitlines() if line.strip()][-LOG_LINES:]
+    lines = ["  Last lines that it wrote:", *log] if log else []
+    hint = "  Hint: is there memory left? workshop doctor"
+    return Failure("\n".join([f"the kernel of {step.number} {what}", *lines, hint]))

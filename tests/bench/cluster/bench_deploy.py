@@ -21,15 +21,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cluster"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testcluster import software
 from testcluster.kubectl import kubectl, restricted_namespace
 from testcluster.node import FOLDER, Node
-from workshop import ahead, embedder, llama_stack, mcp_server, model, mongodb, progress
-from workshop.cluster import objects
-from workshop.cluster.login import connect
-from workshop.cluster.target import ClusterTarget
-from workshop.settings import Settings
+from workshop.core import progress
+from workshop.parts import embedder, llama_stack, mcp_server, model, mongodb
+from workshop.parts.catalog import ALL, start_early
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.login import connect
+from workshop.targets.cluster.target import ClusterTarget
 
 ROUNDS = 3
 WAIT = "240s"
@@ -98,9 +100,9 @@ def namespace(node: Node, name: str) -> Iterator[str]:
 def library(node: Node, where: str) -> None:
     """As the notebooks do it, without what they prove and load."""
     env = {"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": where}
-    target = ClusterTarget(Settings(), connect(env))
+    target = ClusterTarget(connect(env), ALL)
     progress.use(progress.Silent())
-    ahead.begin(target, {"02": {}, "03": {}, "04": {}, "05": {}})
+    start_early(target, {"02": {}, "03": {}, "04": {}, "05": {}})
     served = model.serve_model(target)
     with progress.stages("bench") as stage:
         vectors = embedder.deploy(target, 240, stage)

@@ -23,12 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "cluster"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from testcluster.node import FOLDER, Node
-from workshop.cluster.login import connect
-from workshop.cluster.room_objects import Room, SharedModel
-from workshop.masked import Secret
-from workshop.wait import NotYet, wait_for
+from workshop.core.secret import Secret
+from workshop.core.wait import NotYet, wait_for
+from workshop.room.objects import Room, SharedModel
+from workshop.targets.cluster.login import connect
 
 ATTENDEES = 100
 SIZES = (20, 100, 200)
@@ -110,7 +111,7 @@ def show(made: dict[int, Timed], again: dict[int, Timed], whole: Timed, single: 
 
 def room(prefix: str, attendees: int) -> Timed:
     """Prepare a room with a shared model, as a command of its own."""
-    argv = [sys.executable, "-m", "workshop.run.cli", "room"]
+    argv = [sys.executable, "-m", "workshop.cli", "room"]
     argv += ["--attendees", str(attendees), "--prefix", prefix, "--model-url", URL]
     with tempfile.TemporaryFile("w+") as told:
         began = time.monotonic()
@@ -133,7 +134,8 @@ def write(folder: Path, prefix: str, attendees: int, *, together: bool) -> list[
     room = Room(attendees, prefix=prefix, model=SharedModel(URL, token=Secret(TOKEN)))
     files = []
     for number in room.numbers:
-        mine = room.all(number)
+        kinds = ("Namespace", *(kind for _, kind in room.kinds))
+        mine = [room.build(kind, number) for kind in kinds]
         for index, group in enumerate([mine] if together else [[one] for one in mine]):
             path = folder / f"{prefix}-{number}-{index}.json"
             path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": group}))
@@ -178,7 +180,7 @@ def settled(prefix: str, attendees: int) -> None:
 def remove(prefixes: Iterable[str]) -> None:
     """Take away from somebody's own cluster what this has made."""
     for prefix in prefixes:
-        argv = [sys.executable, "-m", "workshop.run.cli", "room", "--remove", "--yes"]
+        argv = [sys.executable, "-m", "workshop.cli", "room", "--remove", "--yes"]
         subprocess.run([*argv, "--prefix", prefix], check=False)
 
 

@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from workshop.local.lock import hold
-from workshop.local.process import Command, Process
+from workshop.core.files import hold
+from workshop.targets.local.process import Command, Process
 
 lock, what, *folder = sys.argv[1:]
 with hold(Path(lock), what):

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from standin.loopback import Handler, Loopback
-from workshop.mcp_client import PROTOCOL
+from workshop.clients.mcp import PROTOCOL
 
 LOST = {"code": -32001, "message": "Session not found"}
 

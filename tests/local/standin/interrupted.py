@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from standin import tiny
-from workshop.target import Part
+from workshop.targets.base import Part
 
 state, port, gate = sys.argv[1:]
 where = tiny.target(Path(state), model=tiny.server("--gate", gate))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 from standin.loopback import Handler, Loopback
-from workshop import http
-from workshop.target import Endpoint
+from workshop.clients import http
+from workshop.targets.base import Endpoint
 
 ENDS = ("transfer-encoding", "content-length", "connection", "content-encoding")
 

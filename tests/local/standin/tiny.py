@@ -9,17 +9,16 @@ from pathlib import Path
 
 import psutil
 from serving import SERVERS
-from workshop import http
-from workshop.errors import EndpointError
-from workshop.local import tree
-from workshop.local.process import Command
-from workshop.local.programs import Program
-from workshop.local.target import LocalTarget
-from workshop.progress import Stages
-from workshop.settings import Settings
-from workshop.steps import PROCESSES
-from workshop.target import Deployed, Endpoint, Part
-from workshop.wait import NotYet
+from workshop.clients import http
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.core.settings import Settings
+from workshop.core.wait import NotYet
+from workshop.parts.catalog import ALL
+from workshop.targets.base import Deployed, Endpoint, Part
+from workshop.targets.local.process import MARKER, Command
+from workshop.targets.local.programs import Program
+from workshop.targets.local.target import LocalTarget
 
 
 def server(*flags: str) -> Program:
@@ -32,16 +31,16 @@ def server(*flags: str) -> Program:
             env |= {f"{name}_url": needed.url}
             env |= {f"{name}_token": needed.token.reveal()} if needed.token else {}
         argv = (sys.executable, str(SERVERS / "server.py"), f"--port={ports['main']}", *flags)
-        return Command(argv, env, folder, ports, secrets=tuple(part.secrets.values()))
+        return Command(argv, env, folder, ports)
 
     return command
 
 
 def target(tmp_path: Path, **programs: Program) -> LocalTarget:
     """A local target whose parts are tiny servers, but for those that are given."""
-    tiny = dict.fromkeys(PROCESSES, server())
+    tiny = dict.fromkeys(ALL.on("local"), server())
     given = {name.replace("_", "-"): program for name, program in programs.items()}
-    return LocalTarget(Settings(state=tmp_path / "state"), tiny | given)
+    return LocalTarget(Settings(state=tmp_path / "state"), ALL, tiny | given)
 
 
 def ready(endpoint: Endpoint) -> object:
@@ -72,8 +71,8 @@ def ours(where: LocalTarget) -> Iterator[psutil.Process]:
     """All processes of this target's parts."""
     for process in psutil.process_iter():
         try:
-            marker = process.environ().get(tree.MARKER, "")
+            marker = process.environ().get(MARKER, "")
         except (psutil.Error, OSError):
             continue
-        if marker.startswith(f"{where.state.root.resolve()}{os.sep}"):
+        if marker.startswith(f"{where.store.root.resolve()}{os.sep}"):
             yield process

@@ -1,0 +1,286 @@
+"""The agent: a model that answers by calling tools, and a proof of each answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from workshop.agent import answer as answers
+from workshop.agent import failure, prompt, proof, questions
+from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
+from workshop.agent.proof import changes
+from workshop.clients import llama_stack as stack_client
+from workshop.core import progress
+from workshop.core.errors import AnswerNotGrounded, EndpointError, WorkshopError
+from workshop.core.progress import Stages, stages
+from workshop.core.settings import DATA
+from workshop.core.wait import NotYet, wait_for
+from workshop.parts import llama_stack, mcp_server, mongodb, runbooks
+from workshop.targets.base import Target
+from workshop.targets.spec import choices_of
+
+ROUNDS = 4
+"""How often the model may call a tool before it must answer: a lookup across two collections takes
+two, and a model that goes in circles ends."""
+
+LOOK = 2.0  # Seconds between two looks at whether all parts still run, while an answer is awaited.
+NO_ANSWER = "The agent got no answer."
+FOUND = 1  # Runbook chunks of a search: each is a whole runbook, 250 tokens to read.
+
+
+class Agent:
+    """Asks the model, which calls tools; made by ``create_agent``.
+
+    Attributes:
+        answers: All that were given, the ungrounded ones too.
+        unanswered: The questions that got none, with the reason.
+        has_database: Whether it can ask the MCP server.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        instructions: str,
+        tools: list[dict[str, Any]],
+        data: Path,
+        temperature: float = 0.0,
+    ) -> None:
+        self.target, self.instructions, self.temperature = target, instructions, temperature
+        self.answers: list[Answer] = []
+        self.unanswered: dict[str, str] = {}
+        self._tools, self._data = tools, data
+        self._store = str(choices_of(target, llama_stack.PART).get("vector_store", ""))
+        self._endpoint = target.find(llama_stack.PART)
+        self._client = stack_client.client(self._endpoint)
+        self.has_database = any(tool["type"] == "mcp" for tool in tools)
+
+    def ask(
+        self,
+        question: str,
+        *,
+        mark: str = "",
+        quiet: bool = False,
+        timeout: float = stack_client.TIMEOUT,
+    ) -> Answer | NotAsked:
+        """Ask one question; gives the grounded answer.
+
+        Gives ``NotAsked`` for a question of the workshop about the database when there is none.
+
+        Args:
+            question: One of the workshop's, whose true values are known, or any other.
+            mark: A word of letters, digits and hyphens that should stand beside this question in
+                the logs of Llama Stack and of the MCP server.
+            quiet: Show neither progress nor an answer that is not grounded.
+            timeout: Seconds.
+
+        Raises:
+            AnswerNotGrounded: No tool was called, a call failed, or values differ. The answer is
+                shown before, and kept in ``answers``.
+            EndpointError: A part did not answer; names the one that ended.
+            PartTooSlow: There was no answer in time.
+        """
+        known = questions.known(question)
+        if known in questions.DATABASE_QUESTIONS and not self.has_database:
+            return NotAsked(question, questions.WITHOUT_DATABASE)
+        before: dict[str, list[bytes]] = {}
+        if changes.asked_for(question):
+            with self._reading() as database:
+                before = changes.fingerprint(database)
+        with stages("Agent", quiet=quiet) as stage:
+            try:
+                said = self.say(question, mark=mark, timeout=timeout, stage=stage)
+            except WorkshopError as error:
+                self.unanswered[question] = f"{error.what} {error.state}".strip()
+                raise
+            self.unanswered.pop(question, None)
+            try:
+                # Found again: a database that ended while the question was asked is named.
+                with self._reading() as database:
+                    after = changes.fingerprint(database) if before else {}
+                    grounds = proof.prove(
+                        said,
+                        database=database,
+                        runbooks=self._data / "runbooks",
+                        truth=known.truth(database) if known else (),
+                        changed=changes.changed(before, after),
+                    )
+            except AnswerNotGrounded as error:
+                answer = replace(said, proof=error.what)
+                self.answers.append(answer)
+                if not quiet:
+                    progress.show(answer)
+                raise self._with_cause(error) from None
+            answer = replace(said, grounded=True, proof=grounds)
+            self.answers.append(answer)
+            stage(f"answered after {len(said.tool_calls)} tool call(s), grounded")
+            return answer
+
+    def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
+        """What the agent says, without a proof. Raises as ``ask`` does where it says nothing."""
+        began = time.monotonic()
+        response = self._respond(question, mark, timeout, stage)
+        text, calls = answers.read(response, self._store)
+        calls = failure.explained(self.target, calls, self._tools)
+        calls = tuple(self._measured(question, call) for call in calls)
+        cut = answers.cut(response, ROUNDS)
+        return Answer(question, text, time.monotonic() - began, calls, cut=cut)
+
+    def _measured(self, question: str, call: ToolCall) -> ToolCall:
+        """A search for a few words says little: then it is asked how near the question is."""
+        if call.nearness is None or call.nearness >= proof.NEAR:
+            return call
+        store = runbooks.store_id(self.target)
+        asked = proof.TO_SEARCH.sub("", question)
+        whole = runbooks.nearness(self._endpoint, store, self._store, asked)
+        return replace(call, nearness=max(call.nearness, whole or 0.0))
+
+    def _reading(self) -> AbstractContextManager[Any]:
+        """The database, to hold answers against; None when the agent was made without one."""
+        found = mongodb.find(self.target) if self.has_database else None
+        return mongodb.connected(found) if found else nullcontext()
+
+    def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
+        """Send the question, and show what happens until the answer is there."""
+        state = ["the model reads the question"]
+        given_up = threading.Event()
+        worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
+        asked: Future[Any] = worker.submit(self._stream, question, mark, state, given_up)
+        looked = time.monotonic()
+
+        def done() -> Any:
+            nonlocal looked
+            if asked.done():
+                return asked.result()
+            if time.monotonic() - looked >= LOOK:
+                # Llama Stack waits minutes for a tool server that has died: no need to wait along.
+                looked = time.monotonic()
+                ended = failure.ended(self.target, self.has_database)
+                if ended is not None and not asked.done():
+                    raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])
+            return NotYet(state[0])
+
+        try:
+            return wait_for(
+                "the answer",
+                done,
+                timeout=timeout,
+                stage=stage,
+                every=0.03,
+                where=self._endpoint.url,
+                hint="workshop status; workshop logs model",
+            )
+        except stack_client.api_error(self._client) as error:
+            explained = stack_client.explained(error, self._endpoint, NO_ANSWER)
+            raise self._with_cause(explained) from error
+        except EndpointError as error:
+            raise self._with_cause(error) from None
+        finally:
+            given_up.set()
+            worker.shutdown(wait=False, cancel_futures=True)
+
+    def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
+        tools, where = self._tools, self._endpoint.url
+        if mark:
+            # The MCP server writes this header to its log, and Llama Stack the query of a URL.
+            tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
+                     for t in tools]  # fmt: skip
+        events = self._client.responses.create(
+            model=llama_stack.model_id(self.target),
+            input=question,
+            instructions=self.instructions,
+            tools=tools,
+            temperature=self.temperature,
+            parallel_tool_calls=False,
+            store=False,
+            stream=True,
+            include=["file_search_call.results"],
+            extra_body={"max_infer_iters": ROUNDS},
+            extra_query={"mark": mark} if mark else None,
+        )
+        with events:
+            for event in events:
+                if given_up.is_set():
+                    # Closing the stream ends the model's work too: the next question need not wait.
+                    break
+                item = getattr(event, "item", None)
+                kind = getattr(item, "type", "mcp_list_tools")
+                if event.type == "response.output_item.added" and kind != "mcp_list_tools":
+                    tool = getattr(item, "name", kind)
+                    state[0] = "it writes" if kind == "message" else f"it calls {tool}"
+                elif event.type == "response.output_item.done" and kind != "mcp_list_tools":
+                    state[0] = "the model reads the result"
+                elif event.type in ("response.completed", "response.incomplete"):
+                    return event.response
+                elif event.type == "response.failed":
+                    error = getattr(event.response, "error", None)
+                    reason = str(getattr(error, "message", error))
+                    raise EndpointError(
+                        NO_ANSWER, where=where, state=reason, hint=stack_client.SERVERS
+                    ).of_kind("server error")
+        raise EndpointError("The answer is cut off.", where=where, hint="workshop logs llama-stack")
+
+    def _with_cause[E: WorkshopError](self, error: E) -> E:
+        late = failure.LATE if isinstance(error, EndpointError) else 0.0
+        found = failure.of(self.target, self.has_database, late=late)
+        if found is None:
+            return stack_client.with_log(error, self.target, llama_stack.PART)
+        state = f"{found.what} {found.state}; {error.state}"
+        return error.but(where=found.where, state=state, log=found.log, hint=found.hint)
+
+
+def create_agent(
+    target: Target, *, data: Path = DATA, use_mongodb: bool = True, temperature: float = 0.0
+) -> Agent:
+    """Create an agent with the registered MCP server's tools and a search of the runbooks.
+
+    Args:
+        target: Where the parts run.
+        data: The folder with ``runbooks/``.
+        use_mongodb: False: the runbooks alone.
+        temperature: Of the model's choice of words; 0 takes the likeliest each time.
+
+    Raises:
+        StepMissing: Llama Stack, its runbooks or the registered MCP server is missing.
+    """
+    tools: list[dict[str, Any]] = []
+    described = ""
+    if use_mongodb:
+        tools.append(mcp_server.tool(target))
+        with mongodb.connected(mongodb.find(target)) as database:
+            described = prompt.describe(database)
+    stores = [runbooks.store_id(target)]
+    tools.append({"type": FILE_SEARCH, "vector_store_ids": stores, "max_num_results": FOUND})
+    return Agent(target, prompt.text(described), tools, data, temperature)
+
+
+def question_widget(agent: Agent, question: str = "") -> Any:
+    """Show a text field and a button, to ask the agent a question of your own."""
+    import ipywidgets
+    from IPython.display import display
+
+    layout = ipywidgets.Layout(width="36em")
+    field = ipywidgets.Text(question, placeholder="How many alerts are firing?", layout=layout)
+    button = ipywidgets.Button(description="Ask", button_style="primary")
+    output = ipywidgets.Output()
+
+    def ask(_event: object) -> None:
+        if not field.value.strip() or button.disabled:
+            return
+        button.disabled = True
+        output.clear_output()
+        with output:
+            try:
+                display(agent.ask(field.value.strip()))  # type: ignore[no-untyped-call]
+            except WorkshopError as error:
+                # A traceback would frighten; the error's text says what to do.
+                print(error)  # noqa: T201
+            finally:
+                button.disabled = False
+
+    button.on_click(ask)
+    return ipywidgets.VBox([ipywidgets.HBox([field, button]), output])

@@ -1,0 +1,175 @@
+"""An answer of the agent, with the tool calls that it rests on, as a table people can read."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from workshop.clients import llama_stack, mcp
+
+MIME = "application/vnd.workshop.answer+json"
+"""How the runner finds an answer in an executed notebook."""
+
+FILE_SEARCH = "file_search"  # The tool that searches the runbooks.
+NO_TOOL = "it is not among the agent's tools"  # The result of a call of a tool that is not there.
+SHOWN = 600  # Characters of a tool's result in the table: the whole would hide the answer.
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call of a tool, with the arguments that the model gave.
+
+    Args:
+        ok: Whether the tool ran without error.
+        nearness: Of a search, how near the best hit is to what was searched for, as the cosine of
+            the angle between them: 1 is the same. None where the server does not say it.
+        hint: What to do about one that failed, where that is known.
+        made: How often it was made: once more by the kit, where the agent's server hid the reason.
+    """
+
+    name: str
+    arguments: Mapping[str, Any]
+    ok: bool
+    result: str
+    hint: str = ""
+    made: int = 1
+    nearness: float | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the agent said, with the tool calls in their order, and the proof.
+
+    Args:
+        seconds: From asking to the last word.
+        grounded: Whether the answer rests on the calls and on what the data says.
+        proof: Why it is grounded, or why not, in one sentence.
+        cut: Why it ended before it was complete; empty when it is complete.
+    """
+
+    question: str
+    text: str
+    seconds: float = 0.0
+    tool_calls: tuple[ToolCall, ...] = ()
+    grounded: bool = False
+    proof: str = "not proven"
+    cut: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the report stores."""
+        calls = self.tool_calls
+        return {
+            "question": self.question,
+            "text": self.text,
+            "seconds": round(self.seconds, 2),
+            "grounded": self.grounded,
+            "proof": self.proof,
+            "tool_calls": [
+                {"name": one.name, "arguments": dict(one.arguments), "ok": one.ok} for one in calls
+            ],
+        }
+
+    def __repr__(self) -> str:
+        lines = [f"Question: {self.question}"]
+        for call in self.tool_calls:
+            mark = "" if call.ok else "  FAILED"
+            lines.append(f"Tool:     {call.name} {json.dumps(call.arguments)}{mark}")
+            lines.append(f"Result:   {short(readable(call.result), 200)}")
+        lines.append(f"Answer:   {self.text}")
+        lines.append(f"Proof:    {'grounded' if self.grounded else 'NOT GROUNDED'}: {self.proof}")
+        lines.append(f"Time:     {self.seconds:.1f} s")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        escape = html.escape
+        rows = [("question", f"<b>{escape(self.question)}</b>")]
+        for call in self.tool_calls:
+            arguments = json.dumps(call.arguments, indent=1, ensure_ascii=False)
+            failed = "" if call.ok else " <b>failed</b>"
+            rows += [
+                ("tool", f"<code>{escape(call.name)}</code>{failed}"),
+                ("arguments", f"<pre>{escape(arguments)}</pre>"),
+                ("result", f"<pre>{escape(short(readable(call.result), SHOWN))}</pre>"),
+            ]
+        mark = "&#10003; grounded" if self.grounded else "&#10007; <b>not grounded</b>"
+        rows += [
+            ("answer", escape(self.text).replace("\n", "<br>")),
+            ("proof", f"{mark}: {escape(self.proof)}"),
+            ("time", f"{self.seconds:.1f} s"),
+        ]
+        style = "text-align:left;vertical-align:top;white-space:pre-wrap"
+        cells = "".join(
+            f"<tr><th style='{style}'>{name}</th><td style='{style}'>{cell}</td></tr>"
+            for name, cell in rows
+        )
+        return f"<table>{cells}</table>"
+
+    def _repr_mimebundle_(self, **_options: object) -> dict[str, object]:
+        return {MIME: self.as_dict(), "text/html": self._repr_html_(), "text/plain": repr(self)}
+
+
+@dataclass(frozen=True)
+class NotAsked:
+    """A question that was left out, and why."""
+
+    question: str
+    reason: str
+
+    def __repr__(self) -> str:
+        return f"Not asked: {self.question} ({self.reason})"
+
+
+def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
+    """The text of a response, and its tool calls; the kind of store says what a score means."""
+    texts, calls = [], []
+    for item in response.output:
+        if item.type == "mcp_call":
+            failure = getattr(item, "error", None)
+            result = str(item.output or "") or str(failure)
+            calls.append(ToolCall(item.name, _arguments(item.arguments), not failure, result))
+        elif item.type == "function_call":
+            # The agent has no functions of its own: the model made this tool up.
+            calls.append(ToolCall(item.name, _arguments(item.arguments), False, NO_TOOL))
+        elif item.type == "file_search_call":
+            hits, queries = item.results or [], {"queries": list(item.queries)}
+            found = json.dumps([llama_stack.field_of(hit, "text") for hit in hits])
+            near = llama_stack.nearness(hits, store)
+            ok = item.status == "completed"
+            calls.append(ToolCall(FILE_SEARCH, queries, ok, found, nearness=near))
+        elif item.type == "message":
+            texts += [part.text for part in item.content if getattr(part, "text", None)]
+    return " ".join(texts).strip(), tuple(calls)
+
+
+def cut(response: Any, rounds: int) -> str:
+    """Why a response, of so many rounds of tool calls, is not complete; "" when it is."""
+    if getattr(response, "status", "") != "incomplete":
+        return ""
+    reason = str(getattr(response.incomplete_details, "reason", None) or "for no given reason")
+    if reason == "max_iterations_exceeded":
+        return f"the model was still calling tools after {rounds} rounds"
+    if reason in ("length", "max_output_tokens"):
+        tokens = response.max_output_tokens or getattr(response.usage, "output_tokens", None)
+        return f"the answer was cut at {tokens} tokens" if tokens else "the answer was cut"
+    return f"the answer is incomplete: {reason}"
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    found: Any = text
+    with suppress(ValueError):
+        found = json.loads(text)
+    return found if isinstance(found, dict) else {"arguments": found}
+
+
+def readable(result: str) -> str:
+    """A tool's result without the two warnings that MCP server 3.x puts around data."""
+    return "\n".join(filter(None, mcp.unwrap(result)))
+
+
+def short(text: str, limit: int) -> str:
+    """The text, cut at so many characters."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,122 @@
+"""A client that fits the server's version: llama-stack-client, or else the openai package."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from workshop.clients import http
+from workshop.core import versions
+from workshop.core.errors import LOG_LINES, EndpointError, WorkshopError
+from workshop.core.secret import Secret
+from workshop.targets.base import Endpoint, Target
+
+COSINES: dict[str, Callable[[float], float]] = {
+    "faiss": lambda score: 1 - 1 / (2 * score),
+    "pgvector": lambda score: 1 - 1 / score,
+    "milvus": lambda score: score,
+}
+"""How near a hit is, as the cosine of the angle between its vector and the question's, by store.
+
+The scores differ in kind: on FAISS they are 1 / squared distance, on pgvector 1 / cosine distance,
+and Milvus gives the cosine (ogx 1.5.0 and llama-stack 0.7.3, ``query_vector`` in
+providers/.../vector_io). The embedder's vectors have the length 1. A perfect hit has no score.
+"""
+
+SERVERS = "workshop logs llama-stack; workshop logs model"
+TIMEOUT = 300.0  # Seconds for one request: a small model on two cores reads 58 tokens a second.
+
+
+def server_version(endpoint: Endpoint) -> str:
+    """The version that Llama Stack or OGX says it has."""
+    found = http.call(endpoint, "/v1/version", timeout=10).json
+    version = found.get("version") if isinstance(found, dict) else None
+    if not version:
+        raise EndpointError(
+            "The server does not say which version it is.",
+            where=f"{endpoint.url}/v1/version",
+            state=str(found)[:200],
+            hint="run 03_deploy_llama_stack",
+        )
+    return str(version)
+
+
+def client(endpoint: Endpoint) -> Any:
+    """A client with ``responses``, ``vector_stores`` and ``files``.
+
+    A server of another major.minor than llama-stack-client may answer it 426; the openai package
+    drives the same API.
+    """
+    import httpx
+
+    token = endpoint.token or Secret("none")
+    # No retries: an answer that takes minutes is not made faster by asking twice.
+    options: Any = {"timeout": TIMEOUT, "max_retries": 0, "api_key": token.reveal()}
+    # A kernel outlives its questions: no connection is kept open between them.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    options["http_client"] = http.client(endpoint, TIMEOUT, limits=limits)
+    version = server_version(endpoint).split(".")
+    if version[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]:
+        from llama_stack_client import LlamaStackClient
+
+        return LlamaStackClient(base_url=endpoint.url, **options)
+    from openai import OpenAI
+
+    return OpenAI(base_url=f"{endpoint.url}/v1", **options)
+
+
+def api_error(client: Any) -> tuple[type[Exception], ...]:
+    """What this client raises: its own errors, and httpx's when a stream breaks off."""
+    import httpx
+
+    module = importlib.import_module(type(client).__module__.partition(".")[0])
+    return module.APIError, httpx.HTTPError
+
+
+def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
+    """Either client's exception as the kit's own, with the reason and the next step."""
+    status = getattr(error, "status_code", None)
+    if status is None:
+        kind = "timeout" if "imeout" in type(error).__name__ else "refused"
+        state = f"{type(error).__name__}: {error.__cause__ or error}"
+        told = EndpointError(what, where=endpoint.url, state=state, hint="workshop status")
+        return told.of_kind(kind)
+    told = http.refused_with(endpoint.url, status, str(error))
+    return told.but(what=what, hint=SERVERS if status >= 500 else told.hint)
+
+
+def with_log[E: WorkshopError](error: E, target: Target, part: str) -> E:
+    """The error with the end of the server's log, where it says "Internal server error" alone."""
+    if getattr(error, "kind", "") != "server error" or error.log:
+        return error
+    with suppress(WorkshopError):
+        lines = target.logs(part, lines=LOG_LINES)
+        return error.but(log=[line for line in lines if line.strip()])
+    return error
+
+
+def telling[T](target: Target, part: str, ask: Callable[[], T]) -> Callable[[], T]:
+    """The same question, whose error has the end of the server's log where the server failed."""
+
+    def asked() -> T:
+        try:
+            return ask()
+        except EndpointError as error:
+            raise with_log(error, target, part) from error
+
+    return asked
+
+
+def nearness(hits: Sequence[Any], store: str) -> float | None:
+    """How near the best hit is, 1 for the same; None where the store's scores are not known."""
+    if store not in COSINES or not hits:
+        return None
+    scores = [field_of(hit, "score") for hit in hits]
+    return max(1.0 if score is None else COSINES[store](score) for score in scores if score != 0)
+
+
+def field_of(hit: Any, name: str) -> Any:
+    """llama-stack-client 0.7.5 leaves a hit without a score as it came: a dictionary."""
+    return hit.get(name) if isinstance(hit, dict) else getattr(hit, name, None)

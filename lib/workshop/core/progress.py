@@ -1,0 +1,186 @@
+"""Progress that people can follow: in a notebook, in a terminal, and by the runner.
+
+The library never prints. It tells this module what it is doing; a *sink* shows it. In a notebook
+the sink is one output per subject, updated in place; elsewhere one line per stage on stderr.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+MIME = "application/vnd.workshop.progress+json"
+"""How the runner recognises progress among a notebook's messages: ``{subject, lines, latest}``."""
+
+
+class Sink(Protocol):
+    """Shows progress somewhere."""
+
+    def line(self, subject: str, text: str, *, replaces: bool) -> None:
+        """Show one line; ``replaces`` when it brings the line before it up to date."""
+
+
+class Stages:
+    """The stages of one piece of work, each shown with the seconds since its start.
+
+    Those of a ``quiet`` one are not shown: somebody else tells how the whole goes on.
+    """
+
+    def __init__(self, subject: str, *, quiet: bool = False) -> None:
+        self.subject = subject
+        self._quiet = quiet
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the work began."""
+        return time.monotonic() - self._began
+
+    def __call__(self, text: str) -> None:
+        """Start the next stage."""
+        if not self._quiet:
+            _show(self.subject, self.seconds, text)
+
+    def waiting(self, text: str) -> None:
+        """Say what is awaited and its last state; repeated calls update one line."""
+        if not self._quiet:
+            _show(self.subject, self.seconds, text, waits=self)
+
+
+# Whose waiting line is a subject's last one: only that one may be brought up to date.
+_waiting: dict[str, Stages | None] = {}
+# Pieces of work that run at the same time report from threads of their own.
+_one_at_a_time = threading.Lock()
+
+
+def _show(subject: str, seconds: float, text: str, waits: Stages | None = None) -> None:
+    with _one_at_a_time:
+        replaces = waits is not None and _waiting.get(subject) is waits
+        sink().line(subject, f"{seconds:6.1f} s  {text}", replaces=replaces)
+        _waiting[subject] = waits
+
+
+@contextmanager
+def stages(subject: str, *, quiet: bool = False) -> Iterator[Stages]:
+    """Show the stages of one piece of work, and whether it ended well.
+
+    Example:
+        >>> with stages("MongoDB") as stage:
+        ...     stage("starting")
+    """
+    work = Stages(subject, quiet=quiet)
+    try:
+        yield work
+    except BaseException as error:
+        work(f"stopped: {type(error).__name__}")
+        raise
+
+
+def checked(subject: str, text: str, seconds: float) -> None:
+    """Show a check that has just been made, and took so many seconds."""
+    _show(subject, seconds, text)
+
+
+def show(thing: object) -> None:
+    """Show an object as a notebook's cell shows its result; elsewhere, nothing."""
+    if _in_notebook():
+        _display(thing)
+
+
+class Silent:
+    """Shows nothing: for work whose progress somebody else shows."""
+
+    def line(self, subject: str, text: str, *, replaces: bool) -> None:
+        """Show nothing."""
+
+
+class Terminal:
+    """One line per stage on stderr; on a terminal, a waiting line is redrawn in place."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def line(self, subject: str, text: str, *, replaces: bool) -> None:
+        """Show one line."""
+        stream = sys.stderr
+        line = f"{subject}: {text}"
+        if replaces and not stream.isatty():
+            return
+        if replaces and self._last.startswith(f"{subject}: "):
+            # Up to the last line's first row, and clear from there to the end of the screen.
+            rows = math.ceil(len(self._last) / shutil.get_terminal_size().columns)
+            stream.write(f"\x1b[{rows}A\r\x1b[J")
+        stream.write(f"{line}\n")
+        stream.flush()
+        self._last = line
+
+
+class Notebook:
+    """One output for each subject in each cell, updated in place."""
+
+    def __init__(self) -> None:
+        self._cell: object = None
+        self._subjects: dict[str, tuple[Any, list[str]]] = {}
+
+    def line(self, subject: str, text: str, *, replaces: bool) -> None:
+        """Show one line."""
+        from IPython import get_ipython
+
+        shell = get_ipython()
+        if shell.execution_count != self._cell:
+            self._cell, self._subjects = shell.execution_count, {}
+        handle, lines = self._subjects.get(subject, (None, []))
+        if replaces and lines:
+            lines.pop()
+        lines.append(text)
+        shown = html.escape("\n".join(lines))
+        bundle = {
+            MIME: {"subject": subject, "lines": lines, "latest": text, "replaces": replaces},
+            "text/plain": "\n".join([subject, *lines]),
+            "text/html": f"<pre><b>{html.escape(subject)}</b>\n{shown}</pre>",
+        }
+        if handle is None:
+            handle = _display(bundle, raw=True, display_id=True)
+        else:
+            handle.update(bundle, raw=True)
+        self._subjects[subject] = (handle, lines)
+
+
+_sink: Sink | None = None
+
+
+def sink() -> Sink:
+    """Where progress goes: what ``use`` chose, else a notebook's cell, else stderr."""
+    global _sink
+    if _sink is None:
+        _sink = Notebook() if _in_notebook() else Terminal()
+    return _sink
+
+
+def use(chosen: Sink | None) -> None:
+    """Send progress to this sink from now on; None goes back to the default."""
+    global _sink
+    _sink = chosen
+
+
+def _in_notebook() -> bool:
+    # Importing IPython costs half a second, so ask only when a kernel has loaded it already. A
+    # program that starts kernels may have loaded it too, and is none.
+    if "ipykernel.kernelapp" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    return get_ipython() is not None
+
+
+def _display(thing: object, **options: object) -> Any:
+    from IPython.display import display
+
+    return display(thing, **options)  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""The parts: what each must be, and how it is proven. One module per part."""

@@ -1,0 +1,37 @@
+"""The collector: takes the metrics that Llama Stack pushes, so that they can be read.
+
+Llama Stack 0.7.3 has no page of metrics; it pushes them by OTLP when the environment variable
+``OTEL_EXPORTER_OTLP_ENDPOINT`` says where to (its ``telemetry/__init__.py``). OGX 1.5.0 has a page
+of its own and needs no collector.
+"""
+
+from __future__ import annotations
+
+from workshop.clients import http
+from workshop.core.progress import Stages
+from workshop.targets.base import Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
+
+PART, PORT = "collector", 4318  # OTLP's own port, for HTTP.
+
+ready = http.ready("/health")
+
+
+def part_of() -> Part:
+    """What it must be: it needs nothing."""
+    return Part(PART, PORT)
+
+
+def deploy(target: Target, *, timeout: float, stage: Stages) -> Endpoint:
+    """Run it; gives where to push, once it says that it is healthy. ``timeout`` in seconds."""
+    return target.ensure(part_of(), ready=ready, timeout=timeout, stage=stage).endpoint
+
+
+SPEC = Spec(
+    name=PART,
+    notebook="03_deploy_llama_stack",
+    port=PORT,
+    serves="watching",
+    page=Page("llama-stack", PART, PORT, server="llama-stack"),
+    ready=ready,
+)

@@ -1,0 +1,59 @@
+"""The embedder: turns text into vectors, by which Llama Stack finds a runbook."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from workshop.clients import http, openai
+from workshop.core.errors import EndpointError
+from workshop.core.progress import Stages
+from workshop.parts import model
+from workshop.targets.base import Endpoint, Part, Target
+from workshop.targets.spec import Page, Spec
+
+NAME = "embedder"
+PORT = 8081
+PART = Part(
+    NAME,
+    PORT,
+    settings={"name": NAME, "context": 512, "embedding": True},
+    credential="embedder token",
+)
+
+ready = http.ready("/v1/models")
+
+
+def part_of(target: Target) -> Part:
+    """What the embedder must be."""
+    token = target.store.secret(PART.credential, lambda: secrets.token_urlsafe(32))
+    return replace(PART, secrets={"token": token})
+
+
+def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
+    """Run it, and return once it answers; ``timeout`` in seconds."""
+    return target.ensure(part_of(target), ready=ready, timeout=timeout, stage=stage).endpoint
+
+
+def dimension(embedder: Endpoint) -> int:
+    """How many numbers this embedder makes of a text: asked, because each model has its own."""
+    body = {"model": NAME, "input": "How long is your answer?"}
+    try:
+        answer = openai.ask(embedder, "/v1/embeddings", json=body, timeout=60)
+        return len(answer["data"][0]["embedding"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise EndpointError(
+            "The embedder gave no vector.", where=embedder.url, hint="workshop logs embedder"
+        ) from error
+
+
+SPEC = Spec(
+    name=NAME,
+    notebook="03_deploy_llama_stack",
+    port=PORT,
+    serves="answers",
+    page=Page(NAME, NAME, PORT, token=True),
+    ready=ready,
+    secured=lambda target, checks: model.check_paths(target.find(NAME), NAME, checks),
+    examine=lambda target: dimension(target.find(NAME)),
+)

@@ -1,0 +1,1 @@
+"""The places where parts run, and what every one of them can do."""

@@ -1,0 +1,1 @@
+"""The target of objects in a namespace."""

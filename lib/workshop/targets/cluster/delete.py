@@ -1,0 +1,146 @@
+"""Removing what the kit made: by its labels, and nothing that another object made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from workshop.core.progress import Stages
+from workshop.core.wait import NotYet, wait_for
+from workshop.targets.cluster import namespaces, objects, pod_status
+from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.manifests import Plan
+from workshop.targets.cluster.objects import COMPONENT, OURS, PRUNED
+from workshop.targets.cluster.pod_status import PROBE
+
+GONE = 180.0  # Seconds for what was deleted to be gone: a pod may take half a minute to end.
+VOLUMES = ("v1", "PersistentVolumeClaim")
+PODS = ("v1", "Pod")
+NETWORK = "network"  # The component of policies and of the pods that try them: no part.
+
+
+def prune(api: Api, part: str, wanted: Iterable[Object]) -> list[str]:
+    """Remove a part's objects that are not wanted any more; gives what was removed."""
+    keep = {objects.key(thing) for thing in wanted}
+    return _delete(api, (one for one in _of_part(api, part) if objects.key(one) not in keep))
+
+
+def outdated_jobs(api: Api, plan: Plan) -> None:
+    """Remove jobs of other settings, and failed ones: a job's pods cannot be changed."""
+    outdated = []
+    for job in filter(None, (api.get("batch/v1", "Job", name) for name in plan.jobs)):
+        failed = any(one["type"] == "Failed" for one in objects.conditions(job))
+        if failed or not pod_status.carries(job["spec"]["template"], plan.digest):
+            outdated.append(job)
+    _delete(api, outdated)
+    # The part's other pods go on.
+    _await_gone(api, outdated, with_pods=False)
+
+
+def remove(api: Api, part: str) -> list[str]:
+    """Remove a part's objects but its volumes, and wait until its pods are gone."""
+    found = _of_part(api, part)
+    removed = _delete(api, found)
+    _await_gone(api, found)
+    return removed
+
+
+def everything(
+    api: Api, parts: Sequence[str], *, data: bool, stage: Stages | None = None
+) -> list[str]:
+    """Remove all parts, in this order, and what they share; with ``data`` the volumes too."""
+    if not namespaces.is_visible(api):
+        return []
+    probes(api, stage)
+    removed: list[str] = []
+    stopped: list[Object] = []
+    for part in (*parts, NETWORK):
+        found = _of_part(api, part)
+        removed += _delete(api, found)
+        stopped += found
+    _await_gone(api, stopped, stage)
+    if not data:
+        facts = api.get("v1", "ConfigMap", MANAGER)
+        return removed + _delete(api, [facts] if facts else [])
+    # Last: without the passwords, what is left in a volume could not be read any more.
+    for rest in (_found(api, [VOLUMES, *PRUNED], OURS), _own_namespace(api)):
+        removed += _delete(api, rest)
+        _await_gone(api, rest, stage)
+    return removed
+
+
+def left(api: Api) -> list[str]:
+    """What still carries the kit's label; volumes and the kit's Secret hold data."""
+    if not namespaces.is_visible(api):
+        return []
+    found = _found(api, [*PRUNED, PODS], OURS) + _probe_namespaces(api)
+    return [_name(one) for one in found if objects.key(one) != ("Secret", MANAGER)]
+
+
+def probes(api: Api, stage: Stages | None = None) -> None:
+    """Remove the pods that try the network, and, in the background, their namespaces."""
+    pods = _found(api, [PODS], f"{OURS},{PROBE}")
+    _delete(api, [*pods, *_probe_namespaces(api)])
+    _await_gone(api, pods, stage)
+
+
+def _probe_namespaces(api: Api) -> list[Object]:
+    """Those that are not being removed yet."""
+    try:
+        made = api.list(*namespaces.NAMESPACE, f"{OURS},{PROBE}={api.namespace}")
+    except Forbidden:
+        # Who may not see namespaces has made none.
+        return []
+    return [one for one in made if not namespaces.is_terminating(one)]
+
+
+def _own_namespace(api: Api) -> list[Object]:
+    """The namespace, if the kit made it: it goes with all that is in it."""
+    try:
+        found = namespaces.find(api)
+    except Forbidden:
+        return []
+    made = objects.labels_of(found).get(objects.MANAGED_BY) == MANAGER
+    return [found] if found and made else []
+
+
+def _of_part(api: Api, part: str) -> list[Object]:
+    """A part's objects but its volumes."""
+    return _found(api, PRUNED, f"{OURS},{COMPONENT}={part}")
+
+
+def _found(api: Api, kinds: Iterable[tuple[str, str]], selector: str) -> list[Object]:
+    found = [one for kind in kinds for one in api.list(*kind, selector)]
+    return [one for one in found if not objects.is_owned(one) or one["kind"] == "Pod"]
+
+
+def _delete(api: Api, things: Iterable[Object]) -> list[str]:
+    return [_name(one) for one in things if api.delete(one)]
+
+
+def _await_gone(
+    api: Api, things: Sequence[Object], stage: Stages | None = None, *, with_pods: bool = True
+) -> None:
+    """Wait until they are gone, and the pods of the parts that they were."""
+    parts = {objects.labels_of(one).get(COMPONENT) for one in things if with_pods}
+
+    def gone() -> object:
+        there = [one for one in things if api.get(one["apiVersion"], *objects.key(one))]
+        for part in filter(None, parts):
+            there += api.list(*PODS, f"{OURS},{COMPONENT}={part}")
+        return NotYet("still there: " + ", ".join(map(_name, there))) if there else True
+
+    if things:
+        wait_for(
+            "what was removed to be gone",
+            gone,
+            timeout=GONE,
+            stage=stage,
+            every=0.5,
+            where=api.where,
+            hint="kubectl get all; a finalizer whose operator is gone may keep an object",
+        )
+
+
+def _name(thing: Object) -> str:
+    return " ".join(objects.key(thing))

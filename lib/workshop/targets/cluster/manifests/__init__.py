@@ -1,0 +1,100 @@
+"""What each part is on a cluster: which manifests, filled with what, and how it is reached.
+
+One module per part, of the part's name. A planner turns a part's settings, secrets and needs into
+objects; it asks the cluster only which kinds it knows. Credentials go into Secrets, nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from workshop.targets.base import Part, Scale
+from workshop.targets.cluster import objects
+from workshop.targets.cluster.api import Api, Object
+from workshop.targets.spec import module_of
+
+ROUTE = ("route.openshift.io/v1", "Route")
+WORKLOADS = ("Deployment", "StatefulSet", "Job")
+USER = 65532  # Of pods on clusters that give them none, as in manifests/components/kubernetes-user.
+
+
+class Resource(NamedTuple):
+    """A custom resource whose operator brings the part up."""
+
+    api_version: str
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A part on this cluster."""
+
+    objects: list[Object]  # Everything to apply.
+    digest: str  # Of all settings and credentials; its pods carry it.
+    deployment: str  # The name of what runs it, made by the kit or by an operator.
+    pods: Mapping[str, str]  # The labels by which its pods are found.
+    service: str
+    port: int  # The Service's and the pods'.
+    scheme: str = "http"  # Or ``https``, ``mongodb``, ``postgresql``.
+    also: Mapping[str, int] = field(default_factory=dict)  # Further ports by name.
+    user: str = ""  # Of a database.
+    resource: Resource | None = None  # What an operator turns into the Deployment.
+    jobs: tuple[str, ...] = ()  # Those that must have succeeded.
+    # Where the credential is when the cluster makes it: a Secret's name and key.
+    token: tuple[str, str] | None = None
+    ca: tuple[str, str] | None = None  # The ConfigMap and key with the CA of its certificate.
+    # The Route or the Ingress by which it is reached from outside, or "".
+    route: str = ""
+    ingress: str = ""
+    members: bool = False  # Whether it is a StatefulSet of that name, and no Deployment.
+    keeps: tuple[str, ...] = ()  # What each replica would keep to itself: there can be one alone.
+    scale: Scale = field(default_factory=Scale)
+
+    @property
+    def workload(self) -> str:
+        """The kind of what runs it."""
+        return "StatefulSet" if self.members else "Deployment"
+
+
+Planner = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what to apply.
+
+
+def plan(part: Part, api: Api, planners: Mapping[str, Planner] | None = None) -> Plan:
+    """What this part is on this cluster: by one of these planners, or the module of its name."""
+    planner: Planner | None = (planners or {}).get(part.name)
+    if planner is None:
+        lacking = f"The cluster target has no manifests for {part.name}."
+        planner = module_of(part.name, __name__, lacking).plan
+    return planner(part, api)
+
+
+def is_openshift(api: Api) -> bool:
+    """Whether the cluster has OpenShift's Routes, and with them its other additions."""
+    return api.kind(*ROUTE) is not None
+
+
+def built(part: Part, api: Api) -> list[Object]:
+    """A part's manifests for this cluster: OpenShift gives pods their user, others are told."""
+    folder = "base" if is_openshift(api) else "overlays/kubernetes"
+    return objects.build(objects.MANIFESTS / part.name / folder)
+
+
+def as_it_is(
+    made: list[Object], part: Part, *, name: str = "", texts: Object | None = None, **more: Any
+) -> Plan:
+    """The plan for these objects, all of this name, and for a Secret with these texts.
+
+    Their volumes get the size that the user chose, and their workloads the digest.
+    """
+    name = name or part.name
+    if texts is not None:
+        made.append(objects.secret(name, part.name, texts))
+    objects.size(made, part.settings)
+    digest = objects.digest(made)
+    for thing in made:
+        if thing["kind"] in WORKLOADS:
+            objects.mark(thing, digest)
+    return Plan(made, digest, name, {"app": name}, name, part.port, **more)

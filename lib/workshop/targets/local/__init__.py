@@ -1,0 +1,1 @@
+"""The target of processes on this machine."""

@@ -1,0 +1,48 @@
+"""The model: llama.cpp's own server, from a wheel, in vLLM's place."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from workshop.setup import locate
+from workshop.targets.base import Part
+from workshop.targets.local import preflight
+from workshop.targets.local.process import Command, exported
+
+SCRIPT = Path(__file__).with_name("serve_gguf.py")
+TEMPLATE = Path(__file__).with_name("chat-template.jinja")  # Of a chat in which tools are called.
+
+
+def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
+    """The default model's weights; an answer has an end."""
+    options = (f"--chat-template={TEMPLATE}", f"--max-tokens={part.settings['max_tokens']}")
+    # In the environment so that an edited template changes the fingerprint and is applied.
+    digest = hashlib.sha256(TEMPLATE.read_bytes()).hexdigest()
+    return serving("chat-weights", part, ports, folder, *options, TEMPLATE_SHA256=digest)
+
+
+def serving(
+    weights: str, part: Part, ports: Mapping[str, int], folder: Path, *options: str, **env: str
+) -> Command:
+    """``serve_gguf.py`` under the model server's own Python; the token goes in by environment."""
+    return Command(
+        argv=(
+            str(locate("model-server") / "bin" / "python"),
+            str(SCRIPT),
+            f"--weights={locate(weights)}",
+            f"--port={ports['main']}",
+            f"--name={part.settings['name']}",
+            f"--context={part.settings['context']}",
+            f"--threads={math.ceil(preflight.cores_allowed())}",
+            *options,
+        ),
+        env={
+            "SERVER_TOKEN": part.secrets["token"].reveal(),
+            **exported("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
+            **env,
+        },
+        cwd=folder,
+    )

@@ -1,0 +1,73 @@
+"""Serves a GGUF file through llama.cpp's HTTP server. Runs in the model server's environment.
+
+The server answers ``/health`` to everybody and everything else with the token alone, which comes
+in the environment variable ``SERVER_TOKEN``. Written against xllamacpp 2026.10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+
+def parameters(options: argparse.Namespace) -> Any:
+    """llama.cpp's settings for a chat model, or for an embedder."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = options.weights
+    params.model_alias = {options.name}
+    params.hostnames = ["127.0.0.1"]
+    params.port = options.port
+    params.api_keys = [os.environ.pop("SERVER_TOKEN")]
+    params.endpoint_metrics = True
+    params.n_parallel = 1
+    params.n_ctx = options.context
+    # A prompt's state is kept in memory to be used again; the default keeps up to 8 GiB of them.
+    params.cache_ram_mib = 1024
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
+    # Threads that wait for each other sleep. By default they spin, and where another program wants
+    # a core as well, as a workshop's notebooks do, spinning makes both of them slower.
+    params.cpuparams.poll = params.cpuparams_batch.poll = 0
+    if options.embedding:
+        params.embedding = True
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+        params.n_batch = params.n_ubatch = options.context
+        return params
+    params.use_jinja = True
+    params.n_predict = options.max_tokens
+    params.chat_template = Path(options.chat_template).read_text(encoding="utf-8")
+    # After a call this small model likes to write a second one, made up, into the same turn. Its
+    # first call starts the turn, so only a further one has a line break before the fence.
+    params.antiprompt = ["\n```json"]
+    return params
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--port", required=True, type=int)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--context", required=True, type=int, help="tokens")
+    parser.add_argument("--threads", required=True, type=int)
+    parser.add_argument("--max-tokens", type=int, default=512, help="the longest answer")
+    parser.add_argument("--chat-template")
+    parser.add_argument("--embedding", action="store_true", help="serve embeddings, not chat")
+    options = parser.parse_args()
+
+    import xllamacpp
+
+    server = xllamacpp.Server(parameters(options))
+    try:
+        # The server runs in threads of its own; SIGTERM ends the process by default.
+        signal.pause()
+    finally:
+        del server
+
+
+if __name__ == "__main__":
+    main()

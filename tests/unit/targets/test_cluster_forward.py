@@ -1,0 +1,94 @@
+"""Which pod a forwarded connection goes to."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from kubernetes import client
+from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.endpoints import Forward
+
+ACCEPTED = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What a WebSocket server answers the client's key with (RFC 6455)."""
+
+
+@contextmanager
+def forward(names: list[str], *, sticky: bool) -> Iterator[Forward]:
+    """A port that leads to these pods, as long as they are in the list."""
+    nobody: Any = None
+    made = Forward(
+        nobody, lambda: [{"metadata": {"name": name}} for name in names], 80, sticky=sticky
+    )
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def test_each_pod_gets_its_turn() -> None:
+    with forward(["b", "a"], sticky=False) as made:
+        assert [made.next_pod() for _ in range(5)] == ["a", "b", "a", "b", "a"]
+
+
+def test_a_client_stays_with_its_pod_until_that_goes() -> None:
+    names = ["a", "b"]
+    with forward(names, sticky=True) as made:
+        first = made.next_pod()
+        assert {made.next_pod() for _ in range(5)} == {first}
+        names.remove(first)
+        assert {made.next_pod() for _ in range(3)} == {"a", "b"} - {first}
+
+
+def test_without_a_ready_pod_there_is_none() -> None:
+    with forward([], sticky=False) as made:
+        assert made.next_pod() == ""
+
+
+def frame(opcode: int, data: bytes) -> bytes:
+    return bytes([0x80 | opcode, len(data)]) + data
+
+
+def answer_once(listener: socket.socket) -> None:
+    """An API server that forwards one port to a pod, which answers and then closes."""
+    there, _ = listener.accept()
+    with there, there.makefile("rb") as asked:
+        head = {}
+        while line := asked.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            head[name.lower()] = value
+        key = hashlib.sha1(head["sec-websocket-key"].encode() + ACCEPTED.encode()).digest()  # noqa: S324
+        lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"Sec-WebSocket-Accept: {base64.b64encode(key).decode()}"]
+        lines += ["Sec-WebSocket-Protocol: v4.channel.k8s.io", "", ""]
+        there.sendall("\r\n".join(lines).encode())
+        port = (80).to_bytes(2, "little")
+        there.sendall(frame(2, b"\x00" + port) + frame(2, b"\x01" + port))
+        there.sendall(frame(2, b"\x00served") + frame(8, (1000).to_bytes(2, "big")))
+        while there.recv(4096):
+            pass
+
+
+def test_a_connection_that_the_pod_ends_leaves_nothing_open() -> None:
+    configuration = client.Configuration()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        configuration.host = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server = threading.Thread(target=answer_once, args=(listener,), daemon=True)
+        server.start()
+        api = Api(client.ApiClient(configuration), "team")
+        made = Forward(api, lambda: [{"metadata": {"name": "pod"}}], 80)
+        host, _, port = made.address.partition(":")
+        with socket.create_connection((host, int(port)), timeout=20) as caller:
+            assert caller.recv(100) == b"served"
+            assert caller.recv(100) == b""
+        # It ends when the client has closed its connection to the API server.
+        server.join(20)
+        assert not server.is_alive()
+        made.shutdown()
+        made.server_close()
+    gc.collect()
