@@ -12,8 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 from serving import SERVERS, Running, command_for, listening
+from standin import tiny
 from workshop.core.secret import Secret
 from workshop.targets.local.process import MARKER, Process, is_over
+from workshop.targets.local.target import LocalTarget
 
 
 @pytest.fixture
@@ -36,6 +38,14 @@ def no_survivors(tmp_path: Path) -> Iterator[None]:
                 left.append(" ".join(process.cmdline()))
                 process.kill()
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Iterator[LocalTarget]:
+    """A target of its own, with parts that start at once; they are stopped in the end."""
+    target = tiny.target(tmp_path)
+    yield target
+    target.stop()
 
 
 Serve = Callable[..., Running]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workshop.clients import llama_stack, mcp
+from workshop.core.table import shortened
 
 MIME = "application/vnd.workshop.answer+json"
 """How the runner finds an answer in an executed notebook."""
@@ -78,7 +79,7 @@ class Answer:
         for call in self.tool_calls:
             mark = "" if call.ok else "  FAILED"
             lines.append(f"Tool:     {call.name} {json.dumps(call.arguments)}{mark}")
-            lines.append(f"Result:   {short(readable(call.result), 200)}")
+            lines.append(f"Result:   {shortened(readable(call.result), 200)}")
         lines.append(f"Answer:   {self.text}")
         lines.append(f"Proof:    {'grounded' if self.grounded else 'NOT GROUNDED'}: {self.proof}")
         lines.append(f"Time:     {self.seconds:.1f} s")
@@ -93,7 +94,7 @@ class Answer:
             rows += [
                 ("tool", f"<code>{escape(call.name)}</code>{failed}"),
                 ("arguments", f"<pre>{escape(arguments)}</pre>"),
-                ("result", f"<pre>{escape(short(readable(call.result), SHOWN))}</pre>"),
+                ("result", f"<pre>{escape(shortened(readable(call.result), SHOWN))}</pre>"),
             ]
         mark = "&#10003; grounded" if self.grounded else "&#10007; <b>not grounded</b>"
         rows += [
@@ -168,8 +169,3 @@ def _arguments(text: str) -> dict[str, Any]:
 def readable(result: str) -> str:
     """A tool's result without the two warnings that MCP server 3.x puts around data."""
     return "\n".join(filter(None, mcp.unwrap(result)))
-
-
-def short(text: str, limit: int) -> str:
-    """The text, cut at so many characters."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -13,7 +13,7 @@ from workshop.agent.agent import Agent
 from workshop.agent.answer import Answer
 from workshop.core.errors import AnswerNotGrounded, SettingsError, StepMissing
 from workshop.core.progress import stages
-from workshop.core.table import Table
+from workshop.core.table import Table, shortened
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts import llama_stack
 from workshop.parts.catalog import ALL
@@ -213,5 +213,4 @@ def _tells(line: str) -> bool:
 
 
 def _short(line: str) -> str:
-    line = " ".join(line.split())
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"
+    return shortened(" ".join(line.split()), WIDTH)

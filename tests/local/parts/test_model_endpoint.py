@@ -46,13 +46,6 @@ def _no_settings_of_mine(monkeypatch):
 
 
 @pytest.fixture
-def where(tmp_path):
-    target = tiny.target(tmp_path)
-    yield target
-    target.stop()
-
-
-@pytest.fixture
 def model():
     """Start a model server with these faults."""
     running = []

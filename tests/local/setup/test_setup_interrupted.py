@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from registry import Registry, closed_port, pins_of, running
+from registry import Registry, closed_port, pins_of
 from workshop.core.errors import SetupError
 from workshop.setup import components, locate
 from workshop.setup.context import HERE, Context
@@ -29,12 +29,6 @@ from workshop.setup.context import Context
 context = pickle.loads(Path(sys.argv[1]).read_bytes())
 sys.exit(main(["--in-kit", *sys.argv[2:]], Context(**context)))
 """
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with running() as one:
-        yield one
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from registry import Registry, Wheel, closed_port, pins_of, running, write_lock
+from registry import Registry, Wheel, closed_port, pins_of, write_lock
 from workshop.core import versions as pins
 from workshop.core.errors import SetupError
 from workshop.setup import components, ensure, locate
@@ -32,12 +32,6 @@ def program(path: Path, text: str) -> Path:
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with running() as one:
-        yield one
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from registry import Registry, pins_of, running, write_lock
+from registry import Registry, pins_of, write_lock
 from test_setup_programs import small_package
 from uv import find_uv_bin
 from workshop.core.errors import SetupError
@@ -62,12 +62,6 @@ version = "1.0"
 source = {{ registry = "{index}" }}
 wheels = [{wheel}]
 """
-
-
-@pytest.fixture
-def registry() -> Iterator[Registry]:
-    with running() as one:
-        yield one
 
 
 @pytest.fixture

@@ -21,13 +21,6 @@ from workshop.targets.spec import Parts
 pytestmark = pytest.mark.timeout(60)
 
 
-@pytest.fixture
-def where(tmp_path):
-    target = tiny.target(tmp_path)
-    yield target
-    target.stop()
-
-
 PORTS = (8080, 8081, 8321, 27017, 3000)
 """The architecture's, of the parts that answer; those that watch take any."""
 

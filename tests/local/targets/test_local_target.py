@@ -41,13 +41,6 @@ PROCESSES = ALL.on("local")
 
 
 @pytest.fixture
-def where(tmp_path):
-    target = tiny.target(tmp_path)
-    yield target
-    target.stop()
-
-
-@pytest.fixture
 def make(tmp_path):
     """A target on the same state with other programs; its parts are stopped in the end."""
     made = []

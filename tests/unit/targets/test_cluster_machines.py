@@ -181,7 +181,7 @@ def test_nodes_that_offer_a_gpu_are_found_with_label_and_taint() -> None:
     (found,) = nodes.accelerators([gpu, driverless, new])
     assert (found.node, found.ready, found.count) == ("b", True, 1)
     assert (found.product, found.taints) == ("NVIDIA-L4", ("nvidia.com/gpu:NoSchedule",))
-    assert [nodes.is_ready(one) for one in (gpu, driverless, new)] == [True, True, False]
+    assert [objects.is_ready(one) for one in (gpu, driverless, new)] == [True, True, False]
 
 
 def test_a_user_gets_edit_or_admin_as_what_is_missing_needs() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall, short
+from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall
 from workshop.agent.proof import changes, rules
 from workshop.agent.proof.evidence import (
     Evidence,
@@ -28,6 +28,7 @@ from workshop.agent.proof.evidence import (
 )
 from workshop.agent.proof.values import TYPED, contains, plain, scalars
 from workshop.core.errors import AnswerNotGrounded
+from workshop.core.table import shortened
 from workshop.parts import mcp_server
 
 QUOTED = 2
@@ -179,7 +180,7 @@ def _check(
         # The tool cuts off what is more than so many bytes.
         cut, wanted = len(seen) < len(wanted), wanted[: len(seen)]
     if seen != wanted:
-        gave, reads = short(str(seen), SHOWN), short(str(wanted), SHOWN)
+        gave, reads = shortened(str(seen), SHOWN), shortened(str(wanted), SHOWN)
         return _Checked(False, f"{call.name} gave {gave}, and pymongo reads {reads}")
     sure = returned(call, wanted, cut=cut)
     if wanted == []:
@@ -207,7 +208,7 @@ def _runbook(said: Answer, call: ToolCall, folder: Path, least: int) -> _Checked
         return _Checked(False, "the search found nothing that fits the question")
     for chunk, name in found.items():
         if not name:
-            shown = short(plain(chunk), SHOWN)
+            shown = shortened(plain(chunk), SHOWN)
             return _Checked(False, f"what the search returned is in no runbook: {shown}")
     names = tuple(dict.fromkeys(found.values()))
     sure = Returned(texts=tuple(found), asked=names)

@@ -32,8 +32,8 @@ from workshop.targets.cluster.machines.machinesets import MACHINE_SET, MADE_FROM
 from workshop.targets.cluster.machines.operators import POLICY as GPU_POLICY
 from workshop.targets.cluster.manifests import ROUTE, is_openshift, llama_stack
 from workshop.targets.cluster.network import POLICY, Isolation, policies
-from workshop.targets.cluster.objects import COMPONENT, labels_of
-from workshop.targets.cluster.pod_status import PROBE, Blocker, Seen, is_ready
+from workshop.targets.cluster.objects import COMPONENT, is_ready, labels_of
+from workshop.targets.cluster.pod_status import PROBE, Blocker, Seen
 from workshop.targets.cluster.store import DeployedParts
 from workshop.targets.spec import Parts
 
@@ -104,7 +104,7 @@ def _gpus(api: Api) -> Iterator[Problem]:
     """Nodes that do not offer their GPU."""
     for node in api.list(*nodes.NODE):
         has = any(labels_of(node).get(label) == "true" for label in PRESENT)
-        if has and nodes.is_ready(node) and not nodes.gpus(node):
+        if has and is_ready(node) and not nodes.gpus(node):
             found = [(one.get("status") or {}).get("state") for one in api.list(*GPU_POLICY)]
             states = ", ".join(str(state or "no state yet") for state in found)
             yield Problem(

@@ -178,6 +178,11 @@ def condition(thing: Mapping[str, Any], word: str, status: str = "True") -> Obje
     return next(found, None)
 
 
+def is_ready(thing: Mapping[str, Any]) -> bool:
+    """Whether a pod takes requests, a node takes pods, a resource's controller is done."""
+    return condition(thing, "Ready") is not None
+
+
 def key(thing: Mapping[str, Any]) -> tuple[str, str]:
     """Kind and name."""
     return str(thing["kind"]), str(thing["metadata"]["name"])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import QUOTA_HINT
-from workshop.targets.cluster.objects import DIGEST, condition, conditions, labels_of
+from workshop.targets.cluster.objects import DIGEST, condition, conditions, is_ready, labels_of
 
 IMAGE = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 ONCE = "ErrImagePull"  # A pull that failed, and will be tried again: it may work in a moment.
@@ -140,11 +140,6 @@ def carries(thing: Object, digest: str) -> bool:
     variables = [v for one in thing["spec"]["containers"] for v in one.get("env") or []]
     found = [annotations.get(DIGEST), *(one.get("value") for one in variables)]
     return not digest or digest in found
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether it takes requests."""
-    return condition(pod, "Ready") is not None
 
 
 def find(seen: Seen, images: Sequence[str] = IMAGE) -> Blocker | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from workshop.core.checks import Check
 from workshop.core.progress import Stages, stages
 from workshop.core.secret import mask
 from workshop.core.table import Table
 from workshop.core.wait import wait_for
-from workshop.targets.base import Deployed, Endpoint, Part, PartStatus, Problem, Scale
+from workshop.targets.base import Deployed, Endpoint, Part, PartStatus, Problem, Ready, Scale
 from workshop.targets.cluster import delete, doctor, manifests, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.endpoints import Location
@@ -38,13 +38,7 @@ class Replicas:
         return scaling.reason(self._target.plan(part))
 
     def scale(
-        self,
-        part: Part,
-        scale: Scale,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
+        self, part: Part, scale: Scale, *, ready: Ready, timeout: float, stage: Stages
     ) -> Deployed:
         """Make this much of a part run; see ``base.Scaling``."""
         target, plan = self._target, self._target.plan(part)
@@ -105,14 +99,7 @@ class ClusterTarget:
         server = llama_stack.serves(self.api)
         return {llama_stack.NAME: server} if server else {}
 
-    def ensure(
-        self,
-        part: Part,
-        *,
-        ready: Callable[[Endpoint], object],
-        timeout: float,
-        stage: Stages,
-    ) -> Deployed:
+    def ensure(self, part: Part, *, ready: Ready, timeout: float, stage: Stages) -> Deployed:
         """Make the part run with these settings; see ``Target.ensure``."""
         namespaces.ensure(self.api, stage)
         plan = scaling.as_asked(self.plan(part), part, self.api, self.store, stage)

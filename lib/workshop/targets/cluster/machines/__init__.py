@@ -283,7 +283,7 @@ class Arrival:
         policy = self._policy()
         for name in names:
             node = self.informer.named(*NODE, name)
-            if node is None or not nodes.is_ready(node):
+            if node is None or not objects.is_ready(node):
                 return NotYet(f"the node {name} is not Ready yet")
             self._tell(f"node {name} is Ready; next come the driver and the device plugin")
             if not nodes.gpus(node):

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from workshop.targets.base import Accelerator
 from workshop.targets.cluster.api import Object
-from workshop.targets.cluster.objects import condition, labels_of
+from workshop.targets.cluster.objects import is_ready, labels_of
 
 NODE = ("v1", "Node")
 
 GPU = "nvidia.com/gpu"  # The resource that NVIDIA's device plugin offers to pods, a count as text.
 PRODUCT = "nvidia.com/gpu.product"  # The label with the GPU's name, such as ``NVIDIA-L4``.
-
-
-def is_ready(node: Object) -> bool:
-    """Whether the node takes pods."""
-    return condition(node, "Ready") is not None
 
 
 def gpus(node: Object) -> int:
