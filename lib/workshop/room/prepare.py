@@ -8,12 +8,14 @@ repeated.
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
+from types import FrameType
 
 from workshop.core.errors import PartTooSlow, SettingsError
 from workshop.core.progress import Stages
@@ -367,11 +369,22 @@ def gone(api: Api, stage: Stages, left: Callable[[], Iterable[str]]) -> None:
 def for_all[Item](
     do: Callable[[Item], None], items: Sequence[Item], stage: Stages, what: str
 ) -> None:
-    """Do it for each item, ``AT_ONCE`` at a time. The first error, or Ctrl-C, starts no more."""
+    """Do it for each item, ``AT_ONCE`` at a time. The first error, or Ctrl-C, starts no more.
+
+    Ctrl-C is kept until the pool has ended: raised while Python holds a lock of its own, it leaves
+    it locked, and threads wait for it forever. A second one does not wait.
+    """
     if not items:
         return
     stage(f"{what}: {len(items)}")
-    over = threading.Event()
+    over, is_interrupted = threading.Event(), False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_interrupted
+        if is_interrupted:
+            raise KeyboardInterrupt
+        is_interrupted = True
+        over.set()
 
     def guarded(item: Item) -> None:
         try:
@@ -381,13 +394,15 @@ def for_all[Item](
             over.set()
             raise
 
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="room")
+    before = signal.signal(signal.SIGINT, interrupt)
     shown = time.monotonic()
     try:
-        for done, _ in enumerate(pool.map(guarded, items), 1):
-            if time.monotonic() - shown >= SHOWN:
-                stage.waiting(f"{what}: {done} of {len(items)}")
-                shown = time.monotonic()
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="room") as pool:
+            for done, _ in enumerate(pool.map(guarded, items), 1):
+                if time.monotonic() - shown >= SHOWN:
+                    stage.waiting(f"{what}: {done} of {len(items)}")
+                    shown = time.monotonic()
     finally:
-        over.set()
-        pool.shutdown(cancel_futures=True)
+        signal.signal(signal.SIGINT, before)
+    if is_interrupted:
+        raise KeyboardInterrupt

@@ -67,6 +67,7 @@ def test_no_false_answer_passes_and_few_true_ones_are_refused(database: Endpoint
     # What the README says of them.
     said = (DATA.parent / "README.md").read_text("utf-8")
     assert f"{len(true)} true and {len(false)} false answers" in said
+    assert f"accepted {len(true) - len(refused)} of the true ones" in said
 
 
 def test_there_are_answers_of_every_kind() -> None:

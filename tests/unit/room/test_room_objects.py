@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import copy
+import os
+import signal
 import threading
+import time
 
 import pytest
 from workshop.cli import main
@@ -215,6 +218,24 @@ def test_the_first_error_ends_it():
     with pytest.raises(PartFailed):
         for_all(work, range(1000), Stages("Room"), "work")
     assert len(begun) <= AT_ONCE
+
+
+def test_ctrl_c_lets_what_has_begun_end_and_starts_no_more():
+    before = signal.getsignal(signal.SIGINT)
+    begun, ended = [], []
+
+    def work(item):
+        begun.append(item)
+        if item == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)  # A request.
+        ended.append(item)
+
+    with pytest.raises(KeyboardInterrupt):
+        for_all(work, range(1000), Stages("Room"), "work")
+    assert sorted(begun) == sorted(ended)
+    assert len(begun) < 1000
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 # --- the command ----------------------------------------------------------------------------------
