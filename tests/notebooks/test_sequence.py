@@ -163,6 +163,14 @@ def test_no_credential_is_written_or_shown_anywhere(chain: Chain) -> None:
         assert not [line for line in lines if secret in line]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are pinned on Linux")
+def test_each_thread_of_the_model_has_a_core_of_its_own(chain: Chain) -> None:
+    tasks = Path(f"/proc/{pids(chain)['model']}/task").iterdir()
+    allowed = [os.sched_getaffinity(int(task.name)) for task in tasks]
+    pinned = {core for cores in allowed if len(cores) == 1 for core in cores}
+    assert pinned == os.sched_getaffinity(0)
+
+
 def test_parts_listen_on_loopback_alone(chain: Chain) -> None:
     for part, pid in pids(chain).items():
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]

@@ -28,10 +28,11 @@ def parameters(options: argparse.Namespace) -> Any:
     params.n_ctx = options.context
     # A prompt's state is kept in memory to be used again; the default keeps up to 8 GiB of them.
     params.cache_ram_mib = 1024
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
-    # Threads that wait for each other sleep. By default they spin, and where another program wants
-    # a core as well, as a workshop's notebooks do, spinning makes both of them slower.
-    params.cpuparams.poll = params.cpuparams_batch.poll = 0
+    for cpu in (params.cpuparams, params.cpuparams_batch):
+        cpu.n_threads = options.threads
+        # Threads without work sleep. By default they spin, and take a core from other programs.
+        cpu.poll = 0
+        _pin(cpu)
     if options.embedding:
         params.embedding = True
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
@@ -44,6 +45,19 @@ def parameters(options: argparse.Namespace) -> Any:
     # first call starts the turn, so only a further one has a line break before the fence.
     params.antiprompt = ["\n```json"]
     return params
+
+
+def _pin(cpu: Any) -> None:
+    """Give each thread a core of its own, where there are as many of them as cores.
+
+    Linux shares the cores among terminal sessions, not threads, so beside another busy program it
+    puts two of these threads on one core. Each then waits there for the other at every operation:
+    on two cores 0.3 tokens per second, with pinned threads 3.5, and 11 with nothing beside.
+    """
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    if cpu.n_threads == len(cores):
+        cpu.cpumask = [core in cores for core in range(len(cpu.cpumask))]
+        cpu.mask_valid = cpu.strict_cpu = True
 
 
 def main() -> None:
