@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,10 +29,15 @@ ANSWERED = [(name, one) for name, asked in QUESTIONS["answered"].items() for one
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
     target = LocalTarget(Settings(state=tmp_path_factory.mktemp("embedder") / "local"), ALL)
-    yield embedder.deploy(target, 60, Stages("test"))
+    yield target
     target.stop(embedder.NAME)
+
+
+@pytest.fixture(scope="module")
+def served(target: LocalTarget) -> Endpoint:
+    return embedder.deploy(target, 60, Stages("test"))
 
 
 def vectors(served: Endpoint, texts: list[str]) -> list[list[float]]:
@@ -68,3 +75,24 @@ def test_a_piece_of_a_runbook_in_any_language_fits(served: Endpoint) -> None:
 def test_a_text_that_is_too_long_is_refused_and_says_so(served: Endpoint) -> None:
     with pytest.raises(EndpointError, match="too large to process"):
         vectors(served, ["A step of many. " * 400])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are pinned on Linux")
+@pytest.mark.usefixtures("served")
+def test_its_threads_have_a_core_each_unless_they_are_fewer(
+    target: LocalTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = os.sched_getaffinity(0)
+    assert pinned(target) == cores
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    embedder.deploy(target, 60, Stages("test"))
+    assert pinned(target) == (cores if len(cores) == 1 else set())
+
+
+def pinned(target: LocalTarget) -> set[int]:
+    """The cores that are the only one of a thread of the embedder's."""
+    record = target.process("embedder").record()
+    assert record
+    tasks = Path(f"/proc/{record.pid}/task").iterdir()
+    allowed = [os.sched_getaffinity(int(task.name)) for task in tasks]
+    return {core for cores in allowed if len(cores) == 1 for core in cores}

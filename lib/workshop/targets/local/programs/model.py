@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,16 +14,28 @@ from workshop.targets.base import Part
 from workshop.targets.local import preflight
 from workshop.targets.local.process import Command, exported
 
+WEIGHTS = "chat-weights"
 SCRIPT = Path(__file__).with_name("serve_gguf.py")
 TEMPLATE = Path(__file__).with_name("chat-template.jinja")  # Of a chat in which tools are called.
 
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     """The default model's weights; an answer has an end."""
-    options = (f"--chat-template={TEMPLATE}", f"--max-tokens={part.settings['max_tokens']}")
+    state = folder / f"{locate(WEIGHTS).stem}.state"
+    options = (
+        f"--chat-template={TEMPLATE}",
+        f"--max-tokens={part.settings['max_tokens']}",
+        f"--state={state}",
+    )
     # In the environment so that an edited template changes the fingerprint and is applied.
     digest = hashlib.sha256(TEMPLATE.read_bytes()).hexdigest()
-    return serving("chat-weights", part, ports, folder, *options, TEMPLATE_SHA256=digest)
+    return serving(WEIGHTS, part, ports, folder, *options, TEMPLATE_SHA256=digest)
+
+
+def threads() -> int:
+    """As many as cores may be used, or fewer where ``OMP_NUM_THREADS`` says so."""
+    cores, asked = math.ceil(preflight.cores_allowed()), os.environ.get("OMP_NUM_THREADS", "")
+    return min(cores, int(asked)) if re.fullmatch("[1-9][0-9]*", asked) else cores
 
 
 def serving(
@@ -36,12 +50,12 @@ def serving(
             f"--port={ports['main']}",
             f"--name={part.settings['name']}",
             f"--context={part.settings['context']}",
-            f"--threads={math.ceil(preflight.cores_allowed())}",
+            f"--threads={threads()}",
             *options,
         ),
         env={
             "SERVER_TOKEN": part.secrets["token"].reveal(),
-            **exported("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"),
+            **exported("CUDA_VISIBLE_DEVICES"),
             **env,
         },
         cwd=folder,

@@ -7,10 +7,15 @@ in the environment variable ``SERVER_TOKEN``. Written against xllamacpp 2026.10.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
+import json
 import os
 import signal
 from pathlib import Path
 from typing import Any
+
+WORTH_KEEPING = 512  # Tokens: a question to the agent has more, one of the checks has fewer.
 
 
 def parameters(options: argparse.Namespace) -> Any:
@@ -38,6 +43,8 @@ def parameters(options: argparse.Namespace) -> Any:
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         params.n_batch = params.n_ubatch = options.context
         return params
+    if options.state:
+        params.slot_save_path = str(options.state.parent) + os.sep
     params.use_jinja = True
     params.n_predict = options.max_tokens
     params.chat_template = Path(options.chat_template).read_text(encoding="utf-8")
@@ -60,6 +67,25 @@ def _pin(cpu: Any) -> None:
         cpu.mask_valid = cpu.strict_cpu = True
 
 
+def keep(port: int, token: str, state: Path, action: str) -> None:
+    """Have the server ``save`` what it read last, such as the agent's instructions, or restore it.
+
+    Without it the first question after each start waits until they are read again. Nothing depends
+    on it: a server that is busy, or a file that it does not take, is left alone.
+    """
+    name = state.name + (".new" if action == "save" else "")
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+        body = json.dumps({"filename": name})
+        connection.request("POST", f"/slots/0?action={action}", body, headers)
+        done = json.loads(connection.getresponse().read())
+        if done.get("n_saved", 0) >= WORTH_KEEPING:
+            state.with_name(name).replace(state)
+        elif action == "save":
+            state.with_name(name).unlink(missing_ok=True)
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -70,17 +96,26 @@ def main() -> None:
     parser.add_argument("--threads", required=True, type=int)
     parser.add_argument("--max-tokens", type=int, default=512, help="the longest answer")
     parser.add_argument("--chat-template")
+    parser.add_argument("--state", type=Path, help="where what was read outlives the server")
     parser.add_argument("--embedding", action="store_true", help="serve embeddings, not chat")
     options = parser.parse_args()
 
     import xllamacpp
 
+    token = os.environ["SERVER_TOKEN"]
     server = xllamacpp.Server(parameters(options))
-    try:
-        # The server runs in threads of its own; SIGTERM ends the process by default.
-        signal.pause()
-    finally:
-        del server
+    if options.state:
+        keep(options.port, token, options.state, "restore")
+        # The server runs in threads of its own, and any of them may get the signal.
+        heard, told = os.pipe()
+        os.set_blocking(told, False)
+        signal.set_wakeup_fd(told)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        os.read(heard, 1)
+        keep(options.port, token, options.state, "save")
+        os._exit(0)
+    signal.pause()
+    del server
 
 
 if __name__ == "__main__":

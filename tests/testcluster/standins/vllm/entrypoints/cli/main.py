@@ -66,6 +66,7 @@ def parameters(chosen: argparse.Namespace, port: int) -> Any:
             embedding=pooling,
             chat_template=TEMPLATE,
             max_tokens=512,
+            state=None,
             threads=len(os.sched_getaffinity(0)),
         )
     )
