@@ -21,7 +21,10 @@ TEMPLATE = Path(__file__).with_name("chat-template.jinja")  # Of a chat in which
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     """The default model's weights; an answer has an end."""
-    state = folder / f"{locate(WEIGHTS).stem}.state"
+    # Of this server and these weights: others would take what was read for something else.
+    weights = locate(WEIGHTS)
+    read_by = f"{locate('model-server')} {weights} {weights.stat().st_mtime_ns}"
+    state = folder / f"{hashlib.sha256(read_by.encode()).hexdigest()[:12]}.state"
     options = (
         f"--chat-template={TEMPLATE}",
         f"--max-tokens={part.settings['max_tokens']}",
