@@ -365,7 +365,7 @@ def test_under_nbval_the_notebooks_that_deploy_start_just_the_embedder_that_was_
     assert changed(chain, before) == {"embedder"}
 
 
-@pytest.mark.parametrize("part", ["mongodb", "mcp-server", "llama-stack"])
+@pytest.mark.parametrize("part", ["mongodb", "mcp-server", "llama-stack", "model"])
 def test_the_next_run_starts_just_the_part_that_was_killed(
     chain: Chain, part: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -379,11 +379,11 @@ def test_the_next_run_starts_just_the_part_that_was_killed(
     assert changed(chain, before) == {part}
 
 
-def tokens_read(chain: Chain) -> int:
-    """How many tokens the model has read since it started, without those that it remembered."""
-    page = http.call(chain.target.find("model"), "/metrics").text
-    found = re.search(r"^llamacpp:prompt_tokens_total (\d+)", page, re.M)
-    assert found
+def metric(model: Endpoint, name: str) -> int:
+    """A number of the page on which the model shows its metrics."""
+    page = http.call(model, "/metrics").text
+    found = re.search(rf"^llamacpp:{name} (\d+)", page, re.M)
+    assert found, page
     return int(found.group(1))
 
 
@@ -391,11 +391,11 @@ def test_a_model_that_was_stopped_does_not_read_its_instructions_again(chain: Ch
     agent = chain.agent()
     agent.ask(questions.DATABASE_QUESTIONS[0].text)
     chain.target.stop("model")
-    workshop.serve_model(chain.target)
-    before = tokens_read(chain)
+    model = workshop.serve_model(chain.target).endpoint
+    before = metric(model, "prompt_tokens_total")
     agent.ask(questions.DATABASE_QUESTIONS[1].text)
     # The question and the tool's result; the instructions are 966.
-    assert 0 < tokens_read(chain) - before < 600
+    assert 0 < metric(model, "prompt_tokens_total") - before < 600
 
 
 @pytest.fixture
@@ -416,10 +416,7 @@ def asking(chain: Chain) -> Iterator[tuple[Agent, Future[Answer]]]:
 
     def reading() -> bool | NotYet:
         assert thread.is_alive(), answer
-        busy = re.search(
-            r"^llamacpp:requests_processing (\d+)", http.call(endpoint, "/metrics").text, re.M
-        )
-        return True if busy and int(busy.group(1)) else NotYet("idle")
+        return True if metric(endpoint, "requests_processing") else NotYet("idle")
 
     wait_for("the model to read", reading, timeout=60, every=0.02)
     yield agent, answer

@@ -44,7 +44,7 @@ def test_loading_again_changes_nothing(database_target, reading):
 
 
 def test_ones_own_documents_are_kept(database_target, reading):
-    reading.incidents.insert_one({"_id": "MINE-1", "title": "Cat on keyboard", "mine": True})
+    reading.incidents.insert_one({"_id": "MINE-1", "title": "Cat on keyboard"})
     reading.notes.insert_one({"text": "buy milk"})
     assert loaded(database_target)["incidents"] == (0, 0, 42, 1)
     assert reading.incidents.find_one("MINE-1")["title"] == "Cat on keyboard"

@@ -103,7 +103,7 @@ def main() -> None:
     import xllamacpp
 
     token = os.environ["SERVER_TOKEN"]
-    server = xllamacpp.Server(parameters(options))
+    _server = xllamacpp.Server(parameters(options))  # It serves as long as it is referred to.
     if options.state:
         keep(options.port, token, options.state, "restore")
         # The server runs in threads of its own, and any of them may get the signal.
@@ -115,7 +115,6 @@ def main() -> None:
         keep(options.port, token, options.state, "save")
         os._exit(0)
     signal.pause()
-    del server
 
 
 if __name__ == "__main__":
