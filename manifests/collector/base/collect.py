@@ -16,6 +16,8 @@ import argparse
 import gzip
 import io
 import re
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -192,6 +194,8 @@ def main(words: Iterable[str] | None = None) -> None:
     options = parser.parse_args(None if words is None else list(words))
     server = ThreadingHTTPServer((options.host, options.port), handler(Kept(options.patience)))
     server.daemon_threads = True
+    # As a container's first process it would not even notice SIGTERM: its pod would end after 30 s.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"listening on {options.host}:{server.server_port}", flush=True)  # noqa: T201
     server.serve_forever()
 

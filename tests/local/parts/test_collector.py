@@ -29,6 +29,8 @@ def collector(port: int, request: pytest.FixtureRequest) -> Iterator[str]:
         assert running.stdout.readline() == f"listening on 127.0.0.1:{port}\n"
         yield f"http://127.0.0.1:{port}"
         running.terminate()
+        # As a container's first process it is not ended by a SIGTERM that it does not handle.
+        assert running.wait(10) == 0
 
 
 def ask(url: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
