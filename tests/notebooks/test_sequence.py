@@ -398,6 +398,25 @@ def test_a_model_that_was_stopped_does_not_read_its_instructions_again(chain: Ch
     assert 0 < metric(model, "prompt_tokens_total") - before < 600
 
 
+def test_a_model_that_is_warmed_up_has_read_the_instructions_and_called_nothing(
+    chain: Chain,
+) -> None:
+    kill(chain, "model")
+    for kept in process(chain, "model").folder.glob("*.state"):
+        kept.unlink()
+    model = workshop.serve_model(chain.target).endpoint
+    tools = chain.target.find("mcp-server")
+    before = mcp_server.calls(tools)
+    agent = chain.agent()
+    agent.warm_up().join(120)
+    read = metric(model, "prompt_tokens_total")
+    assert read > 900
+    assert mcp_server.calls(tools) == before
+    assert not agent.answers
+    agent.ask(questions.DATABASE_QUESTIONS[1].text)
+    assert metric(model, "prompt_tokens_total") - read < 300
+
+
 @pytest.fixture
 def asking(chain: Chain) -> Iterator[tuple[Agent, Future[Answer]]]:
     """A question that the model is reading at this moment."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,21 @@ class Agent:
             stage(f"answered after {len(said.tool_calls)} tool call(s), grounded")
             return answer
 
+    def warm_up(self) -> threading.Thread:
+        """Have the model read the instructions and the tools now, in the background.
+
+        The server keeps what was read, so the first question waits for less. Nothing is answered,
+        and no tool is called. Where this fails, the first question says why.
+        """
+
+        def read() -> None:
+            with suppress(EndpointError, *stack_client.api_error(self._client)):
+                self._stream("Hello.", "", [""], threading.Event(), until_it_writes=True)
+
+        thread = threading.Thread(target=read, name="warm-up", daemon=True)
+        thread.start()
+        return thread
+
     def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
         """What the agent says, without a proof. Raises as ``ask`` does where it says nothing."""
         began = time.monotonic()
@@ -183,7 +198,15 @@ class Agent:
             given_up.set()
             worker.shutdown(wait=False, cancel_futures=True)
 
-    def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
+    def _stream(
+        self,
+        question: str,
+        mark: str,
+        state: list[str],
+        given_up: threading.Event,
+        *,
+        until_it_writes: bool = False,
+    ) -> Any:
         tools, where = self._tools, self._endpoint.url
         if mark:
             # The MCP server writes this header to its log, and Llama Stack the query of a URL.
@@ -210,6 +233,8 @@ class Agent:
                 item = getattr(event, "item", None)
                 kind = getattr(item, "type", "mcp_list_tools")
                 if event.type == "response.output_item.added" and kind != "mcp_list_tools":
+                    if until_it_writes:
+                        return None
                     tool = getattr(item, "name", kind)
                     state[0] = "it writes" if kind == "message" else f"it calls {tool}"
                 elif event.type == "response.output_item.done" and kind != "mcp_list_tools":

@@ -29,6 +29,9 @@ def parameters(options: argparse.Namespace) -> Any:
     params.port = options.port
     params.api_keys = [os.environ.pop("SERVER_TOKEN")]
     params.endpoint_metrics = True
+    # Read, not mapped: llama.cpp makes a second form of most weights for the CPU, and the mapped
+    # file stays in memory beside it. 1.7 GB in place of 2.3, for 0.5 s at the start.
+    params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
     params.n_parallel = 1
     params.n_ctx = options.context
     # A prompt's state is kept in memory to be used again; the default keeps up to 8 GiB of them.
