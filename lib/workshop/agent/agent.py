@@ -30,6 +30,7 @@ two, and a model that goes in circles ends."""
 
 LOOK = 2.0  # Seconds between two looks at whether all parts still run, while an answer is awaited.
 NO_ANSWER = "The agent got no answer."
+WARM_UP = "Search the runbooks: help."  # Its call is short, and is waited for.
 FOUND = 1  # Runbook chunks of a search: each is a whole runbook, 250 tokens to read.
 
 
@@ -129,7 +130,7 @@ class Agent:
 
         def read() -> None:
             with suppress(EndpointError, *stack_client.api_error(self._client)):
-                self._stream("Hello.", "", [""], threading.Event(), until_it_writes=True)
+                self._stream(WARM_UP, "", [""], threading.Event(), until_it_writes=True)
 
         thread = threading.Thread(target=read, name="warm-up", daemon=True)
         thread.start()
