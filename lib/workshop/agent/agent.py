@@ -129,8 +129,9 @@ class Agent:
         """
 
         def read() -> None:
-            with suppress(EndpointError, *stack_client.api_error(self._client)):
-                self._stream(WARM_UP, "", [""], threading.Event(), until_it_writes=True)
+            quiet = suppress(EndpointError, *stack_client.api_error(self._client))
+            with quiet, self._events(WARM_UP) as events:
+                next(filter(_item, events), None)
 
         thread = threading.Thread(target=read, name="warm-up", daemon=True)
         thread.start()
@@ -199,21 +200,14 @@ class Agent:
             given_up.set()
             worker.shutdown(wait=False, cancel_futures=True)
 
-    def _stream(
-        self,
-        question: str,
-        mark: str,
-        state: list[str],
-        given_up: threading.Event,
-        *,
-        until_it_writes: bool = False,
-    ) -> Any:
-        tools, where = self._tools, self._endpoint.url
+    def _events(self, question: str, mark: str = "") -> Any:
+        """What Llama Stack tells while it answers; closing the stream ends the model's work too."""
+        tools = self._tools
         if mark:
             # The MCP server writes this header to its log, and Llama Stack the query of a URL.
             tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
                      for t in tools]  # fmt: skip
-        events = self._client.responses.create(
+        return self._client.responses.create(
             model=llama_stack.model_id(self.target),
             input=question,
             instructions=self.instructions,
@@ -226,19 +220,18 @@ class Agent:
             extra_body={"max_infer_iters": ROUNDS},
             extra_query={"mark": mark} if mark else None,
         )
-        with events:
+
+    def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
+        where = self._endpoint.url
+        with self._events(question, mark) as events:
             for event in events:
                 if given_up.is_set():
-                    # Closing the stream ends the model's work too: the next question need not wait.
-                    break
-                item = getattr(event, "item", None)
-                kind = getattr(item, "type", "mcp_list_tools")
-                if event.type == "response.output_item.added" and kind != "mcp_list_tools":
-                    if until_it_writes:
-                        return None
-                    tool = getattr(item, "name", kind)
-                    state[0] = "it writes" if kind == "message" else f"it calls {tool}"
-                elif event.type == "response.output_item.done" and kind != "mcp_list_tools":
+                    break  # The next question need not wait.
+                item = _item(event)
+                if item and event.type == "response.output_item.added":
+                    tool = getattr(item, "name", item.type)
+                    state[0] = "it writes" if item.type == "message" else f"it calls {tool}"
+                elif item and event.type == "response.output_item.done":
                     state[0] = "the model reads the result"
                 elif event.type in ("response.completed", "response.incomplete"):
                     return event.response
@@ -257,6 +250,13 @@ class Agent:
             return stack_client.with_log(error, self.target, llama_stack.PART)
         state = f"{found.what} {found.state}; {error.state}"
         return error.but(where=found.where, state=state, log=found.log, hint=found.hint)
+
+
+def _item(event: Any) -> Any:
+    """What the model writes, an answer or a call; None before it has read."""
+    item = getattr(event, "item", None)
+    # Llama Stack lists the tools before the model reads.
+    return None if getattr(item, "type", "mcp_list_tools") == "mcp_list_tools" else item
 
 
 def create_agent(
