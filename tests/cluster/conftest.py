@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -18,10 +20,31 @@ REQUIRED = "TEST_CLUSTER_REQUIRED"
 """The variable that makes a failure of what would be skipped."""
 
 
+CAN_RUN = sys.platform == "linux" and os.getuid() == 0
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", file=sys.__stderr__, flush=True)
+
+
 @pytest.fixture(scope="session")
 def say() -> Callable[[str], None]:
     """Progress, seen at once: the first build takes a quarter of an hour."""
-    return lambda text: print(f"  {text}", file=sys.__stderr__, flush=True)
+    return _say
+
+
+@functools.cache
+def _build() -> None:
+    with contextlib.suppress(Missing):  # The fixture says what is missing.
+        Node(FOLDER).place(_say)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Build what a node is made of before a test's time begins: on a new machine it takes long."""
+    if CAN_RUN and "node" in getattr(item, "fixturenames", ()):
+        _build()
+    return (yield)
 
 
 def cannot(reason: str) -> NoReturn:
@@ -34,7 +57,7 @@ def cannot(reason: str) -> NoReturn:
 @pytest.fixture(scope="session")
 def node(say: Callable[[str], None]) -> Iterator[Node]:
     """The running node; after the tests, nothing is left of it."""
-    if sys.platform != "linux" or os.getuid() != 0:
+    if not CAN_RUN:
         cannot("a node needs Linux, and root")
     node = Node(FOLDER)
     before = os.environ.get("KUBECONFIG")
