@@ -54,11 +54,14 @@ lint:  # needs the kit's environment
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/nbstripout --extra-keys metadata.language_info --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --extra-keys metadata.language_info --verify notebooks/*.ipynb docs/*.ipynb
 	$(BIN)/yamllint --strict .
 
+# The root is the checkout, because notebooks link to README and docs. Jupyter refuses root unasked.
 lab: setup  ## open the notebooks in JupyterLab, on this machine alone
-	@PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter lab --ip 127.0.0.1 notebooks/00_check_environment.ipynb
+	@[ "$$(id -u)" != 0 ] || root=--allow-root; \
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter lab --ip 127.0.0.1 --ServerApp.root_dir="$$PWD" \
+		--LabApp.default_url=/lab/tree/notebooks/00_check_environment.ipynb $$root $(ARGS)
 
 bench: setup  ## measure, print and keep the figures
 	@for script in tests/bench/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
@@ -71,7 +74,7 @@ fix:  ## format the code, strip the notebooks' outputs, write docs/library.md an
 	@./bootstrap --only kit
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb
+	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb docs/*.ipynb
 	$(BIN)/python tests/unit/test_library_page.py
 	$(BIN)/python tests/manifests/test_dashboard.py
 

@@ -42,7 +42,7 @@ from .parts.mcp_server import list_tools as list_tools
 # 07_ask_the_agent
 from .agent.agent import create_agent as create_agent
 from .agent.questions import verify_answers as verify_answers
-from .agent.agent import question_widget as question_widget
+from .agent.widget import question_widget as question_widget
 
 # 08_secure_the_network
 from .operate.secure import declared_network as declared_network

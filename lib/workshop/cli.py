@@ -13,7 +13,11 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from workshop.core.errors import WorkshopError
-from workshop.core.settings import make_paths_absolute, refuse_another_checkout
+from workshop.core.settings import (
+    default_target,
+    make_paths_absolute,
+    refuse_another_checkout,
+)
 
 INTERRUPTED = 130  # What a shell expects of a program that Ctrl-C ended.
 EXAMPLES = """\
@@ -88,8 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     where = argparse.ArgumentParser(add_help=False)
-    what = "where parts run: local or cluster (default: WORKSHOP_TARGET, or else local)"
-    where.add_argument("--target", default=os.environ.get("WORKSHOP_TARGET", "local"), help=what)
+    what = "where parts run: local or cluster (default: WORKSHOP_TARGET, or else local; in a "
+    what += "workbench its cluster)"
+    where.add_argument("--target", default=default_target(), help=what)
 
     def command(
         name: str, function: str, what: str, notes: str = "", *, target: bool = True

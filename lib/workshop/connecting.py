@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from functools import partial
 
 from workshop.core.checks import Checks
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import (
+    AUTO,
     CHECKOUT,
     TARGETS,
     Settings,
+    default_target,
     make_paths_absolute,
     refuse_another_checkout,
 )
@@ -18,24 +21,27 @@ from workshop.parts.catalog import ALL
 from workshop.targets.base import Target
 
 
-def connect(name: str = "local") -> Target:
+def connect(name: str = AUTO) -> Target:
     """Connect to the place where parts run: this machine, or a namespace of a cluster.
 
     Args:
         name: ``local``: processes on this machine's loopback; ``cluster``: a namespace of the
-            cluster that the kubeconfig or the surrounding pod names.
+            cluster that the kubeconfig or the surrounding pod names; ``auto``: what the variable
+            ``WORKSHOP_TARGET`` says, else in a workbench the cluster, and elsewhere this machine.
 
     Raises:
         SettingsError: There is no such target, the environment cannot be used, or this library is
             another checkout's.
     """
+    setting = "WORKSHOP_TARGET" if name == AUTO else "TARGET"
+    name = default_target() if name == AUTO else name
     if name not in TARGETS:
         close = difflib.get_close_matches(str(name), TARGETS, 1)
         raise SettingsError(
             f"There is no target {name!r}.",
-            where="the parameter TARGET",
+            where=f"the {'parameter' if setting == 'TARGET' else 'variable'} {setting}",
             state="targets: " + ", ".join(TARGETS),
-            hint=f'set TARGET = "{close[0] if close else TARGETS[0]}"',
+            hint=f'set {setting} = "{close[0] if close else TARGETS[0]}"',
         )
     refuse_another_checkout()
     # In a kernel of JupyterLab; what the command line starts has absolute paths already.
@@ -71,12 +77,13 @@ def clean_up(target: Target, *, delete_data: bool = False) -> list[str]:
         return removed
 
 
-def verify_clean_up(target: Target) -> Checks:
-    """Prove that nothing of the kit is left.
+def verify_clean_up(target: Target, *, delete_data: bool = False) -> Checks:
+    """Prove that nothing of the kit is left; with ``delete_data`` none of its data either.
 
     Raises ``CheckFailed``, which names what is.
     """
     checks = Checks("Clean-up")
     name, hint = "nothing of the kit is left", "workshop status; workshop stop"
-    checks.equal(name, "nothing", lambda: ", ".join(target.leftovers()) or "nothing", hint=hint)
+    left = partial(target.leftovers, data=delete_data)
+    checks.equal(name, "nothing", lambda: ", ".join(left()) or "nothing", hint=hint)
     return checks.raise_if_failed()

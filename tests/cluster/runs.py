@@ -126,10 +126,13 @@ class Run:
 
     def assert_clean_up_leaves_nothing(self) -> None:
         """Notebook 99: the data stays at first, and goes when that is asked for."""
+        claims = ("-n", self.namespace, "get", "persistentvolumeclaims", "-o", "name")
+        before = kubectl(self.node.kubeconfig, *claims).stdout
+        assert "mongodb-data" in before
         kept = self.command("run", "--only", "99")
         assert kept.returncode == 0, kept.stdout
-        claims = ("-n", self.namespace, "get", "persistentvolumeclaims", "-o", "name")
-        assert "mongodb-data" in kubectl(self.node.kubeconfig, *claims).stdout
+        # Those of operators too, whatever happened to the resource that they were made for.
+        assert kubectl(self.node.kubeconfig, *claims).stdout == before
         gone = self.command("run", "--only", "99", "-p", "DELETE_DATA=True")
         assert gone.returncode == 0, gone.stdout
         kinds = "all,configmaps,secrets,persistentvolumeclaims,serviceaccounts,roles,rolebindings"
@@ -137,6 +140,8 @@ class Run:
         ours = ("-l", "app.kubernetes.io/managed-by=agent-workshop-kit", "-o", "name")
         left = kubectl(self.node.kubeconfig, "-n", self.namespace, "get", kinds, *ours).stdout
         assert left == ""
+        every = ("-n", self.namespace, "get", "pods,persistentvolumeclaims", "-o", "name")
+        assert kubectl(self.node.kubeconfig, *every).stdout == ""
 
 
 @contextmanager

@@ -213,7 +213,7 @@ def test_nodes_come_and_go_with_the_number_and_an_autoscaler_has_its_limits(
     assert limits["spec"]["scaleTargetRef"]["name"] == name
     whole = api.get("autoscaling.openshift.io/v1", "ClusterAutoscaler", "default")
     assert whole
-    gpus = {"type": "nvidia.com/gpu", "min": 0, "max": 4}
+    gpus = {"type": "nvidia-gpu", "min": 0, "max": 4}
     assert whole["spec"]["resourceLimits"]["gpus"] == [gpus]
 
     # As the autoscaler does it when pods wait for a GPU; the kit leaves its number alone.

@@ -142,7 +142,7 @@ def test_what_it_made_goes_with_it(openshift_node: Node, project: str) -> None:
     node = openshift_node
     named = ("deployment/stack", "service/stack-service", "pvc/stack-pvc", "sa/stack-sa")
     shown(node, project, *named)
-    shown(node, project, "networkpolicy/stack-network-policy", "rolebinding/stack-rb")
+    shown(node, project, "rolebinding/stack-rb")
     kubectl(node.kubeconfig, "-n", project, "delete", "llsd", "stack")
     for one in named:
         gone = ("wait", one, "--for=delete", "--timeout=90s")

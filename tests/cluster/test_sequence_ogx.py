@@ -12,6 +12,8 @@ import pytest
 from network_runs import assert_three_agree
 from openshift_runs import assert_grounded, assert_operated, sequence
 from runs import Run
+from testcluster import software
+from testcluster.kubectl import apply
 from testcluster.node import Node
 from testcluster.place import Place
 
@@ -37,6 +39,15 @@ def test_it_is_the_operator_that_runs_the_server(done: Run) -> None:
 
 def test_declared_tried_and_analysed_agree_on_every_way(done: Run, analyst: Path) -> None:
     assert_three_agree(done, analyst)
+
+
+def test_step_9_reads_the_page_that_its_operator_opens(done: Run, place: Place) -> None:
+    software.add_prometheus(place)
+    page = (software.PAGE, *software.PAGE_OPENED)
+    apply(done.node.kubeconfig, *page, namespace=NAMESPACE)
+    watched = done.command("run", "--only", "09", "-p", "QUESTIONS=1")
+    assert watched.returncode == 0, watched.stdout
+    assert "llama-stack: its page is read: read" in watched.stdout
 
 
 def test_no_credential_is_shown_anywhere(done: Run) -> None:

@@ -232,10 +232,24 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
 def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
     agent = chain.agent()
     box = workshop.question_widget(agent, "How many alerts are firing?")
-    button = box.children[0].children[1]
-    button.click()
-    assert not button.disabled
+    told: list[str] = []
+    box.told.observe(lambda change: told.append(change["new"]), "value")
+    # As the browser sends Enter.
+    box.field._handle_custom_msg({"event": "submit"}, [])
+    assert (box.ask.disabled, box.ask.description) == (True, "Asking...")
+    assert box.start() is None, "one question at a time"
+    wait_for("the answer", lambda: not box.ask.disabled or NotYet("asking"), timeout=300)
     (answer,) = agent.answers
+    assert any("it calls count" in one for one in told)
+    assert any("answered after 1 tool call, grounded" in one for one in told)
+    (page,) = box.history.children
+    assert page.value == answer._repr_html_()
+    assert box._repr_mimebundle_()["text/plain"].startswith("A question box: run this cell again")
+    box.ask.click()
+    box.stop.click()
+    wait_for("its end", lambda: not box.ask.disabled or NotYet("asking"), timeout=60)
+    stopped, _ = box.history.children
+    assert stopped.value == "<pre>How many alerts are firing?\nstopped</pre>"
     with mongodb.connected(chain.target.find("mongodb")) as database:
         firing = str(database.alerts.count_documents({"state": "firing"}))
     assert answer.grounded

@@ -21,7 +21,7 @@ import pytest
 from workshop.agent import questions
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-TEMPLATE = "_template"
+TEMPLATE = FOLDER.parent / "docs" / "notebook-template.ipynb"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 SECTIONS = (
     "What you will do",
@@ -272,8 +272,8 @@ def parameters_are_plain_values(notebook: Notebook) -> Iterator[str]:
             yield at(cells[0], f"must be 'NAME = value  # comment', a plain value: {line}")
     if len(lines) != len(cells[0].tree):
         yield at(cells[0], "one parameter a line, and nothing else")
-    if not lines[0].startswith('TARGET = "local"  #'):
-        yield at(cells[0], 'the first parameter is TARGET = "local"')
+    if not lines[0].startswith('TARGET = "auto"  #'):
+        yield at(cells[0], 'the first parameter is TARGET = "auto"')
 
 
 @rule
@@ -446,20 +446,20 @@ def problems(name: str, path: Path) -> list[str]:
     return [f"{path.name}, {problem} ({name})" for problem in RULES[name](Notebook(path))]
 
 
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NOTEBOOKS = [*sorted(FOLDER.glob("*.ipynb")), TEMPLATE]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("name", RULES)
 def test_rule_holds(name: str, path: Path) -> None:
-    if path.stem == TEMPLATE and name in ONLY_IN_THE_CHAIN:
+    if path == TEMPLATE and name in ONLY_IN_THE_CHAIN:
         pytest.skip("the template has no place among the numbered notebooks")
     found = problems(name, path)
     assert not found, "\n".join(found)
 
 
 def test_the_sequence_is_complete() -> None:
-    numbers = [int(path.stem[:2]) for path in NOTEBOOKS if path.stem != TEMPLATE]
+    numbers = [int(path.stem[:2]) for path in NOTEBOOKS if path != TEMPLATE]
     assert numbers == [*range(len(numbers) - 1), 99], "the numbers have a gap, or one twice"
 
 
@@ -548,7 +548,7 @@ BREAKS: dict[str, list[Break]] = {
     "parameters_are_plain_values": [
         swap("parameters", "= 300 ", "= 5 * 60 "),
         swap("parameters", "  # how long the database may take until it answers", ""),
-        swap("parameters", '"local"', '"cluster"'),
+        swap("parameters", '"auto"', '"cluster"'),
         swap("parameters", "TIMEOUT_SECONDS", "timeout_seconds"),
         add("parameters", "import os"),
         tag("parameters"),

@@ -11,13 +11,37 @@ STAGING = "v0.35.4"
 
 @dataclass(frozen=True)
 class Program:
-    """A Go program: its module and version, and the packages that are built from it."""
+    """A Go program: its module and version, and the packages that are built from it.
+
+    With a ``main`` of our own, the one package is ``./NAME``.
+    """
 
     module: str
     version: str
     packages: tuple[str, ...]
     flags: str = "-s -w"
+    main: str = ""
 
+
+COREDNS_GO = """package main
+
+import (
+	"github.com/coredns/coredns/core/dnsserver"
+	"github.com/coredns/coredns/coremain"
+	_ "github.com/coredns/coredns/plugin/cache"
+	_ "github.com/coredns/coredns/plugin/errors"
+	_ "github.com/coredns/coredns/plugin/health"
+	_ "github.com/coredns/coredns/plugin/kubernetes"
+	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/template"
+)
+
+func main() {
+	dnsserver.Directives = []string{"health", "ready", "errors", "cache", "template", "kubernetes"}
+	coremain.Run()
+}
+"""
+"""CoreDNS with the plugins that ``dns`` configures: the others are minutes of clouds' clients."""
 
 _VERSION = "k8s.io/component-base/version"
 
@@ -39,7 +63,7 @@ PROGRAMS = (
         f"-X {_VERSION}.gitMinor=35",
     ),
     Program("go.etcd.io/etcd/server/v3", "v3.6.14", ("go.etcd.io/etcd/server/v3",)),
-    Program("github.com/coredns/coredns", "v1.12.4", ("github.com/coredns/coredns",)),
+    Program("github.com/coredns/coredns", "v1.12.4", ("./coredns",), main=COREDNS_GO),
 )
 
 KSERVE = Program("github.com/kserve/kserve", "v0.15.2", ("github.com/kserve/kserve/cmd/manager",))

@@ -47,10 +47,10 @@ def folder() -> Path:
 
 
 @contextmanager
-def making() -> Iterator[None]:
-    """Nobody else makes anything in the cache meanwhile: nodes side by side want the same."""
+def making(what: str = "making") -> Iterator[None]:
+    """Nobody else makes such a thing in the cache meanwhile: nodes side by side want the same."""
     folder().mkdir(parents=True, exist_ok=True)
-    with files.turn(folder() / "making"):
+    with files.turn(folder() / what):
         yield
 
 
@@ -64,12 +64,14 @@ def go_programs(say: Say, programs: tuple[Program, ...] = PROGRAMS) -> Path:
     digest = hashlib.sha256(repr(programs).encode()).hexdigest()[:12]
     target = folder() / f"go-{digest}"
     target.mkdir(parents=True, exist_ok=True)
-    with making():
-        for program in programs:
-            for package in program.packages:
-                if not (target / name_of(package)).exists():
-                    say(f"building {name_of(package)} {program.version}")
-                    _build(program, package, target)
+    for program in programs:
+        for package in program.packages:
+            # Images are made meanwhile, and what is there already is waited for by nobody.
+            if not (target / name_of(package)).exists():
+                with making("building"):
+                    if not (target / name_of(package)).exists():
+                        say(f"building {name_of(package)} {program.version}")
+                        _build(program, package, target)
     return target
 
 
@@ -107,6 +109,9 @@ def _build(program: Program, package: str, target: Path) -> None:
     source.mkdir(exist_ok=True)
     if not (source / "go.mod").exists():
         _module(program, source, env)
+    if program.main:
+        (source / package).mkdir(exist_ok=True)
+        (source / package / "main.go").write_text(program.main)
     fresh = target / f"{name_of(package)}.new"
     log = target / f"{name_of(package)}.log"
     with log.open("wb") as output:
@@ -147,7 +152,8 @@ def _module(program: Program, source: Path, env: dict[str, str]) -> None:
         ),
     ]
     imports = "".join(f'import _ "{package}"\n' for package in program.packages)
-    (source / "tools.go").write_text(f"//go:build tools\n\npackage tools\n\n{imports}")
+    if not program.main:
+        (source / "tools.go").write_text(f"//go:build tools\n\npackage tools\n\n{imports}")
     (source / "go.mod").write_text("\n".join(lines) + "\n")
 
 

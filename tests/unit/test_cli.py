@@ -166,7 +166,7 @@ def test_status_shows_where_a_part_is(home, mongodb, capsys):
     assert main(["status"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("mongodb  running  http://127.0.0.1:27017  ")
-    assert str(mongodb.log_path) in shown
+    assert f"pid {mongodb.record().pid}, since " in shown
     assert "hunter2" not in shown
 
 

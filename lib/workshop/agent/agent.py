@@ -19,6 +19,7 @@ from workshop.core import progress
 from workshop.core.errors import AnswerNotGrounded, EndpointError, WorkshopError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA
+from workshop.core.table import shortened
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts import llama_stack, mcp_server, mongodb, runbooks
 from workshop.targets.base import Target
@@ -29,6 +30,7 @@ ROUNDS = 4
 two, and a model that goes in circles ends."""
 
 LOOK = 2.0  # Seconds between two looks at whether all parts still run, while an answer is awaited.
+SHOWN = 300  # Characters of an answer that is still being written.
 NO_ANSWER = "The agent got no answer."
 WARM_UP = "Search the runbooks: help."  # Its call is short, and is waited for.
 FOUND = 1  # Runbook chunks of a search: each is a whole runbook, 250 tokens to read.
@@ -67,6 +69,7 @@ class Agent:
         mark: str = "",
         quiet: bool = False,
         timeout: float = stack_client.TIMEOUT,
+        stop: threading.Event | None = None,
     ) -> Answer | NotAsked:
         """Ask one question; gives the grounded answer.
 
@@ -78,8 +81,10 @@ class Agent:
                 the logs of Llama Stack and of the MCP server.
             quiet: Show neither progress nor an answer that is not grounded.
             timeout: Seconds.
+            stop: Ends the question, and the model's work, when another thread sets it.
 
         Raises:
+            KeyboardInterrupt: ``stop`` was set.
             AnswerNotGrounded: No tool was called, a call failed, or values differ. The answer is
                 shown before, and kept in ``answers``.
             EndpointError: A part did not answer; names the one that ended.
@@ -94,7 +99,7 @@ class Agent:
                 before = changes.fingerprint(database)
         with stages("Agent", quiet=quiet) as stage:
             try:
-                said = self.say(question, mark=mark, timeout=timeout, stage=stage)
+                said = self.say(question, mark=mark, timeout=timeout, stage=stage, stop=stop)
             except WorkshopError as error:
                 self.unanswered[question] = f"{error.what} {error.state}".strip()
                 raise
@@ -118,7 +123,8 @@ class Agent:
                 raise self._with_cause(error) from None
             answer = replace(said, grounded=True, proof=grounds)
             self.answers.append(answer)
-            stage(f"answered after {len(said.tool_calls)} tool call(s), grounded")
+            made = len(said.tool_calls)
+            stage(f"answered after {made} tool call{'' if made == 1 else 's'}, grounded")
             return answer
 
     def warm_up(self) -> threading.Thread:
@@ -137,10 +143,18 @@ class Agent:
         thread.start()
         return thread
 
-    def say(self, question: str, *, mark: str = "", timeout: float, stage: Stages) -> Answer:
+    def say(
+        self,
+        question: str,
+        *,
+        mark: str = "",
+        timeout: float,
+        stage: Stages,
+        stop: threading.Event | None = None,
+    ) -> Answer:
         """What the agent says, without a proof. Raises as ``ask`` does where it says nothing."""
         began = time.monotonic()
-        response = self._respond(question, mark, timeout, stage)
+        response = self._respond(question, mark, timeout, stage, stop)
         text, calls = answers.read(response, self._store)
         calls = failure.explained(self.target, calls, self._tools)
         calls = tuple(self._measured(question, call) for call in calls)
@@ -161,7 +175,14 @@ class Agent:
         found = mongodb.find(self.target) if self.has_database else None
         return mongodb.connected(found) if found else nullcontext()
 
-    def _respond(self, question: str, mark: str, timeout: float, stage: Stages) -> Any:
+    def _respond(
+        self,
+        question: str,
+        mark: str,
+        timeout: float,
+        stage: Stages,
+        stop: threading.Event | None,
+    ) -> Any:
         """Send the question, and show what happens until the answer is there."""
         state = ["the model reads the question"]
         given_up = threading.Event()
@@ -171,6 +192,8 @@ class Agent:
 
         def done() -> Any:
             nonlocal looked
+            if stop and stop.is_set():
+                raise KeyboardInterrupt
             if asked.done():
                 return asked.result()
             if time.monotonic() - looked >= LOOK:
@@ -222,7 +245,7 @@ class Agent:
         )
 
     def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
-        where = self._endpoint.url
+        where, written = self._endpoint.url, ""
         with self._events(question, mark) as events:
             for event in events:
                 if given_up.is_set():
@@ -231,6 +254,9 @@ class Agent:
                 if item and event.type == "response.output_item.added":
                     tool = getattr(item, "name", item.type)
                     state[0] = "it writes" if item.type == "message" else f"it calls {tool}"
+                elif event.type == "response.output_text.delta":
+                    written += event.delta
+                    state[0] = f"it writes: {shortened(' '.join(written.split()), SHOWN)}"
                 elif item and event.type == "response.output_item.done":
                     state[0] = "the model reads the result"
                 elif event.type in ("response.completed", "response.incomplete"):
@@ -282,31 +308,3 @@ def create_agent(
     stores = [runbooks.store_id(target)]
     tools.append({"type": FILE_SEARCH, "vector_store_ids": stores, "max_num_results": FOUND})
     return Agent(target, prompt.text(described), tools, data, temperature)
-
-
-def question_widget(agent: Agent, question: str = "") -> Any:
-    """Show a text field and a button, to ask the agent a question of your own."""
-    import ipywidgets
-    from IPython.display import display
-
-    layout = ipywidgets.Layout(width="36em")
-    field = ipywidgets.Text(question, placeholder="How many alerts are firing?", layout=layout)
-    button = ipywidgets.Button(description="Ask", button_style="primary")
-    output = ipywidgets.Output()
-
-    def ask(_event: object) -> None:
-        if not field.value.strip() or button.disabled:
-            return
-        button.disabled = True
-        output.clear_output()
-        with output:
-            try:
-                display(agent.ask(field.value.strip()))  # type: ignore[no-untyped-call]
-            except WorkshopError as error:
-                # A traceback would frighten; the error's text says what to do.
-                print(error)  # noqa: T201
-            finally:
-                button.disabled = False
-
-    button.on_click(ask)
-    return ipywidgets.VBox([ipywidgets.HBox([field, button]), output])

@@ -88,6 +88,7 @@ class Checks:
         other exception is a fault of the kit and passes through.
         """
         began = time.monotonic()
+        progress.checking(self.subject, name)
         seen: T | None = None
         try:
             seen = see()

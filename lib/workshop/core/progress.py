@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 MIME = "application/vnd.workshop.progress+json"
@@ -83,6 +84,14 @@ def stages(subject: str, *, quiet: bool = False) -> Iterator[Stages]:
         raise
 
 
+def checking(subject: str, what: str) -> None:
+    """Show in a notebook what is being checked, until it is."""
+    here = sink()
+    if isinstance(here, Notebook):
+        with _one_at_a_time:
+            here.pending(subject, f"{'...':>8}  {what}")
+
+
 def checked(subject: str, text: str, seconds: float) -> None:
     """Show a check that has just been made, and took so many seconds."""
     _show(subject, seconds, text)
@@ -90,7 +99,7 @@ def checked(subject: str, text: str, seconds: float) -> None:
 
 def show(thing: object) -> None:
     """Show an object as a notebook's cell shows its result; elsewhere, nothing."""
-    if _in_notebook():
+    if _in_notebook() and _own.get() is None:
         _display(thing)
 
 
@@ -131,34 +140,50 @@ class Notebook:
 
     def line(self, subject: str, text: str, *, replaces: bool) -> None:
         """Show one line."""
+        lines = self._lines(subject)
+        if replaces and lines:
+            lines.pop()
+        lines.append(text)
+        news = {"subject": subject, "lines": lines, "latest": text, "replaces": replaces}
+        self._draw(subject, lines, {MIME: news})
+
+    def pending(self, subject: str, text: str) -> None:
+        """Show what is being done, below the lines that stay, until the next of them."""
+        self._draw(subject, [*self._lines(subject), text], {})
+
+    def _lines(self, subject: str) -> list[str]:
         from IPython import get_ipython
 
         shell = get_ipython()
         if shell.execution_count != self._cell:
             self._cell, self._subjects = shell.execution_count, {}
-        handle, lines = self._subjects.get(subject, (None, []))
-        if replaces and lines:
-            lines.pop()
-        lines.append(text)
-        shown = html.escape("\n".join(lines))
-        bundle = {
-            MIME: {"subject": subject, "lines": lines, "latest": text, "replaces": replaces},
-            "text/plain": "\n".join([subject, *lines]),
-            "text/html": f"<pre><b>{html.escape(subject)}</b>\n{shown}</pre>",
+        lines: list[str] = self._subjects.setdefault(subject, (None, []))[1]
+        return lines
+
+    def _draw(self, subject: str, shown: list[str], bundle: dict[str, Any]) -> None:
+        handle, lines = self._subjects[subject]
+        text = html.escape("\n".join(shown))
+        bundle |= {
+            "text/plain": "\n".join([subject, *shown]),
+            "text/html": f"<pre><b>{html.escape(subject)}</b>\n{text}</pre>",
         }
         if handle is None:
             handle = _display(bundle, raw=True, display_id=True)
+            self._subjects[subject] = (handle, lines)
         else:
             handle.update(bundle, raw=True)
-        self._subjects[subject] = (handle, lines)
 
 
 _sink: Sink | None = None
+_own: ContextVar[Sink | None] = ContextVar("own", default=None)
 
 
 def sink() -> Sink:
-    """Where progress goes: what ``use`` chose, else a notebook's cell, else stderr."""
+    """Where progress goes: what was chosen, else a notebook's cell, else stderr."""
     global _sink
+    own = _own.get()
+    if own is not None:
+        return own
     if _sink is None:
         _sink = Notebook() if _in_notebook() else Terminal()
     return _sink
@@ -168,6 +193,16 @@ def use(chosen: Sink | None) -> None:
     """Send progress to this sink from now on; None goes back to the default."""
     global _sink
     _sink = chosen
+
+
+@contextmanager
+def shown_by(chosen: Sink) -> Iterator[None]:
+    """Send the progress of this thread to a sink of its own."""
+    before = _own.set(chosen)
+    try:
+        yield
+    finally:
+        _own.reset(before)
 
 
 def _in_notebook() -> bool:

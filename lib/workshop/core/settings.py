@@ -17,6 +17,7 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 DATA = CHECKOUT / "data"  # Sample documents and runbooks.
 TARGETS = ("local", "cluster")
+AUTO = "auto"
 
 PATHS = (
     *("WORKSHOP_HOME", "WORKSHOP_CHAT_WEIGHTS", "WORKSHOP_EMBEDDING_WEIGHTS", "MODEL_CA_FILE"),
@@ -64,6 +65,14 @@ def refuse_another_checkout() -> None:
 
 def _is_checkout(folder: Path) -> bool:
     return (folder / "lib" / "workshop" / "__init__.py").is_file()
+
+
+def default_target(env: Mapping[str, str] = os.environ) -> str:
+    """Where parts run unless it is said: ``WORKSHOP_TARGET``, a workbench's cluster, or here.
+
+    Kubeflow's notebook controller, which is OpenShift AI's too, sets ``NB_PREFIX`` in a workbench.
+    """
+    return env.get("WORKSHOP_TARGET") or ("cluster" if env.get("NB_PREFIX") else "local")
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from workshop.targets.spec import Page
 INTERVAL = 2
 """Seconds between two readings of a page. Production takes 15 to 60; a notebook must not wait."""
 
-NO_PAGE = "mongod has no page of metrics, and no exporter runs beside it"
-NOT_REACHED = "its operator's Service does not lead to its page; user-workload monitoring reads it"
+NO_PAGE = "it has no page of metrics, and no exporter runs beside it"
 
 _ORDER = {one.name: one.order or len(ALL) for one in ALL}
 PAGES = tuple(sorted((one.page for one in ALL if one.page), key=lambda page: _ORDER[page.part]))
@@ -100,7 +99,7 @@ def _why_not(endpoint: Endpoint, page: Page, is_reached: bool) -> str:
     """Why there is no page to read, or ""; asks those that may have none."""
     if not is_reached:
         # Then a program beside it has the page, or nobody.
-        return "" if page.exporter else NOT_REACHED
+        return "" if page.exporter else NO_PAGE
     if page.exporter:
         try:
             http.call(endpoint, page.path, timeout=10)

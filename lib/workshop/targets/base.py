@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
@@ -40,6 +40,19 @@ class Endpoint:
     inside: str = ""  # The URL by which other parts reach it, where that differs, as on a cluster.
     server_name: str = ""  # The host that the certificate must be for, where the URL has another.
     adopted: bool = False  # Whether somebody else runs it: a proxy may lead to it.
+
+    def __repr__(self) -> str:
+        """The URL, and what else is set.
+
+        Example:
+            >>> Endpoint("http://127.0.0.1:8080", token=Secret("abc"))
+            Endpoint('http://127.0.0.1:8080', token=Secret(****))
+        """
+        plain, said = Endpoint(self.url), [repr(self.url)]
+        for one in fields(self):
+            mine = getattr(self, one.name)
+            said += [f"{one.name}={mine!r}"] if mine != getattr(plain, one.name) else []
+        return f"Endpoint({', '.join(said)})"
 
     @property
     def peer_url(self) -> str:
@@ -326,8 +339,8 @@ class Target(Protocol):
     def clean_up(self, *, data: bool, stage: Stages | None = None) -> list[str]:
         """Remove all that the kit made here, its data too when ``data``; gives what was removed."""
 
-    def leftovers(self) -> list[str]:
-        """What the kit made here and is still there."""
+    def leftovers(self, *, data: bool = False) -> list[str]:
+        """What the kit made here and is still there; its data counts too when ``data``."""
 
 
 def runs(target: Target, name: str) -> bool:

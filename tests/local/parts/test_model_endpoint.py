@@ -585,7 +585,7 @@ def test_the_model_was_not_served_yet(where):
     with pytest.raises(StepMissing) as error:
         verify_model(where)
     assert str(error.value) == (
-        "model was not deployed yet.\n"
+        "model was not deployed yet, or was stopped.\n"
         "  Where: this checkout's local target\n"
         "  Hint: run 02_serve_model first"
     )

@@ -13,6 +13,7 @@ import pytest
 from standin import tiny
 from workshop import add_gpu_nodes, check_environment, connect, verify_gpu_nodes
 from workshop.core.errors import CheckFailed, SettingsError
+from workshop.core.settings import default_target
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Part
 from workshop.targets.local import preflight
@@ -239,3 +240,28 @@ def test_without_a_limit_the_machines_own_counts(tmp_path, files):
     root = tree(tmp_path, files)
     assert preflight.memory_left(root).limit is None
     assert preflight.cores_allowed(root) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("variables", "name"),
+    [
+        ({}, "local"),
+        ({"NB_PREFIX": "/notebook/attendee-1/workshop"}, "cluster"),
+        ({"NB_PREFIX": "/notebook/attendee-1/workshop", "WORKSHOP_TARGET": "local"}, "local"),
+        ({"WORKSHOP_TARGET": "cluster"}, "cluster"),
+    ],
+)
+def test_where_parts_run_by_itself(variables: dict[str, str], name: str) -> None:
+    assert default_target(variables) == name
+
+
+def test_a_variable_that_names_no_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKSHOP_TARGET", "clutser")
+    with pytest.raises(SettingsError) as failed:
+        connect()
+    assert str(failed.value) == (
+        "There is no target 'clutser'.\n"
+        "  Where: the variable WORKSHOP_TARGET\n"
+        "  Last state: targets: local, cluster\n"
+        '  Hint: set WORKSHOP_TARGET = "cluster"'
+    )

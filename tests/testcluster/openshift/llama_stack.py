@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime
 import logging
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -17,20 +19,32 @@ from testcluster.openshift.llama_stack_wanted import (
     GENERATIONS,
     Failed,
     Wanted,
-    images,
     referenced,
     wanted,
 )
+from testcluster.openshift.names import DISTRIBUTION
 
 LOG = logging.getLogger(__name__)
+LONGEST = 1000.0  # Seconds between two tries.
+
+
+@dataclass(frozen=True)
+class Failing:
+    """One that failed, and is tried again after ``pause`` seconds, or when it was touched."""
+
+    touched: object = None
+    pause: float = 0.5
+    until: float = 0.0
 
 
 class LlamaStack:
     """One controller for both kinds; a cluster has one of them."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, distribution: str = DISTRIBUTION) -> None:
         self.api = api
+        self.distribution = distribution
         self.told: dict[tuple[str, int], Object] = {}
+        self.failing: dict[str, Failing] = {}
 
     def reconcile(self) -> None:
         """Look at every custom resource."""
@@ -41,13 +55,24 @@ class LlamaStack:
 
     def _one(self, one: Object) -> None:
         meta = one["metadata"]
+        failing = self.failing.get(meta["uid"], Failing())
+        touched = (meta["generation"], meta.get("annotations"))
+        if touched == failing.touched and time.monotonic() < failing.until:
+            return
         try:
-            need = wanted(one)
+            need = wanted(one, self.distribution)
             contents = self._referenced(one)
+            is_new = self.api.get("Deployment", need.namespace, need.name) is None
             for made in objects(need, contents):
-                self._apply(made, one)
+                # The rights come with the next look: the first pod is refused without them.
+                if not is_new or made["kind"] != "RoleBinding":
+                    self._apply(made, one)
             status = self._status(need, one)
+            self.failing.pop(meta["uid"], None)
         except Failed as failed:
+            pause = min(2 * failing.pause, LONGEST)
+            until = time.monotonic() + pause
+            self.failing[meta["uid"]] = Failing(touched, pause, until)
             message = f"Resource reconciliation failed: {failed}"
             status = {
                 "phase": "Failed",
@@ -64,12 +89,12 @@ class LlamaStack:
             self.api.status(one["kind"], meta["namespace"], meta["name"], status)
 
     def _apply(self, made: Object, one: Object) -> None:
-        """Make it, unless it is there and cannot be changed."""
+        """Make it, unless it is there and cannot be changed. OGX's volume belongs to nobody."""
         meta = made["metadata"]
         claims = made["kind"] == "PersistentVolumeClaim"
         if claims and self.api.get(made["kind"], meta["namespace"], meta["name"]):
             return
-        self.api.apply(made, one)
+        self.api.apply(made, None if claims and one["kind"] == "OGXServer" else one)
 
     def _referenced(self, one: Object) -> dict[str, dict[str, str]]:
         """The contents of the ConfigMaps that it refers to, by name; all must be there."""
@@ -135,7 +160,7 @@ class LlamaStack:
             "serviceURL": need.url,
             "distributionConfig": {
                 "activeDistribution": need.distribution,
-                "availableDistributions": images(need.generation),
+                "availableDistributions": {self.distribution: need.generation.image},
                 "providers": told.get("providers", []),
             },
         }

@@ -15,11 +15,14 @@ BUNDLE = "/etc/ssl/certs/ca-bundle/ca-bundle.crt"
 GROUP = 1001
 """The pod's fsGroup: outside every namespace's range, hence the binding to anyuid."""
 
+STARTUP = {"initialDelaySeconds": 15, "timeoutSeconds": 30, "failureThreshold": 3}
+"""Of the startup probe, every ten seconds. No field of the custom resource changes it."""
+
 Contents = dict[str, dict[str, str]]
 
 
 def objects(need: Wanted, contents: Contents) -> list[Object]:
-    """All of them, in an order in which each finds what it refers to.
+    """All of them, in the operators' order: the account's rights come after the first pod.
 
     Args:
         need: What is wanted.
@@ -28,7 +31,7 @@ def objects(need: Wanted, contents: Contents) -> list[Object]:
     Raises:
         Failed: A ConfigMap lacks the key.
     """
-    found = [_account(need), _binding(need)]
+    found = [_account(need)]
     bundle = _bundle(need, contents)
     if bundle:
         meta = _meta(need, "ca-bundle")
@@ -48,7 +51,7 @@ def objects(need: Wanted, contents: Contents) -> list[Object]:
         found.append(_policy(need))
     if need.exposed:
         found.append(_ingress(need))
-    return found
+    return [*found, _binding(need)]
 
 
 def _labels(need: Wanted) -> dict[str, str]:
@@ -110,6 +113,8 @@ def _env(need: Wanted, *, trusts: bool) -> list[Any]:
     """What the operator sets; a variable that the custom resource names too is the latter's."""
     prefix = need.generation.prefix
     own = {"HF_HOME": need.home, f"{prefix}_PORT": str(need.port)}
+    if need.generation.metrics:
+        own |= {"OGX_METRICS_ENDPOINT_ENABLED": "true", "OGX_METRICS_HOST": "0.0.0.0"}  # noqa: S104
     if need.workers:
         own[f"{prefix}_WORKERS"] = str(need.workers)
     if need.config:
@@ -146,13 +151,7 @@ def _deployment(need: Wanted, digest: str, *, trusts: bool) -> Object:
         "command": need.command,
         "args": need.args,
         "volumeMounts": [*mounts, *need.mounts],
-        "startupProbe": {
-            "httpGet": {"path": "/v1/health", "port": need.port},
-            "initialDelaySeconds": 5,
-            "timeoutSeconds": 30,
-            "periodSeconds": 3,
-            "failureThreshold": 100,
-        },
+        "startupProbe": {"httpGet": {"path": "/v1/health", "port": need.port}, **STARTUP},
     }
     if not need.resources and need.workers:
         container["resources"] = {"requests": {"cpu": str(need.workers)}}
@@ -173,7 +172,7 @@ def _deployment(need: Wanted, digest: str, *, trusts: bool) -> Object:
             "replicas": need.replicas,
             "selector": {"matchLabels": _labels(need)},
             "template": {
-                "metadata": {"labels": _meta(need)["labels"], "annotations": marks},
+                "metadata": {"labels": _labels(need), "annotations": marks},
                 "spec": pod,
             },
         },
@@ -181,12 +180,16 @@ def _deployment(need: Wanted, digest: str, *, trusts: bool) -> Object:
 
 
 def _service(need: Wanted) -> Object:
-    port = {"name": "http", "port": need.port, "targetPort": need.port, "protocol": "TCP"}
+    numbers = {"http": need.port} | need.generation.metrics
+    ports = [
+        {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}
+        for name, port in numbers.items()
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _meta(need, "service"),
-        "spec": {"type": "ClusterIP", "selector": _labels(need), "ports": [port]},
+        "spec": {"type": "ClusterIP", "selector": _labels(need), "ports": ports},
     }
 
 

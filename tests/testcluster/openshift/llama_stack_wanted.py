@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from testcluster.openshift.api import Object
-from testcluster.openshift.names import DISTRIBUTION, LLAMA_STACK_IMAGE, OGX_IMAGE
+from testcluster.openshift.names import LLAMA_STACK_IMAGE, OGX_IMAGE
 
 PORT = 8321
 
@@ -30,6 +30,8 @@ class Generation:
     server_version: str
     external: str
     watches: str = ""
+    metrics: Mapping[str, int] = field(default_factory=dict)
+    policy: bool = True
 
 
 GENERATIONS = {
@@ -43,6 +45,7 @@ GENERATIONS = {
         operator="0.9.0",
         server_version="llamaStackServerVersion",
         external="routeURL",
+        policy=False,
     ),
     "OGXServer": Generation(
         app="ogx",
@@ -55,6 +58,7 @@ GENERATIONS = {
         server_version="serverVersion",
         external="externalURL",
         watches="ogx.io/watch",
+        metrics={"metrics": 9464},
     ),
 }
 
@@ -99,27 +103,21 @@ class Wanted:
         return f"http://{self.name}-service.{self.namespace}.svc.cluster.local:{self.port}"
 
 
-def images(generation: Generation) -> dict[str, str]:
-    """The distributions that the operator knows by name."""
-    return {DISTRIBUTION: generation.image}
-
-
-def wanted(one: Object) -> Wanted:
-    """Read a custom resource.
+def wanted(one: Object, known: str) -> Wanted:
+    """Read a custom resource; ``known`` is the one distribution that the operator knows by name.
 
     Raises:
         Failed: It names a distribution that nobody knows.
     """
     old = one["kind"] == "LlamaStackDistribution"
-    return _llama_stack(one) if old else _ogx(one)
+    return _llama_stack(one, known) if old else _ogx(one, known)
 
 
-def _common(one: Object, distribution: Object) -> dict[str, Any]:
+def _common(one: Object, distribution: Object, known: str) -> dict[str, Any]:
     generation = GENERATIONS[one["kind"]]
     name = distribution.get("name", "")
-    image = distribution.get("image") or images(generation).get(name)
+    image = distribution.get("image") or (generation.image if name == known else "")
     if not image:
-        known = ", ".join(images(generation))
         raise Failed(
             f"failed to validate distribution: distribution name {name!r} is not supported; "
             f"supported: {known}"
@@ -133,7 +131,7 @@ def _common(one: Object, distribution: Object) -> dict[str, Any]:
     }
 
 
-def _llama_stack(one: Object) -> Wanted:
+def _llama_stack(one: Object, known: str) -> Wanted:
     spec = one["spec"]
     server, network = spec["server"], spec.get("network") or {}
     container, pod = server.get("containerSpec") or {}, server.get("podOverrides") or {}
@@ -141,7 +139,7 @@ def _llama_stack(one: Object) -> Wanted:
     bundle = (server.get("tlsConfig") or {}).get("caBundle")
     keys = (bundle or {}).get("configMapKeys") or ["ca-bundle.crt"]
     return Wanted(
-        **_common(one, server["distribution"]),
+        **_common(one, server["distribution"], known),
         container=container.get("name") or "llama-stack",
         port=container.get("port") or PORT,
         replicas=spec.get("replicas", 1),
@@ -160,11 +158,11 @@ def _llama_stack(one: Object) -> Wanted:
         exposed=bool(network.get("exposeRoute")),
         hostname="",
         from_namespaces=(network.get("allowedFrom") or {}).get("namespaces") or [],
-        policy=True,
+        policy=GENERATIONS[one["kind"]].policy,
     )
 
 
-def _ogx(one: Object) -> Wanted:
+def _ogx(one: Object, known: str) -> Wanted:
     spec = one["spec"]
     network, workload = spec.get("network") or {}, spec.get("workload") or {}
     overrides = workload.get("overrides") or {}
@@ -172,7 +170,7 @@ def _ogx(one: Object) -> Wanted:
     outside = network.get("externalAccess") or {}
     trusted = ((spec.get("tls") or {}).get("trust") or {}).get("caCertificates") or []
     return Wanted(
-        **_common(one, spec["distribution"]),
+        **_common(one, spec["distribution"], known),
         container="ogx",
         port=network.get("port") or PORT,
         replicas=workload.get("replicas", 1),
@@ -191,7 +189,7 @@ def _ogx(one: Object) -> Wanted:
         exposed=bool(outside.get("enabled")),
         hostname=outside.get("hostname", ""),
         from_namespaces=[],
-        policy=(network.get("policy") or {}).get("enabled", True),
+        policy=(network.get("policy") or {}).get("enabled", GENERATIONS[one["kind"]].policy),
     )
 
 

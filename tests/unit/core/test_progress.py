@@ -259,6 +259,33 @@ def test_a_notebook_shows_one_output_a_subject_updated_in_place():
     ]
 
 
+def test_a_notebook_shows_what_is_being_checked_until_it_is():
+    code = """
+from workshop.core.checks import Checks
+checks = Checks("Model")
+checks.equal("calls a tool", 1, lambda: 1)
+checks.equal("counts", 2, lambda: 2)
+"""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    shown = []
+
+    class Client(nbclient.NotebookClient):
+        def process_message(self, message, *arguments):
+            data = message["content"].get("data", {})
+            if "text/plain" in data:
+                rows = data["text/plain"].split("\n")[1:]
+                shown.append(([row[10:] for row in rows], MIME in data))
+            return super().process_message(message, *arguments)
+
+    Client(notebook, timeout=60, kernel_name="python3").execute()
+    assert shown[:4] == [
+        (["calls a tool"], False),
+        (["[ OK ] calls a tool: 1"], True),
+        (["[ OK ] calls a tool: 1", "counts"], False),
+        (["[ OK ] calls a tool: 1", "[ OK ] counts: 2"], True),
+    ]
+
+
 def test_what_papermill_writes_is_valid_and_holds_the_progress(tmp_path):
     nbformat.write(_notebook(), tmp_path / "in.ipynb")
     papermill.execute_notebook(

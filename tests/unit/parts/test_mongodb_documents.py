@@ -116,7 +116,7 @@ def test_a_database_that_was_stopped(elsewhere, tmp_path):
     with pytest.raises(StepMissing) as missing:
         load_sample_data(target)
     assert str(missing.value) == (
-        "mongodb was not deployed yet.\n"
+        "mongodb was not deployed yet, or was stopped.\n"
         "  Where: this checkout's local target\n"
         "  Hint: run 04_deploy_mongodb first"
     )

@@ -32,16 +32,38 @@ def event(reason: str, message: str = "", uid: str = "p") -> dict[str, Any]:
     return {"reason": reason, "message": message, "type": "Warning", "involvedObject": {"uid": uid}}
 
 
-def test_an_account_that_is_not_there_yet_is_waited_for() -> None:
+def test_a_refusal_may_pass_and_is_told_in_its_newest_words() -> None:
     said = 'pods "p-" is forbidden: error looking up service account a/b: not found'
     refused = {"type": "ReplicaFailure", "status": "True", "message": said}
-    waiting = Seen([], [{"status": {"conditions": [refused]}}], (), ())
-    assert pod_status.find(waiting) is None
+    replica_set = {"metadata": {"uid": "set"}, "status": {"conditions": [refused]}}
+    waiting = Seen([], [replica_set], (), ())
     assert pod_status.describe(waiting) == f"no pod yet; {said}"
-    refused["message"] = 'pods "p-" is forbidden: exceeded quota: small'
     found = pod_status.find(waiting)
     assert found
-    assert found.what == "does not fit into the namespace's quota"
+    assert (found.what, found.passing) == ("gets no pod", True)
+    now = 'Error creating: pods "p-" is forbidden: exceeded quota: small'
+    events = [
+        event("FailedCreate", now, "set") | {"lastTimestamp": "2026-11-29T03:00:09Z"},
+        event("FailedCreate", said, "set") | {"lastTimestamp": "2026-11-29T03:00:01Z"},
+        event("FailedCreate", "of another", "other") | {"lastTimestamp": "2026-11-29T04:00:00Z"},
+    ]
+    found = pod_status.find(replace(waiting, events=events))
+    assert found
+    assert (found.what, found.state) == ("does not fit into the namespace's quota", now)
+
+
+def test_a_probe_that_an_operator_set_cannot_be_changed_in_a_manifest() -> None:
+    status = {"name": "c", "image": "i", "state": {"running": {}}, "restartCount": 1}
+    killed = event("Killing", "Container c failed startup probe, will be restarted")
+    operated = pod(containerStatuses=[status])
+    found = pod_status.find(seen(operated, killed))
+    assert found
+    assert found.what == "is ended by its own probe while it still loads"
+    assert found.hint.startswith("its operator sets this probe")
+    operated["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "agent-workshop-kit"
+    found = pod_status.find(seen(operated, killed))
+    assert found
+    assert found.hint.startswith("give its startupProbe more time in the manifest")
 
 
 def test_a_node_that_the_autoscaler_brings_is_waited_for() -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.errors import Forbidden
-from workshop.targets.cluster.manifests import Plan
+from workshop.targets.cluster.manifests import WORKLOADS, Plan
+from workshop.targets.cluster.manifests.llama_stack import NAME as LLAMA_STACK
 from workshop.targets.cluster.objects import COMPONENT, OURS, PRUNED
 from workshop.targets.cluster.pod_status import PROBE
 
 GONE = 180.0  # Seconds for what was deleted to be gone: a pod may take half a minute to end.
 VOLUMES = ("v1", "PersistentVolumeClaim")
 PODS = ("v1", "Pod")
+INSTANCE = "app.kubernetes.io/instance"  # An operator's label, with the name of its resource.
 NETWORK = "network"  # The component of policies and of the pods that try them: no part.
 
 
@@ -34,14 +36,15 @@ def outdated_jobs(api: Api, plan: Plan) -> None:
             outdated.append(job)
     _delete(api, outdated)
     # The part's other pods go on.
-    _await_gone(api, outdated, with_pods=False)
+    _await_gone(api, outdated)
 
 
 def remove(api: Api, part: str) -> list[str]:
     """Remove a part's objects but its volumes, and wait until its pods are gone."""
     found = _of_part(api, part)
+    pods = _selectors(api, found)
     removed = _delete(api, found)
-    _await_gone(api, found)
+    _await_gone(api, found, pods)
     return removed
 
 
@@ -52,36 +55,43 @@ def everything(
     if not namespaces.is_visible(api):
         return []
     probes(api, stage)
-    removed: list[str] = []
-    stopped: list[Object] = []
-    for part in (*parts, NETWORK):
-        found = _of_part(api, part)
-        removed += _delete(api, found)
-        stopped += found
-    _await_gone(api, stopped, stage)
+    stopped = [one for part in (*parts, NETWORK) for one in _of_part(api, part)]
+    # An operator's pods also where its resource was removed by hand a moment ago.
+    pods = [*_selectors(api, stopped), {INSTANCE: LLAMA_STACK}]
+    removed = _delete(api, stopped)
+    _await_gone(api, stopped, pods, stage)
     if not data:
         facts = api.get("v1", "ConfigMap", MANAGER)
         return removed + _delete(api, [facts] if facts else [])
+    _adopt_claim(api)
     # Last: without the passwords, what is left in a volume could not be read any more.
     for rest in (_found(api, [VOLUMES, *PRUNED], OURS), _own_namespace(api)):
         removed += _delete(api, rest)
-        _await_gone(api, rest, stage)
+        _await_gone(api, rest, (), stage)
     return removed
 
 
-def left(api: Api) -> list[str]:
-    """What still carries the kit's label; volumes and the kit's Secret hold data."""
+def left(api: Api, *, data: bool = False) -> list[str]:
+    """What is still there of the kit, and of what operators made for it.
+
+    With ``data`` volumes and the kit's Secret, too.
+    """
     if not namespaces.is_visible(api):
         return []
     found = _found(api, [*PRUNED, PODS], OURS) + _probe_namespaces(api)
-    return [_name(one) for one in found if objects.key(one) != ("Secret", MANAGER)]
+    found += api.list(*PODS, f"{INSTANCE}={LLAMA_STACK}")
+    if data:
+        claim = api.get(*VOLUMES, objects.OPERATED_CLAIM)
+        found += _found(api, [VOLUMES], OURS) + ([claim] if claim else [])
+    kept = () if data else (("Secret", MANAGER),)
+    return [*dict.fromkeys(_name(one) for one in found if objects.key(one) not in kept)]
 
 
 def probes(api: Api, stage: Stages | None = None) -> None:
     """Remove the pods that try the network, and, in the background, their namespaces."""
     pods = _found(api, [PODS], f"{OURS},{PROBE}")
     _delete(api, [*pods, *_probe_namespaces(api)])
-    _await_gone(api, pods, stage)
+    _await_gone(api, pods, (), stage)
 
 
 def _probe_namespaces(api: Api) -> list[Object]:
@@ -118,19 +128,45 @@ def _delete(api: Api, things: Iterable[Object]) -> list[str]:
     return [_name(one) for one in things if api.delete(one)]
 
 
+def _selectors(api: Api, things: Iterable[Object]) -> list[dict[str, str]]:
+    """The labels of these workloads' pods, and of those that operators made of these things.
+
+    Before any of them is deleted: the volume of an operator's becomes the kit's, and stays.
+    """
+    found = [one for one in things if one["kind"] in WORKLOADS]
+    operated = [one for one in things if (one["apiVersion"], one["kind"]) in objects.OPERATED]
+    for workload in api.list("apps/v1", "Deployment") if operated else ():
+        if any(objects.is_owned(workload, one["metadata"]["uid"]) for one in operated):
+            found.append(workload)
+    if any(one["metadata"]["name"] == LLAMA_STACK for one in operated):
+        _adopt_claim(api)
+    return [one["spec"]["selector"]["matchLabels"] for one in found]
+
+
+def _adopt_claim(api: Api) -> None:
+    """Give the operator's volume the kit's labels, and no owner with which it would go."""
+    claim = api.get(*VOLUMES, objects.OPERATED_CLAIM)
+    if claim:
+        mine = {"labels": objects.labels(LLAMA_STACK), "ownerReferences": None}
+        api.merge(claim, {"metadata": mine})
+
+
 def _await_gone(
-    api: Api, things: Sequence[Object], stage: Stages | None = None, *, with_pods: bool = True
+    api: Api,
+    things: Sequence[Object],
+    selectors: Sequence[Mapping[str, str]] = (),
+    stage: Stages | None = None,
 ) -> None:
-    """Wait until they are gone, and the pods of the parts that they were."""
-    parts = {objects.labels_of(one).get(COMPONENT) for one in things if with_pods}
+    """Wait until they are gone, and the pods with these labels."""
 
     def gone() -> object:
         there = [one for one in things if api.get(one["apiVersion"], *objects.key(one))]
-        for part in filter(None, parts):
-            there += api.list(*PODS, f"{OURS},{COMPONENT}={part}")
+        for pod in api.list(*PODS) if selectors else ():
+            if any(one.items() <= objects.labels_of(pod).items() for one in selectors):
+                there.append(pod)
         return NotYet("still there: " + ", ".join(map(_name, there))) if there else True
 
-    if things:
+    if things or selectors:
         wait_for(
             "what was removed to be gone",
             gone,

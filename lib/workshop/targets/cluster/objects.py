@@ -43,6 +43,10 @@ OPERATED = (
 )
 """The custom resources that operators turn into parts."""
 
+OPERATED_CLAIM = "llama-stack-pvc"
+"""The volume that the operator of Llama Stack, or of OGX, makes for the kit's resource. The one
+goes with the resource, the other has no owner, and neither carries the kit's label."""
+
 PRUNED = (
     *(("v1", kind) for kind in ("Service", "ConfigMap", "Secret", "ServiceAccount")),
     *(("apps/v1", kind) for kind in ("Deployment", "StatefulSet")),

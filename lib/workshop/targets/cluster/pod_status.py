@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from workshop.targets.cluster.api import Object
+from workshop.targets.cluster.api import MANAGER, Object
 from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import QUOTA_HINT
-from workshop.targets.cluster.objects import DIGEST, condition, conditions, is_ready, labels_of
+from workshop.targets.cluster.objects import (
+    DIGEST,
+    MANAGED_BY,
+    condition,
+    conditions,
+    is_ready,
+    labels_of,
+)
 
 IMAGE = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 ONCE = "ErrImagePull"  # A pull that failed, and will be tried again: it may work in a moment.
@@ -77,11 +84,22 @@ PULL_HINTS = (
 """A pattern of the registry's words, and what fixes it. Docker Hub's is ``toomanyrequests``."""
 
 
+PROBE_HINT = (
+    "give its startupProbe more time in the manifest: failureThreshold times periodSeconds must be "
+    "longer than loading takes"
+)
+OPERATED_PROBE_HINT = (
+    "its operator sets this probe, and its resource has no field for it: give the server more CPU "
+    "there, so that it is up before the third failure"
+)
+
+
 @dataclass(frozen=True)
 class Blocker:
     """Why waiting is useless: the end of "mongodb ...", what Kubernetes says, and what fixes it.
 
-    Where a log says more, it is that of this pod's container, or of its previous run.
+    Where a log says more, it is that of this pod's container, or of its previous run. One that is
+    ``passing`` may end by itself within seconds: whoever refused is asked again.
     """
 
     what: str
@@ -90,6 +108,7 @@ class Blocker:
     pod: str = ""
     container: str = ""
     previous: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,7 +163,7 @@ def carries(thing: Object, digest: str) -> bool:
 
 def find(seen: Seen, images: Sequence[str] = IMAGE) -> Blocker | None:
     """The first problem that waiting would not fix, or None; ``images``: what counts as one."""
-    found = [_not_created(one) for one in seen.sets]
+    found = [_not_created(one, seen.events) for one in seen.sets]
     for pod in seen.pods:
         found.append(_unschedulable(pod, seen) or _probed(pod, seen) or _container(pod, images))
     return next(filter(None, found), None)
@@ -153,21 +172,28 @@ def find(seen: Seen, images: Sequence[str] = IMAGE) -> Blocker | None:
 def describe(seen: Seen) -> str:
     """What its pods do at the moment, for the waiting line and for an error's last state."""
     if not seen.pods:
-        return "; ".join(["no pod yet", *filter(None, map(_refusal, seen.sets))])
+        said = (_refusal(one, seen.events) for one in seen.sets)
+        return "; ".join(["no pod yet", *filter(None, said)])
     return "; ".join(_describe(pod, seen.events) for pod in seen.pods)
 
 
-def _refusal(replica_set: Object) -> str:
-    """Why the API server made no pod of it, in its own words; "" when it did, or was not asked."""
-    return _clean((condition(replica_set, "ReplicaFailure") or {}).get("message", ""))
+def _refusal(replica_set: Object, events: Iterable[Object]) -> str:
+    """Why the API server made no pod of it, in its own words; "" when it did, or was not asked.
+
+    The condition keeps the words of the first refusal; the newest event has those of the last.
+    """
+    refused = condition(replica_set, "ReplicaFailure")
+    if refused is None:
+        return ""
+    said = [e for e in events_of(replica_set, events) if e.get("reason") == "FailedCreate"]
+    return _clean(max(said, key=_last_seen, default=refused).get("message", ""))
 
 
-def _not_created(replica_set: Object) -> Blocker | None:
-    message = _refusal(replica_set)
-    # An account is made together with the pods, or by the cluster in a namespace of this moment.
-    if not message or "error looking up service account" in message:
-        return None
-    return _known(NOT_CREATED, message)
+def _not_created(replica_set: Object, events: Iterable[Object]) -> Blocker | None:
+    """An account, a right or a quota may come a moment after the pod that needs it."""
+    message = _refusal(replica_set, events)
+    found = _known(NOT_CREATED, message) if message else None
+    return replace(found, passing=True) if found else None
 
 
 def _known(table: Sequence[tuple[str, str, str]], message: str) -> Blocker | None:
@@ -221,11 +247,11 @@ def _probed(pod: Object, seen: Seen) -> Blocker | None:
     for one in _statuses(pod):
         if one.get("restartCount", 0) and not one.get("ready"):
             unhealthy = [_clean(said) for reason, said in events if reason == "Unhealthy"]
+            is_ours = labels_of(pod).get(MANAGED_BY) == MANAGER
             return Blocker(
                 "is ended by its own probe while it still loads",
                 f"{'; '.join(unhealthy[-1:])}; started {one['restartCount'] + 1} times",
-                "give its startupProbe more time in the manifest: failureThreshold times "
-                "periodSeconds must be longer than loading takes",
+                PROBE_HINT if is_ours else OPERATED_PROBE_HINT,
                 *(pod["metadata"]["name"], one["name"], True),
             )
     return None
@@ -284,7 +310,7 @@ def _describe(pod: Object, events: Sequence[Object]) -> str:
     warnings = [e for e in events_of(pod, events) if e.get("type") == "Warning"]
     # What was once wrong with a pod that is ready now is of no use to anybody.
     if warnings and not is_ready(pod):
-        last = max(warnings, key=lambda event: str(event.get("lastTimestamp") or ""))
+        last = max(warnings, key=_last_seen)
         text += f" ({last.get('reason')}: {_clean(last.get('message', ''))})"
     return f"pod {pod['metadata']['name']} {text}"
 
@@ -293,6 +319,10 @@ def events_of(thing: Object, events: Iterable[Object]) -> list[Object]:
     """The events about this object."""
     uid = thing["metadata"].get("uid")
     return [event for event in events if (event.get("involvedObject") or {}).get("uid") == uid]
+
+
+def _last_seen(event: Object) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def _limit(pod: Object, container: str) -> str:
@@ -308,7 +338,10 @@ def _clean(text: str) -> str:
 
 
 def given_up(resource: Object) -> Blocker | None:
-    """What the operator says when it gave up on a custom resource; it must have its ``kind``."""
+    """What the operator says when it gave up on a custom resource; it must have its ``kind``.
+
+    Operators try again, by themselves or when the resource is touched: ``rollout.apply`` does.
+    """
     kind, status = resource["kind"], resource.get("status") or {}
     model = status.get("modelStatus") or {}
     if status.get("phase") != "Failed" and model.get("transitionStatus") != "InvalidSpec":
@@ -321,7 +354,8 @@ def given_up(resource: Object) -> Blocker | None:
     said += [str((model.get("lastFailureInfo") or {}).get("message") or "")]
     state = "; ".join(filter(None, said)) or f"phase {status.get('phase')}"
     name = resource["metadata"]["name"]
-    return Blocker("was given up by its operator", state, f"kubectl describe {kind} {name}")
+    hint = f"kubectl describe {kind} {name}"
+    return Blocker("was given up by its operator", state, hint, passing=True)
 
 
 def awaited(resource: Object) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from workshop.core.errors import PartFailed, WorkshopError
@@ -20,6 +22,9 @@ from workshop.targets.cluster.pod_status import Blocker, Seen
 
 AT_ONCE = 8  # Objects that are applied at the same time.
 LOG = 12  # Lines of a log in an error.
+LASTS = 10.0  # Seconds after which a refusal is no passing one.
+EVERY = 3.0  # Seconds between two tries: an API server learns of a right or a quota by a watch.
+TRIED_AGAIN = "agent-workshop-kit/tried-again"  # The annotation by which a controller is told to.
 
 
 def apply(
@@ -39,6 +44,8 @@ def apply(
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
         for wave in (first, rest):
             list(pool.map(api.apply, wave))
+    if before or plan.resource:
+        _try_again(api, plan)
     if not was:
         for removed in delete.prune(api, part, plan.objects):
             stage(f"removed {removed}, which this part does not need any more")
@@ -48,7 +55,25 @@ def apply(
     return "restarted" if was_up else "created"
 
 
-@dataclass(frozen=True)
+def _try_again(api: Api, plan: Plan) -> None:
+    """Have what was refused tried again now.
+
+    Controllers wait up to 1000 seconds between two tries, and applying what is there already tells
+    them nothing. An annotation does: of a Deployment it reaches the ReplicaSet, too.
+    """
+    wanted, refused = plan.resource, []
+    workload = api.get("apps/v1", plan.workload, plan.deployment)
+    if workload and objects.condition(workload, "ReplicaFailure"):
+        refused.append(workload)
+    resource = wanted and api.get(*wanted)
+    if resource and pod_status.given_up(resource):
+        refused.append(resource)
+    for one in refused:
+        now = {TRIED_AGAIN: datetime.now(UTC).isoformat()}
+        api.merge(one, {"metadata": {"annotations": now}})
+
+
+@dataclass
 class Rollout:
     """One part's way up: what was applied, held against what is in the namespace now."""
 
@@ -56,6 +81,9 @@ class Rollout:
     informer: Informer
     name: str
     plan: Plan
+    _refusal: str = ""  # The one that is there now, since when, and when it was tried again.
+    _since: float = 0.0
+    _tried: float = 0.0
 
     def up(self, probe: Callable[[], object]) -> object:
         """A part's own probe, asked while its pods run.
@@ -79,10 +107,23 @@ class Rollout:
         """
         found = patient(self._state)
         if not isinstance(found, Blocker):
+            self._refusal = ""
             return found
+        if found.passing and self._may_end(found.what):
+            return NotYet(found.state)
         log = tail(self.api, found.pod, found.container, previous=found.previous)
         what = f"{self.name} {found.what}."
         raise PartFailed(what, where=self.api.where, state=found.state, log=log, hint=found.hint)
+
+    def _may_end(self, refusal: str) -> bool:
+        """Whether it is so new that it may end by itself; meanwhile it is tried again."""
+        now = time.monotonic()
+        if refusal != self._refusal:
+            self._refusal, self._since, self._tried = refusal, now, now
+        if now - self._tried >= EVERY:
+            self._tried = now
+            _try_again(self.api, self.plan)
+        return now - self._since < LASTS
 
     def pods(self) -> list[Object]:
         """The pods that are ready now, whichever settings they have."""

@@ -178,7 +178,7 @@ class DeployedParts:
         location = self.locations().get(name)
         if location is None:
             raise StepMissing(
-                f"{name} was not deployed yet.",
+                f"{name} was not deployed yet, or was stopped.",
                 where=self._api.where,
                 hint=f"run {self.parts.notebook(name)} first",
             )

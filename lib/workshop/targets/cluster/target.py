@@ -192,9 +192,9 @@ class ClusterTarget:
             machines = self.machines.remove()
         return removed + machines
 
-    def leftovers(self) -> list[str]:
-        """What carries the kit's label and is still there, kept data left out."""
-        return delete.left(self.api) + self.machines.left()
+    def leftovers(self, *, data: bool = False) -> list[str]:
+        """What the kit, or an operator for it, made and is still there; data when ``data``."""
+        return delete.left(self.api, data=data) + self.machines.left()
 
     def plan(self, part: Part) -> manifests.Plan:
         """What a part is on this cluster, with one replica."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 from workshop.core.checks import Check
@@ -186,7 +187,7 @@ class LocalTarget:
             return endpoint
         if endpoint is None and state != "running":
             raise StepMissing(
-                f"{name} was not deployed yet.",
+                f"{name} was not deployed yet, or was stopped.",
                 where="this checkout's local target",
                 hint=f"run {notebook} first",
             )
@@ -209,8 +210,10 @@ class LocalTarget:
             process, endpoint = self.process(name), self.store.endpoint(name)
             url = endpoint.url if endpoint else ""
             if record := process.record():
-                detail = f"{process.describe()}, started {record.started}, log {process.log_path}"
-                rows.append(PartStatus(name, process.state(), url, detail))
+                state, began = process.state(), datetime.fromisoformat(record.started)
+                since = f"pid {record.pid}, since {began.astimezone():%d %b %H:%M}"
+                detail = since if state == "running" else process.describe()
+                rows.append(PartStatus(name, state, url, detail))
             elif endpoint:
                 rows.append(PartStatus(name, "yours", url, "an endpoint of your own"))
         return rows
@@ -256,16 +259,16 @@ class LocalTarget:
             (self.store.local / store.PLACE).unlink(missing_ok=True)
         return removed
 
-    def leftovers(self) -> list[str]:
-        """Processes that still run, and what is in control folders besides kept data."""
+    def leftovers(self, *, data: bool = False) -> list[str]:
+        """Processes that still run, and what is in control folders; kept data when ``data``."""
         left = []
         for process in map(self.process, self._names):
             name = process.folder.name
             if process.state() == "running":
                 left.append(f"process {name}")
             if process.folder.exists():
-                names = {entry.name for entry in process.folder.iterdir()} - {DATA}
-                left += [f"{name}/{entry}" for entry in sorted(names)]
+                names = sorted(entry.name for entry in process.folder.iterdir())
+                left += [f"{name}/{entry}" for entry in names if data or entry != DATA]
         return left
 
     def _forget(self, name: str) -> bool:

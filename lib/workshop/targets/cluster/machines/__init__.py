@@ -41,6 +41,7 @@ CLUSTER = ("autoscaling.openshift.io/v1", "ClusterAutoscaler")
 DEFAULT = "default"
 
 IDLE = "10m"
+ACCELERATOR = "cluster-api/accelerator"  # The autoscaler's label of nodes with a GPU.
 """How long a node must have been of no use before it goes: a GPU node costs by the hour, and takes
 a quarter of one to come back."""
 
@@ -213,7 +214,9 @@ class GpuMachines:
         spec = {"minReplicas": least, "maxReplicas": most, "scaleTargetRef": target}
         made = [objects.made(*MACHINES, meta, spec=spec)]
         if self._foreign_autoscaler() is None:
-            limits = {"gpus": [{"type": nodes.GPU, "min": 0, "max": most}]}
+            on_nodes = machine_set["spec"]["template"]["spec"]["metadata"]["labels"]
+            # It counts GPUs by this label of their nodes, whatever resource these offer.
+            limits = {"gpus": [{"type": on_nodes[ACCELERATOR], "min": 0, "max": most}]}
             whole = {"resourceLimits": limits, "scaleDown": {"enabled": True, "unneededTime": IDLE}}
             made.append(objects.made(*CLUSTER, {"name": DEFAULT, "labels": labels}, spec=whole))
         return made

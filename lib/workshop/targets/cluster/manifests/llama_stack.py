@@ -8,6 +8,7 @@ llama-stack 0.7.3; OGX 1.5.0 has the same.
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -16,7 +17,7 @@ from workshop.core.errors import SettingsError
 from workshop.targets.base import Endpoint, Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.manifests import Plan, Resource, is_openshift
+from workshop.targets.cluster.manifests import ROUTE, Plan, Resource, is_openshift
 
 NAME = "llama-stack"
 SERVICE = "llama-stack-service"  # The operators' name for it; ours too, where there is none.
@@ -50,6 +51,13 @@ SOMETIMES = {"milvus-token": "MILVUS_TOKEN", "postgresql-password": "POSTGRES_PA
 SERVICE_CA = "/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt"
 """Where every pod on OpenShift has the CA of Services."""
 
+CA = "ca.crt"
+"""The key with the CA of a model of one's own. An operator gives the server ``SSL_CERT_FILE``,
+which httpx reads where it is told to verify; our Deployment names the mounted file."""
+
+PLATFORM = ("datasciencecluster.opendatahub.io/v1", "DataScienceCluster")
+"""The kind that OpenShift AI, or Open Data Hub, has."""
+
 
 def serves(api: Api) -> str:
     """The server that this cluster's operator runs, or "" when there is no operator."""
@@ -75,29 +83,19 @@ def plan(part: Part, api: Api) -> Plan:
     folder = OPERATORS[server].kind.lower() if operated else "kubernetes"
     built = objects.build(objects.MANIFESTS / NAME / "overlays" / folder)
     configure(objects.one(built, "ConfigMap", CONFIG), part)
-    model, embedder = part.needs["model"], part.needs["embedder"]
     database, tokens = part.needs.get("postgresql"), _tokens(part)
     built.append(objects.secret(NAME, NAME, tokens))
-    values = {
-        "MODEL_URL": f"{model.peer_url}/v1",
-        "MODEL_TLS_VERIFY": SERVICE_CA if model.peer_url.startswith("https:") else "true",
-        "EMBEDDER_URL": f"{embedder.peer_url}/v1",
-        "EMBEDDING_DIMENSION": str(part.settings["embedding_dimension"]),
-    }
-    if server == "llama-stack" and "collector" not in part.needs:
-        values["OTEL_SDK_DISABLED"] = "true"
-    if "runbooks_in" in part.settings:
-        # No server reads it: another value makes new pods.
-        values["RUNBOOKS_IN"] = str(part.settings["runbooks_in"])
+    values = _variables(part, api, operated=bool(operated))
     if database:
-        values |= database_variables(database)
         built = without_volume(built)
     if operated:
-        environment = _operated(built, server)["env"]
+        environment = _operated(built, part, api)["env"]
     else:
-        built += _ingress(api)
         environment = _deployed(built, server)["env"]
         values["DATA"] = DATA[server]
+    is_routed = bool(operated) and is_openshift(api)
+    if not is_routed:
+        built = [one for one in built if one["kind"] != ROUTE[1]] + _ingress(api)
     objects.set_variables(environment, values)
     for name, variable in SOMETIMES.items():
         if name in tokens:
@@ -115,13 +113,30 @@ def plan(part: Part, api: Api) -> Plan:
         pods={"app": "ogx" if operated == "ogx" else "llama-stack"},
         service=SERVICE,
         port=part.port,
-        # The Service that an operator makes has no such port.
-        also={} if operated else part.extra_ports,
+        also=part.extra_ports,
         resource=OPERATORS[server] if operated else None,
-        route=NAME if is_openshift(api) and operated else "",
-        ingress=NAME if api.ingress_domain and not operated else "",
+        route=NAME if is_routed else "",
+        ingress=NAME if api.ingress_domain and not is_routed else "",
         keeps=() if database else _keeps(part, operated),
     )
+
+
+def _variables(part: Part, api: Api, *, operated: bool) -> dict[str, str]:
+    """The environment of the server, but for credentials."""
+    model, embedder = part.needs["model"], part.needs["embedder"]
+    database = part.needs.get("postgresql")
+    values = {
+        "MODEL_URL": f"{model.peer_url}/v1",
+        "MODEL_TLS_VERIFY": _verify(model, api, operated=operated),
+        "EMBEDDER_URL": f"{embedder.peer_url}/v1",
+        "EMBEDDING_DIMENSION": str(part.settings["embedding_dimension"]),
+    }
+    if part.settings["server"] == "llama-stack" and "collector" not in part.needs:
+        values["OTEL_SDK_DISABLED"] = "true"
+    if "runbooks_in" in part.settings:
+        # No server reads it: another value makes new pods.
+        values["RUNBOOKS_IN"] = str(part.settings["runbooks_in"])
+    return values | (database_variables(database) if database else {})
 
 
 def _keeps(part: Part, operated: str) -> tuple[str, ...]:
@@ -156,15 +171,44 @@ def _tokens(part: Part) -> dict[str, str]:
     return tokens
 
 
-def _operated(built: list[Object], server: str) -> Object:
+def _own_ca(model: Endpoint) -> str:
+    """The CA of a model that is the user's, where no public one has signed its certificate."""
+    return model.ca_file.read_text("utf-8") if model.adopted and model.ca_file else ""
+
+
+def _verify(model: Endpoint, api: Api, *, operated: bool) -> str:
+    """What the server verifies the model's certificate by: a file, or ``true``: the system's."""
+    address = urlsplit(model.peer_url)
+    host = address.hostname or ""
+    if address.scheme != "https":
+        return "true"
+    if _own_ca(model):
+        return "true" if operated else f"/etc/llama-stack/{CA}"
+    of_service = not model.adopted or host.endswith((".svc", ".svc.cluster.local"))
+    return SERVICE_CA if of_service and is_openshift(api) else "true"
+
+
+def _distribution(part: Part, api: Api) -> str:
+    """The image's name, as the operator knows it: upstream's ``starter``, the platform's own."""
+    asked = str(part.settings.get("distribution", ""))
+    return asked or ("rh-dev" if api.kind(*PLATFORM) else "starter")
+
+
+def _operated(built: list[Object], part: Part, api: Api) -> Object:
     """Make the custom resource fit; gives what holds its variables."""
-    spec = objects.one(built, OPERATORS[server].kind)["spec"]
+    server = str(part.settings["server"])
+    spec: Object = objects.one(built, OPERATORS[server].kind)["spec"]
+    has_ca, distribution = bool(_own_ca(part.needs["model"])), {"name": _distribution(part, api)}
     if server == "ogx":
         objects.one(built, "Secret", NAME)["metadata"]["labels"]["ogx.io/watch"] = "true"
-    holder: Object = (
-        spec["workload"]["overrides"] if server == "ogx" else spec["server"]["containerSpec"]
-    )
-    return holder
+        spec["distribution"] = distribution
+        if has_ca:
+            spec["tls"] = {"trust": {"caCertificates": [{"name": CONFIG, "key": CA}]}}
+        return dict(spec["workload"]["overrides"])
+    spec["server"]["distribution"] = distribution
+    if has_ca:
+        spec["server"]["tlsConfig"] = {"caBundle": {"configMapName": CONFIG, "configMapKeys": [CA]}}
+    return dict(spec["server"]["containerSpec"])
 
 
 def _deployed(built: list[Object], server: str) -> Object:
@@ -178,7 +222,7 @@ def _deployed(built: list[Object], server: str) -> Object:
 
 
 def configure(config_map: Object, part: Part) -> None:
-    """Put the chosen vector store, and the longest answer, into the server's configuration."""
+    """Put the chosen vector store, the longest answer and the model's CA into its configuration."""
     text = config_map["data"]["config.yaml"]
     store = str(part.settings["vector_store"])
     config = yaml.safe_load(text)
@@ -198,6 +242,8 @@ def configure(config_map: Object, part: Part) -> None:
         config["providers"]["vector_io"].append(found)
         config["vector_stores"]["default_provider_id"] = store
     config_map["data"]["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+    if ca := _own_ca(part.needs["model"]):
+        config_map["data"][CA] = ca
 
 
 def _vector_store(name: str, kind: str, own: dict[str, str]) -> dict[str, Any]:

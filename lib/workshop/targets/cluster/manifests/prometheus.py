@@ -15,7 +15,7 @@ import yaml
 from workshop.targets.base import Endpoint, Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.manifests import Plan, as_it_is, built
+from workshop.targets.cluster.manifests import Plan, as_it_is, built, llama_stack
 
 NAME = "prometheus"
 EXPORTER = "mongodb-exporter"
@@ -49,6 +49,8 @@ def plan(part: Part, api: Api) -> Plan:
         secrets["mongodb-uri"] = f"mongodb://{login}@mongodb:27017/admin?directConnection=true"
     else:
         made = [one for one in made if one["metadata"]["name"] != EXPORTER]
+    if llama_stack.serves(api) == "ogx":
+        made += objects.build(objects.MANIFESTS / NAME / "ogx")
     return as_it_is(made, part, texts=secrets)
 
 

@@ -17,7 +17,7 @@ from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.delete import NETWORK
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
-from workshop.targets.cluster.manifests import ROUTE
+from workshop.targets.cluster.manifests import ROUTE, llama_stack
 from workshop.targets.cluster.network.policies import part_of
 from workshop.targets.cluster.network.probes import End, Probing
 from workshop.targets.cluster.store import DeployedParts
@@ -49,6 +49,8 @@ class Isolation:
         namespaces.ensure(self._api, stage)
         peers = {peer.name: peer for peer in self._parts.peers}
         wanted = [*built(self._shape(parts)), *opening(self._parts.further_ways, peers)]
+        if llama_stack.serves(self._api):
+            wanted += objects.build(objects.MANIFESTS / NETWORK / "operator")
         adopted = {n: e for n in self._deployed.names if (e := self._deployed.adopted(n))}
         if asked := {**yours, **adopted}:
             wanted.append(reaching(asked, peers["llama-stack"]))
