@@ -6,14 +6,17 @@ import os
 import re
 import signal
 import subprocess
-import urllib.request
 
+from workshop.clients import http
+from workshop.core.secret import Secret
 from workshop.core.settings import CHECKOUT
+from workshop.core.wait import wait_for
+from workshop.targets.base import Endpoint
 
 
-def test_notebooks_and_what_they_link_to_are_served() -> None:
+def test_notebooks_and_what_they_link_to_are_served(port: int) -> None:
     lab = subprocess.Popen(
-        ["make", "--no-print-directory", "lab", "ARGS=--no-browser --ServerApp.port=0"],
+        ["make", "--no-print-directory", "lab", f"ARGS=--no-browser --ServerApp.port={port}"],
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -30,10 +33,11 @@ def test_notebooks_and_what_they_link_to_are_served() -> None:
                 break
         assert address, seen
         root, first, token = address.groups()
+        lab_itself = Endpoint(root, token=Secret(token))
+        # It says its address a moment before it listens.
+        wait_for("JupyterLab", lambda: http.ready("/api")(lab_itself), timeout=30)
         for path in (first, "README.md", "docs/settings.md"):
-            url = f"{root}/api/contents/{path}?content=0&token={token}"
-            with urllib.request.urlopen(url, timeout=30) as answer:
-                assert answer.status == 200
+            assert http.call(lab_itself, f"/api/contents/{path}?content=0").json["path"] == path
         assert first == "notebooks/00_check_environment.ipynb"
     finally:
         os.killpg(lab.pid, signal.SIGTERM)
