@@ -59,7 +59,7 @@ lint:  # needs the kit's environment
 
 # The root is the checkout, because notebooks link to README and docs. Jupyter refuses root unasked.
 lab: setup  ## open the notebooks in JupyterLab, on this machine alone
-	@[ "$$(id -u)" != 0 ] || root=--allow-root; \
+	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \
 	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter lab --ip 127.0.0.1 --ServerApp.root_dir="$$PWD" \
 		--LabApp.default_url=/lab/tree/notebooks/00_check_environment.ipynb $$root $(ARGS)
 

@@ -92,8 +92,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     where = argparse.ArgumentParser(add_help=False)
-    what = "where parts run: local or cluster (default: WORKSHOP_TARGET, or else local; in a "
-    what += "workbench its cluster)"
+    what = (
+        "local or cluster (default: WORKSHOP_TARGET; else cluster in a workbench, local elsewhere)"
+    )
     where.add_argument("--target", default=default_target(), help=what)
 
     def command(

@@ -86,9 +86,6 @@ class Operated:
 def operated(node: Node, server: str, namespace: str) -> Iterator[Operated]:
     """This server's operator, and no other's, for the time of some tests."""
     crd = CRDS[server]()
-    apply(node.kubeconfig, crd)
-    wait_for_crds(node.kubeconfig)
-    help_.namespace(node, namespace)
     over, api = threading.Event(), Api(node.kubeconfig)
     operator = LlamaStack(api, "starter")
 
@@ -100,13 +97,17 @@ def operated(node: Node, server: str, namespace: str) -> Iterator[Operated]:
                 continue
 
     running = threading.Thread(target=run)
-    running.start()
+    apply(node.kubeconfig, crd)
     try:
+        wait_for_crds(node.kubeconfig)
+        help_.namespace(node, namespace)
+        running.start()
         yield Operated(node, server, namespace, operator)
     finally:
         over.set()
-        running.join()
+        if running.ident:
+            running.join()
         api.http.close()
         # A kind without its operator would mislead the tests that follow.
-        kubectl(node.kubeconfig, "delete", "namespace", namespace, "--wait=false")
+        kubectl(node.kubeconfig, "delete", "namespace", namespace, "--wait=false", check=False)
         kubectl(node.kubeconfig, "delete", "crd", crd["metadata"]["name"])

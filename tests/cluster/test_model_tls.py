@@ -120,3 +120,5 @@ def test_a_chat_goes_through_the_server(served: Operated, place: Place, tmp_path
         deployed = served.ensure(Endpoint(url, token=own.token, ca_file=other, adopted=True))
         with pytest.raises(EndpointError):
             openai.complete(deployed.endpoint, "vllm/own", "Say hello.")
+        log = served.kubectl("logs", "deployment/llama-stack", "--tail=400")
+        assert "CERTIFICATE_VERIFY_FAILED" in log

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +22,9 @@ from testcluster.openshift import llama_stack_objects
 from testcluster.place import Place
 from workshop.clients import http
 from workshop.core.errors import PartFailed
+from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Endpoint
+from workshop.targets.cluster import rollout
 from workshop.targets.cluster.rollout import TRIED_AGAIN
 
 pytestmark = pytest.mark.timeout(900)
@@ -47,18 +49,27 @@ def test_it_works_without_routes(operated: Operated) -> None:
     assert operated.environment(deployed)["MODEL_TLS_VERIFY"] == "true"
 
 
-def test_a_refusal_that_stays_is_told_in_the_newest_words(operated: Operated) -> None:
+def test_a_refusal_that_stays_is_told_in_the_newest_words(
+    operated: Operated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Long enough for another refusal, on a busy machine too.
+    monkeypatch.setattr(rollout, "LASTS", 30.0)
     operated.quota("first")
 
+    def refused() -> object:
+        said = "exceeded quota: first" in operated.kubectl("get", "events", "-o", "json")
+        return said or NotYet("no refusal")
+
     def another() -> None:
+        wait_for("the first refusal", refused, timeout=60)
         operated.quota("second")
         operated.kubectl("delete", "resourcequota", "first")
 
-    changing = threading.Timer(2, another)
-    changing.start()
-    with pytest.raises(PartFailed) as failed:
-        operated.ensure(runbooks_in="another store")
-    changing.join()
+    with ThreadPoolExecutor(1) as pool:
+        changed = pool.submit(another)
+        with pytest.raises(PartFailed) as failed:
+            operated.ensure(runbooks_in="another store")
+        changed.result()
     assert failed.value.what == "llama-stack does not fit into the namespace's quota."
     assert "exceeded quota: second" in failed.value.state
     assert "kubectl describe quota" in failed.value.hint

@@ -66,7 +66,7 @@ def go_programs(say: Say, programs: tuple[Program, ...] = PROGRAMS) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     for program in programs:
         for package in program.packages:
-            # Images are made meanwhile, and what is there already is waited for by nobody.
+            # No lock for a program that is there already; images have a lock of their own.
             if not (target / name_of(package)).exists():
                 with making("building"):
                     if not (target / name_of(package)).exists():

@@ -16,10 +16,9 @@ from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
 from workshop.agent.proof import changes
 from workshop.clients import llama_stack as stack_client
 from workshop.core import progress
-from workshop.core.errors import AnswerNotGrounded, EndpointError, WorkshopError
+from workshop.core.errors import AnswerNotGrounded, EndpointError, Stopped, WorkshopError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA
-from workshop.core.table import shortened
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts import llama_stack, mcp_server, mongodb, runbooks
 from workshop.targets.base import Target
@@ -30,7 +29,7 @@ ROUNDS = 4
 two, and a model that goes in circles ends."""
 
 LOOK = 2.0  # Seconds between two looks at whether all parts still run, while an answer is awaited.
-SHOWN = 300  # Characters of an answer that is still being written.
+SHOWN = 300  # Characters of an answer that is still being written: its end.
 NO_ANSWER = "The agent got no answer."
 WARM_UP = "Search the runbooks: help."  # Its call is short, and is waited for.
 FOUND = 1  # Runbook chunks of a search: each is a whole runbook, 250 tokens to read.
@@ -84,7 +83,7 @@ class Agent:
             stop: Ends the question, and the model's work, when another thread sets it.
 
         Raises:
-            KeyboardInterrupt: ``stop`` was set.
+            Stopped: ``stop`` was set.
             AnswerNotGrounded: No tool was called, a call failed, or values differ. The answer is
                 shown before, and kept in ``answers``.
             EndpointError: A part did not answer; names the one that ended.
@@ -193,7 +192,7 @@ class Agent:
         def done() -> Any:
             nonlocal looked
             if stop and stop.is_set():
-                raise KeyboardInterrupt
+                raise Stopped("The question was stopped.")
             if asked.done():
                 return asked.result()
             if time.monotonic() - looked >= LOOK:
@@ -256,7 +255,7 @@ class Agent:
                     state[0] = "it writes" if item.type == "message" else f"it calls {tool}"
                 elif event.type == "response.output_text.delta":
                     written += event.delta
-                    state[0] = f"it writes: {shortened(' '.join(written.split()), SHOWN)}"
+                    state[0] = f"it writes: {' '.join(written.split())[-SHOWN:]}"
                 elif item and event.type == "response.output_item.done":
                     state[0] = "the model reads the result"
                 elif event.type in ("response.completed", "response.incomplete"):

@@ -82,19 +82,21 @@ class QuestionBox(ipywidgets.VBox):  # type: ignore[misc]
         try:
             with progress.shown_by(self):
                 return _page(self._agent.ask(question, stop=self._stopped))
-        except KeyboardInterrupt:
-            return _text(f"{question}\nstopped")
         except AnswerNotGrounded as error:
             return _page(self._agent.answers[-1]) + _text(str(error))
         except WorkshopError as error:
             return _text(f"{question}\n{error}")
+        except Exception as error:
+            return _text(f"{question}\n{type(error).__name__}: {error}")
 
     def _set_busy(self, *, busy: bool) -> None:
         self._stopped.clear()
         self._lines.clear()
-        self.ask.disabled, self.stop.disabled = busy, not busy
+        self.stop.disabled = not busy
         self.ask.description = "Asking..." if busy else "Ask"
         self.told.value = ""
+        # Last: from now on the next question may begin, in another thread.
+        self.ask.disabled = busy
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
         found = super()._repr_mimebundle_(**options)

@@ -109,5 +109,9 @@ class AnswerNotGrounded(WorkshopError):
     """The agent's answer does not rest on a tool call, or differs from what the data says."""
 
 
+class Stopped(WorkshopError):
+    """Somebody ended it before it was done."""
+
+
 class AlreadyRunning(WorkshopError):
     """Another run holds the lock."""

@@ -55,17 +55,19 @@ class Stages:
             _show(self.subject, self.seconds, text, waits=self)
 
 
-# Whose waiting line is a subject's last one: only that one may be brought up to date.
-_waiting: dict[str, Stages | None] = {}
+# Whose waiting line is a subject's last one in a sink: only that one may be brought up to date.
+_waiting: dict[tuple[int, str], Stages | None] = {}
 # Pieces of work that run at the same time report from threads of their own.
 _one_at_a_time = threading.Lock()
 
 
 def _show(subject: str, seconds: float, text: str, waits: Stages | None = None) -> None:
     with _one_at_a_time:
-        replaces = waits is not None and _waiting.get(subject) is waits
-        sink().line(subject, f"{seconds:6.1f} s  {text}", replaces=replaces)
-        _waiting[subject] = waits
+        here = sink()
+        key = (id(here), subject)
+        replaces = waits is not None and _waiting.get(key) is waits
+        here.line(subject, f"{seconds:6.1f} s  {text}", replaces=replaces)
+        _waiting[key] = waits
 
 
 @contextmanager

@@ -59,7 +59,7 @@ def test_a_probe_that_an_operator_set_cannot_be_changed_in_a_manifest() -> None:
     found = pod_status.find(seen(operated, killed))
     assert found
     assert found.what == "is ended by its own probe while it still loads"
-    assert found.hint.startswith("its operator sets this probe")
+    assert found.hint.startswith("its operator ends a server that is not up after 45 seconds")
     operated["metadata"]["labels"]["app.kubernetes.io/managed-by"] = "agent-workshop-kit"
     found = pod_status.find(seen(operated, killed))
     assert found

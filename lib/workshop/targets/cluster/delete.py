@@ -8,16 +8,15 @@ from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
-from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.errors import Forbidden, Refused
 from workshop.targets.cluster.manifests import WORKLOADS, Plan
-from workshop.targets.cluster.manifests.llama_stack import NAME as LLAMA_STACK
+from workshop.targets.cluster.manifests.llama_stack import NAME, OPERATORS, serves
 from workshop.targets.cluster.objects import COMPONENT, OURS, PRUNED
 from workshop.targets.cluster.pod_status import PROBE
 
 GONE = 180.0  # Seconds for what was deleted to be gone: a pod may take half a minute to end.
 VOLUMES = ("v1", "PersistentVolumeClaim")
 PODS = ("v1", "Pod")
-INSTANCE = "app.kubernetes.io/instance"  # An operator's label, with the name of its resource.
 NETWORK = "network"  # The component of policies and of the pods that try them: no part.
 
 
@@ -43,6 +42,8 @@ def remove(api: Api, part: str) -> list[str]:
     """Remove a part's objects but its volumes, and wait until its pods are gone."""
     found = _of_part(api, part)
     pods = _selectors(api, found)
+    if any(one["kind"] == resource.kind for one in found for resource in OPERATORS.values()):
+        _keep_claim(api)
     removed = _delete(api, found)
     _await_gone(api, found, pods)
     return removed
@@ -56,14 +57,13 @@ def everything(
         return []
     probes(api, stage)
     stopped = [one for part in (*parts, NETWORK) for one in _of_part(api, part)]
-    # An operator's pods also where its resource was removed by hand a moment ago.
-    pods = [*_selectors(api, stopped), {INSTANCE: LLAMA_STACK}]
+    pods = [*_selectors(api, stopped), *_operators_pods(api)]
+    _keep_claim(api)
     removed = _delete(api, stopped)
     _await_gone(api, stopped, pods, stage)
     if not data:
         facts = api.get("v1", "ConfigMap", MANAGER)
         return removed + _delete(api, [facts] if facts else [])
-    _adopt_claim(api)
     # Last: without the passwords, what is left in a volume could not be read any more.
     for rest in (_found(api, [VOLUMES, *PRUNED], OURS), _own_namespace(api)):
         removed += _delete(api, rest)
@@ -79,9 +79,9 @@ def left(api: Api, *, data: bool = False) -> list[str]:
     if not namespaces.is_visible(api):
         return []
     found = _found(api, [*PRUNED, PODS], OURS) + _probe_namespaces(api)
-    found += api.list(*PODS, f"{INSTANCE}={LLAMA_STACK}")
+    found += _with_labels(api, _operators_pods(api))
     if data:
-        claim = api.get(*VOLUMES, objects.OPERATED_CLAIM)
+        claim = _operators_claim(api)
         found += _found(api, [VOLUMES], OURS) + ([claim] if claim else [])
     kept = () if data else (("Secret", MANAGER),)
     return [*dict.fromkeys(_name(one) for one in found if objects.key(one) not in kept)]
@@ -129,26 +129,50 @@ def _delete(api: Api, things: Iterable[Object]) -> list[str]:
 
 
 def _selectors(api: Api, things: Iterable[Object]) -> list[dict[str, str]]:
-    """The labels of these workloads' pods, and of those that operators made of these things.
-
-    Before any of them is deleted: the volume of an operator's becomes the kit's, and stays.
-    """
+    """The labels of these workloads' pods, and of those that operators made of these things."""
     found = [one for one in things if one["kind"] in WORKLOADS]
     operated = [one for one in things if (one["apiVersion"], one["kind"]) in objects.OPERATED]
     for workload in api.list("apps/v1", "Deployment") if operated else ():
         if any(objects.is_owned(workload, one["metadata"]["uid"]) for one in operated):
             found.append(workload)
-    if any(one["metadata"]["name"] == LLAMA_STACK for one in operated):
-        _adopt_claim(api)
-    return [one["spec"]["selector"]["matchLabels"] for one in found]
+    return [one["spec"]["template"]["metadata"]["labels"] for one in found]
 
 
-def _adopt_claim(api: Api) -> None:
+def _operators_pods(api: Api) -> list[dict[str, str]]:
+    """The labels of an operator's pods, also where its resource was removed by hand."""
+    mine = {"app.kubernetes.io/instance": NAME}
+    return [{"app": server, **mine} for server in OPERATORS] if serves(api) else []
+
+
+def _operators_claim(api: Api) -> Object | None:
+    """The volume that an operator made for the kit's resource, or None."""
+    claim = api.get(*VOLUMES, objects.OPERATED_CLAIM) if serves(api) else None
+    owners = ((claim or {}).get("metadata") or {}).get("ownerReferences") or []
+    known = {resource.kind for resource in OPERATORS.values()}
+    return claim if {owner["kind"] for owner in owners} <= known else None
+
+
+def _keep_claim(api: Api) -> None:
     """Give the operator's volume the kit's labels, and no owner with which it would go."""
-    claim = api.get(*VOLUMES, objects.OPERATED_CLAIM)
+    claim = _operators_claim(api)
     if claim:
-        mine = {"labels": objects.labels(LLAMA_STACK), "ownerReferences": None}
-        api.merge(claim, {"metadata": mine})
+        mine = {"labels": objects.labels(NAME), "ownerReferences": None}
+        try:
+            api.merge(claim, {"metadata": mine})
+        except Refused as error:
+            # It went in this moment, with an owner that was removed by hand.
+            if error.code != 404:
+                raise
+
+
+def _with_labels(api: Api, selectors: Sequence[Mapping[str, str]]) -> list[Object]:
+    """The pods with all labels of one of these."""
+    pods = api.list(*PODS) if selectors else []
+    return [
+        pod
+        for pod in pods
+        if any(one.items() <= objects.labels_of(pod).items() for one in selectors)
+    ]
 
 
 def _await_gone(
@@ -161,9 +185,7 @@ def _await_gone(
 
     def gone() -> object:
         there = [one for one in things if api.get(one["apiVersion"], *objects.key(one))]
-        for pod in api.list(*PODS) if selectors else ():
-            if any(one.items() <= objects.labels_of(pod).items() for one in selectors):
-                there.append(pod)
+        there += _with_labels(api, selectors)
         return NotYet("still there: " + ", ".join(map(_name, there))) if there else True
 
     if things or selectors:

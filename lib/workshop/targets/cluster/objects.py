@@ -44,8 +44,8 @@ OPERATED = (
 """The custom resources that operators turn into parts."""
 
 OPERATED_CLAIM = "llama-stack-pvc"
-"""The volume that the operator of Llama Stack, or of OGX, makes for the kit's resource. The one
-goes with the resource, the other has no owner, and neither carries the kit's label."""
+"""The volume that an operator makes for the kit's resource. Llama Stack's deletes it with the
+resource, OGX's does not; neither gives it the kit's label."""
 
 PRUNED = (
     *(("v1", kind) for kind in ("Service", "ConfigMap", "Secret", "ServiceAccount")),

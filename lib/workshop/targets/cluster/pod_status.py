@@ -89,8 +89,8 @@ PROBE_HINT = (
     "longer than loading takes"
 )
 OPERATED_PROBE_HINT = (
-    "its operator sets this probe, and its resource has no field for it: give the server more CPU "
-    "there, so that it is up before the third failure"
+    "its operator ends a server that is not up after 45 seconds, and its resource cannot change "
+    "that: raise the server's CPU in manifests/llama-stack/overlays, then run the notebook again"
 )
 
 

@@ -22,9 +22,9 @@ from workshop.targets.cluster.pod_status import Blocker, Seen
 
 AT_ONCE = 8  # Objects that are applied at the same time.
 LOG = 12  # Lines of a log in an error.
-LASTS = 10.0  # Seconds after which a refusal is no passing one.
+LASTS = 10.0  # Seconds for which a refusal may last before it counts as a failure.
 EVERY = 3.0  # Seconds between two tries: an API server learns of a right or a quota by a watch.
-TRIED_AGAIN = "agent-workshop-kit/tried-again"  # The annotation by which a controller is told to.
+TRIED_AGAIN = "agent-workshop-kit/tried-again"  # A change of it makes a controller try again.
 
 
 def apply(
@@ -66,7 +66,9 @@ def _try_again(api: Api, plan: Plan) -> None:
     if workload and objects.condition(workload, "ReplicaFailure"):
         refused.append(workload)
     resource = wanted and api.get(*wanted)
-    if resource and pod_status.given_up(resource):
+    # KServe hands annotations on to its pods: a model that runs would start again.
+    keeps = workload and wanted and wanted.kind == "InferenceService"
+    if resource and pod_status.given_up(resource) and not keeps:
         refused.append(resource)
     for one in refused:
         now = {TRIED_AGAIN: datetime.now(UTC).isoformat()}
@@ -81,8 +83,8 @@ class Rollout:
     informer: Informer
     name: str
     plan: Plan
-    _refusal: str = ""  # The one that is there now, since when, and when it was tried again.
-    _since: float = 0.0
+    _refusal: str = ""  # What is refused now.
+    _since: float = 0.0  # Since when, and when it was last tried again, by the monotonic clock.
     _tried: float = 0.0
 
     def up(self, probe: Callable[[], object]) -> object:

@@ -40,8 +40,8 @@ MACHINES = ("autoscaling.openshift.io/v1beta1", "MachineAutoscaler")
 CLUSTER = ("autoscaling.openshift.io/v1", "ClusterAutoscaler")
 DEFAULT = "default"
 
-IDLE = "10m"
 ACCELERATOR = "cluster-api/accelerator"  # The autoscaler's label of nodes with a GPU.
+IDLE = "10m"
 """How long a node must have been of no use before it goes: a GPU node costs by the hour, and takes
 a quarter of one to come back."""
 
