@@ -121,7 +121,7 @@ def test_the_doctor_asks_it(told: dict[str, Any], workshop: Run) -> None:
 
 
 def test_the_doctor_names_it_when_it_has_ended(told: dict[str, Any], workshop: Run) -> None:
-    found = re.search(r"^cache .*\(pid (\d+)\)", workshop("status").stdout, re.M)
+    found = re.search(r"^cache .* pid (\d+),", workshop("status").stdout, re.M)
     assert found
     os.kill(int(found[1]), signal.SIGKILL)
     done = workshop("doctor")
