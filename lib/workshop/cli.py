@@ -13,11 +13,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from workshop.core.errors import WorkshopError
-from workshop.core.settings import (
-    default_target,
-    make_paths_absolute,
-    refuse_another_checkout,
-)
+from workshop.core.settings import default_target, make_paths_absolute, refuse_another_checkout
 
 INTERRUPTED = 130  # What a shell expects of a program that Ctrl-C ended.
 EXAMPLES = """\

@@ -68,14 +68,6 @@ class Operated:
     def shown(self, *what: str) -> Any:
         return help_.shown(self.node, self.namespace, *what)
 
-    def quota(self, name: str) -> None:
-        """A quota in which the server has no room, once it refuses."""
-        meta, hard = {"name": name}, {"requests.memory": "1Mi"}
-        thing = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta}
-        apply(self.node.kubeconfig, thing | {"spec": {"hard": hard}}, namespace=self.namespace)
-        counted = "--for=jsonpath={.status.hard.requests\\.memory}=1Mi"
-        self.kubectl("wait", f"resourcequota/{name}", counted, "--timeout=30s")
-
     def environment(self, deployed: Deployed) -> dict[str, str]:
         """What the small server was started with, as it says itself."""
         told = http.call(deployed.endpoint, "/").json

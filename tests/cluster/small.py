@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from testcluster import images
-from testcluster.kubectl import apply
+from testcluster.kubectl import apply, kubectl
 from testcluster.node import Node
 from testcluster.place import Place
 from workshop.clients import http
@@ -172,6 +172,16 @@ def target(
     apply(node.kubeconfig, {"apiVersion": "v1", "kind": "Namespace", "metadata": meta})
     api = api or connect({"KUBECONFIG": str(node.kubeconfig), "WORKSHOP_NAMESPACE": namespace})
     yield ClusterTarget(api, ALL, {NAME: planner(bend, **more)})
+
+
+def fill_quota(node: Node, namespace: str, name: str) -> None:
+    """A quota in which no pod has room, once it refuses."""
+    meta, spec = {"name": name}, {"hard": {"requests.memory": "1Mi"}}
+    thing = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": spec}
+    apply(node.kubeconfig, thing, namespace=namespace)
+    # Until it was counted once, it refuses nothing.
+    until = ("-n", namespace, "wait", f"resourcequota/{name}", "--timeout=30s")
+    kubectl(node.kubeconfig, *until, "--for=jsonpath={.status.hard.requests\\.memory}=1Mi")
 
 
 def ready(endpoint: Endpoint) -> object:

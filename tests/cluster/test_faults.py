@@ -246,14 +246,8 @@ def test_no_node_is_large_enough(node: Node) -> None:
 
 
 def test_the_quota_is_used_up(node: Node) -> None:
-    quota = {"hard": {"requests.memory": "1Mi"}}
     with small.target(node, "quota"):
-        meta = {"name": "small"}
-        thing = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": meta, "spec": quota}
-        apply(node.kubeconfig, thing, namespace="quota")
-        # Until it was counted once, it refuses nothing.
-        until = ("-n", "quota", "wait", "resourcequota/small", "--timeout=30s")
-        kubectl(node.kubeconfig, *until, "--for=jsonpath={.status.hard.requests\\.memory}=1Mi")
+        small.fill_quota(node, "quota", "small")
     error = fails(node, "quota")
     assert error.what == "mongodb does not fit into the namespace's quota."
     assert "exceeded quota: small" in error.state

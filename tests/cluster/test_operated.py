@@ -14,6 +14,7 @@ from pathlib import Path
 
 import openshift_help as help_
 import pytest
+import small
 from openshift_help import phase, until
 from operators import CRDS, Operated
 from operators import operated as operating
@@ -54,7 +55,7 @@ def test_a_refusal_that_stays_is_told_in_the_newest_words(
 ) -> None:
     # Long enough for another refusal, on a busy machine too.
     monkeypatch.setattr(rollout, "LASTS", 30.0)
-    operated.quota("first")
+    small.fill_quota(operated.node, operated.namespace, "first")
 
     def refused() -> object:
         said = "exceeded quota: first" in operated.kubectl("get", "events", "-o", "json")
@@ -62,7 +63,7 @@ def test_a_refusal_that_stays_is_told_in_the_newest_words(
 
     def another() -> None:
         wait_for("the first refusal", refused, timeout=60)
-        operated.quota("second")
+        small.fill_quota(operated.node, operated.namespace, "second")
         operated.kubectl("delete", "resourcequota", "first")
 
     with ThreadPoolExecutor(1) as pool:

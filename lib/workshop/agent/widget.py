@@ -61,7 +61,8 @@ class QuestionBox(ipywidgets.VBox):  # type: ignore[misc]
 
     def line(self, subject: str, text: str, *, replaces: bool) -> None:
         """Show one line of progress: see ``progress.Sink``."""
-        del self._lines[-1 if replaces else len(self._lines) :]
+        if replaces and self._lines:
+            self._lines.pop()
         self._lines.append(f"{subject}: {text}")
         self.told.value = _text("\n".join(self._lines))
 

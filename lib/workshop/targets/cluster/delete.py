@@ -10,7 +10,12 @@ from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.errors import Forbidden, Refused
 from workshop.targets.cluster.manifests import WORKLOADS, Plan
-from workshop.targets.cluster.manifests.llama_stack import NAME, OPERATORS, serves
+from workshop.targets.cluster.manifests.llama_stack import (
+    NAME,
+    OPERATED_CLAIM,
+    OPERATORS,
+    serves,
+)
 from workshop.targets.cluster.objects import COMPONENT, OURS, PRUNED
 from workshop.targets.cluster.pod_status import PROBE
 
@@ -146,7 +151,7 @@ def _operators_pods(api: Api) -> list[dict[str, str]]:
 
 def _operators_claim(api: Api) -> Object | None:
     """The volume that an operator made for the kit's resource, or None."""
-    claim = api.get(*VOLUMES, objects.OPERATED_CLAIM) if serves(api) else None
+    claim = api.get(*VOLUMES, OPERATED_CLAIM) if serves(api) else None
     owners = ((claim or {}).get("metadata") or {}).get("ownerReferences") or []
     known = {resource.kind for resource in OPERATORS.values()}
     return claim if {owner["kind"] for owner in owners} <= known else None

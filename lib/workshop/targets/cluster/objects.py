@@ -43,10 +43,6 @@ OPERATED = (
 )
 """The custom resources that operators turn into parts."""
 
-OPERATED_CLAIM = "llama-stack-pvc"
-"""The volume that an operator makes for the kit's resource. Llama Stack's deletes it with the
-resource, OGX's does not; neither gives it the kit's label."""
-
 PRUNED = (
     *(("v1", kind) for kind in ("Service", "ConfigMap", "Secret", "ServiceAccount")),
     *(("apps/v1", kind) for kind in ("Deployment", "StatefulSet")),

@@ -44,8 +44,7 @@ def apply(
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
         for wave in (first, rest):
             list(pool.map(api.apply, wave))
-    if before or plan.resource:
-        _try_again(api, plan)
+    _try_again(api, plan, before)
     if not was:
         for removed in delete.prune(api, part, plan.objects):
             stage(f"removed {removed}, which this part does not need any more")
@@ -55,14 +54,13 @@ def apply(
     return "restarted" if was_up else "created"
 
 
-def _try_again(api: Api, plan: Plan) -> None:
+def _try_again(api: Api, plan: Plan, workload: Object | None) -> None:
     """Have what was refused tried again now.
 
     Controllers wait up to 1000 seconds between two tries, and applying what is there already tells
     them nothing. An annotation does: of a Deployment it reaches the ReplicaSet, too.
     """
     wanted, refused = plan.resource, []
-    workload = api.get("apps/v1", plan.workload, plan.deployment)
     if workload and objects.condition(workload, "ReplicaFailure"):
         refused.append(workload)
     resource = wanted and api.get(*wanted)
@@ -124,7 +122,8 @@ class Rollout:
             self._refusal, self._since, self._tried = refusal, now, now
         if now - self._tried >= EVERY:
             self._tried = now
-            _try_again(self.api, self.plan)
+            kind, name = self.plan.workload, self.plan.deployment
+            _try_again(self.api, self.plan, self.api.get("apps/v1", kind, name))
         return now - self._since < LASTS
 
     def pods(self) -> list[Object]:

@@ -253,6 +253,9 @@ def _vector_store(name: str, kind: str, own: dict[str, str]) -> dict[str, Any]:
 
 
 CLAIM = "llama-stack-data"
+OPERATED_CLAIM = "llama-stack-pvc"
+"""The volume that an operator makes for the kit's resource. Llama Stack's deletes it with the
+resource, OGX's does not; neither gives it the kit's label."""
 STORE = "pgvector"
 
 CONNECTION = {
