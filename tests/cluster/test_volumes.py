@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,9 +80,7 @@ def until(node: Node, what: str, condition: str) -> None:
     assert done.returncode == 0, done.stderr + told
 
 
-def test_what_a_pod_writes_is_there_for_the_next_and_goes_with_the_claim(
-    node: Node, place: Place
-) -> None:
+def test_what_a_pod_writes_is_there_for_the_next_and_goes_with_the_claim(node: Node) -> None:
     """The default class binds when a pod uses the claim, and any user may write."""
     apply(node.kubeconfig, claim("data"), namespace=NAMESPACE)
     for name, before in (("first", "before: "), ("second", "before: kept")):
@@ -90,7 +89,8 @@ def test_what_a_pod_writes_is_there_for_the_next_and_goes_with_the_claim(
         assert kubectl(node.kubeconfig, "-n", NAMESPACE, "logs", name).stdout == before
     shown = kubectl(node.kubeconfig, "-n", NAMESPACE, "get", "pvc", "data", "-o", "json").stdout
     volume = json.loads(shown)["spec"]["volumeName"]
-    (folder,) = (place.folder / "volumes").iterdir()
+    shown = kubectl(node.kubeconfig, "get", "pv", volume, "-o", "json").stdout
+    folder = Path(json.loads(shown)["spec"]["hostPath"]["path"])
     assert (folder / "note").read_text() == "kept"
     for what in ("pod/first", "pod/second", "pvc/data"):
         kubectl(node.kubeconfig, "-n", NAMESPACE, "delete", what, "--wait=true", "--timeout=60s")

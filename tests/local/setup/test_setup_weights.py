@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -369,7 +370,8 @@ def test_a_disk_that_fills_up_is_one_clear_error_and_the_next_set_up_goes_on(
     setup.registry.release.set()
     thread.join(TIMEOUT)
     text = str(caught[0])
-    assert "The disk is full: 0.0 MB is free." in text
+    # What was half downloaded is gone by then, so a little is free again.
+    assert re.search(r"The disk is full: \d\.\d MB is free\.", text)
     assert "Hint: free some space, or set WORKSHOP_CACHE to a folder on a larger disk" in text
     with pytest.raises(SetupError, match="chat-weights is not ready"):
         setup.file()
