@@ -3,6 +3,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 REPORTS ?= test-reports
+LAB_ROOT ?= $(CURDIR)
 # The tests that start servers. `.ci/run` adds the cluster's, so that all run in one go.
 TESTS ?= tests/local tests/notebooks
 # Which tests stay together, and in order: tests/conftest.py.
@@ -13,7 +14,7 @@ BESIDE := -n 2 --dist=loadscope --no-loadscope-reorder
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage test-fast test-cluster lint lab bench bench-cluster fix clean \
+.PHONY: help setup run test coverage test-fast test-cluster test-browser lint lab bench bench-cluster fix clean \
 	test-setup test-cluster-programs
 
 help:  ## list the targets
@@ -26,7 +27,7 @@ run: setup  ## run the whole sequence on this machine: make run ARGS="--from 03"
 	@$(BIN)/workshop run $(ARGS)
 
 test-setup:  # what tests need beside what a run needs
-	@./bootstrap --with llama-stack
+	@./bootstrap --with dev --with llama-stack
 
 test: test-setup  ## all checks and tests, the cheap ones first
 	@$(MAKE) --no-print-directory lint
@@ -40,7 +41,7 @@ coverage:  ## make test, and which lines it ran: a third of a second more for ea
 	$(BIN)/coverage report
 
 test-fast:  ## the unit tests alone: seconds, no servers
-	@./bootstrap --only kit
+	@./bootstrap --only kit --with dev
 	$(BIN)/pytest tests/unit
 
 test-cluster-programs:  # what the test cluster is made of is built here; needs the kit's environment
@@ -48,6 +49,9 @@ test-cluster-programs:  # what the test cluster is made of is built here; needs 
 
 test-cluster: test-setup  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
 	$(PYTEST) $(BESIDE) --junitxml=$(REPORTS)/cluster.xml tests/cluster -rs
+
+test-browser: test-setup  ## JupyterLab and the report in a real browser; needs Chromium
+	$(PYTEST) $(BESIDE) --junitxml=$(REPORTS)/browser.xml tests/browser -rs
 
 lint:  # needs the kit's environment
 	$(BIN)/ruff check
@@ -60,22 +64,23 @@ lint:  # needs the kit's environment
 # The root is the checkout, because notebooks link to README and docs. Jupyter refuses root unasked.
 lab: setup  ## open the notebooks in JupyterLab, on this machine alone
 	@root=; [ "$$(id -u)" != 0 ] || root=--allow-root; \
-	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter lab --ip 127.0.0.1 --ServerApp.root_dir="$$PWD" \
+	PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter lab --ip 127.0.0.1 --ServerApp.root_dir="$(LAB_ROOT)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_check_environment.ipynb $$root $(ARGS)
 
 bench: setup  ## measure, print and keep the figures
 	@for script in tests/bench/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
 bench-cluster:  ## the figures of the cluster target, on KUBECONFIG's cluster or on one of its own
-	@./bootstrap --only kit
+	@./bootstrap --only kit --with dev
 	@for script in tests/bench/cluster/bench_*.py; do $(BIN)/python "$$script" || exit 1; done
 
-fix:  ## format the code, strip the notebooks' outputs, write docs/library.md and the dashboard
-	@./bootstrap --only kit
+fix:  ## format the code, strip the notebooks' outputs, write docs/library.md, pictures and the dashboard
+	@./bootstrap --only kit --with dev
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb docs/*.ipynb
 	$(BIN)/python tests/unit/test_library_page.py
+	$(BIN)/python tests/unit/core/test_picture.py
 	$(BIN)/python tests/manifests/test_dashboard.py
 
 clean:  ## remove what make made in the checkout; the cache and running servers stay

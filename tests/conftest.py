@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -32,18 +31,6 @@ MODEL = re.compile(r"^tests/(notebooks/test_sequence|cluster/test_(sequence|kser
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest group comes first."""
     items.sort(key=lambda item: not MODEL.match(item.nodeid))
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """What runs beside the model leaves a core to it, because its tests take the longest.
-
-    What a test starts has the same cores. A priority would not do: Linux divides the time among
-    terminal sessions, and each server is one.
-    """
-    beside = "PYTEST_XDIST_WORKER" in os.environ and MODEL.match(item.session.items[0].nodeid)
-    if beside and not MODEL.match(item.nodeid) and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, range(1, os.cpu_count() or 1) or [0])
 
 
 class Groups(LoadScopeScheduling):

@@ -12,6 +12,7 @@ from .connecting import check_environment as check_environment
 # 01_add_gpu_nodes
 from .parts.gpu_nodes import add_gpu_nodes as add_gpu_nodes
 from .parts.gpu_nodes import verify_gpu_nodes as verify_gpu_nodes
+from .operate.exercises import check_exercise as check_exercise
 
 # 02_serve_model
 from .parts.model import serve_model as serve_model

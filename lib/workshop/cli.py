@@ -75,7 +75,7 @@ def _chosen(arguments: Sequence[str]) -> Callable[[], int]:
     if arguments[:1] == ["setup"]:
         # Set-up has a command line of its own, which also works before the kit is installed.
         return lambda: resolve_name("workshop.setup.__main__:main")(arguments[1:])
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(["version"] if arguments == ["--version"] else arguments)
     return lambda: resolve_name(options.command)(options)
 
 

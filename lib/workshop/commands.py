@@ -24,7 +24,7 @@ from workshop.parts.catalog import ALL, start_early
 from workshop.report import ASKING
 from workshop.run import run as run_steps
 from workshop.run.steps import Step, assign, find, select
-from workshop.targets.base import PartStatus, Target
+from workshop.targets.base import PartStatus, Statuses, Target
 
 if TYPE_CHECKING:
     from workshop.operate.doctor import Finding
@@ -91,7 +91,9 @@ UP = ("running", "yours")  # States of a part that works, as `workshop status` s
 def status(options: argparse.Namespace) -> int:
     """Show what runs."""
     rows = connect(options.target).status()
-    _write(_table(rows) if rows else ["Nothing was started here yet.  Hint: workshop run"])
+    _write(
+        repr(rows).splitlines() if rows else ["Nothing was started here yet.  Hint: workshop run"]
+    )
     return 0
 
 
@@ -132,7 +134,7 @@ def doctor(options: argparse.Namespace) -> int:
     except WorkshopError:
         if not blocked:
             raise
-        rows = []
+        rows = Statuses()
     _write(["", "parts", *([f"  {row}" for row in _table(rows)] or [NOTHING])])
     ended = [row for row in rows if row.state not in UP]
     for part in ended:

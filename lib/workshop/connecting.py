@@ -64,7 +64,7 @@ def check_environment(target: Target) -> Checks:
     """
     checks = Checks(f"Environment ({target.name})")
     for check in target.environment():
-        checks.add(check)
+        checks.add(check, "make setup" if check.expected == "installed" else "")
     return checks.raise_if_failed()
 
 

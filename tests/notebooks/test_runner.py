@@ -424,7 +424,7 @@ def test_ctrl_c_ends_the_step_and_still_cleans_up(home, write, child):
     interrupted = report(home)["steps"][0]
     assert interrupted["reason"] == "interrupted"
     assert [check["name"] for check in interrupted["checks"]] == ["a sum"]
-    assert "stopping: Ctrl-C again ends it at once" in out
+    assert "stopping after this cell: Ctrl-C again ends it at once" in out
     assert "Sleeper" in (home / "runs" / "latest" / "02_sleeps.ipynb").read_text()
     assert (home / "runs" / "latest" / "index.html").exists()
     assert psutil.wait_procs(family, timeout=10)[1] == []
@@ -537,8 +537,14 @@ def test_a_page_that_cannot_be_made_costs_the_others_nothing(home, write, capsys
 
 def test_from_page_to_page(tmp_path):
     notebook = tmp_path / "00_good.ipynb"
-    link = {"cell_type": "markdown", "metadata": {}, "source": "[next](01_next.ipynb)"}
-    body = {"cells": [link], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    text = "[next](01_next.ipynb), [Contents](../README.md) ![where](../docs/pictures/05.svg)"
+    cell = {"cell_type": "markdown", "metadata": {}, "source": text}
+    body = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     notebook.write_text(json.dumps(body))
     assert write_notebook(notebook) == "00_good.html"
-    assert 'href="01_next.html"' in (tmp_path / "00_good.html").read_text()
+    page = (tmp_path / "00_good.html").read_text()
+    assert 'href="01_next.html"' in page
+    # The repository is not beside a page: its pictures come along, and links to it are no links.
+    assert ", Contents <img" in page
+    assert 'src="data:image/svg+xml;base64,' in page
+    assert "../" not in page

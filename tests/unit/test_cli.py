@@ -165,7 +165,7 @@ def test_status_before_anything_was_started(home, capsys):
 def test_status_shows_where_a_part_is(home, mongodb, capsys):
     assert main(["status"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("mongodb  running  http://127.0.0.1:27017  ")
+    assert shown.splitlines()[1].startswith("mongodb  running  http://127.0.0.1:27017  ")
     assert f"pid {mongodb.record().pid}, since " in shown
     assert "hunter2" not in shown
 
@@ -243,7 +243,7 @@ def test_what_runs_on_a_full_disk_can_be_stopped(disk, mongodb):
     assert (done.returncode, done.stdout, done.stderr) == (0, "stopped mongodb\n", "")
     assert mongodb.state() == "ended"
     # It could not be forgotten, and still it is not taken for an endpoint of the user's own.
-    assert workshop("status").stdout.startswith("mongodb  ended  http://127.0.0.1:27017  ended")
+    assert "\nmongodb  ended  http://127.0.0.1:27017  ended" in workshop("status").stdout
     disk()
     assert workshop("stop").stdout == "nothing was running\n"
     assert workshop("status").stdout.startswith("Nothing was started here yet.")

@@ -187,10 +187,13 @@ class Agent:
         given_up = threading.Event()
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
         asked: Future[Any] = worker.submit(self._stream, question, mark, state, given_up)
-        looked = time.monotonic()
+        looked, shown = time.monotonic(), 0
 
         def done() -> Any:
-            nonlocal looked
+            nonlocal looked, shown
+            for text in state[shown:]:
+                stage(text)
+                shown += 1
             if stop and stop.is_set():
                 raise Stopped("The question was stopped.")
             if asked.done():
@@ -200,8 +203,8 @@ class Agent:
                 looked = time.monotonic()
                 ended = failure.ended(self.target, self.has_database)
                 if ended is not None and not asked.done():
-                    raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[0])
-            return NotYet(state[0])
+                    raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[-1])
+            return NotYet(state[-1])
 
         try:
             return wait_for(
@@ -252,12 +255,12 @@ class Agent:
                 item = _item(event)
                 if item and event.type == "response.output_item.added":
                     tool = getattr(item, "name", item.type)
-                    state[0] = "it writes" if item.type == "message" else f"it calls {tool}"
+                    state.append("it writes" if item.type == "message" else f"it calls {tool}")
                 elif event.type == "response.output_text.delta":
                     written += event.delta
-                    state[0] = f"it writes: {' '.join(written.split())[-SHOWN:]}"
-                elif item and event.type == "response.output_item.done":
-                    state[0] = "the model reads the result"
+                    state[-1] = f"it writes: {' '.join(written.split())[-SHOWN:]}"
+                elif item and event.type == "response.output_item.done" and item.type != "message":
+                    state.append("the model reads the result")
                 elif event.type in ("response.completed", "response.incomplete"):
                     return event.response
                 elif event.type == "response.failed":
@@ -273,7 +276,8 @@ class Agent:
         found = failure.of(self.target, self.has_database, late=late)
         if found is None:
             return stack_client.with_log(error, self.target, llama_stack.PART)
-        state = f"{found.what} {found.state}; {error.state}"
+        said = f"{found.what} {found.state}".strip().removesuffix(".")
+        state = "; ".join(filter(None, (said, error.state)))
         return error.but(where=found.where, state=state, log=found.log, hint=found.hint)
 
 

@@ -17,6 +17,7 @@ MIME = "application/vnd.workshop.answer+json"
 
 FILE_SEARCH = "file_search"  # The tool that searches the runbooks.
 NO_TOOL = "it is not among the agent's tools"  # The result of a call of a tool that is not there.
+PRE = "<pre style='background:none;margin:0;padding:0'>"
 SHOWN = 600  # Characters of a tool's result in the table: the whole would hide the answer.
 
 
@@ -93,8 +94,8 @@ class Answer:
             failed = "" if call.ok else " <b>failed</b>"
             rows += [
                 ("tool", f"<code>{escape(call.name)}</code>{failed}"),
-                ("arguments", f"<pre>{escape(arguments)}</pre>"),
-                ("result", f"<pre>{escape(shortened(readable(call.result), SHOWN))}</pre>"),
+                ("arguments", f"{PRE}{escape(arguments)}</pre>"),
+                ("result", f"{PRE}{escape(shortened(readable(call.result), SHOWN))}</pre>"),
             ]
         mark = "&#10003; grounded" if self.grounded else "&#10007; <b>not grounded</b>"
         rows += [

@@ -40,6 +40,9 @@ class Result:
     text: str
     failed: bool
 
+    def __repr__(self) -> str:
+        return f"failed: {self.text}" if self.failed else self.text
+
 
 WRAPPED = re.compile(r"<(untrusted-user-data-[\w-]+)>\n(.*?)\n</\1>", re.DOTALL)
 WARNING = "The following section contains"  # How MCP server 3.x says that what comes is data.

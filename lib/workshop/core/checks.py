@@ -16,6 +16,7 @@ MIME = "application/vnd.workshop.checks+json"
 """How the runner finds a checkpoint's result in an executed notebook; JupyterLab shows the HTML."""
 
 WIDTH = 400  # Characters of what was seen that a check keeps.
+MOST = 3  # Failed checks that an error repeats; the table has all.
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,15 @@ class Checks:
             ok, shown = bool(holds(seen)), show(seen)
         except WorkshopError as error:
             ok, shown, hint = False, str(error), error.hint or hint
-        if not ok:
-            self._hint = self._hint or hint
         shown = shortened(" ".join(shown.split()), WIDTH)
-        self.add(Check(name, ok, expected, shown, round(time.monotonic() - began, 3)))
+        self.add(Check(name, ok, expected, shown, round(time.monotonic() - began, 3)), hint)
         return seen
 
-    def add(self, check: Check) -> None:
-        """Add a check that was made elsewhere."""
+    def add(self, check: Check, hint: str = "") -> None:
+        """Add a check that was made elsewhere; ``hint`` says what to do where it failed."""
         self._checks.append(check)
+        if not check.ok:
+            self._hint = self._hint or hint
         progress.checked(self.subject, f"{check.mark} {check.name}: {check.seen}", check.seconds)
 
     def raise_if_failed(self) -> Checks:
@@ -113,14 +114,17 @@ class Checks:
             CheckFailed: With every failed check's expectation and what was seen.
         """
         failed = [check for check in self._checks if not check.ok]
+        progress.done(self.subject)
         if not self._checks and not self.skipped:
             raise CheckFailed(f"{self.subject}: nothing was checked.")
         if failed:
             progress.show(self)
-            seen = "; ".join(f"{c.name}: expected {c.expected}, saw {c.seen}" for c in failed)
+            seen = [f"{c.name}: expected {c.expected}, saw {c.seen}" for c in failed[:MOST]]
+            if len(failed) > MOST:
+                seen.append(f"and {len(failed) - MOST} more")
             raise CheckFailed(
                 f"{self.subject}: {len(failed)} of {len(self._checks)} checks failed.",
-                state=seen,
+                state="; ".join(seen),
                 hint=self._hint or "fix what the table above shows, then run this notebook again",
             )
         return self
@@ -151,7 +155,7 @@ class Checks:
         title = html.escape(self.subject)
         if self.skipped:
             return f"<p><b>{title}</b>: skipped: {html.escape(self.skipped)}</p>"
-        rows = [("", "check", "expected", "seen", "time")]
+        rows = [("result", "check", "expected", "seen", "time")]
         rows += [
             ("\u2713" if c.ok else "\u2717", c.name, c.expected, c.seen, f"{c.seconds:.1f} s")
             for c in self._checks

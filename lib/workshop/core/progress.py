@@ -94,6 +94,14 @@ def checking(subject: str, what: str) -> None:
             here.pending(subject, f"{'...':>8}  {what}")
 
 
+def done(subject: str) -> None:
+    """Take away what a notebook's cell showed of it: a table follows that says the same."""
+    here = sink()
+    if isinstance(here, Notebook):
+        with _one_at_a_time:
+            here.clear(subject)
+
+
 def checked(subject: str, text: str, seconds: float) -> None:
     """Show a check that has just been made, and took so many seconds."""
     _show(subject, seconds, text)
@@ -152,6 +160,13 @@ class Notebook:
     def pending(self, subject: str, text: str) -> None:
         """Show what is being done, below the lines that stay, until the next of them."""
         self._draw(subject, [*self._lines(subject), text], {})
+
+    def clear(self, subject: str) -> None:
+        """Show nothing of it any more."""
+        self._lines(subject).clear()
+        handle, _lines = self._subjects.pop(subject)
+        if handle is not None:
+            handle.update({"text/plain": ""}, raw=True)
 
     def _lines(self, subject: str) -> list[str]:
         from IPython import get_ipython

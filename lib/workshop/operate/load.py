@@ -75,6 +75,11 @@ class Point:
     most_within: float
     failure: str = ""
 
+    @property
+    def who(self) -> str:
+        """The users, in words."""
+        return f"{self.users} user{'' if self.users == 1 else 's'}"
+
 
 @dataclass(frozen=True)
 class Load:
@@ -249,7 +254,7 @@ def _plain(value: object) -> object:
 def _told(point: Point) -> str:
     failed = f"; {point.failed} failed: {point.failure}" if point.failed else ""
     rate, half = f"{point.per_second:g} per second", f"half within {point.half_within:g} s"
-    return f"{point.request}, {point.users} users: {rate}, {half}{failed}"
+    return f"{point.request}, {point.who}: {rate}, {half}{failed}"
 
 
 def find_bottleneck(found: Load) -> Table[Bottleneck]:

@@ -257,7 +257,7 @@ def verify_scale_out(target: Target, before: Load, after: Load, kept: Sequence[K
 
 def _failures(load: Load) -> str:
     failed = [
-        f"{point.request}, {point.users} users: {point.failed} ({point.failure})"
+        f"{point.request}, {point.who}: {point.failed} ({point.failure})"
         for point in load.rows
         if point.failed or not point.answered
     ]

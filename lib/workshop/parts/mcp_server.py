@@ -218,6 +218,9 @@ class Registration:
     tools: tuple[str, ...]
     connector: str = ""  # Its name in the server's own configuration; "": the URL is given.
 
+    def __repr__(self) -> str:
+        return f"{self.label} at {self.connector or self.url}: {', '.join(self.tools)}"
+
 
 def register_mcp_server(target: Target, *, tools: tuple[str, ...] = ALLOWED) -> Registration:
     """Register the MCP server with Llama Stack: how it is reached, and which tools may be called.

@@ -31,8 +31,8 @@ SHOWN = (
 )
 """What of an output is shown, the best first. Widgets need a server: their text is shown."""
 
-LINK = re.compile(r'href="(\d\d_\w+)\.ipynb"')
-"""From notebook to notebook: on a page, from page to page."""
+LINK = re.compile(r'<a href="(?:\.\./[^"]*|(\d\d_\w+)\.ipynb)">(.*?)</a>', re.DOTALL)
+"""To the repository, which does not lie beside a page, or from notebook to notebook."""
 
 GRAMMAR = "rfc3987_syntax"
 """The schema library loads it to check internationalised addresses, which no notebook's schema
@@ -118,15 +118,25 @@ def _ticks(total: float) -> list[tuple[float, str]]:
     ]
 
 
-def write_notebook(notebook: Path) -> str:
-    """Write the page of an executed notebook beside it; gives its name."""
+def write_notebook(notebook: Path, names: Collection[str] = ()) -> str:
+    """Write the page of an executed notebook beside it; gives its name.
+
+    ``names`` are the notebooks of the same run: links to their pages stay, others are plain text.
+    """
+
+    def linked(found: re.Match[str]) -> str:
+        name, text = found.groups()
+        return f'<a href="{name}.html">{text}</a>' if name in names else text
+
     with warnings.catch_warnings():
         # The tools' own. An output that has nothing to show is no news either.
         warnings.simplefilter("ignore")
         body, _resources = _exporter().from_filename(str(notebook))
         light, dark = _colours("default"), _colours("github-dark")
+    # What scrolls must be reached by keyboard.
+    body = LINK.sub(linked, body).replace("<pre>", '<pre tabindex="0">')
     html = template("notebook.html.j2").render(
-        name=notebook.stem, body=LINK.sub(r'href="\1.html"', body), light=light, dark=dark
+        name=notebook.stem, body=body, light=light, dark=dark
     )
     written = notebook.with_suffix(".html")
     written.write_text(html, encoding="utf-8")

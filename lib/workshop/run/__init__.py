@@ -55,7 +55,7 @@ class Interrupts:
         self.happened = True
         self.count += 1
         if self.count == 1:
-            self._say("stopping: Ctrl-C again ends it at once")
+            self._say("stopping after this cell: Ctrl-C again ends it at once")
         if self.kernel is not None:
             self.kernel.signal(signal.SIGINT if self.count == 1 else signal.SIGKILL)
         elif self.count > 1:
@@ -189,7 +189,8 @@ def _step(
     executed = this.folder.clean(notebook)
     this.report.answers.extend(judge(reported, executed, reason))
     this.report.plots.extend(plotted(reported, executed))
-    this.pages[path.name] = this.pool.submit(page.write_notebook, path)
+    names = [one.notebook for one in this.report.steps]
+    this.pages[path.name] = this.pool.submit(page.write_notebook, path, names)
     if reported.status != "failed":
         return None
     return partial(this.view.failure, reported, failure.traceback if failure else (), path)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import papermill  # type: ignore[import-untyped]
@@ -12,6 +15,9 @@ from nbclient.exceptions import CellExecutionError
 from workshop.core.errors import LOG_LINES
 from workshop.run.kernels import Kernel
 from workshop.run.steps import INTERRUPTED, Step
+
+PICTURE = re.compile(r"\]\(([\w./-]+\.svg)\)")
+"""A picture beside the notebook, in Markdown."""
 
 START = 120  # Seconds for a kernel to answer: two, on an idle machine.
 OUTPUT = 60
@@ -63,6 +69,8 @@ def execute(
         if cell.cell_type == "code":
             # Left by JupyterLab, perhaps: not by this run.
             cell.outputs, cell.execution_count = [], None
+        else:
+            _attach(cell, step.path.parent)
     client = _Client(
         notebook,
         km=kernel.manager,
@@ -86,6 +94,16 @@ def execute(
         client.set_widgets_metadata()
         save(notebook)
     return notebook, None
+
+
+def _attach(cell: Any, folder: Path) -> None:
+    """Put the pictures that a cell names into it: the executed notebook lies in another folder."""
+    for name in PICTURE.findall(cell.source):
+        picture = folder / name
+        if picture.is_file():
+            code = base64.b64encode(picture.read_bytes()).decode()
+            cell.setdefault("attachments", {})[picture.name] = {"image/svg+xml": code}
+            cell.source = cell.source.replace(f"]({name})", f"](attachment:{picture.name})")
 
 
 def _failed(cell: Any, error: CellExecutionError) -> Failure:

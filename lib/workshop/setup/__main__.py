@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C ended, as shells expect it."""
+DEV = "dev"
 IN_KIT = "--in-kit"
 """Says that this is the kit's own environment, and that it is complete."""
 
@@ -45,7 +46,8 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
         context = context or Context()
         if options.in_kit:
             return _install(context, options)
-        kit.sync(context, Lines() if options.quiet else Lines(_write))
+        lines = Lines() if options.quiet else Lines(_write)
+        kit.sync(context, lines, dev=DEV in (options.with_ or ()))
     except KeyboardInterrupt:
         _write("\nstopped; run again to go on")
         return INTERRUPTED
@@ -67,7 +69,7 @@ def _install(context: Context, options: argparse.Namespace) -> int:
     if options.verify:
         install.verify_weights(context, lines)
     names = [*(options.only or DEFAULT), *(options.with_ or [])]
-    chosen = [name for name in names if name != KIT]
+    chosen = [name for name in names if name not in (KIT, DEV)]
     outcomes = install.attempt(context, chosen, lines, spare=() if options.only else SPARE)
     if not options.quiet:
         sys.stdout.write(_summary(context, outcomes, time.monotonic() - began))
@@ -84,6 +86,7 @@ def _write(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     rows = {KIT: "the notebooks' own environment: always"} | {c.name: c.what for c in COMPONENTS}
+    rows[DEV] = "what the kit's tests need in that environment"
     lines = "\n".join(f"  {name:<18} {what}" for name, what in rows.items())
     parser = argparse.ArgumentParser(
         prog="bootstrap",
@@ -98,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         choices=rows,
         metavar="NAME",
-        help="install this one too: llama-stack is not part of the default",
+        help="install this one too: llama-stack and dev are not part of the default",
     )
     parser.add_argument(
         "--only", nargs="+", choices=rows, metavar="NAME", help="install only these components"

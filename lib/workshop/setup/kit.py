@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
@@ -27,6 +28,8 @@ from workshop.setup.context import Context, closed, copy_writable
 from workshop.setup.job import CACHES, Job, alone
 from workshop.setup.lines import Lines
 
+DEV = ("--all-groups",)  # What the tests need, too.
+USE = ("--no-dev", "--inexact")
 WHAT = "The kit's own environment could not be installed"
 PYPI = "https://pypi.org/simple"
 MACHINE = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
@@ -34,13 +37,15 @@ SECONDS = 15.0
 """How long the package index may be silent."""
 
 
-def sync(context: Context, lines: Lines) -> None:
+def sync(context: Context, lines: Lines, *, dev: bool = False) -> None:
     """Bring ``.venv`` in line with uv.lock; also beside a cache that is read-only.
+
+    ``dev``: with what the tests need. Without, what is there of it stays.
 
     Raises:
         SetupError: There is no uv and none can be fetched, or uv failed.
     """
-    lender = context.cache
+    lender, groups = context.cache, DEV if dev else USE
     with tempfile.TemporaryDirectory(prefix="workshop-setup-") as spare:
         if read_only := closed(lender):
             env = {**context.env, "UV_LINK_MODE": "copy"}
@@ -49,14 +54,14 @@ def sync(context: Context, lines: Lines) -> None:
             uv = _uv(job, lender)
             _remove_copied(job)
             if not read_only:
-                _sync(job, uv)
-            elif not _is_in_sync(job, uv):
+                _sync(job, uv, groups)
+            elif not _is_in_sync(job, uv, groups):
                 _borrow_packages(job, lender)
                 # All is there as a rule, and there may be no network.
                 try:
-                    _sync(job, uv, UV_OFFLINE="1")
+                    _sync(job, uv, groups, UV_OFFLINE="1")
                 except SetupError:
-                    _sync(job, uv)
+                    _sync(job, uv, groups)
     lines.end(KIT, "the kit")
 
 
@@ -65,7 +70,7 @@ def base_python() -> str:
     return getattr(sys, "_base_executable", None) or sys.executable
 
 
-def _sync(job: Job, uv: Path, **env: str) -> None:
+def _sync(job: Job, uv: Path, groups: Sequence[str], **env: str) -> None:
     def run(*words: str | Path) -> None:
         job.run([uv, *words], cwd=checkout, what=WHAT, env=env)
 
@@ -74,22 +79,23 @@ def _sync(job: Job, uv: Path, **env: str) -> None:
     made = () if python.exists() else ("--python", base_python())
     if not index or f'registry = "{index}"' in (checkout / "uv.lock").read_text():
         job.say("uv sync")
-        run("sync", "--locked", "--all-groups", *made)
+        run("sync", "--locked", *groups, *made)
         return
     # uv takes a lock file for outdated when another index than the lock's is the default.
     job.say("uv sync from the index that UV_DEFAULT_INDEX or PIP_INDEX_URL names")
     names = job.folder("environments") / "kit.txt"
-    chosen = ("--frozen", "--all-groups", "--no-emit-project", "--no-header", "--no-annotate")
+    chosen = ("--frozen", groups[0], "--no-emit-project", "--no-header", "--no-annotate")
     run("export", *chosen, "--quiet", "--output-file", names)
     if made:
         run("venv", "--clear", *made, ".venv")
-    run("pip", "sync", "--require-hashes", "--python", python, names)
+    how = ("sync",) if groups is DEV else ("install", "-r")
+    run("pip", how[0], "--require-hashes", "--python", python, *how[1:], names)
     run("pip", "install", "--no-deps", "--python", python, "--editable", ".")
 
 
-def _is_in_sync(job: Job, uv: Path) -> bool:
+def _is_in_sync(job: Job, uv: Path, groups: Sequence[str]) -> bool:
     """Whether there is nothing to install; asked without the cache."""
-    words: list[str | Path] = [uv, "sync", "--locked", "--all-groups", "--check", "--offline"]
+    words: list[str | Path] = [uv, "sync", "--locked", *groups, "--check", "--offline"]
     try:
         job.run(words, cwd=job.context.checkout, what=WHAT)
     except SetupError:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, Protocol
 from urllib.parse import urlsplit
 
+from workshop.core import picture
 from workshop.core.checks import Check
 from workshop.core.errors import StepMissing
 from workshop.core.progress import Stages
 from workshop.core.secret import Secret
+from workshop.core.table import Table
 from workshop.targets.network import Matrix
 
 
@@ -127,6 +130,15 @@ class PartStatus:
     state: str
     url: str
     detail: str
+
+
+class Statuses(Table[PartStatus]):
+    """What runs; a notebook shows the picture of the system above the rows."""
+
+    def _repr_html_(self) -> str:
+        states = {row.name: row.state for row in self}
+        alt = html.escape(", ".join(f"{name}: {state}" for name, state in states.items()) or "none")
+        return f'<img alt="{alt}" src="{picture.draw(states).url}">{super()._repr_html_()}'
 
 
 @dataclass(frozen=True)
@@ -327,7 +339,7 @@ class Target(Protocol):
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Take an endpoint that somebody else runs as this part."""
 
-    def status(self) -> list[PartStatus]:
+    def status(self) -> Statuses:
         """What runs here, in the order of the sequence."""
 
     def logs(self, name: str, *, lines: int = 100, follow: bool = False) -> Iterator[str]:

@@ -177,7 +177,7 @@ class Matrix(list[Tried]):
 
     def _repr_html_(self) -> str:
         head = [f"<th>{escape(whom)}<br>{port or ''}</th>" for whom, port in self._columns()]
-        rows = [("", head), *((who, [*map(_cell, row)]) for who, row in self._rows())]
+        rows = [("from", head), *((who, [*map(_cell, row)]) for who, row in self._rows())]
         body = "".join(
             f"<tr><th style='text-align:left'>{escape(who)}</th>{''.join(cells)}</tr>"
             for who, cells in rows
@@ -220,8 +220,10 @@ def _word(one: Tried | None) -> str:
 def _cell(one: Tried | None) -> str:
     if one is None:
         return "<td></td>"
-    colour = "#ffb3b3" if not one.agrees else "#bfe6c4" if one.allowed else "#eeeeee"
+    # Seen through, so that they are right on a dark theme, too.
+    allowed = "rgba(0,160,60,.25)" if one.allowed else "transparent"
+    colour = allowed if one.agrees else "rgba(255,0,0,.3)"
     mark = ("" if one.agrees else "&#9888; ") + ("&#10003;" if one.seen == "open" else "&middot;")
     title = f"{one.name}: {'allowed' if one.allowed else 'refused'}, seen: {one.seen}"
-    style = f"text-align:center;background:{colour};color:#000"
+    style = f"text-align:center;background:{colour}"
     return f"<td style='{style}' title='{escape(title)}'>{mark}</td>"

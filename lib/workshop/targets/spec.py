@@ -7,6 +7,7 @@ all. How a part's software runs is none of this: each target has a module for it
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -116,8 +117,12 @@ class Parts(tuple[Spec, ...]):
         known = self.on(target)
         if name in known:
             return name
-        state = "parts: " + ", ".join(known)
-        raise SettingsError(f"There is no part {name!r}.", state=state, hint=hint)
+        close = difflib.get_close_matches(name, known, 1)
+        raise SettingsError(
+            f"There is no part {name!r}.",
+            state="parts: " + ", ".join(known),
+            hint=f"did you mean {close[0]}?" if close else hint,
+        )
 
     @property
     def peers(self) -> tuple[Peer, ...]:

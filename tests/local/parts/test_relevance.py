@@ -82,17 +82,11 @@ def test_a_text_that_is_too_long_is_refused_and_says_so(served: Endpoint) -> Non
 def test_its_threads_have_a_core_each_unless_they_are_fewer(
     target: LocalTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))  # Beside the model, tests have fewer.
     cores = os.sched_getaffinity(0)
-    try:
-        embedder.deploy(target, 60, Stages("test"))
-        assert pinned(target) == cores
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")
-        embedder.deploy(target, 60, Stages("test"))
-        assert pinned(target) == (cores if len(cores) == 1 else set())
-    finally:
-        os.sched_setaffinity(0, before)
+    assert pinned(target) == cores
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    embedder.deploy(target, 60, Stages("test"))
+    assert pinned(target) == (cores if len(cores) == 1 else set())
 
 
 def pinned(target: LocalTarget) -> set[int]:

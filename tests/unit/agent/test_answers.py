@@ -47,7 +47,7 @@ def test_a_failed_call_and_a_missing_proof_catch_the_eye():
 def test_a_long_result_is_cut_in_what_people_see():
     long = answer(tool_calls=(ToolCall("find", {}, True, "x" * 5000),))
     assert f"Result:   {'x' * 199}…\n" in repr(long)
-    assert f"<pre>{'x' * (SHOWN - 1)}…</pre>" in long._repr_html_()
+    assert f">{'x' * (SHOWN - 1)}…</pre>" in long._repr_html_()
 
 
 def test_what_a_model_or_the_data_says_is_no_markup():

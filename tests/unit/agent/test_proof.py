@@ -216,14 +216,14 @@ def test_the_collections(database):
         truth=["services", "incidents", "alerts"],
     ) == (
         "pymongo's list_collection_names gives the same, and the answer quotes alerts, incidents, "
-        "services; the values are the true ones: services, incidents, alerts"
+        "services; the values are the true ones"
     )
 
 
 def test_a_count(database):
     assert proven(database, "How many?", "There are 42.", count(42), truth=["42"]) == (
         "pymongo's count_documents({}) gives the same, and the answer quotes 42; "
-        "the values are the true ones: 42"
+        "the values are the true ones"
     )
 
 
@@ -249,7 +249,7 @@ def test_a_document(database, incident):
     )
     assert grounds == (
         "pymongo's find({'incident_id': 'INC-007'}) gives the same, and the answer quotes "
-        f"{document['assignee']}; the values are the true ones: {document['assignee']}"
+        f"{document['assignee']}; the values are the true ones"
     )
 
 
@@ -316,7 +316,7 @@ def test_a_runbook(database):
     text = "Wait 16 minutes. Above 87 degrees call the data centre. Escalate on #gpu-volcano."
     assert proven(None, "What are the steps?", text, searched(GPU), truth=["16"]) == (
         "it is in gpu-node-not-ready.md, and the answer quotes #gpu-volcano, 16, 87; "
-        "the values are the true ones: 16"
+        "the values are the true ones"
     )
 
 

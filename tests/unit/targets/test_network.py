@@ -69,7 +69,7 @@ def test_what_differs_is_marked() -> None:
         "not tried: the <router>",
     ]
     shown = matrix._repr_html_()
-    assert shown.count("#ffb3b3") == 2
+    assert shown.count("rgba(255,0,0,.3)") == 2
     assert shown.count("&#9888;") == 2
     assert "not tried: the &lt;router&gt;" in shown
     assert "title='stranger to model:8080: refused, seen: open'" in shown

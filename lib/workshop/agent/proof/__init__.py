@@ -106,7 +106,7 @@ def prove(
             hint = "read the table: was the right tool called with the right arguments?"
             raise _refusal(why, said, hint)
         reason = good[-1]
-        reason += f"; the values are the true ones: {', '.join(truth)}" if truth else ""
+        reason += "; the values are the true ones" if truth else ""
     if change or both_ways:
         given = [one.returned for one in checked if one.returned]
         held = Evidence(said, given, database, runbooks)

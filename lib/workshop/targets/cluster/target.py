@@ -8,9 +8,17 @@ from collections.abc import Iterator, Mapping
 from workshop.core.checks import Check
 from workshop.core.progress import Stages, stages
 from workshop.core.secret import mask
-from workshop.core.table import Table
 from workshop.core.wait import wait_for
-from workshop.targets.base import Deployed, Endpoint, Part, PartStatus, Problem, Ready, Scale
+from workshop.targets.base import (
+    Deployed,
+    Endpoint,
+    Part,
+    PartStatus,
+    Problem,
+    Ready,
+    Scale,
+    Statuses,
+)
 from workshop.targets.cluster import delete, doctor, manifests, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.endpoints import Location
@@ -149,9 +157,9 @@ class ClusterTarget:
         ready = functools.partial(self.deployed.ready_pods, location)
         return self.store.endpoints.endpoint(location, ready)
 
-    def status(self) -> Table[PartStatus]:
+    def status(self) -> Statuses:
         """One line a part that was deployed or taken over."""
-        rows: Table[PartStatus] = Table()
+        rows = Statuses()
         if not namespaces.is_visible(self.api):
             return rows
         locations = self.deployed.locations()

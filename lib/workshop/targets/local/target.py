@@ -12,7 +12,6 @@ from workshop.core.checks import Check
 from workshop.core.errors import PartFailed, SettingsError, StepMissing, WorkshopError
 from workshop.core.progress import Stages
 from workshop.core.settings import Settings
-from workshop.core.table import Table
 from workshop.targets.base import (
     Accelerator,
     Deployed,
@@ -23,6 +22,7 @@ from workshop.targets.base import (
     Problem,
     Ready,
     Scale,
+    Statuses,
 )
 from workshop.targets.local import preflight, programs, store
 from workshop.targets.local.ports import Loopback
@@ -203,9 +203,9 @@ class LocalTarget:
             hint=f"run {notebook} again: {again}",
         )
 
-    def status(self) -> Table[PartStatus]:
+    def status(self) -> Statuses:
         """One line per part that was started or taken over."""
-        rows: Table[PartStatus] = Table()
+        rows = Statuses()
         for name in self._names:
             process, endpoint = self.process(name), self.store.endpoint(name)
             url = endpoint.url if endpoint else ""

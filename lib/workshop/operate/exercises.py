@@ -1,0 +1,111 @@
+"""Exercises that answer back: what a learner found is compared with the data."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from workshop.core.errors import SettingsError
+from workshop.parts import mcp_server, mongodb
+from workshop.targets.base import Target
+
+NEAR = 0.02  # A number may differ by so much of itself: learners round.
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What is asked at the end of a notebook, how it is found, and what helps."""
+
+    ask: str
+    truth: Callable[[Target], float]
+    hint: str
+    solution: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Whether a value is right; a notebook shows the solution folded in."""
+
+    right: bool
+    said: str
+    solution: str
+
+    def __repr__(self) -> str:
+        return f"{'[ OK ]' if self.right else '[ .. ]'} {self.said}"
+
+    def _repr_html_(self) -> str:
+        mark = "&#10003;" if self.right else "&#8226;"
+        return (
+            f"<p>{mark} {html.escape(self.said)}</p><details><summary>Show a solution</summary>"
+            f"<pre>{html.escape(self.solution)}</pre></details>"
+        )
+
+
+def _alerts(state: str) -> Callable[[Target], float]:
+    def count(target: Target) -> float:
+        with mongodb.connected(target.find(mongodb.PART)) as database:
+            return float(database.alerts.count_documents({"state": state}))
+
+    return count
+
+
+def _longest(target: Target) -> float:
+    return max(len(str(tool)) for tool in mcp_server.list_tools(target)) / 4
+
+
+EXERCISES = {
+    "01": Exercise(
+        "How many GiB are the weights of a model with 14 billion parameters, half a byte each?",
+        lambda _target: 14e9 * 0.5 / 2**30,
+        "a GiB is 2**30 bytes: set both numbers in the cell above, and run it",
+        "14 * 1e9 * 0.5 / 2**30",
+    ),
+    "04": Exercise(
+        "How many alerts are firing?",
+        _alerts("firing"),
+        'the collection is "alerts"; the field "state" says "firing"',
+        'len(query_mongodb(target, "alerts", {"state": "firing"}))',
+    ),
+    "05": Exercise(
+        "How many alerts are acknowledged?",
+        _alerts("acknowledged"),
+        'in the query of the cell above, "firing" becomes "acknowledged"',
+        'query = {"database": "mcp_demo", "collection": "alerts", '
+        '"query": {"state": "acknowledged"}}\n'
+        'call_tool(target, "count", {"connectionId": "preconfigured", **query})',
+    ),
+    "06": Exercise(
+        "About how many tokens is the longest description, at four characters each?",
+        _longest,
+        "the second value of the cell above is its length in characters",
+        "len(str(longest)) / 4",
+    ),
+}
+"""By the number of the notebook."""
+
+
+def check_exercise(target: Target, step: str, value: float | None) -> Judged:
+    """Compare a learner's value with the data: it is right, or there is a hint.
+
+    Args:
+        target: Where the parts run.
+        step: The notebook's number, such as ``"04"``.
+        value: What was found; None: nothing yet.
+
+    Raises:
+        SettingsError: The step has no exercise with a value.
+    """
+    exercise = EXERCISES.get(step)
+    if exercise is None:
+        raise SettingsError(
+            f"Step {step} has no exercise to check.", state="these have: " + ", ".join(EXERCISES)
+        )
+    if value is None:
+        return Judged(
+            False, f"{exercise.ask} Write your value in place of None.", exercise.solution
+        )
+    right = math.isclose(value, exercise.truth(target), rel_tol=NEAR)
+    said = f"{value:g} is right." if right else f"{value:g} is not it. Hint: {exercise.hint}."
+    return Judged(right, said, exercise.solution)
