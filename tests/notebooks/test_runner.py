@@ -537,14 +537,28 @@ def test_a_page_that_cannot_be_made_costs_the_others_nothing(home, write, capsys
 
 def test_from_page_to_page(tmp_path):
     notebook = tmp_path / "00_good.ipynb"
-    text = "[next](01_next.ipynb), [Contents](../README.md) ![where](../docs/pictures/05.svg)"
+    text = "[next](01_next.ipynb), [Contents](../README.md), [end](99_end.ipynb)"
     cell = {"cell_type": "markdown", "metadata": {}, "source": text}
     body = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
     notebook.write_text(json.dumps(body))
-    assert write_notebook(notebook) == "00_good.html"
+    assert write_notebook(notebook, ["00_good", "01_next"]) == "00_good.html"
     page = (tmp_path / "00_good.html").read_text()
     assert 'href="01_next.html"' in page
-    # The repository is not beside a page: its pictures come along, and links to it are no links.
-    assert ", Contents <img" in page
-    assert 'src="data:image/svg+xml;base64,' in page
-    assert "../" not in page
+    # What does not lie beside the page is no link.
+    assert "</a>, Contents, end</p>" in page
+
+
+def test_a_picture_comes_along(home, write):
+    folder = write("00_good", GOOD)
+    (folder.parent / "where.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    path = folder / "00_good.ipynb"
+    body = json.loads(path.read_text())
+    text = "![where](../where.svg) ![nowhere](../nowhere.svg)"
+    body["cells"].insert(0, {"cell_type": "markdown", "metadata": {}, "source": text})
+    path.write_text(json.dumps(body))
+    assert run(folder) == 0
+    latest = home / "runs" / "latest"
+    shown = json.loads((latest / "00_good.ipynb").read_text())["cells"][0]
+    assert "".join(shown["source"]) == "![where](attachment:where.svg) ![nowhere](../nowhere.svg)"
+    assert list(shown["attachments"]) == ["where.svg"]
+    assert 'src="data:image/svg+xml;base64,' in (latest / "00_good.html").read_text()

@@ -16,7 +16,7 @@ MIME = "application/vnd.workshop.checks+json"
 """How the runner finds a checkpoint's result in an executed notebook; JupyterLab shows the HTML."""
 
 WIDTH = 400  # Characters of what was seen that a check keeps.
-MOST = 3  # Failed checks that an error repeats; the table has all.
+MOST = 5  # Failed checks of which an error says more than the name; the table has all.
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class Checks:
         if failed:
             progress.show(self)
             seen = [f"{c.name}: expected {c.expected}, saw {c.seen}" for c in failed[:MOST]]
-            if len(failed) > MOST:
-                seen.append(f"and {len(failed) - MOST} more")
+            if more := [check.name for check in failed[MOST:]]:
+                seen.append(f"also {', '.join(more)}")
             raise CheckFailed(
                 f"{self.subject}: {len(failed)} of {len(self._checks)} checks failed.",
                 state="; ".join(seen),

@@ -602,8 +602,10 @@ def test_an_unknown_part_is_refused_with_those_that_there_are(where):
         assert str(error.value) == (
             "There is no part 'modle'.\n"
             f"  Last state: parts: {', '.join(PROCESSES)}\n"
-            "  Hint: workshop status"
+            "  Hint: did you mean model?"
         )
+    with pytest.raises(SettingsError, match="Hint: workshop status"):
+        where.stop("xyz")
 
 
 def test_logs_are_shown_without_secrets(make, port):
