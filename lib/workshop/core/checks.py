@@ -89,10 +89,10 @@ class Checks:
         other exception is a fault of the kit and passes through.
         """
         began = time.monotonic()
-        progress.checking(self.subject, name)
         seen: T | None = None
         try:
-            seen = see()
+            with progress.checking(self.subject, name):
+                seen = see()
             ok, shown = bool(holds(seen)), show(seen)
         except WorkshopError as error:
             ok, shown, hint = False, str(error), error.hint or hint

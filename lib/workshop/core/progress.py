@@ -14,8 +14,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any, Protocol
+
+from workshop.core.table import shortened
 
 MIME = "application/vnd.workshop.progress+json"
 """How the runner recognises progress among a notebook's messages: ``{subject, lines, latest}``."""
@@ -86,12 +88,31 @@ def stages(subject: str, *, quiet: bool = False) -> Iterator[Stages]:
         raise
 
 
-def checking(subject: str, what: str) -> None:
-    """Show in a notebook what is being checked, until it is."""
-    here = sink()
-    if isinstance(here, Notebook):
+@contextmanager
+def checking(subject: str, what: str) -> Iterator[None]:
+    """Show in a notebook or a terminal what is being checked, and for how long, until it is."""
+    here, began, over = sink(), time.monotonic(), threading.Event()
+    if not isinstance(here, Notebook | Terminal):
+        yield
+        return
+
+    def tell() -> None:
         with _one_at_a_time:
-            here.pending(subject, f"{'...':>8}  {what}")
+            if not over.is_set():
+                here.pending(subject, f"{time.monotonic() - began:6.1f} s  testing: {what}")
+
+    def go_on() -> None:
+        while not over.wait(1.0):
+            tell()
+
+    tell()
+    ticking = threading.Thread(target=copy_context().run, args=(go_on,), daemon=True)
+    ticking.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticking.join()
 
 
 def done(subject: str) -> None:
@@ -125,11 +146,23 @@ class Terminal:
 
     def __init__(self) -> None:
         self._last = ""
+        self._pending = False
+
+    def pending(self, subject: str, text: str) -> None:
+        """Show what is being done, until the next line; on a terminal alone."""
+        if self._pending or sys.stderr.isatty():
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{shortened(f'{subject}: {text}', width)}")
+            sys.stderr.flush()
+            self._pending = True
 
     def line(self, subject: str, text: str, *, replaces: bool) -> None:
         """Show one line."""
         stream = sys.stderr
         line = f"{subject}: {text}"
+        if self._pending:
+            stream.write("\r\x1b[K")
+            self._pending = False
         if replaces and not stream.isatty():
             return
         if replaces and self._last.startswith(f"{subject}: "):

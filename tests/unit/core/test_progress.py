@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -261,9 +262,20 @@ def test_a_notebook_shows_one_output_a_subject_updated_in_place():
 
 def test_a_notebook_shows_what_is_being_checked_until_it_is():
     code = """
+import threading
 from workshop.core.checks import Checks
+from workshop.core.progress import Notebook
+
+draw, drawn, again = Notebook.pending, [], threading.Event()
+def pending(*arguments):
+    draw(*arguments)
+    drawn.append(arguments)
+    if len(drawn) > 1:
+        again.set()
+Notebook.pending = pending
+
 checks = Checks("Model")
-checks.equal("calls a tool", 1, lambda: 1)
+checks.equal("calls a tool", 1, lambda: int(again.wait(30)))
 checks.equal("counts", 2, lambda: 2)
 """
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
@@ -278,10 +290,11 @@ checks.equal("counts", 2, lambda: 2)
             return super().process_message(message, *arguments)
 
     Client(notebook, timeout=60, kernel_name="python3").execute()
-    assert shown[:4] == [
-        (["calls a tool"], False),
+    assert shown[:5] == [
+        (["testing: calls a tool"], False),
+        (["testing: calls a tool"], False),
         (["[ OK ] calls a tool: 1"], True),
-        (["[ OK ] calls a tool: 1", "counts"], False),
+        (["[ OK ] calls a tool: 1", "testing: counts"], False),
         (["[ OK ] calls a tool: 1", "[ OK ] counts: 2"], True),
     ]
 
@@ -320,3 +333,46 @@ def test_the_core_is_imported_without_ipython():
     )
     seen = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
     assert (seen.returncode, seen.stderr) == (0, "")
+
+
+class Watched(Terminal):
+    """A terminal that keeps what was being done, and says when it was told so again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+        self.again = threading.Event()
+
+    def pending(self, subject: str, text: str) -> None:
+        self.told.append(text)
+        if len(self.told) > 1:
+            self.again.set()
+
+
+def test_a_check_that_takes_long_says_for_how_long():
+    sink = Watched()
+    progress.use(sink)
+    assert Checks("Part").that("it answers", "yes", lambda: sink.again.wait(30))
+    assert sink.told[0] == "   0.0 s  testing: it answers"
+    assert re.fullmatch(r" +[1-9]\.\d s  testing: it answers", sink.told[1])
+
+
+def test_what_is_pending_goes_when_a_line_comes(monkeypatch):
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Tty())
+    terminal = Terminal()
+    terminal.pending("Part", "testing: it answers")
+    terminal.line("Part", "ready", replaces=False)
+    terminal.line("Part", "done", replaces=False)
+    clear = "\r\x1b[K"
+    assert (
+        sys.stderr.getvalue() == f"{clear}Part: testing: it answers{clear}Part: ready\nPart: done\n"
+    )
+
+
+def test_where_nobody_looks_nothing_is_pending(capsys):
+    Terminal().pending("Part", "testing: it answers")
+    assert capsys.readouterr().err == ""
