@@ -51,8 +51,10 @@ class Agent:
         tools: list[dict[str, Any]],
         data: Path,
         temperature: float = 0.0,
+        timeout: float = stack_client.TIMEOUT,
     ) -> None:
         self.target, self.instructions, self.temperature = target, instructions, temperature
+        self.timeout = timeout
         self.answers: list[Answer] = []
         self.unanswered: dict[str, str] = {}
         self._tools, self._data = tools, data
@@ -67,7 +69,7 @@ class Agent:
         *,
         mark: str = "",
         quiet: bool = False,
-        timeout: float = stack_client.TIMEOUT,
+        timeout: float | None = None,
         stop: threading.Event | None = None,
     ) -> Answer | NotAsked:
         """Ask one question; gives the grounded answer.
@@ -79,7 +81,7 @@ class Agent:
             mark: A word of letters, digits and hyphens that should stand beside this question in
                 the logs of Llama Stack and of the MCP server.
             quiet: Show neither progress nor an answer that is not grounded.
-            timeout: Seconds.
+            timeout: Seconds; None: as the agent was created with.
             stop: Ends the question, and the model's work, when another thread sets it.
 
         Raises:
@@ -89,6 +91,7 @@ class Agent:
             EndpointError: A part did not answer; names the one that ended.
             PartTooSlow: There was no answer in time.
         """
+        timeout = self.timeout if timeout is None else timeout
         known = questions.known(question)
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, questions.WITHOUT_DATABASE)
@@ -214,7 +217,7 @@ class Agent:
                 stage=stage,
                 every=0.03,
                 where=self._endpoint.url,
-                hint="workshop status; workshop logs model",
+                hint="raise TIMEOUT_SECONDS; workshop status; workshop logs model",
             )
         except stack_client.api_error(self._client) as error:
             explained = stack_client.explained(error, self._endpoint, NO_ANSWER)
@@ -289,7 +292,12 @@ def _item(event: Any) -> Any:
 
 
 def create_agent(
-    target: Target, *, data: Path = DATA, use_mongodb: bool = True, temperature: float = 0.0
+    target: Target,
+    *,
+    data: Path = DATA,
+    use_mongodb: bool = True,
+    temperature: float = 0.0,
+    timeout: float = stack_client.TIMEOUT,
 ) -> Agent:
     """Create an agent with the registered MCP server's tools and a search of the runbooks.
 
@@ -298,6 +306,7 @@ def create_agent(
         data: The folder with ``runbooks/``.
         use_mongodb: False: the runbooks alone.
         temperature: Of the model's choice of words; 0 takes the likeliest each time.
+        timeout: Seconds that an answer may take.
 
     Raises:
         StepMissing: Llama Stack, its runbooks or the registered MCP server is missing.
@@ -310,4 +319,4 @@ def create_agent(
             described = prompt.describe(database)
     stores = [runbooks.store_id(target)]
     tools.append({"type": FILE_SEARCH, "vector_store_ids": stores, "max_num_results": FOUND})
-    return Agent(target, prompt.text(described), tools, data, temperature)
+    return Agent(target, prompt.text(described), tools, data, temperature, timeout)
