@@ -44,7 +44,7 @@ test-fast:  ## the unit tests alone: seconds, no servers
 	@./bootstrap --only kit --with dev
 	$(BIN)/pytest tests/unit
 
-test-cluster-programs:  # what the test cluster is made of is built here; needs the kit's environment
+test-cluster-programs:  # what the test cluster is made of is built here; after test-setup
 	@cd tests && ../$(BIN)/python -m testcluster build
 
 test-cluster: test-setup  ## tests on a real Kubernetes of their own: Linux, root, go; builds it the first time
@@ -53,7 +53,7 @@ test-cluster: test-setup  ## tests on a real Kubernetes of their own: Linux, roo
 test-browser: test-setup  ## JupyterLab and the report in a real browser; needs Chromium
 	$(PYTEST) $(BESIDE) --junitxml=$(REPORTS)/browser.xml tests/browser -rs
 
-lint:  # needs the kit's environment
+lint:  # after test-setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy

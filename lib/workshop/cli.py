@@ -174,6 +174,8 @@ def _room_options(room: argparse.ArgumentParser) -> None:
     either = room.add_mutually_exclusive_group(required=True)
     what = "prepare PREFIX-1 to PREFIX-N; safe to repeat"
     either.add_argument("--attendees", type=int, metavar="N", help=what)
+    what = "show how far each attendee is: steps, the newest failure, quota"
+    either.add_argument("--progress", action="store_true", help=what)
     what = "remove the room: everything with its label"
     either.add_argument("--remove", action="store_true", help=what)
     add = room.add_argument
@@ -186,6 +188,8 @@ def _room_options(room: argparse.ArgumentParser) -> None:
     add("--no-model", action="store_true", help="remove the shared model")
     what = "remove the room's namespaces above N"
     add("--remove-extra", action="store_true", help=what)
+    what = "with --progress: write a page for the browser every ten seconds, until Ctrl-C"
+    add("--page", default="", metavar="FILE", help=what)
     add("--yes", action="store_true", help="do not ask before removing")
 
 

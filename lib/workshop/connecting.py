@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+from workshop.core import progress
 from workshop.core.checks import Checks
-from workshop.core.errors import SettingsError
+from workshop.core.errors import SettingsError, WorkshopError
 from workshop.core.progress import stages
 from workshop.core.settings import (
     AUTO,
     CHECKOUT,
+    NOTEBOOK,
     TARGETS,
     Settings,
     default_target,
@@ -51,10 +60,51 @@ def connect(name: str = AUTO) -> Target:
         from workshop.targets.cluster.login import connect as log_in
         from workshop.targets.cluster.target import ClusterTarget
 
-        return ClusterTarget(log_in(), ALL)
+        cluster = ClusterTarget(log_in(), ALL)
+        _tell_the_room(cluster.store.report)
+        return cluster
     from workshop.targets.local.target import LocalTarget
 
     return LocalTarget(settings, ALL)
+
+
+def _tell_the_room(report: Callable[[str, Mapping[str, str]], object]) -> None:
+    """Report that this notebook runs, and each cell that fails or proves something.
+
+    JupyterLab and ``workshop run`` name the notebook in a variable; elsewhere nothing is told. 99
+    is not: it ends where the others begin.
+    """
+    found = re.match(r"(\d\d)_", Path(os.environ.get(NOTEBOOK, "")).name)
+    shell = progress.shell()
+    if found is None or found[1] == "99" or shell is None:
+        return
+    step, last = found[1], ""
+
+    def tell(state: str, said: str = "") -> None:
+        nonlocal last
+        last, at = state, datetime.now(UTC).isoformat(timespec="seconds")
+        with suppress(WorkshopError):
+            report(step, {"state": state, "at": at, "said": said})
+
+    def ended(result: Any) -> None:
+        error, shown = result.error_in_exec, result.result
+        if isinstance(error, WorkshopError):
+            tell("failed", error.what)
+        elif isinstance(error, Exception):
+            tell("failed", type(error).__name__)
+        elif isinstance(shown, Checks):
+            tell("passed", shown.skipped or f"{len(shown)} checks")
+        elif last == "failed":
+            tell("running")
+
+    for before in _telling:
+        shell.events.unregister("post_run_cell", before)
+    _telling[:] = [ended]
+    shell.events.register("post_run_cell", ended)
+    tell("running")
+
+
+_telling: list[Callable[[Any], None]] = []  # What this kernel calls after each cell.
 
 
 def check_environment(target: Target) -> Checks:

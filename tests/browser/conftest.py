@@ -9,20 +9,21 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from jupyter_lab import Lab
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from workshop.core.settings import CHECKOUT
+from workshop.core.wait import NotYet, wait_for
 
 REQUIRED = "TEST_BROWSER_REQUIRED"
-"""The variable that makes a failure of what would be skipped."""
+"""The variable that turns a skip into a failure."""
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 SECONDS = 60
 SCREENSHOTS = CHECKOUT / "test-reports" / "screenshots"
+
+expect.set_options(timeout=SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")
@@ -48,44 +49,10 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     page = context.new_page()
     yield page
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}.png")
+    page.screenshot(
+        path=SCREENSHOTS / f"{re.sub(r'[^a-z0-9]+', '-', request.node.name.lower())}.png"
+    )
     context.close()
-
-
-@dataclass(frozen=True)
-class Lab:
-    """A JupyterLab that ``make lab`` started, on a copy of what people open."""
-
-    url: str
-    token: str
-    folder: Path
-
-    def open(self, page: Page, path: str) -> None:
-        """Show a file in its editor; a notebook when its kernel is there."""
-        page.goto(f"{self.url}/lab/tree/{path}?token={self.token}&reset")
-        page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.context?.isReady")
-        if path.endswith(".ipynb"):
-            page.wait_for_function(f"() => {CURRENT}.sessionContext.session?.kernel")
-
-    def run(self, page: Page, cells: int) -> list[dict[str, Any]]:
-        """Run so many cells with Shift+Enter, as a person does; gives the outputs of all."""
-        page.evaluate(f"() => {{ {CURRENT}.content.activeCellIndex = 0; }}")
-        page.locator(".jp-Notebook").focus()
-        for _cell in range(cells):
-            page.keyboard.press("Shift+Enter")
-        page.wait_for_function(
-            f"""count => {CURRENT}.content.widgets.slice(0, count).every(
-                cell => cell.model.type != "code"
-                    || (cell.model.executionCount && cell.model.executionState == "idle"))""",
-            arg=cells,
-        )
-        found: list[dict[str, Any]] = page.evaluate(
-            f"() => {CURRENT}.content.widgets.flatMap(cell => cell.model.outputs?.toJSON() ?? [])"
-        )
-        return found
-
-
-CURRENT = "window.jupyterapp.shell.currentWidget"
 
 
 @pytest.fixture(scope="session")
@@ -97,29 +64,31 @@ def lab(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    options = (
-        *("--no-browser", f"--ServerApp.port={port}", "--LabApp.expose_app_in_browser=True"),
-    )
+    options = f"--no-browser --ServerApp.port={port} --LabApp.expose_app_in_browser=True"
+    log = home / "log"
     server = subprocess.Popen(
-        ["make", "--no-print-directory", "lab", f"LAB_ROOT={folder}", f"ARGS={' '.join(options)}"],
+        ["make", "--no-print-directory", "lab", f"LAB_ROOT={folder}", f"ARGS={options}"],
         cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
+        stdout=log.open("wb"),
         stderr=subprocess.STDOUT,
-        text=True,
         start_new_session=True,
         env=os.environ
         | {"WORKSHOP_HOME": str(home / "state")}
         | {f"JUPYTERLAB_{what}_DIR": str(home / what) for what in ("SETTINGS", "WORKSPACES")},
     )
+
+    def address() -> re.Match[str] | NotYet:
+        assert server.poll() is None, log.read_text()
+        said = re.search(r"(http://127\.0\.0\.1:\d+)/lab/\S+\?token=(\w+)", log.read_text())
+        return said or NotYet(log.read_text()[-300:])
+
     try:
-        assert server.stdout
-        seen, address = "", None
-        for line in server.stdout:
-            seen += line
-            if address := re.search(r"(http://127\.0\.0\.1:\d+)/lab/\S+\?token=(\w+)", line):
-                break
-        assert address, seen
-        yield Lab(address[1], address[2], folder)
+        found = wait_for("JupyterLab", address, timeout=SECONDS)
+        yield Lab(found[1], found[2], folder)
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.communicate(timeout=30)
+        try:
+            server.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Lab
+from jupyter_lab import Lab
 from playwright.sync_api import Page, expect
 
 FIRST = "notebooks/00_check_environment.ipynb"

@@ -408,6 +408,52 @@ def whole(table: list[str]) -> int:
     return sum(row.split()[2] == "unchanged" for row in table)
 
 
+def test_progress_shows_how_far_each_attendee_is(
+    node: Node, prefix: Callable[[str], str], tmp_path: Path
+) -> None:
+    name = prefix("far")
+    assert run(node, "--attendees", "2", "--prefix", name).returncode == 0
+    mine = {"WORKSHOP_NAMESPACE": "far-2", "WORKSHOP_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-m", "workshop.cli", "run", "--target", "cluster", "--only", "00"],
+        env=environment(node, "") | mine,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    shown = run(node, "--progress", "--prefix", name).stdout
+    first, second = (line for line in shown.splitlines() if line.startswith("far-"))
+    assert re.fullmatch(r"far-1 +0 +- +- +GPU 0/1, CPU 0/8, memory 0/32Gi", first)
+    assert re.fullmatch(r"far-2 +1 +00 passed since \d\d:\d\d +\d+ checks +GPU .+", second)
+    assert shown.endswith("2 attendees: 1 begun, 0 at a failed cell\n")
+    nobody = run(node, "--progress", "--prefix", "nobody")
+    assert nobody.returncode == 1
+    assert "There is no room 'nobody'." in nobody.stderr
+
+
+def test_a_page_of_the_progress_is_written_until_ctrl_c(
+    node: Node, prefix: Callable[[str], str], tmp_path: Path
+) -> None:
+    name, page = prefix("seen"), tmp_path / "room.html"
+    assert run(node, "--attendees", "1", "--prefix", name).returncode == 0
+    with subprocess.Popen(
+        argv("--progress", "--prefix", name, "--page", str(page)),
+        env=environment(node, ""),
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "1 attendee: 0 begun, 0 at a failed cell" in line:
+                process.send_signal(signal.SIGINT)
+                break
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "<td" in page.read_text()
+    assert "seen-1" in page.read_text()
+
+
 def test_a_room_that_is_being_removed_is_waited_for(
     node: Node, api: Api, prefix: Callable[[str], str]
 ) -> None:

@@ -302,6 +302,10 @@ def one_checkpoint_after_the_last_deploy(notebook: Notebook) -> Iterator[str]:
 
 @rule
 def one_exercise_at_the_end(notebook: Notebook) -> Iterator[str]:
+    for cell in notebook.tagged("exercise"):
+        for step in re.findall(r'check_exercise\(target, "(\d\d)"', cell.text):
+            if not notebook.stem.startswith(step):
+                yield at(cell, f"checks the exercise of step {step}")
     tagged = [cell.number for cell in notebook.tagged("exercise")]
     last = [cell.number for cell in notebook.code]
     if tagged not in (last[-1:], last[-2:]):
@@ -545,7 +549,11 @@ BREAKS: dict[str, list[Break]] = {
         swap("checkpoint", "verify_mongodb(target)", "checks = verify_mongodb(target)"),
         add("exercise", LOAD),
     ],
-    "one_exercise_at_the_end": [tag("firing = None"), tag(LOAD, "exercise")],
+    "one_exercise_at_the_end": [
+        tag("firing = None"),
+        tag(LOAD, "exercise"),
+        swap("firing = None", '"04"', '"05"'),
+    ],
     "tags_are_known": [tag("exercise", "exercise", "raises-exception")],
     "says_what_you_should_see_and_two_ways_out": [
         swap("You should see", "**You should see", "**Look"),

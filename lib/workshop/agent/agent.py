@@ -186,28 +186,29 @@ class Agent:
         stop: threading.Event | None,
     ) -> Any:
         """Send the question, and show what happens until the answer is there."""
-        state = ["the model reads the question"]
+        state, written = ["the model reads the question"], [""]
         given_up = threading.Event()
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
-        asked: Future[Any] = worker.submit(self._stream, question, mark, state, given_up)
+        asked: Future[Any] = worker.submit(self._stream, question, mark, state, written, given_up)
         looked, shown = time.monotonic(), 0
 
         def done() -> Any:
             nonlocal looked, shown
-            for text in state[shown:]:
-                stage(text)
-                shown += 1
             if stop and stop.is_set():
                 raise Stopped("The question was stopped.")
             if asked.done():
                 return asked.result()
+            if shown < (shown := len(state)):
+                stage.keep()
             if time.monotonic() - looked >= LOOK:
                 # Llama Stack waits minutes for a tool server that has died: no need to wait along.
                 looked = time.monotonic()
                 ended = failure.ended(self.target, self.has_database)
                 if ended is not None and not asked.done():
-                    raise EndpointError(NO_ANSWER, where=self._endpoint.url, state=state[-1])
-            return NotYet(state[-1])
+                    raise EndpointError(
+                        NO_ANSWER, where=self._endpoint.url, state=written[0] or state[-1]
+                    )
+            return NotYet(written[0] or state[-1])
 
         try:
             return wait_for(
@@ -249,8 +250,16 @@ class Agent:
             extra_query={"mark": mark} if mark else None,
         )
 
-    def _stream(self, question: str, mark: str, state: list[str], given_up: threading.Event) -> Any:
-        where, written = self._endpoint.url, ""
+    def _stream(
+        self,
+        question: str,
+        mark: str,
+        state: list[str],
+        written: list[str],
+        given_up: threading.Event,
+    ) -> Any:
+        """Read the answer; ``state`` gets each stage, and ``written[0]`` the end of the text."""
+        where, text = self._endpoint.url, ""
         with self._events(question, mark) as events:
             for event in events:
                 if given_up.is_set():
@@ -260,10 +269,11 @@ class Agent:
                     tool = getattr(item, "name", item.type)
                     state.append("it writes" if item.type == "message" else f"it calls {tool}")
                 elif event.type == "response.output_text.delta":
-                    written += event.delta
-                    state[-1] = f"it writes: {' '.join(written.split())[-SHOWN:]}"
+                    text += event.delta
+                    written[0] = f"it writes: {' '.join(text.split())[-SHOWN:]}"
                 elif item and event.type == "response.output_item.done" and item.type != "message":
                     state.append("the model reads the result")
+                    written[0] = ""
                 elif event.type in ("response.completed", "response.incomplete"):
                     return event.response
                 elif event.type == "response.failed":

@@ -114,9 +114,9 @@ class Checks:
             CheckFailed: With every failed check's expectation and what was seen.
         """
         failed = [check for check in self._checks if not check.ok]
-        progress.done(self.subject)
         if not self._checks and not self.skipped:
             raise CheckFailed(f"{self.subject}: nothing was checked.")
+        progress.done(self.subject)
         if failed:
             progress.show(self)
             seen = [f"{c.name}: expected {c.expected}, saw {c.seen}" for c in failed[:MOST]]

@@ -1,6 +1,6 @@
 """The system that the notebooks build, as a picture: SVG with a state in each box.
 
-Each colour has its own page behind it, so the picture is readable on a light and on a dark theme.
+It has a white background of its own, so it is readable on a light and on a dark theme.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ CAPTIONS = {
     0: "0 · The place where all of it runs",
     8: "8 · These connections, and no others",
     9: "9 · Prometheus reads the metrics of each part",
-    10: "10 · Scaled where it can be, measured before and after",
-    99: "99 · Removes all of it",
+    10: "10 · Scaling out, measured before and after",
+    99: "99 · Clean-up: all of it is removed",
 }
 
 GREY, GREEN, BLUE, AMBER = "#57606a", "#1a7f37", "#0550ae", "#9a6700"
 COLOURS = {HERE: BLUE, TO_COME: GREY, "removed": GREY}
-GOOD = ("done", "running", "ready", "yours")
+GOOD = ("done", "running", "yours")
 
 
 def of_step(step: int) -> Picture:
@@ -69,7 +69,7 @@ def of_step(step: int) -> Picture:
 
 
 def alt(step: int) -> str:
-    """What ``of_step`` shows, for who cannot see it."""
+    """What ``of_step`` shows, for readers who cannot see it."""
     titles = {box.step: box.title for box in BOXES.values()}
     captions = {step: caption.partition("· ")[2] for step, caption in CAPTIONS.items()}
     here = titles | {REGISTRATION: "Registration"} | captions

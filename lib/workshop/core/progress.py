@@ -33,12 +33,13 @@ class Sink(Protocol):
 class Stages:
     """The stages of one piece of work, each shown with the seconds since its start.
 
-    Those of a ``quiet`` one are not shown: somebody else tells how the whole goes on.
+    Those of a ``quiet`` one are not shown: somebody else tells how the whole goes on. One that
+    ``keeps`` nothing has a single waiting line, whatever is awaited.
     """
 
-    def __init__(self, subject: str, *, quiet: bool = False) -> None:
+    def __init__(self, subject: str, *, quiet: bool = False, keeps: bool = True) -> None:
         self.subject = subject
-        self._quiet = quiet
+        self._quiet, self._keeps = quiet, keeps
         self._began = time.monotonic()
 
     @property
@@ -50,6 +51,12 @@ class Stages:
         """Start the next stage."""
         if not self._quiet:
             _show(self.subject, self.seconds, text)
+
+    def keep(self) -> None:
+        """Let the waiting line stay: the next one comes below it."""
+        if self._keeps:
+            with _one_at_a_time:
+                _waiting.pop((id(sink()), self.subject), None)
 
     def waiting(self, text: str) -> None:
         """Say what is awaited and its last state; repeated calls update one line."""
@@ -73,14 +80,14 @@ def _show(subject: str, seconds: float, text: str, waits: Stages | None = None) 
 
 
 @contextmanager
-def stages(subject: str, *, quiet: bool = False) -> Iterator[Stages]:
+def stages(subject: str, *, quiet: bool = False, keeps: bool = True) -> Iterator[Stages]:
     """Show the stages of one piece of work, and whether it ended well.
 
     Example:
         >>> with stages("MongoDB") as stage:
         ...     stage("starting")
     """
-    work = Stages(subject, quiet=quiet)
+    work = Stages(subject, quiet=quiet, keeps=keeps)
     try:
         yield work
     except BaseException as error:
@@ -113,6 +120,8 @@ def checking(subject: str, what: str) -> Iterator[None]:
     finally:
         over.set()
         ticking.join()
+        if isinstance(here, Terminal):
+            here.erase()
 
 
 def done(subject: str) -> None:
@@ -148,6 +157,12 @@ class Terminal:
         self._last = ""
         self._pending = False
 
+    def erase(self) -> None:
+        """Take away what was pending."""
+        if self._pending:
+            sys.stderr.write("\r\x1b[K")
+            self._pending = False
+
     def pending(self, subject: str, text: str) -> None:
         """Show what is being done, until the next line; on a terminal alone."""
         if self._pending or sys.stderr.isatty():
@@ -160,9 +175,7 @@ class Terminal:
         """Show one line."""
         stream = sys.stderr
         line = f"{subject}: {text}"
-        if self._pending:
-            stream.write("\r\x1b[K")
-            self._pending = False
+        self.erase()
         if replaces and not stream.isatty():
             return
         if replaces and self._last.startswith(f"{subject}: "):
@@ -255,14 +268,19 @@ def shown_by(chosen: Sink) -> Iterator[None]:
         _own.reset(before)
 
 
-def _in_notebook() -> bool:
+def shell() -> Any:
+    """The notebook's own IPython; None where this is no notebook."""
     # Importing IPython costs half a second, so ask only when a kernel has loaded it already. A
     # program that starts kernels may have loaded it too, and is none.
     if "ipykernel.kernelapp" not in sys.modules:
-        return False
+        return None
     from IPython import get_ipython
 
-    return get_ipython() is not None
+    return get_ipython()
+
+
+def _in_notebook() -> bool:
+    return shell() is not None
 
 
 def _display(thing: object, **options: object) -> Any:

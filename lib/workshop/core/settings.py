@@ -17,6 +17,9 @@ CHECKOUT = Path(__file__).resolve().parents[3]
 
 DATA = CHECKOUT / "data"  # Sample documents and runbooks.
 TARGETS = ("local", "cluster")
+NOTEBOOK = "JPY_SESSION_NAME"
+"""The variable in which a Jupyter server says to a kernel which notebook it runs."""
+
 AUTO = "auto"
 
 PATHS = (

@@ -122,7 +122,7 @@ class Run:
         progress.use(None if sys.stderr.isatty() else progress.Silent())
         for place, question in enumerate(rest, before + 1):
             _say(f"[{place}/{before + len(rest)}] {question.kind}: {question.text}")
-            with stages(question.name) as stage:
+            with stages(question.name, keeps=False) as stage:
                 outcomes.append(self._ask(question, database, stage))
             _say(folder.mask(_shown(outcomes[-1])))
             self._keep(folder)

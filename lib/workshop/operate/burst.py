@@ -94,7 +94,7 @@ class Load:
         return {**shown, "text/plain": repr(self)}, about
 
 
-def measure_burst(target: Target, agent: Agent, *, count: int = 3, timeout: float = 300.0) -> Load:
+def measure_burst(target: Target, agent: Agent, *, count: int = 2, timeout: float = 300.0) -> Load:
     """Ask some questions at once, and read every metric before, during and after them.
 
     ``count`` are how many questions, at most 4; ``timeout`` the seconds for one answer. Raises as

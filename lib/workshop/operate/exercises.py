@@ -1,4 +1,4 @@
-"""Exercises that answer back: what a learner found is compared with the data."""
+"""Exercises that give feedback: what a learner found is compared with the data."""
 
 from __future__ import annotations
 
@@ -86,16 +86,17 @@ EXERCISES = {
 """By the number of the notebook."""
 
 
-def check_exercise(target: Target, step: str, value: float | None) -> Judged:
+def check_exercise(target: Target, step: str, value: object) -> Judged:
     """Compare a learner's value with the data: it is right, or there is a hint.
 
     Args:
         target: Where the parts run.
         step: The notebook's number, such as ``"04"``.
-        value: What was found; None: nothing yet.
+        value: The number that was found; None: nothing yet.
 
     Raises:
         SettingsError: The step has no exercise with a value.
+        StepMissing: The part that has the data does not run; ``EndpointError``: it does not answer.
     """
     exercise = EXERCISES.get(step)
     if exercise is None:
@@ -106,6 +107,9 @@ def check_exercise(target: Target, step: str, value: float | None) -> Judged:
         return Judged(
             False, f"{exercise.ask} Write your value in place of None.", exercise.solution
         )
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        said = f"{type(value).__name__} is no number. Hint: write the number that you read."
+        return Judged(False, said, exercise.solution)
     right = math.isclose(value, exercise.truth(target), rel_tol=NEAR)
-    said = f"{value:g} is right." if right else f"{value:g} is not it. Hint: {exercise.hint}."
+    said = f"{value:g} is right." if right else f"{value:g} is not right. Hint: {exercise.hint}."
     return Judged(right, said, exercise.solution)

@@ -31,8 +31,11 @@ SHOWN = (
 )
 """What of an output is shown, the best first. Widgets need a server: their text is shown."""
 
-LINK = re.compile(r'<a href="(?:\.\./[^"]*|(\d\d_\w+)\.ipynb)">(.*?)</a>', re.DOTALL)
-"""To the repository, which does not lie beside a page, or from notebook to notebook."""
+OUTSIDE = re.compile(r'<a href="\.\./[^"]*">(.*?)</a>', re.DOTALL)
+"""A link to the repository, which does not lie beside a page."""
+
+LINK = re.compile(r'<a href="(\d\d_\w+)\.ipynb">(.*?)</a>', re.DOTALL)
+"""From notebook to notebook: on a page, from page to page."""
 
 GRAMMAR = "rfc3987_syntax"
 """The schema library loads it to check internationalised addresses, which no notebook's schema
@@ -118,29 +121,32 @@ def _ticks(total: float) -> list[tuple[float, str]]:
     ]
 
 
-def write_notebook(notebook: Path, names: Collection[str] = ()) -> str:
-    """Write the page of an executed notebook beside it; gives its name.
-
-    ``names`` are the notebooks of the same run: links to their pages stay, others are plain text.
-    """
-
-    def linked(found: re.Match[str]) -> str:
-        name, text = found.groups()
-        return f'<a href="{name}.html">{text}</a>' if name in names else text
-
+def write_notebook(notebook: Path) -> str:
+    """Write the page of an executed notebook beside it; gives its name."""
     with warnings.catch_warnings():
         # The tools' own. An output that has nothing to show is no news either.
         warnings.simplefilter("ignore")
         body, _resources = _exporter().from_filename(str(notebook))
         light, dark = _colours("default"), _colours("github-dark")
-    # What scrolls must be reached by keyboard.
-    body = LINK.sub(linked, body).replace("<pre>", '<pre tabindex="0">')
+    body = OUTSIDE.sub(r"\1", LINK.sub(r'<a href="\1.html">\2</a>', body))
+    # What scrolls must be reached by keyboard; progress that went left nothing.
+    body = re.sub(r"<pre>(?!\s*</pre>)", '<pre tabindex="0">', body)
     html = template("notebook.html.j2").render(
         name=notebook.stem, body=body, light=light, dark=dark
     )
     written = notebook.with_suffix(".html")
     written.write_text(html, encoding="utf-8")
     return written.name
+
+
+def unlink(folder: Path, pages: Collection[str]) -> None:
+    """Make plain text of links between pages that lead to none of these."""
+    link = re.compile(r'<a href="(\d\d_\w+\.html)">(.*?)</a>', re.DOTALL)
+    for name in pages:
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        kept = link.sub(lambda found: found[0 if found[1] in pages else 2], text)
+        path.write_text(kept, encoding="utf-8")
 
 
 @cache

@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, replace
+from pathlib import Path
 
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
 from workshop.core.table import as_text
 from workshop.parts.model import address
+from workshop.room import attendees
 from workshop.room.objects import Room, SharedModel, checked
 from workshop.room.prepare import Preparing, Seat, by_number, named, remove, remove_shared
 from workshop.targets.cluster.api import Api
@@ -23,12 +25,29 @@ HEAD = ("namespace", "attendee", "did", "rights", "quota", "model", "result")
 
 def room(options: argparse.Namespace) -> int:
     """Prepare a room, or remove it; 1 when a namespace has a problem."""
+    if options.progress:
+        return _progress(options.prefix, options.page)
     names = (options.attendees or 0, options.prefix, options.user_prefix)
     wanted = checked(Room(*names, model=_model(options)))
     api = connect()
     if options.remove:
         return _remove(api, wanted.prefix, sure=options.yes)
     return _prepare(api, replace(wanted, openshift=is_openshift(api)), options)
+
+
+def _progress(prefix: str, page: str) -> int:
+    """Show how far the attendees are, once; or in a page, until Ctrl-C."""
+    api = connect()
+    if page:
+        with stages("Room") as stage:
+            attendees.follow(api, prefix, Path(page).absolute(), stage)
+    found = attendees.look(api, prefix)
+    if not found:
+        raise SettingsError(
+            f"There is no room {prefix!r}.", where=api.url, hint="workshop room --attendees N"
+        )
+    _write([repr(found), "", attendees.summary(found)])
+    return 0
 
 
 def _model(options: argparse.Namespace) -> SharedModel | None:

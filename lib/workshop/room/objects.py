@@ -23,8 +23,12 @@ WORKBENCH = "workshop"  # Its ServiceAccount has its name: OpenShift AI gives it
 RBAC = "rbac.authorization.k8s.io"
 V1 = f"{RBAC}/v1"
 
-KINDS = (("v1", "ResourceQuota"), ("v1", "LimitRange"), (V1, "RoleBinding"), ("v1", "Secret"))
-"""What is put into each namespace, in this order. The Secret is there with a shared model alone."""
+KINDS = (
+    *(("v1", "ResourceQuota"), ("v1", "LimitRange"), (V1, "RoleBinding"), ("v1", "ConfigMap")),
+    ("v1", "Secret"),
+)
+"""What is put into each namespace, in this order. Notebooks tell the ConfigMap how far they are.
+The Secret is there with a shared model alone."""
 
 CLUSTER_KINDS = ((V1, "ClusterRoleBinding"), (V1, "ClusterRole"))
 """What a room has outside of its namespaces, in the order in which it is removed."""
@@ -138,6 +142,7 @@ class Room:
         content: dict[str, Object] = {
             "ResourceQuota": {"spec": {"hard": SHARED if self.model else OWN}},
             "LimitRange": {"spec": {"limits": DEFAULTS}},
+            "ConfigMap": {},
             "RoleBinding": {"roleRef": _reference(ROLE), "subjects": self._subjects(number)},
             "Secret": {"type": "Opaque", "data": self.model.data() if self.model else {}},
         }

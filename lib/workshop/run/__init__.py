@@ -55,7 +55,7 @@ class Interrupts:
         self.happened = True
         self.count += 1
         if self.count == 1:
-            self._say("stopping after this cell: Ctrl-C again ends it at once")
+            self._say("stopping this cell: Ctrl-C again ends its kernel at once")
         if self.kernel is not None:
             self.kernel.signal(signal.SIGINT if self.count == 1 else signal.SIGKILL)
         elif self.count > 1:
@@ -82,7 +82,7 @@ class _Run:
         """Start a kernel for this step; it has ended when the run has."""
         from workshop.run.kernels import Kernel
 
-        kernel = Kernel(step.path.parent)
+        kernel = Kernel(step.path.parent, str(step.path))
         self.stack.callback(kernel.end)
         return kernel
 
@@ -130,6 +130,7 @@ def run(
         if made.exception():
             view.note(f"no page could be made from {notebook}: open the notebook itself")
     pages = [made.result() for made in this.pages.values() if not made.exception()]
+    page.unlink(folder.path, pages)
     written = page.write(folder, report, pages)
     if show_failure:
         show_failure()
@@ -189,8 +190,7 @@ def _step(
     executed = this.folder.clean(notebook)
     this.report.answers.extend(judge(reported, executed, reason))
     this.report.plots.extend(plotted(reported, executed))
-    names = [one.notebook for one in this.report.steps]
-    this.pages[path.name] = this.pool.submit(page.write_notebook, path, names)
+    this.pages[path.name] = this.pool.submit(page.write_notebook, path)
     if reported.status != "failed":
         return None
     return partial(this.view.failure, reported, failure.traceback if failure else (), path)

@@ -14,6 +14,7 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 
 from workshop.core.errors import WorkshopError
+from workshop.core.settings import NOTEBOOK
 
 
 class Kernel:
@@ -28,7 +29,7 @@ class Kernel:
         WorkshopError: It cannot be started.
     """
 
-    def __init__(self, cwd: Path) -> None:
+    def __init__(self, cwd: Path, notebook: str = "") -> None:
         try:
             base = tempfile.gettempdir()
             # Sockets in a private folder: no other user can reach them, and no port is taken. The
@@ -47,6 +48,7 @@ class Kernel:
             with self.log.open("ab") as log:
                 run_sync(self.manager.start_kernel)(
                     cwd=str(cwd),
+                    env=os.environ | {NOTEBOOK: notebook},
                     stdout=log,
                     stderr=log,
                     # A history file on disk makes kernels wait for each other.

@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
         if options.in_kit:
             return _install(context, options)
         lines = Lines() if options.quiet else Lines(_write)
-        kit.sync(context, lines, dev=DEV in (options.with_ or ()))
+        kit.sync(context, lines, dev=DEV in [*(options.only or ()), *(options.with_ or ())])
     except KeyboardInterrupt:
         _write("\nstopped; run again to go on")
         return INTERRUPTED

@@ -137,7 +137,9 @@ class Statuses(Table[PartStatus]):
 
     def _repr_html_(self) -> str:
         states = {row.name: row.state for row in self}
-        alt = html.escape(", ".join(f"{name}: {state}" for name, state in states.items()) or "none")
+        alt = html.escape(
+            ", ".join(f"{name}: {state}" for name, state in states.items()) or "nothing runs yet"
+        )
         return f'<img alt="{alt}" src="{picture.draw(states).url}">{super()._repr_html_()}'
 
 

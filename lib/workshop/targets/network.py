@@ -220,7 +220,7 @@ def _word(one: Tried | None) -> str:
 def _cell(one: Tried | None) -> str:
     if one is None:
         return "<td></td>"
-    # Seen through, so that they are right on a dark theme, too.
+    # Translucent, so that they also suit a dark theme.
     allowed = "rgba(0,160,60,.25)" if one.allowed else "transparent"
     colour = allowed if one.agrees else "rgba(255,0,0,.3)"
     mark = ("" if one.agrees else "&#9888; ") + ("&#10003;" if one.seen == "open" else "&middot;")

@@ -75,6 +75,14 @@ def test_the_one_that_the_user_names_comes_first(checkout: Path, bare: Path) -> 
     assert chosen(bootstrap(checkout, bare, PYTHON=str(mine))) == str(mine)
 
 
+def test_one_that_the_user_names_and_that_does_not_run_is_told(checkout: Path, bare: Path) -> None:
+    on_path = program(bare / "python3.12", MARKED)
+    dead = program(checkout / "dead python", DEAD)
+    done = bootstrap(checkout, bare, PYTHON=str(dead))
+    assert chosen(done) == str(on_path)
+    assert f"PYTHON is not used: {dead} is no Python >= 3.12 that runs" in done.stderr
+
+
 def test_one_on_path_is_taken(checkout: Path, bare: Path) -> None:
     on_path = program(bare / "python3.13", MARKED)
     assert chosen(bootstrap(checkout, bare)) == str(on_path)

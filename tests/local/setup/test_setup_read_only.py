@@ -41,6 +41,9 @@ name = "a-kit"
 version = "0"
 requires-python = ">=3.12"
 dependencies = ["tiny==1.0"]
+
+[dependency-groups]
+dev = ["linter==1.0"]
 """
 LOCK = """
 version = 1
@@ -53,8 +56,20 @@ version = "0"
 source = {{ virtual = "." }}
 dependencies = [{{ name = "tiny" }}]
 
+[package.dev-dependencies]
+dev = [{{ name = "linter" }}]
+
 [package.metadata]
 requires-dist = [{{ name = "tiny", specifier = "==1.0" }}]
+
+[package.metadata.requires-dev]
+dev = [{{ name = "linter", specifier = "==1.0" }}]
+
+[[package]]
+name = "linter"
+version = "1.0"
+source = {{ registry = "{index}" }}
+wheels = [{linter}]
 
 [[package]]
 name = "tiny"
@@ -86,8 +101,11 @@ def context(registry: Registry, tmp_path: Path) -> Context:
         pins=pins,
         sources=tmp_path / "sources",
     )
-    wheel = f'{{ url = "{registry.url}/files/{tiny.filename}", hash = "sha256:{tiny.sha256}" }}'
-    text = LOCK.format(index=registry.index, wheel=wheel)
+    wheel, linter = (
+        f'{{ url = "{registry.url}/files/{one.filename}", hash = "sha256:{one.sha256}" }}'
+        for one in (tiny, registry.add_wheel("linter", "1.0", {"linter.py": b""}))
+    )
+    text = LOCK.format(index=registry.index, wheel=wheel, linter=linter)
     (made.checkout / "uv.lock").write_text(text)
     return made
 
@@ -123,6 +141,19 @@ def set_up(context: Context, *names: str) -> subprocess.CompletedProcess[str]:
 
 def files(folder: Path) -> dict[str, int]:
     return {str(path): path.lstat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def modules(context: Context) -> list[str]:
+    return sorted(path.stem for path in context.checkout.rglob("site-packages/[lt]*.py"))
+
+
+def test_developers_tools_come_when_they_are_asked_for_and_stay(context: Context) -> None:
+    sync(context, Lines())
+    assert modules(context) == ["tiny"]
+    sync(context, Lines(), dev=True)
+    assert modules(context) == ["linter", "tiny"]
+    sync(context, Lines())
+    assert modules(context) == ["linter", "tiny"]
 
 
 def test_a_complete_one_is_used_as_it_is(closed: Context, registry: Registry) -> None:

@@ -27,7 +27,7 @@ def test_the_first_signal_interrupts_and_the_second_kills(number):
         assert kernel.signals == [signal.SIGINT]
         signal.raise_signal(number)
     assert kernel.signals == [signal.SIGINT, signal.SIGKILL]
-    assert said == ["stopping after this cell: Ctrl-C again ends it at once"]
+    assert said == ["stopping this cell: Ctrl-C again ends its kernel at once"]
     assert interrupts.happened
 
 
