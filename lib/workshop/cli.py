@@ -204,6 +204,7 @@ It works on the cluster that KUBECONFIG or the kubeconfig names, as its administ
 Each namespace gets a quota, limits, and the rights that the notebooks need: for the attendee's user
 and for a workbench named "workshop". Namespaces without the room's label are never touched.
 The shared model's token is read from MODEL_TOKEN, its CA from MODEL_CA_FILE.
+--progress needs only the right to list ConfigMaps and ResourceQuotas.
 """
 
 RUN_NOTES = """\
