@@ -93,7 +93,8 @@ def _tell_the_room(report: Callable[[str, Mapping[str, str]], object]) -> None:
         elif isinstance(error, Exception):
             tell("failed", type(error).__name__)
         elif isinstance(shown, Checks):
-            tell("passed", shown.skipped or f"{len(shown)} checks")
+            made = f"{len(shown)} check{'' if len(shown) == 1 else 's'}"
+            tell("passed", shown.skipped or made)
         elif last == "failed":
             tell("running")
 

@@ -50,7 +50,7 @@ def test_each_end_of_a_cell_is_told_once(monkeypatch: pytest.MonkeyPatch) -> Non
         ("04", "failed", "ZeroDivisionError"),
         ("04", "running", ""),
         ("04", "running", ""),
-        ("04", "passed", "1 checks"),
+        ("04", "passed", "1 check"),
     ]
 
 
