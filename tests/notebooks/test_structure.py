@@ -562,11 +562,12 @@ BREAKS: dict[str, list[Break]] = {
     "cells_are_small": [
         add("exercise", "\n".join(["found"] * 15)),
         lambda raw: [
-            add(words, "1\n2\n3\n4")(raw) for words in ("deploy_mongodb(\n", LOAD, "veri", "query")
+            add(words, "1\n2\n3\n4")(raw)
+            for words in ("deploy_mongodb(\n", LOAD, "verify_mongodb(", "query_mongodb(")
         ],
     ],
     "code_is_explained": [
-        drop("Each line counts the documents"),
+        drop("Each row of the table counts"),
         lambda raw: [raw["cells"].pop(), raw["cells"].pop()],
     ],
     "deploying_says_how_long": [swap("Load the sample", "takes less than a second", "is quick")],
