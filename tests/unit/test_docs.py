@@ -40,6 +40,18 @@ LEAST = 12
 """Characters that a text and its source must have in common: `{x}.` would stand for all."""
 
 
+def test_each_word_of_the_glossary_is_explained_where_it_says() -> None:
+    found = re.findall(
+        r"^\| ([^|]+) \| .+ \| \[\d+\]\(\.\./(.+)\) \|$", PAGES["docs/glossary.md"], re.M
+    )
+    assert len(found) > 50
+    assert [word for word, _ in found] == sorted((word for word, _ in found), key=str.lower)
+    for word, notebook in found:
+        cells = json.loads((ROOT / notebook).read_text("utf-8"))["cells"]
+        text = "\n".join("".join(cell["source"]) for cell in cells).lower()
+        assert re.search(rf"\*{re.escape(word.lower())}s?\*", text), (word, notebook)
+
+
 def section(text: str, title: str) -> str:
     """What stands below a heading, up to the next one of its level."""
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
