@@ -21,10 +21,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jupyter_lab
+import nbformat
 import psutil
 import pytest
 import workshop
 from chain import ROOT, Chain
+from playwright.sync_api import expect
 from workshop.agent import questions
 from workshop.agent.agent import Agent
 from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
@@ -229,31 +232,34 @@ def test_an_alert_is_pending_when_a_part_is_killed_and_gone_when_it_is_back(chai
     wait_for("its end", lambda: down not in alerts() or NotYet("pending"), timeout=30, every=0.5)
 
 
-def test_a_person_may_ask_in_the_box(chain: Chain) -> None:
-    agent = chain.agent()
-    box = workshop.question_widget(agent, "How many alerts are firing?")
-    told: list[str] = []
-    box.told.observe(lambda change: told.append(change["new"]), "value")
-    # As the browser sends Enter.
-    box.field._handle_custom_msg({"event": "submit"}, [])
-    assert (box.ask.disabled, box.ask.description) == (True, "Asking...")
-    assert box.start() is None, "one question at a time"
-    wait_for("the answer", lambda: not box.ask.disabled or NotYet("asking"), timeout=300)
-    (answer,) = agent.answers
-    assert any("waiting for the answer: " in one for one in told)
-    assert any("answered after 1 tool call, grounded" in one for one in told)
-    (page,) = box.history.children
-    assert page.value == answer._repr_html_()
-    assert box._repr_mimebundle_()["text/plain"].startswith("A question box: run this cell again")
-    box.ask.click()
-    box.stop.click()
-    wait_for("its end", lambda: not box.ask.disabled or NotYet("asking"), timeout=60)
-    stopped, _ = box.history.children
-    assert stopped.value == "<pre>How many alerts are firing?\nThe question was stopped.</pre>"
+BOX = """\
+from workshop import connect, create_agent, question_widget
+question_widget(create_agent(connect("local")))
+"""
+
+
+def test_a_person_asks_in_the_box(chain: Chain, tmp_path: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BOX)])
+    nbformat.write(notebook, tmp_path / "box.ipynb")
     with mongodb.connected(chain.target.find("mongodb")) as database:
         firing = str(database.alerts.count_documents({"state": "firing"}))
-    assert answer.grounded
-    assert contains(answer.text, firing)
+    with jupyter_lab.started(tmp_path, chain.home) as lab, jupyter_lab.shown("box") as page:
+        lab.open(page, "box.ipynb")
+        assert [one["output_type"] for one in lab.run(page, 1)] == ["execute_result"]
+        field = page.get_by_label("Question:")
+        field.fill("How many alerts are firing?")
+        field.press("Enter")
+        expect(page.get_by_role("button", name="Asking...")).to_be_disabled()
+        expect(page.get_by_text("waiting for the answer: ")).to_be_visible()
+        expect(page.get_by_role("row", name="proof")).to_contain_text("grounded", timeout=300_000)
+        assert contains(page.get_by_role("row", name="answer").inner_text(), firing)
+        # A second one, by mouse, which is stopped; the first stays.
+        field.fill("How many incidents are open?")
+        page.get_by_role("button", name="Ask", exact=True).click()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("The question was stopped.")).to_be_visible()
+        expect(page.get_by_role("row", name="proof")).to_have_count(1)
+        expect(page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()
 
 
 @pytest.mark.parametrize("step", exercises.EXERCISES)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from workshop.core.settings import CHECKOUT
 
 pytestmark = pytest.mark.timeout(300)
@@ -21,7 +21,7 @@ RUNS = {"passes": ("--to", "01"), "fails": ("--from", "06", "--to", "07")}
 
 
 @pytest.fixture(scope="module")
-def runs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The folder of each run."""
     found = {}
     for name, words in RUNS.items():
