@@ -103,16 +103,17 @@ def started(folder: Path, home: Path) -> Iterator[Lab]:
     kept = folder.parent / f"{folder.name} of the lab"
     kept.mkdir()
     log = kept / "log"
-    server = subprocess.Popen(
-        ["make", "--no-print-directory", "lab", f"LAB_ROOT={folder}", f"ARGS={options}"],
-        cwd=CHECKOUT,
-        stdout=log.open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env=os.environ
-        | {"WORKSHOP_HOME": str(home)}
-        | {f"JUPYTERLAB_{what}_DIR": str(kept / what) for what in ("SETTINGS", "WORKSPACES")},
-    )
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            ["make", "--no-print-directory", "lab", f"LAB_ROOT={folder}", f"ARGS={options}"],
+            cwd=CHECKOUT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ
+            | {"WORKSHOP_HOME": str(home)}
+            | {f"JUPYTERLAB_{what}_DIR": str(kept / what) for what in ("SETTINGS", "WORKSPACES")},
+        )
 
     def address() -> re.Match[str] | NotYet:
         assert server.poll() is None, log.read_text()
