@@ -19,7 +19,7 @@ from workshop.core.errors import WorkshopError
 from workshop.core.files import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
-from workshop.core.table import as_text
+from workshop.core.table import as_text, counted
 from workshop.parts.catalog import ALL, start_early
 from workshop.report import ASKING
 from workshop.run import run as run_steps
@@ -152,7 +152,7 @@ def doctor(options: argparse.Namespace) -> int:
     told = {one.part for one in causes(findings)}
     lacks = [check for check in checks if not check.ok and _word(check.name) not in told]
     problems = len(lacks) + len(blamed) + len(silent)
-    found = f"{problems} problem" + ("s" if problems != 1 else "") + " found"
+    found = f"{counted(problems, 'problem')} found"
     _write(["", *blamed, found if problems else "no problem found"])
     return 1 if problems else 0
 

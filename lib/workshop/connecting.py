@@ -26,6 +26,7 @@ from workshop.core.settings import (
     make_paths_absolute,
     refuse_another_checkout,
 )
+from workshop.core.table import counted
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Target
 
@@ -93,8 +94,7 @@ def _tell_the_room(report: Callable[[str, Mapping[str, str]], object]) -> None:
         elif isinstance(error, Exception):
             tell("failed", type(error).__name__)
         elif isinstance(shown, Checks):
-            made = f"{len(shown)} check{'' if len(shown) == 1 else 's'}"
-            tell("passed", shown.skipped or made)
+            tell("passed", shown.skipped or counted(len(shown), "check"))
         elif last == "failed":
             tell("running")
 

@@ -13,20 +13,16 @@ FIRST = "notebooks/00_check_environment.ipynb"
 pytestmark = pytest.mark.timeout(300)
 
 
-def shown(outputs: list[dict[str, object]]) -> str:
-    return json.dumps(outputs)
-
-
 def test_the_first_notebook_runs_from_top_to_bottom_by_keyboard(lab: Lab, page: Page) -> None:
     lab.open(page, FIRST)
     cells = json.loads((lab.folder / FIRST).read_text("utf-8"))["cells"]
     outputs = lab.run(page, len(cells))
-    assert not [one for one in outputs if one["output_type"] == "error"], shown(outputs)
+    assert not [one for one in outputs if one["output_type"] == "error"], outputs
     results = [one["data"] for one in outputs if one["output_type"] == "execute_result"]
     assert any("[ OK ] chat-weights" in "".join(one["text/plain"]) for one in results)
     # The checks' lines went when their table came.
     progress = [one for one in outputs if one["output_type"] == "display_data"]
-    assert [one["data"]["text/plain"] for one in progress] == [""], shown(progress)
+    assert [one["data"]["text/plain"] for one in progress] == [""], progress
 
 
 @pytest.mark.parametrize("width", [1440, 1024])

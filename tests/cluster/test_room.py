@@ -90,6 +90,15 @@ def run(
     return done
 
 
+def interrupt_at(process: subprocess.Popen[str], said: str) -> None:
+    """Press Ctrl-C once it has said this."""
+    assert process.stderr
+    for line in process.stderr:
+        if said in line:
+            process.send_signal(signal.SIGINT)
+            return
+
+
 def rows(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The lines of the table, without its head."""
     table = done.stdout.split("\n\n")[0].splitlines()
@@ -386,11 +395,7 @@ def test_ctrl_c_leaves_nothing_that_a_repeat_does_not_fix(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr
-        for line in process.stderr:
-            if "what is in them: 40" in line:
-                process.send_signal(signal.SIGINT)
-                break
+        interrupt_at(process, "what is in them: 40")
         began = time.monotonic()
         out, error = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -443,11 +448,7 @@ def test_a_page_of_the_progress_is_written_until_ctrl_c(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stderr
-        for line in process.stderr:
-            if "1 attendee: 0 begun, 0 at a failed cell" in line:
-                process.send_signal(signal.SIGINT)
-                break
+        interrupt_at(process, "1 attendee: 0 begun, 0 at a failed cell")
         process.communicate(timeout=60)
     assert process.returncode == 130
     assert "<td" in page.read_text()

@@ -19,6 +19,7 @@ from workshop.core import progress
 from workshop.core.errors import AnswerNotGrounded, EndpointError, Stopped, WorkshopError
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA
+from workshop.core.table import counted
 from workshop.core.wait import NotYet, wait_for
 from workshop.parts import llama_stack, mcp_server, mongodb, runbooks
 from workshop.targets.base import Target
@@ -125,8 +126,7 @@ class Agent:
                 raise self._with_cause(error) from None
             answer = replace(said, grounded=True, proof=grounds)
             self.answers.append(answer)
-            made = len(said.tool_calls)
-            stage(f"answered after {made} tool call{'' if made == 1 else 's'}, grounded")
+            stage(f"answered after {counted(len(said.tool_calls), 'tool call')}, grounded")
             return answer
 
     def warm_up(self) -> threading.Thread:

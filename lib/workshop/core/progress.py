@@ -215,11 +215,9 @@ class Notebook:
             handle.update({"text/plain": ""}, raw=True)
 
     def _lines(self, subject: str) -> list[str]:
-        from IPython import get_ipython
-
-        shell = get_ipython()
-        if shell.execution_count != self._cell:
-            self._cell, self._subjects = shell.execution_count, {}
+        cell = shell().execution_count
+        if cell != self._cell:
+            self._cell, self._subjects = cell, {}
         lines: list[str] = self._subjects.setdefault(subject, (None, []))[1]
         return lines
 

@@ -51,6 +51,11 @@ def as_html(rows: Sequence[Sequence[str]]) -> str:
     return f"<table>{body}</table>"
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things in words: ``1 check``, ``2 checks``."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def shortened(text: str, limit: int) -> str:
     """The text, or its beginning with ``…`` in the place of what is beyond the limit."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

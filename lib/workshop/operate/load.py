@@ -21,7 +21,7 @@ from workshop.core.errors import PartFailed, SettingsError
 from workshop.core.plots import Panel, Points, draw
 from workshop.core.progress import Stages, stages
 from workshop.core.secret import Secret, mask
-from workshop.core.table import Table
+from workshop.core.table import Table, counted
 from workshop.parts import llama_stack, mcp_server, model, mongodb
 from workshop.targets.base import Endpoint, Target, runs
 
@@ -78,7 +78,7 @@ class Point:
     @property
     def who(self) -> str:
         """The users, in words."""
-        return f"{self.users} user{'' if self.users == 1 else 's'}"
+        return counted(self.users, "user")
 
 
 @dataclass(frozen=True)

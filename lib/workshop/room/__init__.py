@@ -11,7 +11,7 @@ from pathlib import Path
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.core.table import as_text
+from workshop.core.table import as_text, counted
 from workshop.parts.model import address
 from workshop.room import attendees
 from workshop.room.objects import Room, SharedModel, checked
@@ -100,7 +100,7 @@ def _remove(api: Api, prefix: str, *, sure: bool) -> int:
 
 def _confirm(names: Sequence[str], otherwise: str) -> None:
     """Ask a person at a terminal; a script must have said it."""
-    count = f"{len(names)} namespace" + ("s" if len(names) != 1 else "")
+    count = counted(len(names), "namespace")
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     if not sys.stdin.isatty():
         raise SettingsError(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from workshop.core.files import write_private
 from workshop.core.progress import Stages
-from workshop.core.table import Table, as_html
+from workshop.core.table import Table, counted
 from workshop.core.wait import NotYet, wait_for
 from workshop.room.objects import ROOM
 from workshop.room.prepare import by_number
@@ -88,20 +88,17 @@ def summary(attendees: Iterable[Attendee]) -> str:
     rows = list(attendees)
     failed = sum(" failed " in row.now for row in rows)
     begun = sum(row.now != "-" for row in rows)
-    who = f"{len(rows)} attendee{'' if len(rows) == 1 else 's'}"
-    return f"{who}: {begun} begun, {failed} at a failed cell"
+    return f"{counted(len(rows), 'attendee')}: {begun} begun, {failed} at a failed cell"
 
 
 def page(prefix: str, attendees: Table[Attendee]) -> str:
     """The same as HTML, which a browser loads again every ten seconds."""
-    head = [field.name for field in fields(Attendee)]
-    rows = [[str(getattr(one, name)) for name in head] for one in attendees]
     return PAGE.format(
         every=EVERY,
         prefix=prefix,
         summary=summary(attendees),
         at=f"{datetime.now().astimezone():%H:%M:%S}",
-        table=as_html([head, *rows]),
+        table=attendees._repr_html_(),
     )
 
 

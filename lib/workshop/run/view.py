@@ -12,7 +12,7 @@ from typing import Any, TextIO
 from workshop.agent.answer import MIME as ANSWER
 from workshop.core.checks import MARKS
 from workshop.core.progress import MIME as PROGRESS
-from workshop.core.table import shortened
+from workshop.core.table import counted, shortened
 from workshop.report import Report, StepReport
 from workshop.run.steps import Step
 from workshop.targets.base import PartStatus
@@ -44,7 +44,7 @@ class View:
 
     def begin(self, target: str, steps: Sequence[Step], folder: Path) -> None:
         """Say what will run, and where its report will be."""
-        count = f"{len(steps)} step" + ("s" if len(steps) != 1 else "")
+        count = counted(len(steps), "step")
         self._line(f"workshop run: {count} on the {target} target")
         self._line(self._paint(f"report: {_near(folder)}", "dim"))
 
