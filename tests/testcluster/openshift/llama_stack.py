@@ -115,9 +115,11 @@ class LlamaStack:
         return contents
 
     def _status(self, need: Wanted, one: Object) -> Object:
+        # It can be gone again already: somebody deleted the custom resource, or it, a moment ago.
         deployment = self.api.get("Deployment", need.namespace, need.name) or {}
         seen = deployment.get("status", {})
-        fresh = seen.get("observedGeneration") == deployment["metadata"]["generation"]
+        generation = deployment.get("metadata", {}).get("generation")
+        fresh = generation is not None and seen.get("observedGeneration") == generation
         ready = int(seen.get("readyReplicas", 0)) if fresh else 0
         done = fresh and ready == need.replicas and seen.get("updatedReplicas", 0) == ready
         phase = "Ready" if ready and done else "Initializing" if fresh else "Pending"
@@ -180,9 +182,9 @@ class LlamaStack:
         if key in self.told:
             return self.told[key]
         service = self.api.get("Service", need.namespace, f"{need.name}-service") or {}
-        url = f"http://{service['spec']['clusterIP']}:{need.port}/v1"
         found: Object = {}
         try:
+            url = f"http://{service['spec']['clusterIP']}:{need.port}/v1"
             version = httpx.get(f"{url}/version", timeout=2).raise_for_status().json()
             found = {"version": version["version"], "providers": []}
             for provider in httpx.get(f"{url}/providers", timeout=2).json()["data"]:
