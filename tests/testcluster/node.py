@@ -105,6 +105,9 @@ class Node:
                 say(f"stopping {name}")
                 one.stop(grace=5)
         mounts.unmount_below(self.folder)
+        # The kernel takes a namespace's links away later, when it comes to it.
+        if Path(f"/sys/class/net/{LINKS[0]}").exists():
+            do("ip", "link", "delete", LINKS[0])
         if Path(f"/var/run/netns/{NAMESPACE}").exists():
             do("ip", "netns", "delete", NAMESPACE)
         mounts.remove_control_groups(mounts.CONTROL_GROUP)
