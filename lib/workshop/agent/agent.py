@@ -160,8 +160,8 @@ class Agent:
         text, calls = answers.read(response, self._store)
         calls = failure.explained(self.target, calls, self._tools)
         calls = tuple(self._measured(question, call) for call in calls)
-        cut = answers.cut(response, ROUNDS)
-        return Answer(question, text, time.monotonic() - began, calls, cut=cut)
+        seconds, cut = time.monotonic() - began, answers.cut(response, ROUNDS)
+        return Answer(question, text, seconds, calls, cut=cut, tokens=answers.tokens(response))
 
     def _measured(self, question: str, call: ToolCall) -> ToolCall:
         """A search for a few words says little: then it is asked how near the question is."""

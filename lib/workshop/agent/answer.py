@@ -43,6 +43,23 @@ class ToolCall:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """What a model had to read and to write for an answer, over all rounds, as its server counts.
+
+    Args:
+        read: All that it was given: instructions, tools, question and results, once per round.
+        known: Of these, what it had read before and kept; 0 also where the server does not say it.
+    """
+
+    read: int
+    known: int
+    written: int
+
+    def __str__(self) -> str:
+        return f"{self.read - self.known} new tokens read, {self.written} written"
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the agent said, with the tool calls in their order, and the proof.
 
@@ -51,6 +68,7 @@ class Answer:
         grounded: Whether the answer rests on the calls and on what the data says.
         proof: Why it is grounded, or why not, in one sentence.
         cut: Why it ended before it was complete; empty when it is complete.
+        tokens: None where the server does not count them.
     """
 
     question: str
@@ -60,6 +78,12 @@ class Answer:
     grounded: bool = False
     proof: str = "not proven"
     cut: str = ""
+    tokens: Tokens | None = None
+
+    @property
+    def time(self) -> str:
+        """How long it took, and what for."""
+        return f"{self.seconds:.1f} s" + (f": {self.tokens}" if self.tokens else "")
 
     def as_dict(self) -> dict[str, Any]:
         """What the report stores."""
@@ -83,7 +107,7 @@ class Answer:
             lines.append(f"Result:   {shortened(readable(call.result), 200)}")
         lines.append(f"Answer:   {self.text}")
         lines.append(f"Proof:    {'grounded' if self.grounded else 'NOT GROUNDED'}: {self.proof}")
-        lines.append(f"Time:     {self.seconds:.1f} s")
+        lines.append(f"Time:     {self.time}")
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -101,7 +125,7 @@ class Answer:
         rows += [
             ("answer", escape(self.text).replace("\n", "<br>")),
             ("proof", f"{mark}: {escape(self.proof)}"),
-            ("time", f"{self.seconds:.1f} s"),
+            ("time", self.time),
         ]
         style = "text-align:left;vertical-align:top;white-space:pre-wrap"
         cells = "".join(
@@ -145,6 +169,16 @@ def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
         elif item.type == "message":
             texts += [part.text for part in item.content if getattr(part, "text", None)]
     return " ".join(texts).strip(), tuple(calls)
+
+
+def tokens(response: Any) -> Tokens | None:
+    """What the model read and wrote for a response."""
+    usage = getattr(response, "usage", None)
+    if not usage:
+        return None
+    details = getattr(usage, "input_tokens_details", None)
+    known = getattr(details, "cached_tokens", None) or 0
+    return Tokens(usage.input_tokens, known, usage.output_tokens)
 
 
 def cut(response: Any, rounds: int) -> str:

@@ -34,6 +34,8 @@ class Outcome:
         unanswered: Why there was no answer at all.
         grounded: Whether the agent's proof, which does not know the truth, calls it grounded, and
             ``proof`` why; None in a report from before this was kept.
+        read, written: The tokens that the model had to read anew, and wrote; None where its server
+            does not count them, and in a report from before this was kept.
     """
 
     question: str
@@ -52,6 +54,8 @@ class Outcome:
     unanswered: str = ""
     grounded: bool | None = None
     proof: str = ""
+    read: int | None = None
+    written: int | None = None
 
 
 @dataclass
@@ -107,7 +111,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of an evaluation's table; the figures are percentages, and seconds per question."""
+    """A line of an evaluation's table: percentages, and per question the mean of the rest."""
 
     kind: str
     questions: int
@@ -116,6 +120,8 @@ class Row:
     grounded: str
     proof_agrees: str
     seconds: str
+    tokens_read: str
+    written: str
 
 
 @dataclass(frozen=True)
@@ -198,8 +204,16 @@ def _row(name: str, outcomes: Sequence[Outcome]) -> Row:
         _shown(o.right for o in chosen),
         _shown(bool(o.grounded) for o in judged),
         _shown(o.right == o.grounded for o in judged),
-        f"{fmean(o.seconds for o in chosen):.1f}" if chosen else "-",
+        *(_mean((getattr(o, name) for o in chosen), digits) for name, digits in MEANS),
     )
+
+
+MEANS = (("seconds", 1), ("read", 0), ("written", 0))
+
+
+def _mean(values: Iterable[float | None], digits: int) -> str:
+    found = [value for value in values if value is not None]
+    return f"{fmean(found):.{digits}f}" if found else "-"
 
 
 def _shown(values: Iterable[float]) -> str:

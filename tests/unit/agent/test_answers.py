@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from workshop.agent.answer import MIME, SHOWN, Answer, NotAsked, ToolCall
+from workshop.agent.answer import MIME, SHOWN, Answer, NotAsked, Tokens, ToolCall
 
 CALL = ToolCall("count", {"collection": "incidents", "query": {"status": "open"}}, True, "Found 11")
 
@@ -31,6 +31,12 @@ def test_the_table_has_everything_in_order():
         "Proof:    grounded: pymongo gives the same\n"
         "Time:     4.3 s"
     )
+
+
+def test_where_the_tokens_are_counted_the_time_says_what_it_was_spent_on():
+    counted = answer(tokens=Tokens(read=2310, known=2100, written=74))
+    assert repr(counted).endswith("\nTime:     4.3 s: 210 new tokens read, 74 written")
+    assert "4.3 s: 210 new tokens read, 74 written" in counted._repr_html_()
 
 
 def test_a_failed_call_and_a_missing_proof_catch_the_eye():

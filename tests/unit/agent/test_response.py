@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from llama_stack_client.types import ResponseObject
 from openai.types.responses import Response
-from workshop.agent.answer import NO_TOOL, cut, read
+from workshop.agent.answer import NO_TOOL, Tokens, cut, read, tokens
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -68,6 +68,15 @@ def test_an_incomplete_response_says_why(client: Any, reason: str, why: str) -> 
     made = response(client, status="incomplete", incomplete_details={"reason": reason}, usage=usage)
     assert cut(made, 4) == why
     assert cut(response(client, usage=usage), 4) == ""
+
+
+@CLIENTS
+def test_tokens_that_were_known_are_told_from_new_ones(client: Any) -> None:
+    usage = {"input_tokens": 2310, "output_tokens": 74, "total_tokens": 2384}
+    assert tokens(response(client, usage=usage)) == Tokens(2310, 0, 74)
+    usage["input_tokens_details"] = {"cached_tokens": 2100}  # type: ignore[assignment]
+    assert tokens(response(client, usage=usage)) == Tokens(2310, 2100, 74)
+    assert tokens(response(client)) is None
 
 
 @CLIENTS

@@ -36,7 +36,13 @@ def outcome(name: str, kind: str, points: float, *, right: bool, half: str = "tu
 
 
 OUTCOMES = [
-    replace(outcome("a", "single", 1.0, right=True), grounded=True, proof="it quotes 64"),
+    replace(
+        outcome("a", "single", 1.0, right=True),
+        grounded=True,
+        proof="it quotes 64",
+        read=210,
+        written=30,
+    ),
     outcome("b", "single", 0.75, right=False, half="held-out"),
     replace(outcome("c", "runbook", 0.0, right=True), grounded=False, proof="it lacks 64"),
     outcome("d", "write", 1.0, right=True),
@@ -81,13 +87,13 @@ def test_percentages() -> None:
 def test_the_table_by_kind() -> None:
     rows = [tuple(vars(row).values()) for row in results.by_kind(evaluation())]
     assert rows == [
-        ("single", 2, "87.5 %", "50 %", "100 %", "100 %", "4.0"),
-        ("runbook", 1, "0 %", "100 %", "0 %", "0 %", "4.0"),
+        ("single", 2, "87.5 %", "50 %", "100 %", "100 %", "4.0", "210", "30"),
+        ("runbook", 1, "0 %", "100 %", "0 %", "0 %", "4.0", "-", "-"),
         # Of a report from before the proof's verdict was kept.
-        ("write", 1, "-", "100 %", "-", "-", "4.0"),
-        ("tuning", 3, "50 %", "100 %", "50 %", "50 %", "4.0"),
-        ("held-out", 1, "75 %", "0 %", "-", "-", "4.0"),
-        ("all", 4, "58.3 %", "75 %", "50 %", "50 %", "4.0"),
+        ("write", 1, "-", "100 %", "-", "-", "4.0", "-", "-"),
+        ("tuning", 3, "50 %", "100 %", "50 %", "50 %", "4.0", "210", "30"),
+        ("held-out", 1, "75 %", "0 %", "-", "-", "4.0", "-", "-"),
+        ("all", 4, "58.3 %", "75 %", "50 %", "50 %", "4.0", "210", "30"),
     ]
 
 
