@@ -6,7 +6,6 @@ by the unpatched notebooks. The first test that asks for ``chain`` pays for it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,10 +19,6 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     chain = Chain(home, "", 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORKSHOP_HOME", str(home))
-        if "PYTEST_XDIST_WORKER" in os.environ:
-            # Beside other tests one thread of the model is faster than two that wait for each
-            # other: answers take 0.8 of the time, and the other tests pass 1.3 times as fast.
-            patch.setenv("OMP_NUM_THREADS", "1")
         try:
             done = chain.run("run", timeout=1500)
             chain.output, chain.code = done.stdout, done.returncode
