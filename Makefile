@@ -4,6 +4,8 @@ BIN := .venv/bin
 ARGS ?=
 REPORTS ?= test-reports
 LAB_ROOT ?= $(CURDIR)
+# The run whose outputs the site shows.
+RUN ?= .workshop/runs/latest
 # The tests that start servers. `.ci/run` adds the cluster's, so that all run in one go.
 TESTS ?= tests/local tests/notebooks
 # Which tests stay together, and in order: tests/conftest.py.
@@ -14,7 +16,7 @@ BESIDE := -n 2 --dist=loadscope --no-loadscope-reorder
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test coverage test-fast test-cluster test-browser lint lab bench bench-cluster fix clean \
+.PHONY: help setup run test coverage test-fast test-cluster test-browser lint docs lab bench bench-cluster fix clean \
 	test-setup test-cluster-programs
 
 help:  ## list the targets
@@ -60,6 +62,17 @@ lint:  # after test-setup
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --extra-keys metadata.language_info --verify notebooks/*.ipynb docs/*.ipynb
 	$(BIN)/yamllint --strict .
+	@$(MAKE) --no-print-directory docs
+
+# An executed notebook has its picture inside, which Sphinx does not read.
+docs:  ## README, docs and the notebooks as a site, in site/html; RUN: whose outputs it shows
+	@./bootstrap --only kit --with dev
+	@rm -rf site && mkdir -p site/source
+	@git ls-files -z | tar --null -T - -cf - | tar -xf - -C site/source
+	@for run in $(RUN)/[0-9]*.ipynb; do [ ! -e "$$run" ] || \
+		sed 's|attachment:\([0-9]*\.svg\)|../docs/pictures/\1|' "$$run" >"site/source/notebooks/$${run##*/}"; done
+	$(BIN)/sphinx-build -q -W --keep-going -c docs -d site/doctrees site/source site/html
+	@echo "The site: site/html/index.html"
 
 # The root is the checkout, because notebooks link to README and docs. Jupyter refuses root unasked.
 lab: setup  ## open the notebooks in JupyterLab, on this machine alone
@@ -84,4 +97,4 @@ fix:  ## format the code, strip the notebooks' outputs, write docs/library.md, p
 	$(BIN)/python tests/manifests/test_dashboard.py
 
 clean:  ## remove what make made in the checkout; the cache and running servers stay
-	rm -rf .venv $(REPORTS) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*
+	rm -rf .venv $(REPORTS) site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage .coverage.*

@@ -176,14 +176,6 @@ def shows_the_way(notebook: Notebook) -> Iterator[str]:
 
 
 @rule
-def links_lead_somewhere(notebook: Notebook) -> Iterator[str]:
-    for cell in notebook.markdown:
-        for link in re.findall(r"\]\(([^)#]+\.ipynb)", cell.prose):
-            if not (notebook.path.parent / link).exists():
-                yield at(cell, f"there is no {link}")
-
-
-@rule
 def has_its_sections_in_order(notebook: Notebook) -> Iterator[str]:
     # The last section of the last notebook is about beginning again.
     wanted = SECTIONS[:-1] if notebook.stem.startswith("99") else SECTIONS
@@ -509,7 +501,6 @@ BREAKS: dict[str, list[Break]] = {
         swap("# 4.", "About 1 minute. ", ""),
         swap("**Next:", "(05_deploy_mcp_server.ipynb)", "(06_register_mcp_server.ipynb)"),
     ],
-    "links_lead_somewhere": [swap("Before you start", "00_check_environment", "00_check")],
     "has_its_sections_in_order": [
         drop("## What you have now"),
         swap("Before you start", "## Before you start", "## What you need"),

@@ -91,14 +91,6 @@ def help_of(*words: str) -> str:
     ).stdout
 
 
-@cache
-def anchors(page: Path) -> list[str]:
-    """The anchors that a page's headings get."""
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
-    headings = re.findall(r"^#+ (.+)$", text.replace("*", ""), re.M)
-    return [re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings]
-
-
 def notebook_parameters() -> dict[tuple[str, str], object]:
     """The default of each parameter, by the notebook's number and its name."""
     found = {}
@@ -157,23 +149,6 @@ def documented_variables() -> set[str]:
     assert table
     first = [line.split(" | ")[0] for line in table.group().splitlines()[2:]]
     return {name for cell in first for name in re.findall(r"`(\w+)`", cell)}
-
-
-@pytest.mark.parametrize("name", [*PAGES, "data/README.md", "findings/README.md", TEST_CLUSTER])
-def test_links_lead_somewhere(name: str) -> None:
-    text = (ROOT / name).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith("https://"):
-            continue
-        path, _, anchor = target.partition("#")
-        page = (ROOT / name).parent / path if path else ROOT / name
-        assert page.is_file(), target
-        assert not anchor or anchors(page).count(anchor) == 1, target
-
-
-def test_a_link_to_no_heading_would_be_noticed() -> None:
-    assert "what-was-run-and-what-was-not" in anchors(ROOT / "docs" / "tests-and-ci.md")
-    assert "what-was-dreamt" not in anchors(ROOT / "docs" / "tests-and-ci.md")
 
 
 @pytest.mark.parametrize("name", SUBJECTS)

@@ -17,7 +17,7 @@ MIME = "application/vnd.workshop.answer+json"
 
 FILE_SEARCH = "file_search"  # The tool that searches the runbooks.
 NO_TOOL = "it is not among the agent's tools"  # The result of a call of a tool that is not there.
-PRE = "<pre style='background:none;margin:0;padding:0'>"
+PRE = "<pre style='background:none;margin:0;padding:0;white-space:pre-wrap'>"
 SHOWN = 600  # Characters of a tool's result in the table: the whole would hide the answer.
 
 
