@@ -93,7 +93,7 @@ fix:  ## format the code, strip the notebooks' outputs, write docs/library.md, p
 	$(BIN)/ruff format
 	$(BIN)/nbstripout --extra-keys metadata.language_info notebooks/*.ipynb docs/*.ipynb
 	$(BIN)/python tests/unit/test_library_page.py
-	$(BIN)/python tests/unit/core/test_picture.py
+	$(BIN)/python tests/pictures.py
 	$(BIN)/python tests/manifests/test_dashboard.py
 
 clean:  ## remove what make made in the checkout; the cache and running servers stay

@@ -18,8 +18,8 @@ from typing import Any
 
 import nbformat
 import pytest
+from pictures import alt
 from workshop.agent import questions
-from workshop.core import picture
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 TEMPLATE = FOLDER.parent / "docs" / "notebook-template.ipynb"
@@ -222,7 +222,7 @@ def _bold(bullet: str) -> list[str]:
 def picture_shows_where_we_are(notebook: Notebook) -> Iterator[str]:
     cell = notebook.section(SECTIONS[0])
     step = int(notebook.stem[:2])
-    wanted = f"![{picture.alt(step)}](../docs/pictures/{step:02d}.svg)"
+    wanted = f"![{alt(step)}](../docs/pictures/{step:02d}.svg)"
     if cell is None or cell.text.count(wanted) != 1 or cell.text.count("![") != 1:
         yield f"cell 1: the section 'What you will do' has one picture: {wanted}"
 

@@ -24,17 +24,6 @@ class Box:
     y: int
 
 
-class Picture(str):
-    """The SVG's text."""
-
-    __slots__ = ()
-
-    @property
-    def url(self) -> str:
-        """The picture itself as an address: in an ``<img>`` it needs no file beside the page."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.encode()).decode()
-
-
 BOXES = {
     "agent": Box(7, "Agent", 20, 20),
     "llama-stack": Box(3, "Llama Stack", 210, 20),
@@ -46,43 +35,15 @@ BOXES = {
 WIDTH, HEIGHT = 150, 62
 
 ARROWS = ("170,51 208,51", "360,51 398,51", "550,51 588,51", "285,82 285,144", "360,177 398,177")
-REGISTRATION = 6  # Its label is beside the arrow from Llama Stack to the MCP server.
-
-CAPTIONS = {
-    0: "0 · The place where all of it runs",
-    8: "8 · These connections, and no others",
-    9: "9 · Prometheus reads the metrics of each part",
-    10: "10 · Scaling out, measured before and after",
-    99: "99 · Clean-up: all of it is removed",
-}
 
 GREY, GREEN, BLUE, AMBER = "#57606a", "#1a7f37", "#0550ae", "#9a6700"
 COLOURS = {HERE: BLUE, TO_COME: GREY, "removed": GREY}
 GOOD = ("done", "running", "yours")
 
 
-def of_step(step: int) -> Picture:
-    """The picture at the top of a notebook: what is done, this step, and what is to come."""
-    states = {name: _state(box.step, step) for name, box in BOXES.items()}
-    under = step if step in CAPTIONS else 0
-    return draw(states, _state(REGISTRATION, step), CAPTIONS[under], _state(under, step))
-
-
-def alt(step: int) -> str:
-    """What ``of_step`` shows, for readers who cannot see it."""
-    titles = {box.step: box.title for box in BOXES.values()}
-    captions = {step: caption.partition("· ")[2] for step, caption in CAPTIONS.items()}
-    here = titles | {REGISTRATION: "Registration"} | captions
-    return (
-        "The agent (7) asks Llama Stack (3). Llama Stack asks the model (2), which runs on GPU "
-        "nodes (1), and the MCP server (5), which is registered with it (6) and asks MongoDB (4). "
-        f"This step: {here[step]}."
-    )
-
-
 def draw(
     states: Mapping[str, str], registration: str = "", caption: str = "", state: str = ""
-) -> Picture:
+) -> str:
     """The picture, with a state for each of ``BOXES``; one that is not named has none.
 
     ``registration`` is the state of step 6, and ``caption`` with its ``state`` a line below.
@@ -109,13 +70,12 @@ def draw(
         drawn.append(_line(298, 118, "6 · Registration", registration))
     if caption:
         drawn.append(_line(20, 246, caption, state))
-    return Picture("\n".join([*drawn, "</svg>", ""]))
+    return "\n".join([*drawn, "</svg>", ""])
 
 
-def _state(number: int, step: int) -> str:
-    if step == 99:
-        return HERE if number == 99 else "removed"
-    return "done" if number < step else HERE if number == step else TO_COME
+def url(svg: str) -> str:
+    """The picture itself as an address: in an ``<img>`` it needs no file beside the page."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
 def _colour(state: str) -> str:

@@ -140,7 +140,7 @@ class Statuses(Table[PartStatus]):
         alt = html.escape(
             ", ".join(f"{name}: {state}" for name, state in states.items()) or "nothing runs yet"
         )
-        return f'<img alt="{alt}" src="{picture.draw(states).url}">{super()._repr_html_()}'
+        return f'<img alt="{alt}" src="{picture.url(picture.draw(states))}">{super()._repr_html_()}'
 
 
 @dataclass(frozen=True)
