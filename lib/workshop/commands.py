@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,7 +136,8 @@ def doctor(options: argparse.Namespace) -> int:
         if not blocked:
             raise
         rows = Statuses()
-    _write(["", "parts", *([f"  {row}" for row in _table(rows)] or [NOTHING])])
+    shown = as_text([astuple(row) for row in rows]).splitlines()
+    _write(["", "parts", *([f"  {row}" for row in shown] or [NOTHING])])
     ended = [row for row in rows if row.state not in UP]
     for part in ended:
         _write(["", *_trouble(target, part)])
@@ -148,17 +150,13 @@ def doctor(options: argparse.Namespace) -> int:
     blamed = [f"cause: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in causes(findings)]
     # An ended part was counted when it was asked, if it could be asked.
     silent = [part for part in ended if part.name not in {one.part for one in findings}]
-    # What the place is blamed for was among the checks of the environment.
-    told = {one.part for one in causes(findings)}
-    lacks = [check for check in checks if not check.ok and _word(check.name) not in told]
+    # What the place is blamed for was among the checks of the environment, in these words.
+    told, words = {one.part for one in causes(findings)}, {"API server": "cluster"}
+    lacks = [one for one in checks if not one.ok and words.get(one.name, one.name) not in told]
     problems = len(lacks) + len(blamed) + len(silent)
     found = f"{counted(problems, 'problem')} found"
     _write(["", *blamed, found if problems else "no problem found"])
     return 1 if problems else 0
-
-
-def _word(check: str) -> str:
-    return {"API server": "cluster"}.get(check, check)
 
 
 def _asked(finding: Finding) -> str:
@@ -179,11 +177,6 @@ def _trouble(target: Target, part: PartStatus) -> Sequence[str]:
     number = ALL.notebook(part.name)[:2]
     lines.append(f"  Hint: workshop run --only {number} starts it again; workshop logs {part.name}")
     return lines
-
-
-def _table(rows: Iterable[PartStatus]) -> list[str]:
-    cells = [(row.name, row.state, row.url, row.detail) for row in rows]
-    return as_text(cells).splitlines()
 
 
 def _write(lines: Iterable[str]) -> None:

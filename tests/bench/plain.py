@@ -27,7 +27,7 @@ from workshop.core.settings import DATA
 from workshop.parts import embedder, llama_stack, mcp_server, model, mongodb
 from workshop.targets.base import Endpoint, Part
 from workshop.targets.local import programs
-from workshop.targets.local.process import inherited
+from workshop.targets.local.process import INHERITED, exported
 
 PORTS = {"model": 18080, "embedder": 18081, "llama-stack": 18321, "mongodb": 17017, "mcp": 13000}
 TOKEN = Secret("plain-script-token")
@@ -49,7 +49,7 @@ class Plain:
                 subprocess.Popen(
                     command.argv,
                     cwd=command.cwd,
-                    env=inherited() | dict(command.env),
+                    env=exported(*INHERITED) | dict(command.env),
                     stdout=log,
                     stderr=log,
                 )

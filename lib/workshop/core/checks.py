@@ -105,7 +105,7 @@ class Checks:
         self._checks.append(check)
         if not check.ok:
             self._hint = self._hint or hint
-        progress.checked(self.subject, f"{check.mark} {check.name}: {check.seen}", check.seconds)
+        progress.line(self.subject, check.seconds, f"{check.mark} {check.name}: {check.seen}")
 
     def raise_if_failed(self) -> Checks:
         """Return self when every check passed; in a notebook, show the table of a failure first.

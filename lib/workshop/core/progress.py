@@ -50,7 +50,7 @@ class Stages:
     def __call__(self, text: str) -> None:
         """Start the next stage."""
         if not self._quiet:
-            _show(self.subject, self.seconds, text)
+            line(self.subject, self.seconds, text)
 
     def keep(self) -> None:
         """Let the waiting line stay: the next one comes below it."""
@@ -61,7 +61,7 @@ class Stages:
     def waiting(self, text: str) -> None:
         """Say what is awaited and its last state; repeated calls update one line."""
         if not self._quiet:
-            _show(self.subject, self.seconds, text, waits=self)
+            line(self.subject, self.seconds, text, waits=self)
 
 
 # Whose waiting line is a subject's last one in a sink: only that one may be brought up to date.
@@ -70,7 +70,8 @@ _waiting: dict[tuple[int, str], Stages | None] = {}
 _one_at_a_time = threading.Lock()
 
 
-def _show(subject: str, seconds: float, text: str, waits: Stages | None = None) -> None:
+def line(subject: str, seconds: float, text: str, waits: Stages | None = None) -> None:
+    """Show one line, said after so many seconds; ``waits`` is the work whose waiting line it is."""
     with _one_at_a_time:
         here = sink()
         key = (id(here), subject)
@@ -130,11 +131,6 @@ def done(subject: str) -> None:
     if isinstance(here, Notebook):
         with _one_at_a_time:
             here.clear(subject)
-
-
-def checked(subject: str, text: str, seconds: float) -> None:
-    """Show a check that has just been made, and took so many seconds."""
-    _show(subject, seconds, text)
 
 
 def show(thing: object) -> None:

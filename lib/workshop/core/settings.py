@@ -56,7 +56,8 @@ def refuse_another_checkout() -> None:
     """
     with suppress(FileNotFoundError):  # the working folder may have been deleted
         for start in (Path.cwd(), Path(sys.argv[0]).absolute()):
-            here = next(filter(_is_checkout, (start, *start.parents)), CHECKOUT)
+            above = (start, *start.parents)
+            here = next((p for p in above if (p / "lib/workshop/__init__.py").is_file()), CHECKOUT)
             if not here.samefile(CHECKOUT):
                 raise SettingsError(
                     "The library of another checkout is used here.",
@@ -64,10 +65,6 @@ def refuse_another_checkout() -> None:
                     state=f"it belongs to {CHECKOUT}, as a .venv that was copied from there does",
                     hint=f"cd {here} && ./bootstrap; then use .venv/bin/workshop of that folder",
                 )
-
-
-def _is_checkout(folder: Path) -> bool:
-    return (folder / "lib" / "workshop" / "__init__.py").is_file()
 
 
 def default_target(env: Mapping[str, str] = os.environ) -> str:

@@ -51,10 +51,6 @@ def _alerts(state: str) -> Callable[[Target], float]:
     return count
 
 
-def _longest(target: Target) -> float:
-    return max(len(str(tool)) for tool in mcp_server.list_tools(target)) / 4
-
-
 EXERCISES = {
     "01": Exercise(
         "How many GiB are the weights of a model with 14 billion parameters, half a byte each?",
@@ -78,7 +74,7 @@ EXERCISES = {
     ),
     "06": Exercise(
         "About how many tokens is the longest description, at four characters each?",
-        _longest,
+        lambda target: max(len(str(tool)) for tool in mcp_server.list_tools(target)) / 4,
         "the second value of the cell above is its length in characters",
         "len(str(longest)) / 4",
     ),

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from workshop.report import Folder, Report, Status, StepReport
+from workshop.report import Report, Status, StepReport
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -51,13 +51,8 @@ class Bar:
     width: float
 
 
-def write(folder: Folder, report: Report, pages: Collection[str] = ()) -> Path:
-    """Write the page of a run; ``pages`` of its notebooks exist, and are linked."""
-    return folder.write("index.html", render(report, pages))
-
-
 def render(report: Report, pages: Collection[str] = ()) -> str:
-    """The page of a run as HTML."""
+    """The page of a run as HTML; ``pages`` of its notebooks exist, and are linked."""
     counts = Counter(step.status for step in report.steps)
     return template("index.html.j2").render(
         report=report,

@@ -131,7 +131,7 @@ def run(
             view.note(f"no page could be made from {notebook}: open the notebook itself")
     pages = [made.result() for made in this.pages.values() if not made.exception()]
     page.unlink(folder.path, pages)
-    written = page.write(folder, report, pages)
+    written = folder.write("index.html", page.render(report, pages))
     if show_failure:
         show_failure()
     view.closing(report, written, services())

@@ -24,7 +24,7 @@ from workshop.setup import locate
 from workshop.targets.base import Endpoint
 from workshop.targets.cluster.manifests import llama_stack as manifests
 from workshop.targets.local import programs
-from workshop.targets.local.process import inherited
+from workshop.targets.local.process import INHERITED, exported
 from workshop.targets.local.starting import fingerprint
 from workshop.targets.local.target import LocalTarget
 
@@ -191,7 +191,7 @@ def test_its_own_client_goes_to_a_model_through_the_proxy_and_to_the_kit_directl
         done = subprocess.run(
             [Path(command.argv[0]).with_name("python"), "-c", ASK,
              f"{model.url}/v1/models", f"{mine.url}/v1/models"],
-            env=inherited() | dict(command.env),
+            env=exported(*INHERITED) | dict(command.env),
             capture_output=True,
             text=True,
             check=False,

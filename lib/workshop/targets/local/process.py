@@ -75,11 +75,6 @@ class Command:
     secrets: tuple[Secret, ...] = ()
 
 
-def inherited() -> dict[str, str]:
-    """The part of this process's environment that a part's software sees."""
-    return exported(*INHERITED)
-
-
 def exported(*names: str) -> dict[str, str]:
     """These variables, as far as they are set.
 
@@ -259,7 +254,7 @@ class Process:
                 child = subprocess.Popen(
                     command.argv,
                     cwd=command.cwd,
-                    env=inherited() | dict(command.env) | {MARKER: str(self.folder)},
+                    env=exported(*INHERITED) | dict(command.env) | {MARKER: str(self.folder)},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
