@@ -1,7 +1,8 @@
 """All parts, in dependency order.
 
 A new part is a module here, ``parts/<name>.py``, that ends with its ``SPEC``; one in each target,
-``targets/local/programs/<name>.py`` and ``targets/cluster/manifests/<name>.py``; and a line below.
+``targets/local/programs/<name>.py`` and ``targets/cluster/manifests/<name>.py``, which need not be
+there where the folder ``manifests/<name>`` says it all; and a line below.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What each part is on a cluster: which manifests, filled with what, and how it is reached.
 
-One module per part, of the part's name. A planner turns a part's settings, secrets and needs into
-objects; it asks the cluster only which kinds it knows. Credentials go into Secrets, nowhere else.
+A part whose YAML has more to fill in than credentials has a module of its name. A planner turns a
+part's settings, secrets and needs into objects; it asks the cluster only which kinds it knows.
+Credentials go into Secrets, nowhere else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from workshop.core.errors import SettingsError
 from workshop.targets.base import Part, Scale
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
@@ -63,12 +65,25 @@ Planner = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what
 
 
 def plan(part: Part, api: Api, planners: Mapping[str, Planner] | None = None) -> Plan:
-    """What this part is on this cluster: by one of these planners, or the module of its name."""
-    planner: Planner | None = (planners or {}).get(part.name)
-    if planner is None:
-        lacking = f"The cluster target has no manifests for {part.name}."
-        planner = module_of(part.name, __name__, lacking).plan
-    return planner(part, api)
+    """What this part is on this cluster: by one of these planners, or its own."""
+    return ((planners or {}).get(part.name) or planner_of(part.name))(part, api)
+
+
+def planner_of(part: str) -> Planner:
+    """The module of a part's name, or else its folder; ``SettingsError`` where there is neither."""
+    planner: Planner = _as_built
+    try:
+        planner = module_of(part, __name__, f"The cluster target has no manifests for {part}.").plan
+    except SettingsError:
+        if not (objects.MANIFESTS / part / "base").is_dir():
+            raise
+    return planner
+
+
+def _as_built(part: Part, api: Api) -> Plan:
+    """Its objects unchanged, and a Secret with its credentials, if it has any."""
+    texts = {name: secret.reveal() for name, secret in part.secrets.items()}
+    return as_it_is(built(part, api), part, texts=texts or None)
 
 
 def is_openshift(api: Api) -> bool:
