@@ -35,6 +35,20 @@ class Check:
         return MARKS[self.ok]
 
 
+Seen = tuple[bool, str]  # Whether what was tested holds, and what was seen.
+
+
+def tested(name: str, expected: str, see: Callable[..., Seen], *of: object) -> Check:
+    """The check of what ``see(*of)`` gives; a ``WorkshopError`` is a failed one, in its words."""
+    began = time.monotonic()
+    try:
+        ok, seen = see(*of)
+    except WorkshopError as error:
+        ok, seen = False, ": ".join(filter(None, [error.what.rstrip("."), error.state]))
+        seen += f". {error.hint}" if error.hint else ""
+    return Check(name, ok, expected, seen, round(time.monotonic() - began, 3))
+
+
 def as_lines(checks: Sequence[Check]) -> list[str]:
     """A line for each check, with what was seen, and what was expected where that is different."""
     width = max((len(check.name) for check in checks), default=0)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 
 import yaml
 
-from workshop.core.checks import Check
-from workshop.core.errors import WorkshopError
+from workshop.core.checks import Check, Seen, tested
 from workshop.targets.cluster import machines, namespaces, objects, permissions
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.errors import Forbidden
@@ -29,37 +26,25 @@ DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 MONITORING = "cluster-monitoring-config"
 LEVEL = "pod-security.kubernetes.io/enforce"
 
-Seen = tuple[bool, str]
-
 
 def checks(api: Api) -> list[Check]:
     """Every requirement, so that all lacks show at once, each with what fixes it."""
     oldest = ".".join(map(str, OLDEST))
-    first = _check("API server", f"Kubernetes {oldest} or newer", lambda: _version(api))
+    first = tested("API server", f"Kubernetes {oldest} or newer", _version, api)
     if not first.ok:
         # Without it, every other check would say the same.
         return [first]
     return [
         first,
-        _check("cluster", "Kubernetes or OpenShift", lambda: _discovered(api)),
-        _check("namespace", "exists, or can be created", lambda: _namespace(api)),
-        _check("pod security", "any level: the kit's pods fit", lambda: _pod_security(api)),
-        _check("permissions", "all that the notebooks need", lambda: _permissions(api)),
-        _check("storage", "a default StorageClass", lambda: _storage(api)),
-        _check("kubectl", "builds the manifests", lambda: (True, objects.kubectl())),
-        _check("GPU nodes", "only for notebook 01", lambda: _gpu_rights(api)),
-        *([_check("monitoring", "a note", lambda: _monitoring(api))] if is_openshift(api) else []),
+        tested("cluster", "Kubernetes or OpenShift", _discovered, api),
+        tested("namespace", "exists, or can be created", _namespace, api),
+        tested("pod security", "any level: the kit's pods fit", _pod_security, api),
+        tested("permissions", "all that the notebooks need", _permissions, api),
+        tested("storage", "a default StorageClass", _storage, api),
+        tested("kubectl", "builds the manifests", lambda: (True, objects.kubectl())),
+        tested("GPU nodes", "only for notebook 01", _gpu_rights, api),
+        *([tested("monitoring", "a note", _monitoring, api)] if is_openshift(api) else []),
     ]
-
-
-def _check(name: str, expected: str, see: Callable[[], Seen]) -> Check:
-    began = time.monotonic()
-    try:
-        ok, seen = see()
-    except WorkshopError as error:
-        ok, seen = False, ": ".join(filter(None, [error.what.rstrip("."), error.state]))
-        seen += f". {error.hint}" if error.hint else ""
-    return Check(name, ok, expected, seen, round(time.monotonic() - began, 3))
 
 
 def _version(api: Api) -> Seen:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ from pathlib import Path
 import psutil
 
 from workshop.core import versions
-from workshop.core.checks import Check
-from workshop.core.errors import SetupError
+from workshop.core.checks import Check, Seen, tested
 from workshop.core.files import nearest
 from workshop.setup import locate
 from workshop.targets.local import ports
@@ -29,8 +27,6 @@ COMPONENTS = (
     *("model-server", "chat-weights", "embedding-weights", "ogx", "tokenizer"),
     *("mongodb", "node", "mcp-server"),
 )
-
-Seen = tuple[bool, str]
 
 
 def checks(
@@ -49,20 +45,14 @@ def checks(
     """
     free = "free, or another is taken"
     return [
-        _check("Python", f"{versions.PYTHON} or newer", _python),
-        _check("memory", f"{MEMORY // GIB} GiB free", _memory, own_pids),
-        _check("cores", f"{CORES} or more", _cores),
-        _check("disk", f"{DISK // GIB} GiB free", _disk, state),
-        _check("state folder", "can be written", _writable, state),
-        *(_check(name, "installed", _installed, name) for name in COMPONENTS),
-        *(_check(f"port {port}", free, _port, port, own_ports) for port in wanted_ports),
+        tested("Python", f"{versions.PYTHON} or newer", _python),
+        tested("memory", f"{MEMORY // GIB} GiB free", _memory, own_pids),
+        tested("cores", f"{CORES} or more", _cores),
+        tested("disk", f"{DISK // GIB} GiB free", _disk, state),
+        tested("state folder", "can be written", _writable, state),
+        *(tested(one, "installed", lambda it: (True, str(locate(it))), one) for one in COMPONENTS),
+        *(tested(f"port {port}", free, _port, port, own_ports) for port in wanted_ports),
     ]
-
-
-def _check(name: str, expected: str, see: Callable[..., Seen], *of: object) -> Check:
-    began = time.monotonic()
-    ok, seen = see(*of)
-    return Check(name, ok, expected, seen, round(time.monotonic() - began, 3))
 
 
 def _python() -> Seen:
@@ -114,13 +104,6 @@ def _writable(state: Path) -> Seen:
     if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
         return True, str(state)
     return False, f"{place} is not a folder that you can write to: set WORKSHOP_HOME to one"
-
-
-def _installed(name: str) -> Seen:
-    try:
-        return True, str(locate(name))
-    except SetupError as error:
-        return False, f"{error.what} {error.hint}"
 
 
 def _port(port: int, own: Mapping[int, str]) -> Seen:
