@@ -8,7 +8,7 @@ from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
-from workshop.targets.cluster.errors import Forbidden, Refused
+from workshop.targets.cluster.errors import Refused, if_allowed
 from workshop.targets.cluster.manifests import WORKLOADS, Plan
 from workshop.targets.cluster.manifests.llama_stack import (
     NAME,
@@ -101,20 +101,15 @@ def probes(api: Api, stage: Stages | None = None) -> None:
 
 def _probe_namespaces(api: Api) -> list[Object]:
     """Those that are not being removed yet."""
-    try:
-        made = api.list(*namespaces.NAMESPACE, f"{OURS},{PROBE}={api.namespace}")
-    except Forbidden:
-        # Who may not see namespaces has made none.
-        return []
+    ours = f"{OURS},{PROBE}={api.namespace}"
+    # Who may not see namespaces has made none.
+    made = if_allowed(lambda: api.list(*namespaces.NAMESPACE, ours), [])
     return [one for one in made if not namespaces.is_terminating(one)]
 
 
 def _own_namespace(api: Api) -> list[Object]:
     """The namespace, if the kit made it: it goes with all that is in it."""
-    try:
-        found = namespaces.find(api)
-    except Forbidden:
-        return []
+    found = if_allowed(lambda: namespaces.find(api), None)
     made = objects.labels_of(found).get(objects.MANAGED_BY) == MANAGER
     return [found] if found and made else []
 

@@ -26,7 +26,7 @@ from workshop.targets.cluster import (
 )
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.endpoints import HAPROXY, admitted, seconds_of
-from workshop.targets.cluster.errors import Forbidden, Refused, Unreachable
+from workshop.targets.cluster.errors import Forbidden, Refused, Unreachable, if_allowed
 from workshop.targets.cluster.machines import machinesets, nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET, MADE_FROM
 from workshop.targets.cluster.machines.operators import POLICY as GPU_POLICY
@@ -68,11 +68,8 @@ def problems(api: Api, deployed: DeployedParts, isolation: Isolation) -> list[Pr
 
 
 def _seen[T](look: Callable[[], Iterable[T]]) -> list[T]:
-    try:
-        return list(look())
-    except Forbidden:
-        # What this user lacks was told before.
-        return []
+    # What this user lacks was told before.
+    return if_allowed(lambda: list(look()), [])
 
 
 def _rights(api: Api) -> list[Problem]:

@@ -31,7 +31,7 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Endpoint, Part, Route
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.errors import if_allowed
 from workshop.targets.cluster.manifests import ROUTE, Plan
 
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
@@ -162,11 +162,8 @@ class Endpoints:
     def router_ca(self) -> Path | None:
         """The router's CA; None, the system's, where it is not shown, as with a public one."""
         namespace, name, key = ROUTER_CA
-        try:
-            return self._ca(name, key, namespace)
-        except Forbidden:
-            # Then it is not meant to be needed: the certificate is one that everybody knows.
-            return None
+        # Not shown, it is not meant to be needed: the certificate is one that everybody knows.
+        return if_allowed(lambda: self._ca(name, key, namespace), None)
 
     def ca_file(self, name: str, text: str) -> Path:
         """A file with this CA, for as long as this process lives."""

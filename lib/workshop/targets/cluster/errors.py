@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from workshop.core.errors import SettingsError, WorkshopError
@@ -71,6 +71,14 @@ class Forbidden(Refused):
 
 class Unreachable(WorkshopError):
     """The API server does not answer."""
+
+
+def if_allowed[T, U](ask: Callable[[], T], otherwise: U) -> T | U:
+    """What ``ask`` gives; ``otherwise`` where this user may not see it."""
+    try:
+        return ask()
+    except Forbidden:
+        return otherwise
 
 
 def refused(

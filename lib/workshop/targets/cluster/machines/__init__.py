@@ -19,7 +19,7 @@ from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Accelerator, Machines
 from workshop.targets.cluster import objects, permissions
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.errors import if_allowed
 from workshop.targets.cluster.informer import Informer, patient
 from workshop.targets.cluster.machines import machinesets, nodes
 from workshop.targets.cluster.machines.machinesets import (
@@ -65,10 +65,7 @@ class GpuMachines:
 
     def accelerators(self) -> list[Accelerator]:
         """The nodes that offer a GPU; none where this user may not see nodes."""
-        try:
-            return nodes.accelerators(self._api.list(*NODE))
-        except Forbidden:
-            return []
+        return nodes.accelerators(if_allowed(lambda: self._api.list(*NODE), []))
 
     def add(self, wanted: Machines, *, dry_run: bool, timeout: float, stage: Stages) -> str:
         """Make the MachineSet, and wait for its nodes; see ``base.MachinePool.add``."""

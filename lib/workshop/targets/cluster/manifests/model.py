@@ -10,7 +10,7 @@ from workshop.targets import network
 from workshop.targets.base import Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
-from workshop.targets.cluster.errors import Forbidden
+from workshop.targets.cluster.errors import if_allowed
 from workshop.targets.cluster.machines import nodes
 from workshop.targets.cluster.manifests import USER, Plan, Resource, as_it_is, is_openshift
 
@@ -98,10 +98,7 @@ def _key(part: Part) -> Object:
 
 def offers_gpu(api: Api) -> bool:
     """Whether a node offers a GPU. Who may not look at nodes takes the CPU."""
-    try:
-        return any(map(nodes.gpus, api.list(*nodes.NODE)))
-    except Forbidden:
-        return False
+    return any(map(nodes.gpus, if_allowed(lambda: api.list(*nodes.NODE), [])))
 
 
 def _kserve(part: Part, api: Api, accelerator: str) -> Plan:
