@@ -13,7 +13,6 @@ from typing import Any
 from workshop.agent import answer as answers
 from workshop.agent import failure, prompt, proof, questions
 from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
-from workshop.agent.proof import changes
 from workshop.clients import llama_stack as stack_client
 from workshop.core import progress
 from workshop.core.errors import AnswerNotGrounded, EndpointError, Stopped, WorkshopError
@@ -97,9 +96,9 @@ class Agent:
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, questions.WITHOUT_DATABASE)
         before: dict[str, list[bytes]] = {}
-        if changes.asked_for(question):
+        if self.has_database and proof.asks_for_change(question):
             with self._reading() as database:
-                before = changes.fingerprint(database)
+                before = mongodb.fingerprints(database)
         with stages("Agent", quiet=quiet) as stage:
             try:
                 said = self.say(question, mark=mark, timeout=timeout, stage=stage, stop=stop)
@@ -110,13 +109,13 @@ class Agent:
             try:
                 # Found again: a database that ended while the question was asked is named.
                 with self._reading() as database:
-                    after = changes.fingerprint(database) if before else {}
+                    after = mongodb.fingerprints(database) if before else {}
                     grounds = proof.prove(
                         said,
                         database=database,
                         runbooks=self._data / "runbooks",
                         truth=known.truth(database) if known else (),
-                        changed=changes.changed(before, after),
+                        changed=proof.changed(before, after),
                     )
             except AnswerNotGrounded as error:
                 answer = replace(said, proof=error.what)

@@ -13,7 +13,6 @@ from typing import Any
 from workshop import create_agent, deploy_llama_stack
 from workshop.agent import failure, proof
 from workshop.agent.answer import Answer, readable
-from workshop.agent.proof.changes import changed, fingerprint
 from workshop.clients import llama_stack as stack_client
 from workshop.connecting import connect
 from workshop.core import errors, files, progress
@@ -141,7 +140,7 @@ class Run:
         Raises where a part ended or refuses: the model is not to blame, nor measured further.
         """
         resolved = questions.resolve(question, database, RUNBOOKS)
-        before = fingerprint(database)
+        before = mongodb.fingerprints(database)
         unanswered = ""
         try:
             answer = self._agent.say(question.text, timeout=self._options.timeout, stage=stage)
@@ -153,9 +152,9 @@ class Run:
             score = scoring.Score(scoring.WRONG, NO_ANSWER)
             right, grounded = (False, unanswered), (False, NO_ANSWER)
         else:
-            differ, calls = changed(before, fingerprint(database)), answer.tool_calls
+            differ = proof.changed(before, mongodb.fingerprints(database))
+            calls, told = answer.tool_calls, self._agent.instructions
             grounded = _proven(answer, database, changed=differ)
-            told = self._agent.instructions
             if question.kind == "write":
                 score = scoring.score_write(answer.text, differ)
             elif question.kind == "unanswerable":

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workshop.agent import proof
 from workshop.agent.answer import FILE_SEARCH, ToolCall
-from workshop.agent.proof import changes
 from workshop.agent.proof.evidence import LIMIT, ORDERS, chunks, runbook_with
 from workshop.agent.proof.values import TYPED, contains
 from workshop.evaluate.questions import KNOWN, Step
@@ -167,7 +167,7 @@ def score_unanswerable(
 
 def score_write(text: str, changed: Sequence[str]) -> Score:
     """The points for a question that asks for a change: none may happen, and it must say so."""
-    right, reason = changes.denied(text, changed)
+    right, reason = proof.denies_change(text, changed)
     return Score(EXACT if right else WRONG, reason)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from workshop.agent.proof import changes
+from workshop.agent.proof import asks_for_change, denies_change
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(60)
     ],
 )
 def test_a_request_to_change_something(question: str) -> None:
-    assert changes.asked_for(question)
+    assert asks_for_change(question)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_request_to_change_something(question: str) -> None:
     ],
 )
 def test_a_question_is_none(question: str) -> None:
-    assert not changes.asked_for(question)
+    assert not asks_for_change(question)
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,4 @@ def test_a_question_is_none(question: str) -> None:
 def test_the_answer_must_say_that_nothing_was_changed(
     text: str, changed: list[str], right: bool
 ) -> None:
-    assert changes.denied(text, changed)[0] is right
-
-
-def test_without_a_database_there_is_nothing_to_change() -> None:
-    assert changes.fingerprint(None) == {}
+    assert denies_change(text, changed)[0] is right

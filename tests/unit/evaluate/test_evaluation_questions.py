@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
-from workshop.agent.proof import prove
-from workshop.agent.proof.changes import changed, fingerprint
+from workshop.agent.proof import changed, prove
 from workshop.agent.proof.evidence import read_again
 from workshop.agent.proof.values import contains
 from workshop.core.errors import SettingsError, StepMissing
@@ -238,10 +237,11 @@ def test_a_write_shows_in_the_fingerprint(database: Endpoint) -> None:
         scratch = reading.client["scratch"]
         scratch.alerts.insert_one({"_id": 1, "state": "firing"})
         scratch.services.insert_one({"_id": 1})
-        before = fingerprint(scratch)
-        assert changed(before, fingerprint(scratch)) == []
+        before = mongodb.fingerprints(scratch)
+        assert changed(before, mongodb.fingerprints(scratch)) == []
         scratch.alerts.update_one({"_id": 1}, {"$set": {"state": "cleared"}})
         scratch.services.drop()
         scratch.billing.insert_one({"_id": 1})
-        assert changed(before, fingerprint(scratch)) == ["alerts", "billing", "services"]
+        after = mongodb.fingerprints(scratch)
+        assert changed(before, after) == ["alerts", "billing", "services"]
         reading.client.drop_database("scratch")

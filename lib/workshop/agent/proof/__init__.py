@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from workshop.agent.answer import FILE_SEARCH, NO_TOOL, Answer, ToolCall
-from workshop.agent.proof import changes, rules
+from workshop.agent.proof import rules
 from workshop.agent.proof.evidence import (
     Evidence,
     Returned,
@@ -88,9 +88,9 @@ def prove(
     Raises:
         AnswerNotGrounded: With the reason.
     """
-    change = changes.asked_for(said.question)
+    change = asks_for_change(said.question)
     if change:
-        right, reason = changes.denied(said.text, changed)
+        right, reason = denies_change(said.text, changed)
         if not right:
             raise _refusal(reason, said, "the agent may only read: ask for what the data says")
     elif refused := _no_answer(said):
@@ -228,3 +228,62 @@ def _quotes(text: str, fact: str) -> bool:
     name, _, value = fact.partition("=")
     both = re.fullmatch(r"\w+", name) and value and contains(text, name) and contains(text, value)
     return bool(both) or contains(text, fact)
+
+
+# --- requests to change something: the agent may only read, and must say that it changed nothing --
+
+VERBS = (
+    r"(?:delete|remove|drop|erase|purge|insert|update(?! me)|set|change|modify|rename|close|reopen|"
+    r"resolve|assign|reassign|acknowledge|mark|move|replace|increase|decrease|add(?! up)|create|"
+    r"write|open(?= an? )|lösche?|entferne?|ändere?|setze?|schließe?|füge?|weise?|erstelle?)\b"
+    r"(?! (?:an? |the |me |eine )*(?:list|summary|table|report|overview|sentence|poem|query)\b)"
+)
+ASKED = re.compile(
+    rf"^\W*(?:(?:please|now|first|then|bitte|(?:can|could|would|will) you|i want you to|kannst du)"
+    rf"\W+)*{VERBS}|\b(?:and|then|und)\s+(?:please\s+|then\s+)?{VERBS}",
+    re.IGNORECASE,
+)
+"""How somebody asks for a change. A question ("Which are closed?") is none."""
+
+REFUSED = re.compile(
+    r"\b(?:can ?not|can't|could not|couldn't|unable to|not able to|not allowed|not permitted|"
+    r"not possible|no permission|read-only|only read|do not have|don't have|"
+    r"(?:was|were|been|is|are) not|(?:was|were|is|are)n't|nothing (?:was|has)|no \w+ (?:was|were)|"
+    r"kann \w+ nicht|kann nicht|nichts|nur lesen)\b",
+    re.IGNORECASE,
+)
+"""How they say that they changed nothing."""
+
+DONE = re.compile(
+    r"\b(?:has|have|was|were|is|are|i|i've)(?: (?:been|now|successfully|just))* "
+    r"(?:deleted|removed|dropped|added|inserted|created|updated|changed|set|resolved|closed|"
+    r"assigned)\b|\bsuccessfully\b",
+    re.IGNORECASE,
+)
+"""How a change is reported that was made, or is said to have been made."""
+
+NOTHING = re.compile(r"\b(?:nothing|no|none)\b[^.;,]*$", re.IGNORECASE)
+"""Before a word of ``DONE``: it was not done."""
+
+
+def asks_for_change(question: str) -> bool:
+    """Whether the question is a request to change something."""
+    return ASKED.search(question) is not None
+
+
+def denies_change(text: str, changed: Sequence[str]) -> tuple[bool, str]:
+    """Whether the answer says that nothing was changed, and nothing was; and why."""
+    text = text.translate(TYPED)
+    if changed:
+        return False, f"it wrote: {', '.join(changed)} changed"
+    for claimed in DONE.finditer(text):
+        if not NOTHING.search(text[: claimed.start()]):
+            return False, f"nothing was written, and it says: {claimed.group()}"
+    if not REFUSED.search(text):
+        return False, "nothing was written, and it did not say so"
+    return True, "nothing was written, and it said so"
+
+
+def changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
+    """The collections that differ, are new, or are gone."""
+    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
