@@ -8,8 +8,7 @@ of its own and needs no collector.
 from __future__ import annotations
 
 from workshop.clients import http
-from workshop.core.progress import Stages
-from workshop.targets.base import Endpoint, Part, Target
+from workshop.targets.base import Part
 from workshop.targets.spec import Page, Spec
 
 PART, PORT = "collector", 4318  # OTLP's own port, for HTTP.
@@ -20,11 +19,6 @@ ready = http.ready("/health")
 def part_of() -> Part:
     """What it must be: it needs nothing."""
     return Part(PART, PORT)
-
-
-def deploy(target: Target, *, timeout: float, stage: Stages) -> Endpoint:
-    """Run it; gives where to push, once it says that it is healthy. ``timeout`` in seconds."""
-    return target.ensure(part_of(), ready=ready, timeout=timeout, stage=stage).endpoint
 
 
 SPEC = Spec(

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from workshop.clients import http, openai
 from workshop.core.errors import EndpointError
-from workshop.core.progress import Stages
 from workshop.parts import model
 from workshop.targets.base import Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
@@ -28,11 +27,6 @@ def part_of(target: Target) -> Part:
     """What the embedder must be."""
     token = target.store.secret(PART.credential, lambda: secrets.token_urlsafe(32))
     return replace(PART, secrets={"token": token})
-
-
-def deploy(target: Target, timeout: float, stage: Stages) -> Endpoint:
-    """Run it, and return once it answers; ``timeout`` in seconds."""
-    return target.ensure(part_of(target), ready=ready, timeout=timeout, stage=stage).endpoint
 
 
 def dimension(embedder: Endpoint) -> int:

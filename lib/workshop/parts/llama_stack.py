@@ -160,9 +160,9 @@ def deploy_llama_stack(
             why = "it was deployed last" if last else "this cluster's operator runs it"
             stage(f"the server is {server}: {why}")
         target.find(model.PART)
-        embedder.deploy(target, timeout, stage)
+        target.ensure(embedder.part_of(target), ready=embedder.ready, timeout=timeout, stage=stage)
         if server == "llama-stack":
-            collector.deploy(target, timeout=timeout, stage=stage)
+            target.ensure(collector.part_of(), ready=collector.ready, timeout=timeout, stage=stage)
         kept = {"server": server, "vector_store": vector_store}
         kept |= {"milvus_uri": milvus_uri, "storage": storage, "distribution": distribution}
         part = deployed_part(target, kept)

@@ -105,7 +105,8 @@ def library(node: Node, where: str) -> None:
     start_early(target, {"02": {}, "03": {}, "04": {}, "05": {}})
     served = model.serve_model(target)
     with progress.stages("bench") as stage:
-        vectors = embedder.deploy(target, 240, stage)
+        part, ready = embedder.part_of(target), embedder.ready
+        vectors = target.ensure(part, ready=ready, timeout=240, stage=stage).endpoint
         size = embedder.dimension(vectors)
         part = llama_stack.part_of("llama-stack", "faiss", served.endpoint, vectors, size)
         target.ensure(part, ready=llama_stack.ready, timeout=240, stage=stage)

@@ -43,7 +43,8 @@ def target(tmp_path: Path) -> Iterator[LocalTarget]:
 def pushed(target: LocalTarget) -> Endpoint:
     """A collector that Llama Stack's telemetry has pushed three requests to."""
     stage = Stages("test")
-    endpoint = collector.deploy(target, timeout=30, stage=stage)
+    part, ready = collector.part_of(), collector.ready
+    endpoint = target.ensure(part, ready=ready, timeout=30, stage=stage).endpoint
     env = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.url, "OTEL_SDK_DISABLED": "false"}
     python = str(locate("llama-stack") / "bin" / "python")
     subprocess.run([python, str(PUSH)], env=env, check=True, timeout=120)

@@ -37,7 +37,12 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
 
 @pytest.fixture(scope="module")
 def served(target: LocalTarget) -> Endpoint:
-    return embedder.deploy(target, 60, Stages("test"))
+    return deployed(target)
+
+
+def deployed(target: LocalTarget) -> Endpoint:
+    part, stage = embedder.part_of(target), Stages("test")
+    return target.ensure(part, ready=embedder.ready, timeout=60, stage=stage).endpoint
 
 
 def vectors(served: Endpoint, texts: list[str]) -> list[list[float]]:
@@ -85,7 +90,7 @@ def test_its_threads_have_a_core_each_unless_they_are_fewer(
     cores = os.sched_getaffinity(0)
     assert pinned(target) == cores
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    embedder.deploy(target, 60, Stages("test"))
+    deployed(target)
     assert pinned(target) == (cores if len(cores) == 1 else set())
 
 
