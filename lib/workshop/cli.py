@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
 
-from workshop.core.errors import WorkshopError
+from workshop.core.errors import INTERRUPTED, WorkshopError
 from workshop.core.settings import default_target, make_paths_absolute, refuse_another_checkout
+from workshop.core.table import write
 
-INTERRUPTED = 130  # What a shell expects of a program that Ctrl-C ended.
 EXAMPLES = """\
 examples:
   workshop run                                  the whole sequence on this machine
@@ -225,9 +225,7 @@ def images(_options: argparse.Namespace) -> int:
     """List what a cluster pulls."""
     from workshop.targets.cluster.images import images
 
-    for one in images():
-        sys.stdout.write(f"{one.part:<16}  {one.name}\n")
-    sys.stdout.flush()
+    write(*(f"{one.part:<16}  {one.name}" for one in images()))
     sys.stderr.write(
         "Not listed: the images of operators (OpenShift AI, KServe, NVIDIA's). A mirror takes them "
         "with their catalogues.\n"
@@ -239,7 +237,7 @@ def version(_options: argparse.Namespace) -> int:
     """Print the version."""
     from importlib.metadata import version
 
-    sys.stdout.write(f"agent-workshop-kit {version('agent-workshop-kit')}\n")
+    write(f"agent-workshop-kit {version('agent-workshop-kit')}")
     return 0
 
 

@@ -6,9 +6,8 @@ import argparse
 import contextlib
 import json
 import re
-import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING
 from workshop.connecting import connect
 from workshop.core import progress
 from workshop.core.checks import as_lines
-from workshop.core.errors import WorkshopError
+from workshop.core.errors import INTERRUPTED, WorkshopError
 from workshop.core.files import hold
 from workshop.core.secret import Secret
 from workshop.core.settings import Settings
-from workshop.core.table import as_text, counted
+from workshop.core.table import as_text, counted, write
 from workshop.parts.catalog import ALL, start_early
 from workshop.report import ASKING
 from workshop.run import run as run_steps
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             before=_starts_early(target, steps),
         )
     if interrupted:
-        return 130
+        return INTERRUPTED
     return 0 if report.status == "passed" else 1
 
 
@@ -92,9 +91,7 @@ UP = ("running", "yours")  # States of a part that works, as `workshop status` s
 def status(options: argparse.Namespace) -> int:
     """Show what runs."""
     rows = connect(options.target).status()
-    _write(
-        repr(rows).splitlines() if rows else ["Nothing was started here yet.  Hint: workshop run"]
-    )
+    write(repr(rows) if rows else "Nothing was started here yet.  Hint: workshop run")
     return 0
 
 
@@ -102,7 +99,7 @@ def logs(options: argparse.Namespace) -> int:
     """Show one part's log."""
     target = connect(options.target)
     for line in target.logs(options.name, lines=options.lines, follow=options.follow):
-        _write([line])
+        write(line)
     return 0
 
 
@@ -111,7 +108,7 @@ def stop(options: argparse.Namespace) -> int:
     target = connect(options.target)
     with hold(Settings.from_env().lock, "workshop stop"):
         stopped = target.stop(options.name)
-    _write([f"stopped {name}" for name in stopped] or ["nothing was running"])
+    write(*([f"stopped {name}" for name in stopped] or ["nothing was running"]))
     return 0
 
 
@@ -124,9 +121,7 @@ def doctor(options: argparse.Namespace) -> int:
 
     target = connect(options.target)
     checks = target.environment()
-    _write(
-        [f"environment of the {target.name} target", *(f"  {line}" for line in as_lines(checks))]
-    )
+    write(f"environment of the {target.name} target", *(f"  {one}" for one in as_lines(checks)))
     findings = examine(target)
     # A place that cannot be asked has been named by now.
     blocked = any(one.part in ("cluster", "permissions") for one in findings if not one.ok)
@@ -137,16 +132,16 @@ def doctor(options: argparse.Namespace) -> int:
             raise
         rows = Statuses()
     shown = as_text([astuple(row) for row in rows]).splitlines()
-    _write(["", "parts", *([f"  {row}" for row in shown] or [NOTHING])])
+    write("", "parts", *([f"  {row}" for row in shown] or [NOTHING]))
     ended = [row for row in rows if row.state not in UP]
     for part in ended:
-        _write(["", *_trouble(target, part)])
+        write("", *_trouble(target, part))
     if rows and not causes(findings) and not ended:
         answered = last_finding(Settings.from_env().state / "runs", target.name)
         findings += [answered] if answered else []
     asked = [_asked(finding) for finding in findings]
     if asked:
-        _write(["", "what they answer", *asked])
+        write("", "what they answer", *asked)
     blamed = [f"cause: {one.part}: {one.seen}\n  Hint: {one.hint}" for one in causes(findings)]
     # An ended part was counted when it was asked, if it could be asked.
     silent = [part for part in ended if part.name not in {one.part for one in findings}]
@@ -155,7 +150,7 @@ def doctor(options: argparse.Namespace) -> int:
     lacks = [one for one in checks if not one.ok and words.get(one.name, one.name) not in told]
     problems = len(lacks) + len(blamed) + len(silent)
     found = f"{counted(problems, 'problem')} found"
-    _write(["", *blamed, found if problems else "no problem found"])
+    write("", *blamed, found if problems else "no problem found")
     return 1 if problems else 0
 
 
@@ -177,12 +172,6 @@ def _trouble(target: Target, part: PartStatus) -> Sequence[str]:
     number = ALL.notebook(part.name)[:2]
     lines.append(f"  Hint: workshop run --only {number} starts it again; workshop logs {part.name}")
     return lines
-
-
-def _write(lines: Iterable[str]) -> None:
-    for line in lines:
-        sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 HINTS = (

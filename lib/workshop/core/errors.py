@@ -14,6 +14,9 @@ LOG_WIDTH = 300
 """Characters of a log line that an error shows: a part may log a whole request in one line."""
 
 
+INTERRUPTED = 130  # The exit code of a program that Ctrl-C ended, as shells expect it.
+
+
 class WorkshopError(Exception):
     """The base of every error that the kit raises on purpose.
 

@@ -1,8 +1,9 @@
-"""A list of records that a notebook shows as a table; and texts that fit where they are shown."""
+"""A list of records that a notebook shows as a table; and texts as they are shown elsewhere."""
 
 from __future__ import annotations
 
 import html
+import sys
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 
@@ -59,3 +60,9 @@ def counted(number: int, thing: str) -> str:
 def shortened(text: str, limit: int) -> str:
     """The text, or its beginning with ``…`` in the place of what is beyond the limit."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def write(*lines: str) -> None:
+    """Show a command's lines on stdout, at once."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()

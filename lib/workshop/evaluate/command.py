@@ -18,6 +18,7 @@ from workshop.connecting import connect
 from workshop.core import errors, files, progress
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA, Settings
+from workshop.core.table import write
 from workshop.evaluate import CALLING, questions, results, scoring
 from workshop.evaluate.questions import Catalogue, Question
 from workshop.evaluate.results import Evaluation, Outcome
@@ -27,7 +28,6 @@ from workshop.targets.base import Target
 
 RUNBOOKS = DATA / "runbooks"
 FOLDER = "evaluations"
-INTERRUPTED = 130
 UNANSWERED = (
     3  # So many questions in a row without any answer: something is broken, an end is made.
 )
@@ -49,7 +49,7 @@ def evaluate(options: argparse.Namespace) -> int:
             if server:
                 _bring_up(target, server)
             code = Run(target, catalogue, options, settings).run() or code
-            if code == INTERRUPTED:
+            if code == errors.INTERRUPTED:
                 break
     return code
 
@@ -93,7 +93,7 @@ class Run:
         done = {outcome.question for outcome in evaluation.outcomes}
         rest = [question for question in self._chosen if question.name not in done]
         asked = f"{evaluation.model} behind {evaluation.server}"
-        _say(f"workshop evaluate: {len(rest)} questions to {asked}")
+        write(f"workshop evaluate: {len(rest)} questions to {asked}")
         interrupted = False
         try:
             with mongodb.connected(mongodb.find(self._target)) as database:
@@ -104,10 +104,10 @@ class Run:
             self._keep(folder)
         compared = results.compare([evaluation], self._published)
         page = folder.path / results.PAGE
-        _say(f"\n{results.by_kind(evaluation)!r}\n\n{compared!r}\n\nReport: {page}")
+        write(f"\n{results.by_kind(evaluation)!r}\n\n{compared!r}\n\nReport: {page}")
         if interrupted:
-            _say("interrupted; the rest: workshop evaluate --continue, with the same options")
-            return INTERRUPTED
+            write("interrupted; the rest: workshop evaluate --continue, with the same options")
+            return errors.INTERRUPTED
         least = self._options.at_least
         if least is not None and evaluation.score < least:
             score = f"{evaluation.score:g} %, and --at-least asks for {least:g} %"
@@ -120,10 +120,10 @@ class Run:
         before = len(outcomes)
         progress.use(None if sys.stderr.isatty() else progress.Silent())
         for place, question in enumerate(rest, before + 1):
-            _say(f"[{place}/{before + len(rest)}] {question.kind}: {question.text}")
+            write(f"[{place}/{before + len(rest)}] {question.kind}: {question.text}")
             with stages(question.name, keeps=False) as stage:
                 outcomes.append(self._ask(question, database, stage))
-            _say(folder.mask(_shown(outcomes[-1])))
+            write(folder.mask(_shown(outcomes[-1])))
             self._keep(folder)
             silent = [o for o in outcomes[before:][-UNANSWERED:] if o.unanswered]
             if len(silent) == UNANSWERED:
@@ -239,14 +239,9 @@ def _compare(folders: Sequence[Path], home: Path, catalogue: Catalogue) -> int:
             "There is nothing to compare yet.", where=str(home), hint="run: workshop evaluate"
         )
     rows = results.compare(found, catalogue.published)
-    _say(f"{rows!r}\n")
+    write(f"{rows!r}\n")
     page = files.private_folder(home) / "compare.html"
     files.write_private(page, results.page(rows))
     files.write_private(home / "compare.md", results.markdown(rows) + "\n")
-    _say(f"The same as a page and as Markdown: {page}, compare.md")
+    write(f"The same as a page and as Markdown: {page}, compare.md")
     return 0
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()

@@ -11,7 +11,7 @@ from pathlib import Path
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.core.table import as_text, counted
+from workshop.core.table import as_text, counted, write
 from workshop.parts.model import address
 from workshop.room import attendees
 from workshop.room.objects import Room, SharedModel, checked
@@ -46,7 +46,7 @@ def _progress(prefix: str, page: str) -> int:
         raise SettingsError(
             f"There is no room {prefix!r}.", where=api.url, hint="workshop room --attendees N"
         )
-    _write([repr(found), "", attendees.summary(found)])
+    write(repr(found), "", attendees.summary(found))
     return 0
 
 
@@ -82,7 +82,7 @@ def _prepare(api: Api, wanted: Room, options: argparse.Namespace) -> int:
         lines += ["  Hint: --remove-extra removes them with everything in them"]
     ready = f"{len(seats) - len(failed)} of {len(seats)} namespaces are ready"
     lines += ["", f"{ready}, after {seconds:.1f} s and {api.requests} requests"]
-    _write(lines)
+    write(*lines)
     return 1 if failed else 0
 
 
@@ -94,7 +94,7 @@ def _remove(api: Api, prefix: str, *, sure: bool) -> int:
         remove(api, names, stage)
         shared = remove_shared(api, prefix)
     removed = [f"removed {what}" for what in [*(f"Namespace {name}" for name in names), *shared]]
-    _write(removed or [f"nothing has the label of the room {prefix!r}"])
+    write(*(removed or [f"nothing has the label of the room {prefix!r}"]))
     return 0
 
 
@@ -118,8 +118,3 @@ def table(seats: Sequence[Seat]) -> str:
     """One line per attendee."""
     rows = [(*astuple(seat)[:-1], "FAIL" if seat.problems else "OK") for seat in seats]
     return as_text([HEAD, *rows])
-
-
-def _write(lines: Sequence[str]) -> None:
-    sys.stdout.write("".join(line + "\n" for line in lines))
-    sys.stdout.flush()

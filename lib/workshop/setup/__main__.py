@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from workshop.core.errors import WorkshopError
+from workshop.core.errors import INTERRUPTED, WorkshopError
 from workshop.setup import kit
 from workshop.setup.components import COMPONENTS, DEFAULT, KIT, SPARE
 from workshop.setup.context import Context
@@ -23,8 +23,6 @@ from workshop.setup.lines import Lines, Screen
 if TYPE_CHECKING:
     from workshop.setup.install import Outcome
 
-INTERRUPTED = 130
-"""The exit code of a program that Ctrl-C ended, as shells expect it."""
 DEV = "dev"
 IN_KIT = "--in-kit"
 """Says that this is the kit's own environment, and that it is complete."""
