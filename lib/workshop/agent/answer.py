@@ -23,36 +23,25 @@ SHOWN = 600  # Characters of a tool's result in the table: the whole would hide 
 
 @dataclass(frozen=True)
 class ToolCall:
-    """One call of a tool, with the arguments that the model gave.
-
-    Args:
-        ok: Whether the tool ran without error.
-        nearness: Of a search, how near the best hit is to what was searched for, as the cosine of
-            the angle between them: 1 is the same. None where the server does not say it.
-        hint: What to do about one that failed, where that is known.
-        made: How often it was made: once more by the kit, where the agent's server hid the reason.
-    """
+    """One call of a tool, with the arguments that the model gave."""
 
     name: str
     arguments: Mapping[str, Any]
-    ok: bool
+    ok: bool  # Whether the tool ran without error.
     result: str
-    hint: str = ""
-    made: int = 1
+    hint: str = ""  # What to do about one that failed, where that is known.
+    made: int = 1  # How often: once more by the kit, where the agent's server hid the reason.
+    # Of a search, how near the best hit is to what was searched for, as the cosine of the angle
+    # between them: 1 is the same. None where the server does not say it.
     nearness: float | None = None
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a model had to read and to write for an answer, over all rounds, as its server counts.
+    """What a model had to read and write for an answer, over all rounds, as its server counts."""
 
-    Args:
-        read: All that it was given: instructions, tools, question and results, once per round.
-        known: Of these, what it had read before and kept; 0 also where the server does not say it.
-    """
-
-    read: int
-    known: int
+    read: int  # All that it was given: instructions, tools, question and results, once per round.
+    known: int  # Of these, what it had read before and kept; 0 also where it is not said.
     written: int
 
     def __str__(self) -> str:
@@ -61,24 +50,16 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the agent said, with the tool calls in their order, and the proof.
-
-    Args:
-        seconds: From asking to the last word.
-        grounded: Whether the answer rests on the calls and on what the data says.
-        proof: Why it is grounded, or why not, in one sentence.
-        cut: Why it ended before it was complete; empty when it is complete.
-        tokens: None where the server does not count them.
-    """
+    """What the agent said, with the tool calls in their order, and the proof."""
 
     question: str
     text: str
-    seconds: float = 0.0
+    seconds: float = 0.0  # From asking to the last word.
     tool_calls: tuple[ToolCall, ...] = ()
-    grounded: bool = False
-    proof: str = "not proven"
-    cut: str = ""
-    tokens: Tokens | None = None
+    grounded: bool = False  # Whether it rests on the calls and on what the data says.
+    proof: str = "not proven"  # Why it is grounded, or why not, in one sentence.
+    cut: str = ""  # Why it ended before it was complete; empty when it is complete.
+    tokens: Tokens | None = None  # None where the server does not count them.
 
     @property
     def time(self) -> str:

@@ -21,19 +21,12 @@ LOOPBACK = "127.0.0.1,localhost,::1"  # What no proxy reaches, as `NO_PROXY` has
 
 @dataclass(frozen=True)
 class Proxy:
-    """An HTTP proxy.
+    """An HTTP proxy."""
 
-    Args:
-        url: Scheme, host and port; without a login, so that it can be shown.
-        named: What names it: a variable, or a field of a file.
-        user: Sent to it with ``password``, or "".
-        password: None where it wants none.
-    """
-
-    url: str
-    named: str
-    user: str = ""
-    password: Secret | None = None
+    url: str  # Scheme, host and port; without a login, so that it can be shown.
+    named: str  # What names it: a variable, or a field of a file.
+    user: str = ""  # Sent to it with ``password``, or "".
+    password: Secret | None = None  # None where it wants none.
 
     @property
     def login(self) -> tuple[str, str] | None:

@@ -66,18 +66,13 @@ class Package:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of model weights of ``size`` bytes, named as in the cache and on the model hub.
-
-    Attributes:
-        variable: The environment variable by which a user names a file that they have already.
-        repository: The model hub's repository that has the file, if any.
-    """
+    """A file of model weights of ``size`` bytes, named as in the cache and on the model hub."""
 
     filename: str
     size: int
     sha256: str
-    variable: str
-    repository: str = ""
+    variable: str  # The environment variable by which a user names a file that they have already.
+    repository: str = ""  # The model hub's repository that has the file, if any.
 
 
 @dataclass(frozen=True)

@@ -34,21 +34,14 @@ Step = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Question:
-    """One question.
-
-    Args:
-        kind: One of ``KINDS``.
-        half: One of ``HALVES``.
-        truth: How pymongo reads the values that a true answer holds, step by step.
-        calls: The forms of tool calls that are right, each a list of steps.
-    """
+    """One question."""
 
     name: str
-    kind: str
-    half: str
+    kind: str  # One of ``KINDS``.
+    half: str  # One of ``HALVES``.
     text: str
-    truth: tuple[Spec, ...] = ()
-    calls: tuple[tuple[Spec, ...], ...] = ()
+    truth: tuple[Spec, ...] = ()  # How pymongo reads the values that a true answer holds, in steps.
+    calls: tuple[tuple[Spec, ...], ...] = ()  # The forms that are right, each a list of steps.
 
 
 @dataclass(frozen=True)

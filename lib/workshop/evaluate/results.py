@@ -21,65 +21,45 @@ NAME, PAGE = "report.json", "index.html"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one question came to.
+    """What one question came to."""
 
-    Args:
-        question: Its short name; ``asked`` is its text.
-        expected: The first of the right forms, a call a line; empty when no call is right.
-        truth: What the answer must hold.
-        points: For the tool calls, 0 to 1; of unanswerable and write questions, for the outcome.
-        right: Whether the answer is grounded and true, or rightly refuses; ``why`` says why.
-        seconds: From asking to the last word.
-        calls: Each as {name, arguments, ok, result}.
-        unanswered: Why there was no answer at all.
-        grounded: Whether the agent's proof, which does not know the truth, calls it grounded, and
-            ``proof`` why; None in a report from before this was kept.
-        read, written: The tokens that the model had to read anew, and wrote; None where its server
-            does not count them, and in a report from before this was kept.
-    """
-
-    question: str
+    question: str  # Its short name; ``asked`` is its text.
     kind: str
     half: str
     asked: str
-    expected: list[str]
-    truth: list[str]
-    points: float
+    expected: list[str]  # The first of the right forms, a call a line; empty when no call is right.
+    truth: list[str]  # What the answer must hold.
+    points: float  # For the tool calls, 0 to 1; of unanswerable and write questions, the outcome.
     reason: str
-    right: bool
+    right: bool  # Whether the answer is grounded and true, or rightly refuses; ``why`` says why.
     why: str
-    seconds: float
+    seconds: float  # From asking to the last word.
     text: str = ""
-    calls: list[dict[str, Any]] = field(default_factory=list)
-    unanswered: str = ""
+    calls: list[dict[str, Any]] = field(default_factory=list)  # Of name, arguments, ok, result.
+    unanswered: str = ""  # Why there was no answer at all.
+    # Whether the agent's proof, which does not know the truth, calls it grounded, and why; None in
+    # a report from before this was kept.
     grounded: bool | None = None
     proof: str = ""
+    # The tokens that the model had to read anew, and wrote; None where its server does not count
+    # them, and in a report from before this was kept.
     read: int | None = None
     written: int | None = None
 
 
 @dataclass
 class Evaluation:
-    """One evaluation.
-
-    Args:
-        server: ``llama-stack`` or ``ogx``, with its version.
-        label: The user's word for it.
-        started: ISO 8601, UTC.
-        questions: A digest of the questions' file.
-        agent: A digest of all that the agent is told: its instructions and tools.
-        asked: The names of the questions to ask, in order; ``outcomes`` are those asked so far.
-    """
+    """One evaluation."""
 
     model: str
-    server: str
+    server: str  # ``llama-stack`` or ``ogx``, with its version.
     target: str
-    label: str
-    started: str
-    questions: str
-    agent: str
-    asked: list[str]
-    outcomes: list[Outcome] = field(default_factory=list)
+    label: str  # The user's word for it.
+    started: str  # ISO 8601, UTC.
+    questions: str  # A digest of the questions' file.
+    agent: str  # A digest of all that the agent is told: its instructions and tools.
+    asked: list[str]  # The names of the questions to ask, in order.
+    outcomes: list[Outcome] = field(default_factory=list)  # Of those asked so far.
 
     @property
     def complete(self) -> bool:

@@ -56,17 +56,12 @@ class Score:
 
 @dataclass(frozen=True)
 class Canonical:
-    """What a call asks for.
+    """What a call asks for."""
 
-    Args:
-        subject: The collection; ``list-collections``; or another tool's name.
-        stages: What is done with its documents; of a search, the runbooks that it found.
-        strange: Names of arguments that the tool does not have.
-    """
-
-    subject: str
+    subject: str  # The collection; ``list-collections``; or another tool's name.
+    # What is done with its documents; of a search, the runbooks that it found.
     stages: tuple[Stage, ...] = ()
-    strange: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()  # Names of arguments that the tool does not have.
 
 
 def score_calls(

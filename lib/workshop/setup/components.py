@@ -22,22 +22,14 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class Component:
-    """One thing that set-up installs into the cache.
+    """One thing that set-up installs into the cache."""
 
-    Attributes:
-        name: As on the command line.
-        what: What it is, for people.
-        install: What installs it, as ``module:function`` of this package: from a ``Job`` to a
-            ``Record``.
-        size: About how many bytes it takes on the disk while it is installed, measured.
-        needs: Components that must be there before it can be installed.
-    """
-
-    name: str
-    what: str
+    name: str  # As on the command line.
+    what: str  # What it is, for people.
+    # What installs it, as ``module:function`` of this package: from a ``Job`` to a ``Record``.
     install: str
-    size: int
-    needs: tuple[str, ...] = ()
+    size: int  # About how many bytes it takes on the disk while it is installed, measured.
+    needs: tuple[str, ...] = ()  # Components that must be there before it can be installed.
 
 
 KIT = "kit"

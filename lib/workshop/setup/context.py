@@ -48,22 +48,15 @@ def cache_folder(env: Mapping[str, str]) -> Path:
 
 @dataclass(frozen=True)
 class Context:
-    """What set-up works with; tests give their own.
+    """What set-up works with; tests give their own."""
 
-    Attributes:
-        cache: Where things are installed; shared by all checkouts of this user.
-        checkout: Where the kit's own environment is made.
-        env: The environment variables.
-        pins: Sizes and hashes.
-        sources: The folder with the lock files.
-        stop: Set when the work should end early: Ctrl-C, or another component failed.
-    """
-
+    # Where things are installed; shared by all checkouts of this user.
     cache: Path = field(default_factory=lambda: cache_folder(os.environ))
-    checkout: Path = CHECKOUT
+    checkout: Path = CHECKOUT  # Where the kit's own environment is made.
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    pins: versions.Pins = versions.PINS
-    sources: Path = HERE
+    pins: versions.Pins = versions.PINS  # Sizes and hashes.
+    sources: Path = HERE  # The folder with the lock files.
+    # Set when the work should end early: Ctrl-C, or another component failed.
     stop: threading.Event = field(default_factory=threading.Event)
 
     @property

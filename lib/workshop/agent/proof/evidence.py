@@ -93,21 +93,13 @@ def runbook_with(chunk: str, folder: Path) -> str:
 
 @dataclass(frozen=True)
 class Returned:
-    """What one call returned, where pymongo or the runbook on disk says the same.
+    """What one call returned, where pymongo or the runbook on disk says the same."""
 
-    Args:
-        collection: In which it looked; "" for a search.
-        documents: Of ``find`` and ``aggregate``.
-        texts: What else it returned: a number, names, the text of a runbook.
-        asked: The values for which it filtered; of a search, the runbooks' names.
-        cut: Whether there are more documents than these: who counts them knows nothing.
-    """
-
-    collection: str = ""
-    documents: tuple[Mapping[str, Any], ...] = ()
-    texts: tuple[str, ...] = ()
-    asked: tuple[str, ...] = ()
-    cut: bool = False
+    collection: str = ""  # In which it looked; "" for a search.
+    documents: tuple[Mapping[str, Any], ...] = ()  # Of ``find`` and ``aggregate``.
+    texts: tuple[str, ...] = ()  # What else it returned: a number, names, the text of a runbook.
+    asked: tuple[str, ...] = ()  # The values for which it filtered; of a search, runbooks' names.
+    cut: bool = False  # Whether there are more documents than these: who counts them knows nothing.
 
     @property
     def names(self) -> list[str]:

@@ -70,17 +70,12 @@ LIST_MARK = re.compile(
 
 @dataclass(frozen=True)
 class Figure:
-    """A number, a date or a time in a text.
+    """A number, a date or a time in a text."""
 
-    Args:
-        kind: ``number`` or ``date``; a time of day is a ``date`` too.
-        written: As it stands there, from ``start`` to ``end``.
-        readings: What it may mean: ``2026-03-15T21:10``, ``2026-03-15``, ``03-15``, ``2026-03``,
-            ``T21:10``, or a number such as ``70.5``.
-    """
-
-    kind: str
-    written: str
+    kind: str  # ``number`` or ``date``; a time of day is a ``date`` too.
+    written: str  # As it stands there, from ``start`` to ``end``.
+    # What it may mean: ``2026-03-15T21:10``, ``2026-03-15``, ``03-15``, ``2026-03``, ``T21:10``, or
+    # a number such as ``70.5``.
     readings: frozenset[str]
     start: int
     end: int

@@ -58,21 +58,14 @@ program. ``absent``: it was never started, or it was stopped.
 
 @dataclass(frozen=True)
 class Command:
-    """How a part's software is run; ``programs.command`` adds the ports and the secrets.
+    """How a part's software is run; ``programs.command`` adds the ports and the secrets."""
 
-    Args:
-        argv: Program and arguments; everybody on the machine can read them.
-        env: Added to the inherited base; may hold secrets, and is never written to disk.
-        cwd: The folder in which it runs.
-        ports: The ports that it listens on, by name; ``main`` first.
-        secrets: What must not stand in ``argv``.
-    """
-
-    argv: tuple[str, ...]
+    argv: tuple[str, ...]  # Program and arguments; everybody on the machine can read them.
+    # Added to the inherited base; may hold secrets, and is never written to disk.
     env: Mapping[str, str] = field(repr=False)
     cwd: Path
-    ports: Mapping[str, int] = field(default_factory=dict)
-    secrets: tuple[Secret, ...] = ()
+    ports: Mapping[str, int] = field(default_factory=dict)  # By name; ``main`` first.
+    secrets: tuple[Secret, ...] = ()  # What must not stand in ``argv``.
 
 
 def exported(*names: str) -> dict[str, str]:

@@ -33,24 +33,15 @@ class PortTaken(PartFailed):
 
 @dataclass
 class Start:
-    """Brings one part up.
-
-    Args:
-        part: The part.
-        process: Its process, running or not.
-        program: Says how it runs on these ports.
-        taken: The ports that other parts hold, listening or not.
-        stage: Shows progress.
-        notebook: The one that deploys it, for hints.
-        wanted: Its ports by name: the architecture's, or those on which it ran.
-    """
+    """Brings one part up."""
 
     part: Part
-    process: Process
-    program: Callable[[Mapping[str, int]], Command]
-    taken: Callable[[], Collection[int]]
+    process: Process  # Running or not.
+    program: Callable[[Mapping[str, int]], Command]  # Says how it runs on these ports.
+    taken: Callable[[], Collection[int]]  # The ports that other parts hold, listening or not.
     stage: Stages
-    notebook: str
+    notebook: str  # The one that deploys it, for hints.
+    # Its ports by name: the architecture's, or those on which it ran.
     wanted: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
