@@ -24,8 +24,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 def private_folder(folder: Path) -> Path:
     """Make the folder when it is missing, with mode 0700, and give it back.
 
-    Raises:
-        WorkshopError: It cannot be made, for example on a full or read-only disk.
+    Raises ``WorkshopError`` where it cannot be made, for example on a full or read-only disk.
     """
     with writing(folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,10 +41,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True) -> None:
     """Replace the file in one step, with mode 0600: a reader sees the old or the new content.
 
-    ``what`` it is part of, an error says; with ``sync`` it outlives a power cut.
-
-    Raises:
-        WorkshopError: It cannot be written; the old content is then still there.
+    ``what`` it is part of, an error says; with ``sync`` it outlives a power cut. Raises
+    ``WorkshopError`` where it cannot be written; the old content is then still there.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
@@ -66,8 +63,7 @@ def write_private(path: Path, text: str, what: str = STATE, *, sync: bool = True
 def read_json(path: Path, *, hint: str) -> dict[str, Any] | None:
     """The file's content, or None when there is no such file.
 
-    Raises:
-        WorkshopError: It holds something else than a JSON object, or cannot be read; with ``hint``.
+    Raises ``WorkshopError`` with ``hint`` where it is no JSON object, or cannot be read.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -134,9 +130,8 @@ def hold(path: Path, what: str) -> Iterator[None]:
     starts does not inherit it. The file stays there: removing it would let two in. The one who
     comes second is told ``what`` the holder does, such as ``workshop run``.
 
-    Raises:
-        AlreadyRunning: Another process holds it: says which, and since when.
-        WorkshopError: The file system does not support locks.
+    Raises ``AlreadyRunning`` where another process holds it, with which and since when, and
+    ``WorkshopError`` where the file system does not support locks.
     """
     with _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB) as handle:
         since = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -155,8 +150,7 @@ def hold(path: Path, what: str) -> Iterator[None]:
 def turn(path: Path) -> AbstractContextManager[object]:
     """Wait for the lock and hold it: for the moment that it takes to change a file.
 
-    Raises:
-        WorkshopError: The file system does not support locks.
+    Raises ``WorkshopError`` where the file system does not support locks.
     """
     return _locked(path, fcntl.LOCK_EX)
 

@@ -52,8 +52,7 @@ class Step:
 def find(folder: Path) -> list[Step]:
     """The numbered notebooks of a folder, in their order.
 
-    Raises:
-        SettingsError: There are none, or two have the same number.
+    Raises ``SettingsError`` where there are none, or two have the same number.
     """
     steps = [Step(path) for path in sorted(folder.glob("*.ipynb")) if _NAME.fullmatch(path.stem)]
     if not steps:
@@ -85,10 +84,8 @@ def select(
 ) -> list[Step]:
     """The steps to run, in order; those that are left out on purpose carry their reason.
 
-    A step is named by its number or its name; "" means no limit.
-
-    Raises:
-        SettingsError: A step or an optional part of that name does not exist, or nothing is left.
+    A step is named by its number or its name; "" means no limit. Raises ``SettingsError`` where a
+    step or an optional part of that name does not exist, or nothing is left.
     """
     unknown = sorted(set(without) - set(WITHOUT))
     if unknown:
@@ -137,11 +134,7 @@ def _named(steps: list[Step], wanted: str) -> Step:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A notebook's JSON.
-
-    Raises:
-        SettingsError: It is no notebook.
-    """
+    """A notebook's JSON; ``SettingsError`` where it is no notebook."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
@@ -159,8 +152,7 @@ def read(path: Path) -> dict[str, Any]:
 def declared(step: Step) -> dict[str, Any]:
     """The parameters of a notebook with their defaults, from its cell tagged ``parameters``.
 
-    Raises:
-        SettingsError: A default is not a plain literal.
+    Raises ``SettingsError`` where a default is not a plain literal.
     """
     cells = read(step.path)["cells"]
     tagged = [cell for cell in cells if "parameters" in cell.get("metadata", {}).get("tags", [])]
@@ -194,10 +186,8 @@ def assign(
     """Give each step those parameters that it declares.
 
     ``given`` is what stands after each ``-p``: ``name=value``. The ``USE_...`` of parts that are
-    left out is False. None of the ``secrets`` may be passed this way.
-
-    Raises:
-        SettingsError: With everything that is wrong, at once.
+    left out is False. None of the ``secrets`` may be passed this way. Raises ``SettingsError`` with
+    everything that is wrong, at once.
     """
     known = {step.name: declared(step) for step in steps}
     # A notebook's default goes before those of later ones.

@@ -15,13 +15,10 @@ from workshop.setup.context import Context
 def locate(name: str) -> Path:
     """Where an installed thing is. Fast: nothing is hashed and no program is run.
 
-    Args:
-        name: A component: ``model-server``, ``ogx``, ``llama-stack`` (folders of environments),
-            ``node``, ``mongodb`` (executables), ``mcp-server`` (its index.js), ``chat-weights``,
-            ``embedding-weights`` (files), ``tokenizer`` (a folder).
-
-    Raises:
-        SetupError: It is not installed, or no longer what set-up installed.
+    The names: ``model-server``, ``ogx``, ``llama-stack`` (folders of environments), ``node``,
+    ``mongodb`` (executables), ``mcp-server`` (its index.js), ``chat-weights``,
+    ``embedding-weights`` (files), ``tokenizer`` (a folder). Raises ``SetupError`` where it is not
+    installed, or no longer what set-up installed.
     """
     return components.locate(Context(), name)
 
@@ -29,12 +26,8 @@ def locate(name: str) -> Path:
 def ensure(names: Iterable[str], *, report: Callable[[str], None]) -> None:
     """Install what is missing of these components, independent ones at the same time.
 
-    Args:
-        names: Components, as for ``locate``.
-        report: Takes each line of progress, for example a ``progress.Stages``.
-
-    Raises:
-        SetupError: A component could not be installed.
+    ``names`` are as for ``locate``; ``report`` takes each line of progress, for example a
+    ``progress.Stages``. Raises ``SetupError`` where a component could not be installed.
 
     Example:
         >>> with stages("Set-up") as stage:  # doctest: +SKIP

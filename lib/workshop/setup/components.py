@@ -168,8 +168,7 @@ def own_file(context: Context, name: str) -> Path | None:
 def to_install(context: Context, names: Iterable[str]) -> list[Component]:
     """Which components must be installed for these names, with all that they build on.
 
-    Raises:
-        SetupError: A name is not a component's; lists all wrong names at once.
+    Raises ``SetupError`` where a name is not a component's, with all wrong names at once.
     """
     waiting = list(names)
     if unknown := sorted(set(waiting) - set(BY_NAME)):

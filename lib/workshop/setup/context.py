@@ -31,8 +31,7 @@ class Stopped(Exception):
 def cache_folder(env: Mapping[str, str]) -> Path:
     """The cache: WORKSHOP_CACHE, else below XDG_CACHE_HOME, else below ``~/.cache``.
 
-    Raises:
-        SetupError: WORKSHOP_CACHE is not an absolute path.
+    Raises ``SetupError`` where WORKSHOP_CACHE is not an absolute path.
     """
     if chosen := env.get("WORKSHOP_CACHE"):
         folder = Path(chosen).expanduser()

@@ -28,11 +28,7 @@ class Outcome:
 
 
 def install(context: Context, names: Iterable[str], lines: Lines) -> None:
-    """Install what is missing of these components.
-
-    Raises:
-        SetupError: A component could not be installed, or the disk is too small.
-    """
+    """Install what is missing; ``SetupError`` where that fails, or the disk is too small."""
     for outcome in attempt(context, names, lines):
         if outcome.error is not None:
             raise outcome.error
@@ -44,10 +40,8 @@ def attempt(
     """Install what is missing; gives each component's outcome, the failed ones too.
 
     The first failure stops the others: all of them go on where they are at the next set-up. Those
-    that can be spared may fail: their note says why.
-
-    Raises:
-        SetupError: Before anything is begun: an unknown name, or the disk is too small.
+    that can be spared may fail: their note says why. Before anything is begun, ``SetupError`` is
+    raised for an unknown name, and where the disk is too small.
     """
     chosen = components.to_install(context, names)
     if chosen and (why := closed(context.cache)):

@@ -111,17 +111,12 @@ class Job:
     ) -> str:
         """Run a program to its end; gives its output, which is also kept in the component's log.
 
-        Args:
-            argv: The program and its arguments.
-            what: What failed when it fails, as a sentence without its full stop.
-            cwd: Where it runs, if not in the cache.
-            env: Added to the job's.
-            hint: How to go on when it fails.
-            look: Called several times a second; else the last line of the output is shown.
+        It runs in ``cwd``, else in the cache, with ``env`` added to the job's. ``look`` is called
+        several times a second; else the last line of the output is shown.
 
-        Raises:
-            SetupError: The program is not there, or ended with an error; with its last lines.
-            Stopped: ``context.stop`` was set: the program and all that it started are ended.
+        Raises ``SetupError`` where it is not there, or ended with an error, with its last lines:
+        ``what`` failed, a sentence without its full stop, and the ``hint`` how to go on. Raises
+        ``Stopped`` where ``context.stop`` was set: the program and all that it started are ended.
         """
         words, cwd = [str(word) for word in argv], cwd or self.context.cache
         log = self.folder("logs") / f"{self.name}.log"
@@ -162,11 +157,9 @@ def alone(context: Context, name: str, lines: Lines) -> Iterator[Job]:
     """The job of a component, under its lock; while another set-up has it, say which, and wait.
 
     A program that inherits the lock holds it too: when set-up is killed in the middle, the next
-    one waits until the npm or go that it left has ended.
-
-    Raises:
-        SetupError: The disk became full. Nothing is removed: the next set-up goes on from here.
-        Stopped: ``context.stop`` was set while waiting.
+    one waits until the npm or go that it left has ended. Raises ``SetupError`` where the disk
+    became full: nothing is removed, and the next set-up goes on from here. Raises ``Stopped`` where
+    ``context.stop`` was set while waiting.
     """
     path = context.cache / "locks" / name
     try:

@@ -40,10 +40,8 @@ SECONDS = 15.0
 def sync(context: Context, lines: Lines, *, dev: bool = False) -> None:
     """Bring ``.venv`` in line with uv.lock; also beside a cache that is read-only.
 
-    ``dev``: with what the tests need. Without it, developers' tools that are there stay.
-
-    Raises:
-        SetupError: There is no uv and none can be fetched, or uv failed.
+    ``dev``: with what the tests need. Without it, developers' tools that are there stay. Raises
+    ``SetupError`` where there is no uv and none can be fetched, or uv failed.
     """
     lender, groups = context.cache, DEV if dev else USE
     with tempfile.TemporaryDirectory(prefix="workshop-setup-") as spare:

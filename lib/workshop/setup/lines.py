@@ -18,8 +18,7 @@ MB = 1_000_000
 class Lines:
     """Plain lines: when a component begins something, ends, and every ten seconds between.
 
-    Args:
-        write: Takes each line; without it nothing is shown.
+    ``write`` takes each; without it nothing is shown.
     """
 
     def __init__(self, write: Callable[[str], object] = lambda _line: None) -> None:

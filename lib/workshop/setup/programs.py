@@ -193,8 +193,7 @@ def mirrors(env: Mapping[str, str]) -> list[str]:
 def extract(package: Path, folder: Path) -> None:
     """Take Prometheus' programs out of a Debian package.
 
-    Raises:
-        SetupError: It is no Debian package, or lacks one of them.
+    Raises ``SetupError`` where it is none, or lacks one of them.
     """
     missing = set(PROMETHEUS)
     with package.open("rb") as source:

@@ -77,8 +77,7 @@ def _can_tell() -> bool:
 def free_port(wanted: int, taken: Collection[int] = ()) -> int:
     """The wanted port, or the next one that nobody listens on, and that is not ``taken``.
 
-    Raises:
-        WorkshopError: None of the ``REACH`` ports from ``wanted`` on is free.
+    Raises ``WorkshopError`` where none of the ``REACH`` ports from ``wanted`` on is free.
     """
     last = min(wanted + REACH - 1, 65535)
     for port in range(wanted, last + 1):

@@ -37,11 +37,8 @@ def checks(
 ) -> list[Check]:
     """Every requirement, so that all that is missing shows at once, each with its remedy.
 
-    Args:
-        state: The folder that must be writable.
-        wanted_ports: Those that the architecture gives to parts.
-        own_ports: Ports that this checkout's parts hold, with the part's name.
-        own_pids: The processes of this checkout's parts.
+    ``state`` must be a folder that can be written, ``wanted_ports`` are those that the architecture
+    gives to parts; ``own_ports``, with the part's name, and ``own_pids`` are of this checkout's.
     """
     free = "free, or another is taken"
     return [

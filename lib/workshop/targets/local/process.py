@@ -118,11 +118,9 @@ class Process:
         process of this folder left running is ended first: it may hold a port or a file. By the
         ``fingerprint``, which is kept, a later ``ensure`` sees changed settings.
 
-        Raises:
-            ValueError: A secret stands in the command line.
-            AlreadyRunning: It runs already.
-            PartFailed: The program is not there or cannot be run.
-            WorkshopError: The control folder cannot be written, or is damaged.
+        Raises ``ValueError`` where a secret stands in the command line, ``AlreadyRunning`` where it
+        runs already, ``PartFailed`` where the program is not there or cannot be run, and
+        ``WorkshopError`` where the control folder cannot be written, or is damaged.
         """
         _refuse_secrets(command)
         # Two notebooks may be run at once: the second one then finds what the first has started.
@@ -189,10 +187,8 @@ class Process:
 
         Needs no readable record: the processes carry this folder's name in their environment. A
         stranger that was given the pid is never signalled. Without ``forget`` its record stays, and
-        its next start takes the same ports. Gives whether there was something to stop.
-
-        Raises:
-            PartTooSlow: A process is there even after SIGKILL.
+        its next start takes the same ports. Gives whether there was something to stop. Raises
+        ``PartTooSlow`` where a process is there even after SIGKILL.
         """
         ended = _end(self._family, grace)
         pids = {process.pid for process in ended}

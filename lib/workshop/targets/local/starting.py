@@ -67,10 +67,8 @@ class Start:
     def launch(self, action: Action) -> None:
         """Start it, on the wanted ports or the next free ones; what runs with other settings ends.
 
-        Raises:
-            PartFailed: The program is not there or cannot be run.
-            PartTooSlow: What ran did not end.
-            SetupError: The program is not installed.
+        Raises ``SetupError`` where the program is not installed, ``PartFailed`` where it is not
+        there or cannot be run, and ``PartTooSlow`` where what ran did not end.
         """
         settle(self.process.folder.parent)
         # Not otherwise: another notebook may have started it a moment ago.
@@ -92,10 +90,8 @@ class Start:
     def answering(self, ready: Ready, timeout: float) -> Endpoint:
         """Wait until it answers; gives how to reach it.
 
-        Raises:
-            PortTaken: A stranger has one of its ports.
-            PartFailed: It ended.
-            PartTooSlow: It was not ready within ``timeout`` seconds.
+        Raises ``PortTaken`` where a stranger has one of its ports, ``PartFailed`` where it ended,
+        and ``PartTooSlow`` where it was not ready within ``timeout`` seconds.
         """
         record = self.process.record()
         pid, chosen = (record.pid, record.ports) if record else (0, self.wanted)

@@ -58,8 +58,7 @@ class Store:
     def renew(self, _part: str, credential: str, make: Callable[[], str]) -> Secret:
         """Put a new credential in this one's place; gives the old one, kept until ``retire``.
 
-        Raises:
-            StepMissing: There is none of this name.
+        Raises ``StepMissing`` where there is none of this name.
         """
         old = _before(credential)
         with self._change() as (known, _, _):
@@ -196,9 +195,8 @@ def settle(local: Path) -> None:
 def check(local: Path) -> None:
     """Make sure that the state is this folder's own, and that nothing runs which it was moved from.
 
-    Raises:
-        WorkshopError: It is a copy of another folder's, or it was moved while its parts ran, or
-            parts run of a folder that was here before.
+    Raises ``WorkshopError`` where it is a copy of another folder's, or it was moved while its parts
+    ran, or parts run of a folder that was here before.
     """
     place, here = _read_place(local), local.resolve()
     before = Path(place["path"]) if place else here

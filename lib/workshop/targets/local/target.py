@@ -87,10 +87,8 @@ ATTEMPTS = 3
 class LocalTarget:
     """Runs parts as processes that outlive the notebook which started them.
 
-    ``programs`` say how software runs, by part name; the kit's own do for those left out.
-
-    Raises:
-        WorkshopError: The state is a copy of another folder's, or was moved while parts ran.
+    ``programs`` say how software runs, by part name; the kit's own do for those left out. Raises
+    ``WorkshopError`` where the state is a copy of another folder's, or was moved while parts ran.
     """
 
     name = "local"

@@ -32,8 +32,7 @@ Program = Callable[[Part, Mapping[str, int], Path], Command]
 def installed(name: str) -> Path:
     """What set-up leaves for later, such as Llama Stack: installed when it is first wanted.
 
-    Raises:
-        SetupError: It cannot be had on this machine; says why.
+    Raises ``SetupError`` where it cannot be had on this machine, and says why.
     """
     try:
         return locate(name)
@@ -59,10 +58,8 @@ def command(
 ) -> Command:
     """How to run this part: by this program, or else by ``command`` of the module of its name.
 
-    Raises:
-        SetupError: Its software is not installed.
-        SettingsError: There is no program for the part.
-        WorkshopError: Its configuration cannot be written.
+    Raises ``SettingsError`` where there is no program for the part, ``SetupError`` where it is not
+    installed, and ``WorkshopError`` where its configuration cannot be written.
     """
     if program is None:
         lacking = f"The local target has no program for {part.name}."
