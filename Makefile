@@ -64,7 +64,8 @@ lint:  # after test-setup
 	$(BIN)/yamllint --strict .
 	@$(MAKE) --no-print-directory docs
 
-# An executed notebook has its picture inside, which Sphinx does not read.
+# An executed notebook has its picture attached, which Sphinx does not show:
+# findings/sphinx_drops_notebook_attachments.sh.
 docs:  ## README, docs and the notebooks as a site, in site/html; RUN: whose outputs it shows
 	@./bootstrap --only kit --with dev
 	@rm -rf site && mkdir -p site/source
