@@ -5,7 +5,7 @@ ARGS ?=
 REPORTS ?= test-reports
 LAB_ROOT ?= $(CURDIR)
 # The run whose outputs the site shows.
-RUN ?= .workshop/runs/latest
+DOCS_RUN ?= $(or $(WORKSHOP_HOME),.workshop)/runs/latest
 # The tests that start servers. `.ci/run` adds the cluster's, so that all run in one go.
 TESTS ?= tests/local tests/notebooks
 # Which tests stay together, and in order: tests/conftest.py.
@@ -62,15 +62,15 @@ lint:  # after test-setup
 	$(BIN)/lint-imports
 	$(BIN)/nbstripout --extra-keys metadata.language_info --verify notebooks/*.ipynb docs/*.ipynb
 	$(BIN)/yamllint --strict .
-	@$(MAKE) --no-print-directory docs
+	@$(MAKE) --no-print-directory docs DOCS_RUN=
 
 # An executed notebook has its picture attached, which Sphinx does not show:
 # findings/sphinx_drops_notebook_attachments.sh.
-docs:  ## README, docs and the notebooks as a site, in site/html; RUN: whose outputs it shows
+docs:  ## README, docs and the notebooks as a site, in site/html, with the outputs of the last run
 	@./bootstrap --only kit --with dev
 	@rm -rf site && mkdir -p site/source
-	@git ls-files -z | tar --null -T - -cf - | tar -xf - -C site/source
-	@for run in $(RUN)/[0-9]*.ipynb; do [ ! -e "$$run" ] || \
+	@tar -cf - --exclude='./.[a-z]*' --exclude=./site --exclude=./test-reports --exclude=__pycache__ . | tar -xf - -C site/source
+	@for run in $(DOCS_RUN)/[0-9]*.ipynb; do [ ! -e "$$run" ] || \
 		sed 's|attachment:\([0-9]*\.svg\)|../docs/pictures/\1|' "$$run" >"site/source/notebooks/$${run##*/}"; done
 	$(BIN)/sphinx-build -q -W --keep-going -c docs -d site/doctrees site/source site/html
 	@echo "The site: site/html/index.html"

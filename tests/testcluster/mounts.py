@@ -45,8 +45,13 @@ def make_control_group(name: str) -> None:
             # A new group has none, and nothing may run in it then.
             if (group / file).exists():
                 (group / file).write_text((top / file).read_text())
-        if (group / "cpu.shares").exists():
-            (group / "cpu.shares").write_text(str(SHARES))
+
+
+def favour_pods() -> None:
+    """Give the pods their share, once the kubelet has made their control group and set its own."""
+    shares = CONTROL_GROUPS / "cpu" / CONTROL_GROUP / "cpu.shares"
+    if shares.exists():
+        shares.write_text(str(SHARES))
 
 
 def remove_control_groups(name: str) -> None:

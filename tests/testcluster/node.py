@@ -90,6 +90,7 @@ class Node:
             every=0.5,
             log=place.process("kubelet").log_tail,
         )
+        mounts.favour_pods()
         volumes.start(place, self.kubeconfig)
         policies.start(place, self.kubeconfig)
         say("starting DNS")

@@ -160,7 +160,8 @@ class Agent:
         calls = failure.explained(self.target, calls, self._tools)
         calls = tuple(self._measured(question, call) for call in calls)
         seconds, cut = time.monotonic() - began, answers.cut(response, ROUNDS)
-        return Answer(question, text, seconds, calls, cut=cut, tokens=answers.tokens(response))
+        tokens = answers.tokens(response, self.target.store.recall("server") or "")
+        return Answer(question, text, seconds, calls, cut=cut, tokens=tokens)
 
     def _measured(self, question: str, call: ToolCall) -> ToolCall:
         """A search for a few words says little: then it is asked how near the question is."""

@@ -41,11 +41,17 @@ class Tokens:
     """What a model had to read and write for an answer, over all rounds, as its server counts."""
 
     read: int  # All that it was given: instructions, tools, question and results, once per round.
-    known: int  # Of these, what it had read before and kept; 0 also where it is not said.
+    known: int | None  # Of these, what it had read before and kept; None where it is not said.
     written: int
 
     def __str__(self) -> str:
-        return f"{self.read - self.known} new tokens read, {self.written} written"
+        read = f"{self.read} tokens" if self.new is None else f"{self.new} new tokens"
+        return f"{read} read, {self.written} written"
+
+    @property
+    def new(self) -> int | None:
+        """What it really had to read."""
+        return None if self.known is None else self.read - self.known
 
 
 @dataclass(frozen=True)
@@ -152,14 +158,18 @@ def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
     return " ".join(texts).strip(), tuple(calls)
 
 
-def tokens(response: Any) -> Tokens | None:
-    """What the model read and wrote for a response."""
+def tokens(response: Any, server: str) -> Tokens | None:
+    """What the model read and wrote for a response of Llama Stack or OGX.
+
+    vLLM does not say what it knew, and Llama Stack 0.7.3 only that of the last round
+    (``_accumulate_chunk_usage`` in its ``streaming.py``), where it adds up all that was read.
+    """
     usage = getattr(response, "usage", None)
     if not usage:
         return None
     details = getattr(usage, "input_tokens_details", None)
-    known = getattr(details, "cached_tokens", None) or 0
-    return Tokens(usage.input_tokens, known, usage.output_tokens)
+    known = getattr(details, "cached_tokens", None) or None
+    return Tokens(usage.input_tokens, known if server == "ogx" else None, usage.output_tokens)
 
 
 def cut(response: Any, rounds: int) -> str:

@@ -178,7 +178,7 @@ class Run:
             [kept | {"result": readable(call.result)[:SHOWN]} for kept, call in made],
             unanswered,
             *grounded,
-            *((tokens.read - tokens.known, tokens.written) if (tokens := answer.tokens) else ()),
+            *((tokens.new, tokens.written) if (tokens := answer.tokens) else ()),
         )
 
     def _keep(self, folder: Folder) -> None:

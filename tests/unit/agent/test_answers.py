@@ -37,6 +37,8 @@ def test_where_the_tokens_are_counted_the_time_says_what_it_was_spent_on():
     counted = answer(tokens=Tokens(read=2310, known=2100, written=74))
     assert repr(counted).endswith("\nTime:     4.3 s: 210 new tokens read, 74 written")
     assert "4.3 s: 210 new tokens read, 74 written" in counted._repr_html_()
+    uncached = answer(tokens=Tokens(read=2310, known=None, written=74))
+    assert uncached.time == "4.3 s: 2310 tokens read, 74 written"
 
 
 def test_a_failed_call_and_a_missing_proof_catch_the_eye():

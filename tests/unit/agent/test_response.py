@@ -73,10 +73,12 @@ def test_an_incomplete_response_says_why(client: Any, reason: str, why: str) -> 
 @CLIENTS
 def test_tokens_that_were_known_are_told_from_new_ones(client: Any) -> None:
     usage = {"input_tokens": 2310, "output_tokens": 74, "total_tokens": 2384}
-    assert tokens(response(client, usage=usage)) == Tokens(2310, 0, 74)
+    assert tokens(response(client, usage=usage), "ogx") == Tokens(2310, None, 74)
     usage["input_tokens_details"] = {"cached_tokens": 2100}  # type: ignore[assignment]
-    assert tokens(response(client, usage=usage)) == Tokens(2310, 2100, 74)
-    assert tokens(response(client)) is None
+    assert tokens(response(client, usage=usage), "ogx") == Tokens(2310, 2100, 74)
+    # It says that of the last round alone.
+    assert tokens(response(client, usage=usage), "llama-stack") == Tokens(2310, None, 74)
+    assert tokens(response(client), "ogx") is None
 
 
 @CLIENTS

@@ -37,6 +37,12 @@ def test_each_target_that_runs_a_part_knows_how(spec: Spec) -> None:
                 find()
 
 
+def test_two_parts_are_on_a_cluster_what_their_manifests_say_and_no_more() -> None:
+    parts = ALL.on("cluster")
+    plain = [name for name in parts if manifests.planner_of(name) is manifests._as_built]
+    assert sorted(plain) == ["collector", "embedder"]
+
+
 @each
 def test_what_is_asked_of_a_part_fits_together(spec: Spec) -> None:
     assert (CHECKOUT / "notebooks" / f"{spec.notebook}.ipynb").is_file()
