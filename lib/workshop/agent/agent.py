@@ -59,6 +59,7 @@ class Agent:
         self.unanswered: dict[str, str] = {}
         self._tools, self._data = tools, data
         self._store = str(choices_of(target, llama_stack.PART).get("vector_store", ""))
+        self._server = target.store.recall("server") or ""
         self._endpoint = target.find(llama_stack.PART)
         self._client = stack_client.client(self._endpoint)
         self.has_database = any(tool["type"] == "mcp" for tool in tools)
@@ -160,7 +161,7 @@ class Agent:
         calls = failure.explained(self.target, calls, self._tools)
         calls = tuple(self._measured(question, call) for call in calls)
         seconds, cut = time.monotonic() - began, answers.cut(response, ROUNDS)
-        tokens = answers.tokens(response, self.target.store.recall("server") or "")
+        tokens = answers.tokens(response, self._server)
         return Answer(question, text, seconds, calls, cut=cut, tokens=tokens)
 
     def _measured(self, question: str, call: ToolCall) -> ToolCall:
