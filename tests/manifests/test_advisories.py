@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from workshop.core import versions
 from workshop.setup.context import CHECKOUT, HERE
-from workshop.targets.cluster.preflight import images
+from workshop.targets.cluster.images import images
 
 ADVISORIES = yaml.safe_load(Path(versions.__file__).with_name("advisories.yaml").read_text())
 PACKAGED = {

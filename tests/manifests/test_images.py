@@ -7,9 +7,9 @@ from collections import defaultdict
 import pytest
 from test_policies import FOLDERS, seen_in
 from workshop.cli import main
+from workshop.targets.cluster.images import KIT, images
 from workshop.targets.cluster.manifests.llama_stack import IMAGES
 from workshop.targets.cluster.network import probes
-from workshop.targets.cluster.preflight import KIT, images
 
 
 def test_it_lists_what_the_built_manifests_pull() -> None:
