@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
+import itertools
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from kubernetes import client
@@ -51,11 +52,13 @@ def test_without_a_ready_pod_there_is_none() -> None:
 
 
 def frame(opcode: int, data: bytes) -> bytes:
-    return bytes([0x80 | opcode, len(data)]) + data
+    short = len(data) < 126
+    size = bytes([len(data)]) if short else b"\x7e" + len(data).to_bytes(2, "big")
+    return bytes([0x80 | opcode]) + size + data
 
 
-def answer_once(listener: socket.socket) -> None:
-    """An API server that forwards one port to a pod, which answers and then closes."""
+def answer_once(listener: socket.socket, answers: Iterable[bytes]) -> None:
+    """An API server that forwards one port to a pod, which sends this, until the client ends it."""
     there, _ = listener.accept()
     with there, there.makefile("rb") as asked:
         head = {}
@@ -69,26 +72,48 @@ def answer_once(listener: socket.socket) -> None:
         there.sendall("\r\n".join(lines).encode())
         port = (80).to_bytes(2, "little")
         there.sendall(frame(2, b"\x00" + port) + frame(2, b"\x01" + port))
-        there.sendall(frame(2, b"\x00served") + frame(8, (1000).to_bytes(2, "big")))
-        while there.recv(4096):
-            pass
+        with suppress(OSError):
+            for one in answers:
+                there.sendall(one)
+            while there.recv(4096):
+                pass
 
 
-def test_a_connection_that_the_pod_ends_leaves_nothing_open() -> None:
+@contextmanager
+def connected(answers: Iterable[bytes]) -> Iterator[socket.socket]:
+    """A caller of a pod that sends this; in the end nothing is open any more."""
     configuration = client.Configuration()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         configuration.host = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = threading.Thread(target=answer_once, args=(listener,), daemon=True)
+        server = threading.Thread(target=answer_once, args=(listener, answers), daemon=True)
         server.start()
         api = Api(client.ApiClient(configuration), "team")
         made = Forward(api, lambda: [{"metadata": {"name": "pod"}}], 80)
         host, _, port = made.address.partition(":")
         with socket.create_connection((host, int(port)), timeout=20) as caller:
-            assert caller.recv(100) == b"served"
-            assert caller.recv(100) == b""
+            yield caller
         # It ends when the client has closed its connection to the API server.
         server.join(20)
         assert not server.is_alive()
         made.shutdown()
         made.server_close()
     gc.collect()
+
+
+def test_a_connection_that_the_pod_ends_leaves_nothing_open() -> None:
+    closed = frame(8, (1000).to_bytes(2, "big"))
+    with connected([frame(2, b"\x00served"), closed]) as caller:
+        assert caller.recv(100) == b"served"
+        assert caller.recv(100) == b""
+
+
+def test_a_caller_that_goes_without_reading_leaves_nothing_open() -> None:
+    sent = threading.Event()
+
+    def answer() -> Iterator[bytes]:
+        # More than the buffers between the caller and the client hold.
+        yield from itertools.repeat(frame(2, b"\x00" + b"." * 60_000), 250)
+        sent.set()
+
+    with connected(answer()):
+        assert sent.wait(30)

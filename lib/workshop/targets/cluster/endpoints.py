@@ -320,6 +320,7 @@ class Forward(socketserver.ThreadingTCPServer):
             try:
                 ended = _carry(request, there.socket(self._port))
             finally:
+                _drain(there.socket(self._port))
                 there.close()
                 if ended:
                     # The client (36.0.3) leaves its connection open when the other side's end came
@@ -340,6 +341,18 @@ class Forward(socketserver.ThreadingTCPServer):
             own = client.ApiClient(self._api.client.configuration)
             call = client.CoreV1Api(own).connect_get_namespaced_pod_portforward
             return portforward(call, pod, self._api.namespace, ports=str(self._port))
+
+
+def _drain(there: Any) -> None:
+    """Say that nothing more comes, and read what was sent until then.
+
+    The client (36.0.3) has a thread for each connection. Closed with something unread, its socket
+    gives that thread an error: it ends with a traceback, and leaves its connection open.
+    """
+    with contextlib.suppress(OSError):
+        there.shutdown(socket.SHUT_WR)
+        while there.recv(65536):
+            pass
 
 
 def _carry(here: socket.socket, there: Any) -> bool:
