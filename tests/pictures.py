@@ -17,6 +17,7 @@ CAPTIONS = {
     8: "8 · These connections, and no others",
     9: "9 · Prometheus reads the metrics of each part",
     10: "10 · Scaling out, measured before and after",
+    11: "11 · A change is proposed, and a person decides",
     99: "99 · Clean-up: all of it is removed",
 }
 

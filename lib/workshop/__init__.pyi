@@ -73,6 +73,14 @@ from .operate.replicas import resize_mongodb as resize_mongodb
 from .operate.replicas import migrate_mongodb as migrate_mongodb
 from .operate.replicas import verify_scale_out as verify_scale_out
 
+# 11_approve_a_change
+from .parts.mcp_writer import deploy_mcp_writer as deploy_mcp_writer
+from .agent.approval import propose_change as propose_change
+from .agent.widget import approval_widget as approval_widget
+from .agent.approval import try_injection as try_injection
+from .agent.approval import list_approvals as list_approvals
+from .agent.approval import verify_approvals as verify_approvals
+
 # 99_clean_up
 from .connecting import clean_up as clean_up
 from .connecting import verify_clean_up as verify_clean_up

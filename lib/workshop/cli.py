@@ -137,7 +137,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     add("--from", dest="first", default="", metavar="STEP", help="start at this step")
     add("--to", dest="last", default="", metavar="STEP", help="end after this step")
     add("--only", default="", metavar="STEP", help="run only this step")
-    what = "leave an optional part out: mongodb skips 04, 05 and 06"
+    what = "leave an optional part out: mongodb skips 04, 05, 06 and 11"
     add("--without", action="append", default=[], metavar="PART", help=what)
     what = "set a notebook parameter, in every notebook that has it; may be repeated"
     add("-p", dest="parameters", action="append", default=[], metavar="NAME=VALUE", help=what)

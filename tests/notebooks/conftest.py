@@ -14,7 +14,7 @@ from chain import Chain
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
-    """The sequence 00 to 10, run once; the parts keep running until the tests are over."""
+    """The sequence 00 to 11, run once; the parts keep running until the tests are over."""
     home = tmp_path_factory.mktemp("chain")
     chain = Chain(home, "", 0)
     with pytest.MonkeyPatch.context() as patch:

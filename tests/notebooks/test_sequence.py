@@ -28,7 +28,7 @@ import pytest
 import workshop
 from chain import ROOT, Chain
 from playwright.sync_api import expect
-from workshop.agent import questions
+from workshop.agent import approval, questions
 from workshop.agent.agent import Agent
 from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
 from workshop.agent.proof.values import contains
@@ -58,6 +58,7 @@ DEPLOY = {
     "mongodb": workshop.deploy_mongodb,
     "mcp-server": workshop.deploy_mcp_server,
 }
+RESOLVED = "incidents INC-025: root_cause = 'The time zone was ignored', status = 'resolved'"
 WITH_MILVUS = ("run", "--only", "03", "-p", "VECTOR_STORE=milvus")
 PROCESSES = ALL.on("local")
 PARTS = tuple(part for part in PROCESSES if part != "collector")
@@ -184,14 +185,27 @@ def test_parts_listen_on_loopback_alone(chain: Chain) -> None:
 def test_the_notebook_tried_every_port_and_each_old_credential(chain: Chain) -> None:
     (step,) = (s for s in chain.report["steps"] if s["notebook"] == "08_secure_the_network")
     seen = {check["name"]: check["seen"] for check in step["checks"]}
-    # Notebook 09 brings it later.
-    for part in set(PARTS) - {"prometheus"}:
+    # Notebooks 09 and 11 bring these later.
+    for part in set(PARTS) - {"prometheus", "mcp-writer"}:
         port = chain.target.find(part).port
         assert seen[f"this machine to {part}:{port}"] == "open"
         assert seen[f"another machine to {part}:{port}"] == "refused"
     for part in ("model", "mongodb", "mcp-server"):
         assert f"{part} refuses requests without a credential" in seen
         assert seen[f"{part} refuses its old credential"].startswith("refused: ")
+
+
+def test_what_a_person_approved_was_written_and_then_put_back(chain: Chain) -> None:
+    (step,) = (s for s in chain.report["steps"] if s["notebook"] == "11_approve_a_change")
+    seen = {check["name"]: check["seen"] for check in step["checks"]}
+    assert seen["INC-025: approved, and written was"] == RESOLVED
+    assert seen["INC-023: refused, and written was"] == approval.NOTHING
+    assert str(approval.PLANTED["_id"]) in seen["the agent read an instruction in a document"]
+    assert seen["what the instruction made the agent write"] == approval.NOTHING
+    lines = [(one.incident, one.decision) for one in workshop.list_approvals(chain.target)]
+    assert lines == [("INC-025", "approved"), ("INC-023", "refused")]
+    assert seen["INC-025: the audit says who decided"] == "an attendee, by DECISION"
+    mongodb.check_data(chain.target)
 
 
 def test_the_report_shows_the_plots_of_what_prometheus_read(chain: Chain) -> None:
@@ -596,6 +610,12 @@ def test_llama_stack_runs_the_same_sequence(chain: Chain) -> None:
     watched = chain.run("run", "--only", "09", "-p", "QUESTIONS=1", **proxies)
     assert watched.returncode == 0, watched.stdout
     test_a_vector_store_that_is_gone_is_told_from_one_that_is_there(chain)
+    # It asks before a call as OGX does, and makes it when it was approved.
+    agent = workshop.create_agent(chain.target, may_propose=True)
+    asked = "Resolve incident INC-025. Root cause: The time zone was ignored"
+    made = workshop.propose_change(agent, asked).approve("a test")
+    assert made.wrote == RESOLVED
+    workshop.load_sample_data(chain.target)
 
 
 def test_llama_stack_that_was_started_before_the_model_sees_it_after_the_next_run(

@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,18 @@ from workshop.agent import failure, prompt, proof, questions
 from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
 from workshop.clients import llama_stack as stack_client
 from workshop.core import progress
-from workshop.core.errors import AnswerNotGrounded, EndpointError, Stopped, WorkshopError
+from workshop.core.errors import (
+    AnswerNotGrounded,
+    EndpointError,
+    SettingsError,
+    Stopped,
+    WorkshopError,
+)
 from workshop.core.progress import Stages, stages
 from workshop.core.settings import DATA
 from workshop.core.table import counted
 from workshop.core.wait import NotYet, wait_for
-from workshop.parts import llama_stack, mcp_server, mongodb, runbooks
+from workshop.parts import llama_stack, mcp_server, mcp_writer, mongodb, runbooks
 from workshop.targets.base import Target
 from workshop.targets.spec import choices_of
 
@@ -35,6 +41,14 @@ WARM_UP = "Search the runbooks: help."  # Its call is short, and is waited for.
 FOUND = 1  # Runbook chunks of a search: each is a whole runbook, 250 tokens to read.
 
 
+@dataclass(frozen=True)
+class Request:
+    """What Llama Stack is asked: a question, or the items of ``input`` in its Responses API."""
+
+    asked: str | list[dict[str, Any]]
+    mark: str = ""  # A word that stands beside it in the logs of its server and the MCP server.
+
+
 class Agent:
     """Asks the model, which calls tools; made by ``create_agent``.
 
@@ -42,6 +56,7 @@ class Agent:
         answers: All that were given, the ungrounded ones too.
         unanswered: The questions that got none, with the reason.
         has_database: Whether it can ask the MCP server.
+        may_propose: Whether it can ask for a change that a person approves.
     """
 
     def __init__(
@@ -63,6 +78,7 @@ class Agent:
         self._endpoint = target.find(llama_stack.PART)
         self._client = stack_client.client(self._endpoint)
         self.has_database = any(tool["type"] == "mcp" for tool in tools)
+        self.may_propose = any(tool.get("require_approval") == "always" for tool in tools)
 
     def ask(
         self,
@@ -96,10 +112,10 @@ class Agent:
         known = questions.known(question)
         if known in questions.DATABASE_QUESTIONS and not self.has_database:
             return NotAsked(question, questions.WITHOUT_DATABASE)
-        before: dict[str, list[bytes]] = {}
+        before: mongodb.Documents = {}
         if self.has_database and proof.asks_for_change(question):
             with self._reading() as database:
-                before = mongodb.fingerprints(database)
+                before = mongodb.documents(database)
         with stages("Agent", quiet=quiet) as stage:
             try:
                 said = self.say(question, mark=mark, timeout=timeout, stage=stage, stop=stop)
@@ -110,13 +126,13 @@ class Agent:
             try:
                 # Found again: a database that ended while the question was asked is named.
                 with self._reading() as database:
-                    after = mongodb.fingerprints(database) if before else {}
+                    after = mongodb.documents(database) if before else {}
                     grounds = proof.prove(
                         said,
                         database=database,
                         runbooks=self._data / "runbooks",
                         truth=known.truth(database) if known else (),
-                        changed=proof.changed(before, after),
+                        changed=mongodb.differences(before, after),
                     )
             except AnswerNotGrounded as error:
                 answer = replace(said, proof=error.what)
@@ -138,7 +154,7 @@ class Agent:
 
         def read() -> None:
             quiet = suppress(EndpointError, *stack_client.api_error(self._client))
-            with quiet, self._events(WARM_UP) as events:
+            with quiet, self._events(Request(WARM_UP)) as events:
                 next(filter(_item, events), None)
 
         thread = threading.Thread(target=read, name="warm-up", daemon=True)
@@ -156,7 +172,7 @@ class Agent:
     ) -> Answer:
         """What the agent says, without a proof. Raises as ``ask`` does where it says nothing."""
         began = time.monotonic()
-        response = self._respond(question, mark, timeout, stage, stop)
+        response = self.respond(Request(question, mark), timeout, stage, stop)
         text, calls = answers.read(response, self._store)
         calls = failure.explained(self.target, calls, self._tools)
         calls = tuple(self._measured(question, call) for call in calls)
@@ -178,19 +194,17 @@ class Agent:
         found = mongodb.find(self.target) if self.has_database else None
         return mongodb.connected(found) if found else nullcontext()
 
-    def _respond(
-        self,
-        question: str,
-        mark: str,
-        timeout: float,
-        stage: Stages,
-        stop: threading.Event | None,
+    def respond(
+        self, request: Request, timeout: float, stage: Stages, stop: threading.Event | None = None
     ) -> Any:
-        """Send the question, and show what happens until the answer is there."""
+        """Send the request, and show what happens until the response is there, as it came.
+
+        Raises as ``ask`` does where there is none.
+        """
         state, written = ["the model reads the question"], [""]
         given_up = threading.Event()
         worker = ThreadPoolExecutor(1, thread_name_prefix="ask")
-        asked: Future[Any] = worker.submit(self._stream, question, mark, state, written, given_up)
+        asked: Future[Any] = worker.submit(self._stream, request, state, written, given_up)
         looked, shown = time.monotonic(), 0
 
         def done() -> Any:
@@ -230,16 +244,16 @@ class Agent:
             given_up.set()
             worker.shutdown(wait=False, cancel_futures=True)
 
-    def _events(self, question: str, mark: str = "") -> Any:
+    def _events(self, request: Request) -> Any:
         """What Llama Stack tells while it answers; closing the stream ends the model's work too."""
-        tools = self._tools
+        tools, mark = self._tools, request.mark
         if mark:
             # The MCP server writes this header to its log, and Llama Stack the query of a URL.
             tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
                      for t in tools]  # fmt: skip
         return self._client.responses.create(
             model=llama_stack.model_id(self.target),
-            input=question,
+            input=request.asked,
             instructions=self.instructions,
             tools=tools,
             temperature=self.temperature,
@@ -252,23 +266,19 @@ class Agent:
         )
 
     def _stream(
-        self,
-        question: str,
-        mark: str,
-        state: list[str],
-        written: list[str],
-        given_up: threading.Event,
+        self, request: Request, state: list[str], written: list[str], given_up: threading.Event
     ) -> Any:
         """Read the answer; ``state`` gets each stage, and ``written[0]`` the end of the text."""
         where, text = self._endpoint.url, ""
-        with self._events(question, mark) as events:
+        with self._events(request) as events:
             for event in events:
                 if given_up.is_set():
                     break  # The next question need not wait.
                 item = _item(event)
                 if item and event.type == "response.output_item.added":
                     tool = getattr(item, "name", item.type)
-                    state.append("it writes" if item.type == "message" else f"it calls {tool}")
+                    does = "proposes" if item.type == answers.WAITS else "calls"
+                    state.append("it writes" if item.type == "message" else f"it {does} {tool}")
                 elif event.type == "response.output_text.delta":
                     text += event.delta
                     written[0] = f"it writes: {' '.join(text.split())[-SHOWN:]}"
@@ -307,6 +317,7 @@ def create_agent(
     *,
     data: Path = DATA,
     use_mongodb: bool = True,
+    may_propose: bool = False,
     temperature: float = 0.0,
     timeout: float = stack_client.TIMEOUT,
 ) -> Agent:
@@ -316,18 +327,26 @@ def create_agent(
         target: Where the parts run.
         data: The folder with ``runbooks/``.
         use_mongodb: False: the runbooks alone.
+        may_propose: Whether it may propose a change to the database, by ``propose_change``.
         temperature: Of the model's choice of words; 0 takes the likeliest each time.
         timeout: Seconds that an answer may take.
 
     Raises:
-        StepMissing: Llama Stack, its runbooks or the registered MCP server is missing.
+        SettingsError: It may propose changes, and has no database.
+        StepMissing: Llama Stack, its runbooks or the registered MCP server is missing; with
+            ``may_propose``, the MCP server that writes.
     """
+    if may_propose and not use_mongodb:
+        raise SettingsError("Without MongoDB there is nothing to change.", hint="use_mongodb=True")
     tools: list[dict[str, Any]] = []
     described = ""
     if use_mongodb:
         tools.append(mcp_server.tool(target))
         with mongodb.connected(mongodb.find(target)) as database:
             described = prompt.describe(database)
+        if may_propose:
+            tools.append(mcp_writer.tool(target))
     stores = [runbooks.store_id(target)]
     tools.append({"type": FILE_SEARCH, "vector_store_ids": stores, "max_num_results": FOUND})
-    return Agent(target, prompt.text(described), tools, data, temperature, timeout)
+    instructions = prompt.text(described, may_propose=may_propose)
+    return Agent(target, instructions, tools, data, temperature, timeout)

@@ -16,6 +16,7 @@ MIME = "application/vnd.workshop.answer+json"
 """How the runner finds an answer in an executed notebook."""
 
 FILE_SEARCH = "file_search"  # The tool that searches the runbooks.
+WAITS = "mcp_approval_request"  # The type of a call that a person must approve first.
 NO_TOOL = "it is not among the agent's tools"  # The result of a call of a tool that is not there.
 PRE = "<pre style='background:none;margin:0;padding:0;white-space:pre-wrap'>"
 SHOWN = 600  # Characters of a tool's result in the table: the whole would hide the answer.
@@ -143,10 +144,14 @@ def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
         if item.type == "mcp_call":
             failure = getattr(item, "error", None)
             result = str(item.output or "") or str(failure)
-            calls.append(ToolCall(item.name, _arguments(item.arguments), not failure, result))
+            calls.append(ToolCall(item.name, arguments(item.arguments), not failure, result))
         elif item.type == "function_call":
             # The agent has no functions of its own: the model made this tool up.
-            calls.append(ToolCall(item.name, _arguments(item.arguments), False, NO_TOOL))
+            calls.append(ToolCall(item.name, arguments(item.arguments), False, NO_TOOL))
+        elif item.type == WAITS:
+            found = "it was not made: a person must approve it"
+            hint = "propose_change asks for it"
+            calls.append(ToolCall(item.name, arguments(item.arguments), False, found, hint))
         elif item.type == "file_search_call":
             hits, queries = item.results or [], {"queries": list(item.queries)}
             found = json.dumps([llama_stack.field_of(hit, "text") for hit in hits])
@@ -185,7 +190,8 @@ def cut(response: Any, rounds: int) -> str:
     return f"the answer is incomplete: {reason}"
 
 
-def _arguments(text: str) -> dict[str, Any]:
+def arguments(text: str) -> dict[str, Any]:
+    """A call's arguments, as the model wrote them; what is no JSON object stands in one."""
     found: Any = text
     with suppress(ValueError):
         found = json.loads(text)

@@ -10,7 +10,7 @@ import yaml
 
 from workshop.agent.answer import FILE_SEARCH
 from workshop.core import versions
-from workshop.parts import mongodb
+from workshop.parts import mcp_writer, mongodb
 
 CHOICES = 4  # A field with at most this many different values is listed with them.
 _TOLD = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
@@ -28,8 +28,11 @@ NOT_IMPLEMENTED = 238
 """The code with which FerretDB, and MongoDB, refuse an operator that they do not have."""
 
 
-def text(described: str) -> str:
-    """What the agent is told before each question; ``described`` is "" without a database."""
+def text(described: str, *, may_propose: bool = False) -> str:
+    """What the agent is told before each question; ``described`` is "" without a database.
+
+    With ``may_propose`` it is told of the one change that it may propose.
+    """
     lines = [_TOLD["begin"]]
     examples = []
     if described:
@@ -39,10 +42,14 @@ def text(described: str) -> str:
         examples += [(ask, tool, {**always, **arguments}) for ask, tool, arguments in EXAMPLES]
     search = f"Search the runbooks: what are the steps when an {SOUGHT}?"
     examples.append((search, FILE_SEARCH, {"query": SOUGHT}))
+    if may_propose:
+        ask, *change = _TOLD["change"].values()
+        examples.append((ask, mcp_writer.TOOL, mcp_writer.Change(*change).arguments))
     lines.append("Examples:")
     for question, name, arguments in examples:
         lines += [question, json.dumps({"name": name, "arguments": arguments})]
-    return "\n".join([*lines, *_TOLD["end"]])
+    may = "proposes" if may_propose else "reads"
+    return "\n".join([*lines, *(_TOLD[about] for about in ("runbooks", may, "end"))])
 
 
 def describe(database: Any) -> str:

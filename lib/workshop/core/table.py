@@ -33,6 +33,16 @@ class Table[T](list[T]):
         return as_html(rows) if rows else "<p>(nothing)</p>"
 
 
+class Row:
+    """A record that is shown as a table of one row: a base of dataclasses with ``repr=False``."""
+
+    def __repr__(self) -> str:
+        return repr(Table([self]))
+
+    def _repr_html_(self) -> str:
+        return Table([self])._repr_html_()
+
+
 def as_text(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as lines, with each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -140,7 +140,7 @@ class Run:
         Raises where a part ended or refuses: the model is not to blame, nor measured further.
         """
         resolved = questions.resolve(question, database, RUNBOOKS)
-        before = mongodb.fingerprints(database)
+        before = mongodb.documents(database)
         unanswered = ""
         try:
             answer = self._agent.say(question.text, timeout=self._options.timeout, stage=stage)
@@ -152,7 +152,7 @@ class Run:
             score = scoring.Score(scoring.WRONG, NO_ANSWER)
             right, grounded = (False, unanswered), (False, NO_ANSWER)
         else:
-            differ = proof.changed(before, mongodb.fingerprints(database))
+            differ = mongodb.differences(before, mongodb.documents(database))
             calls, told = answer.tool_calls, self._agent.instructions
             grounded = _proven(answer, database, changed=differ)
             if question.kind == "write":

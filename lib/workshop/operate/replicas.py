@@ -8,6 +8,7 @@ reason why nothing is migrated.
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
@@ -18,7 +19,7 @@ from workshop.core.errors import PartFailed, StepMissing
 from workshop.core.progress import stages
 from workshop.core.table import Table
 from workshop.operate.load import COUNTED, Load
-from workshop.parts import llama_stack, mcp_server, model, mongodb, postgresql
+from workshop.parts import llama_stack, mcp_server, mcp_writer, model, mongodb, postgresql
 from workshop.parts.catalog import ALL
 from workshop.targets.base import Endpoint, Scale, Target, runs
 
@@ -134,8 +135,13 @@ def resize_mongodb(
 
 def fingerprints(endpoint: Endpoint) -> dict[str, list[bytes]]:
     """Of each collection of the kit's database, a digest of every document."""
+    from bson import encode
+
     with mongodb.connected(endpoint) as database:
-        return mongodb.fingerprints(database)
+        return {
+            name: sorted(hashlib.sha256(encode(one)).digest() for one in database[name].find())
+            for name in database.list_collection_names()
+        }
 
 
 def compared(before: Mapping[str, list[bytes]], after: Mapping[str, list[bytes]]) -> Table[Kept]:
@@ -201,6 +207,8 @@ def migrate_mongodb(
             )
         target.store.remember(mongodb.MOVED, mongodb.REPLICAS)
         mcp_server.deploy_mcp_server(target)
+        if runs(target, mcp_writer.PART):
+            mcp_writer.deploy_mcp_writer(target)
         if remove_old:
             target.stop(mongodb.PART)
         return kept

@@ -23,6 +23,7 @@ MODULES = (
     "llama_stack",
     "mongodb",
     "mcp_server",
+    "mcp_writer",
     "prometheus",
 )
 """Each after those that it needs. A database of two kinds, or a server and its registration, are a

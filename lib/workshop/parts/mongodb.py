@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +30,11 @@ REPLICAS, MOVED = "mongodb-replicas", "mongodb moved to"
 """The part that is a replica set, and the fact that says that it has the documents now."""
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
+
+
+Documents = Mapping[tuple[str, str], Mapping[str, Any]]
+"""Documents by their collection and ``_id``; for each collection itself an empty one, of "".
+"""
 
 
 @dataclass(frozen=True)
@@ -234,12 +238,16 @@ def log_in(endpoint: Endpoint) -> list[str]:
 
 
 @contextmanager
-def connected(endpoint: Endpoint) -> Iterator[Any]:
-    """The kit's database, as pymongo reads it; its errors are raised as ``EndpointError``."""
+def connected(endpoint: Endpoint, timeout: float = 3.0) -> Iterator[Any]:
+    """The kit's database, as pymongo reads it; its errors are raised as ``EndpointError``.
+
+    ``timeout`` are the seconds in which it must answer first.
+    """
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
-    options: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": 3000}
+    first = round(1000 * timeout)
+    options: dict[str, Any] = {"directConnection": True, "serverSelectionTimeoutMS": first}
     if endpoint.password:
         options |= {"username": endpoint.user, "password": endpoint.password.reveal()}
         options["authSource"] = "admin"
@@ -250,14 +258,40 @@ def connected(endpoint: Endpoint) -> Iterator[Any]:
         raise _explained(endpoint, error) from error
 
 
-def fingerprints(database: Any) -> dict[str, list[bytes]]:
-    """Of each collection a digest of every document: equal when nothing was written."""
+def documents(database: Any) -> Documents:
+    """Every document, to compare with what is there later."""
+    names = database.list_collection_names()
+    found: dict[tuple[str, str], Mapping[str, Any]] = {(name, ""): {} for name in names}
+    found |= {(name, str(one.get("_id"))): one for name in names for one in database[name].find()}
+    return found
+
+
+def differences(before: Documents, after: Documents) -> list[str]:
+    """Of each document that is not the same, its name, and the fields that differ as they are now.
+
+    Example:
+        >>> was, now = ({("incidents", "INC-001"): {"status": one}} for one in ("open", "resolved"))
+        >>> differences(was, now)
+        ["incidents INC-001: status = 'resolved'"]
+    """
+    found = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new, name = before.get(key), after.get(key), " ".join(key).strip()
+        if old is None or new is None:
+            found.append(f"{name} {'removed' if new is None else 'added'}")
+        elif fields := sorted(
+            one for one in {*old, *new} if _stored(old, one) != _stored(new, one)
+        ):
+            told = [f"{one} = {new[one]!r}" if one in new else f"{one} removed" for one in fields]
+            found.append(f"{name}: {', '.join(told)}")
+    return found
+
+
+def _stored(document: Mapping[str, Any], field: str) -> bytes:
+    """A field as MongoDB keeps it: in Python 1 is 1.0 and True, and NaN is not itself."""
     from bson import encode
 
-    return {
-        name: sorted(hashlib.sha256(encode(one)).digest() for one in database[name].find())
-        for name in database.list_collection_names()
-    }
+    return encode({"": document[field]}) if field in document else b""
 
 
 def change_password(endpoint: Endpoint, old: Secret, new: Secret) -> None:

@@ -15,7 +15,7 @@ from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 
 CLEAN_UP = "99"  # Runs on demand only: with `--clean-up` after the others, or alone with `--only`.
-WITHOUT = {"mongodb": ("04", "05", "06")}
+WITHOUT = {"mongodb": ("04", "05", "06", "11")}
 """The optional parts, and the notebooks that are skipped without each."""
 
 INTERRUPTED = "interrupted"  # The reason of a step that was, and of those after it.

@@ -11,7 +11,7 @@ from workshop.agent import prompt
 from workshop.agent.answer import FILE_SEARCH
 from workshop.core.settings import DATA
 from workshop.evaluate import questions
-from workshop.parts import mcp_server, mongodb
+from workshop.parts import mcp_server, mcp_writer, mongodb
 from workshop.setup import locate
 from workshop.targets.base import Endpoint
 
@@ -71,6 +71,20 @@ def test_without_a_database_the_runbooks_alone_are_told_of():
     assert FILE_SEARCH in text
     assert "mcp_demo" not in text
     assert all(question not in text for question, *_ in prompt.EXAMPLES)
+
+
+def test_an_agent_that_may_propose_is_shown_the_one_form_that_can_be_approved() -> None:
+    reads, proposes = (prompt.text("alerts", may_propose=may) for may in (False, True))
+    assert "You can only read" in reads
+    assert mcp_writer.TOOL not in reads
+    assert "You can only read" not in proposes
+    [call] = [line for line in proposes.splitlines() if f'{{"name": "{mcp_writer.TOOL}"' in line]
+    given = json.loads(call)["arguments"]
+    change = mcp_writer.Change(
+        given["filter"]["incident_id"], given["update"]["$set"]["root_cause"]
+    )
+    assert given == change.arguments
+    assert change.incident in {one["incident_id"] for one in documents("incidents")}
 
 
 def test_what_the_database_lacks_is_asked_of_it_and_told(database: Endpoint) -> None:

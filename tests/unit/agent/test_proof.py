@@ -677,9 +677,9 @@ def test_a_request_to_change_something_is_answered_by_saying_that_one_cannot(dat
     assert refused(database, question, text, call) == told(
         "nothing was written, and it did not say so", text, hint
     )
-    with pytest.raises(AnswerNotGrounded, match="it wrote: incidents changed"):
+    with pytest.raises(AnswerNotGrounded, match="it wrote: incidents INC-001: status"):
         prove(Answer(question, "I cannot."), database=None, runbooks=RUNBOOKS,
-              changed=["incidents"])  # fmt: skip
+              changed=["incidents INC-001: status"])  # fmt: skip
     text = "I cannot delete the 25 resolved incidents."
     assert refused(database, question, text, call) == told(
         "the answer says 25, which is in no result", text

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from workshop.agent.answer import FILE_SEARCH, Answer, ToolCall
-from workshop.agent.proof import changed, prove
+from workshop.agent.proof import prove
 from workshop.agent.proof.evidence import read_again
 from workshop.agent.proof.values import contains
 from workshop.core.errors import SettingsError, StepMissing
@@ -232,16 +232,22 @@ def test_a_damaged_file_is_told_with_all_its_problems(tmp_path: Path) -> None:
         questions.load(path)
 
 
-def test_a_write_shows_in_the_fingerprint(database: Endpoint) -> None:
+def test_what_was_written_is_seen_and_named(database: Endpoint) -> None:
     with mongodb.connected(database) as reading:
         scratch = reading.client["scratch"]
-        scratch.alerts.insert_one({"_id": 1, "state": "firing"})
+        scratch.alerts.insert_one({"_id": 1, "state": "firing", "value": 1})
         scratch.services.insert_one({"_id": 1})
-        before = mongodb.fingerprints(scratch)
-        assert changed(before, mongodb.fingerprints(scratch)) == []
-        scratch.alerts.update_one({"_id": 1}, {"$set": {"state": "cleared"}})
+        before = mongodb.documents(scratch)
+        assert mongodb.differences(before, mongodb.documents(scratch)) == []
+        new = {"state": "cleared", "value": 1.0, "unit": None}
+        scratch.alerts.update_one({"_id": 1}, {"$set": new})
         scratch.services.drop()
         scratch.billing.insert_one({"_id": 1})
-        after = mongodb.fingerprints(scratch)
-        assert changed(before, after) == ["alerts", "billing", "services"]
+        assert mongodb.differences(before, mongodb.documents(scratch)) == [
+            "alerts 1: state = 'cleared', unit = None, value = 1.0",
+            "billing added",
+            "billing 1 added",
+            "services removed",
+            "services 1 removed",
+        ]
         reading.client.drop_database("scratch")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def prove(
         runbooks: The folder that the vector store was filled from.
         truth: Values that must all be in the answer.
         quoted: How many of a runbook's facts must be in it.
-        changed: The collections that are not as they were before a request to change something.
+        changed: What is not as it was before a request to change something.
         both_ways: Whether values in the answer that no result holds are refused as well.
 
     Raises:
@@ -275,15 +275,10 @@ def denies_change(text: str, changed: Sequence[str]) -> tuple[bool, str]:
     """Whether the answer says that nothing was changed, and nothing was; and why."""
     text = text.translate(TYPED)
     if changed:
-        return False, f"it wrote: {', '.join(changed)} changed"
+        return False, f"it wrote: {shortened(', '.join(changed), SHOWN)}"
     for claimed in DONE.finditer(text):
         if not NOTHING.search(text[: claimed.start()]):
             return False, f"nothing was written, and it says: {claimed.group()}"
     if not REFUSED.search(text):
         return False, "nothing was written, and it did not say so"
     return True, "nothing was written, and it said so"
-
-
-def changed(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    """The collections that differ, are new, or are gone."""
-    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))

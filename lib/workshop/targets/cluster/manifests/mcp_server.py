@@ -11,9 +11,9 @@ from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.manifests import Plan, as_it_is, built
 
 
-def plan(part: Part, api: Api) -> Plan:
+def plan(part: Part, api: Api, name: str = "mongodb-mcp-server") -> Plan:
     """The Deployment, and the Secret with the connection string and the shared secret."""
-    name, database = "mongodb-mcp-server", part.needs["mongodb"]
+    database = part.needs["mongodb"]
     user, password = part.settings.get("reader"), part.secrets.get("reader password")
     user, password = (user, password) if password else (database.user, database.password)
     login = f"{quote(str(user), safe='')}:{quote(password.reveal(), safe='')}@" if password else ""
