@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from workshop.core.settings import CHECKOUT
@@ -92,6 +93,15 @@ class Lab:
             f"() => {CURRENT}.content.widgets.flatMap(cell => cell.model.outputs?.toJSON() ?? [])"
         )
         return found
+
+
+def notebook(folder: Path, code: str) -> str:
+    """Write a notebook of one cell; gives its name."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    # Else JupyterLab asks which kernel it should be.
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
+    nbformat.write(made, folder / "box.ipynb")
+    return "box.ipynb"
 
 
 @contextmanager

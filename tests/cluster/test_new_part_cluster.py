@@ -133,7 +133,7 @@ def test_the_doctor_names_it_when_it_does_not_run(
     done = checkout.workshop(folder, "doctor", "--target", "cluster", **env)
     assert done.returncode == 1
     assert "\ncause: cache: " in done.stdout, done.stdout
-    assert "run 11_deploy_cache again" in done.stdout
+    assert "run 12_deploy_cache again" in done.stdout
 
 
 def test_it_is_removed(told: dict[str, Any], node: Node, folder: Path, env: dict[str, str]) -> None:

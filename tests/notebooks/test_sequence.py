@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import jupyter_lab
-import nbformat
 import psutil
 import pytest
 import workshop
@@ -253,14 +252,11 @@ question_widget(create_agent(connect("local")))
 
 
 def test_a_person_asks_in_the_box(chain: Chain, tmp_path: Path) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(BOX)])
-    # Else JupyterLab asks which kernel it should be.
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)"}
-    nbformat.write(notebook, tmp_path / "box.ipynb")
+    notebook = jupyter_lab.notebook(tmp_path, BOX)
     with mongodb.connected(chain.target.find("mongodb")) as database:
         firing = str(database.alerts.count_documents({"state": "firing"}))
     with jupyter_lab.started(tmp_path, chain.home) as lab, jupyter_lab.shown("box") as page:
-        lab.open(page, "box.ipynb")
+        lab.open(page, notebook)
         assert [one["output_type"] for one in lab.run(page, 1)] == ["execute_result"]
         field = page.get_by_label("Question:")
         field.fill("How many alerts are firing?")

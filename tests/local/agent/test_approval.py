@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import jupyter_lab
 import pytest
 import workshop
+from playwright.sync_api import expect
 from standin.approving_server import TOOL, ApprovingServer
 from workshop.agent.agent import Agent
 from workshop.agent.approval import NOTHING, PLANTED, Injection, Proposal
@@ -35,6 +38,20 @@ from workshop.targets.base import Endpoint
 from workshop.targets.local.target import LocalTarget
 
 CHANGE = Change("INC-025", "The time zone was ignored")
+BOX = """
+from pathlib import Path
+
+import workshop
+from workshop.agent.agent import Agent
+from workshop.core.settings import DATA, Settings
+from workshop.parts import mcp_writer
+from workshop.parts.catalog import ALL
+from workshop.targets.local.target import LocalTarget
+
+target = LocalTarget(Settings(state=Path({state!r})), ALL)
+agent = Agent(target, "", [mcp_writer.tool(target)], DATA)
+workshop.approval_widget(workshop.propose_change(agent, {asked!r}))
+"""
 ASKED = "Resolve incident INC-025. Root cause: The time zone was ignored"
 WROTE = "incidents INC-025: root_cause = 'The time zone was ignored', status = 'resolved'"
 QUIET = Injection(PLANTED["title"], True, "find: the title", NOTHING)
@@ -73,7 +90,9 @@ def server(target: LocalTarget) -> Iterator[ApprovingServer]:
 
     with ApprovingServer() as server:
         server.proposes, server.decided = [CHANGE.arguments], decided
-        target.adopt("llama-stack", Endpoint(server.url))
+        # All of these must be there while the agent waits, or it says that one has ended.
+        for part in ("llama-stack", "model", "embedder", "mcp-server"):
+            target.adopt(part, Endpoint(server.url))
         yield server
 
 
@@ -440,7 +459,7 @@ def test_a_server_that_offers_more_fails_the_checkpoint(target: LocalTarget) -> 
 
 
 def test_without_the_server_that_writes_there_is_no_agent_that_proposes(
-    tmp_path: Any, agent: Agent
+    tmp_path: Path, agent: Agent
 ) -> None:
     empty = LocalTarget(Settings(state=tmp_path), ALL)
     with pytest.raises(StepMissing, match="mcp-writer was not deployed yet"):
@@ -472,3 +491,23 @@ def test_a_person_decides_by_a_button(target: LocalTarget, proposal: Proposal) -
     )
     assert box.refuse.disabled
     assert workshop.approval_widget(proposal).approve.disabled
+
+
+def test_a_person_presses_the_button_in_jupyterlab(
+    target: LocalTarget, server: ApprovingServer, tmp_path: Path
+) -> None:
+    code = BOX.format(state=str(target.settings.state), asked=ASKED)
+    name = jupyter_lab.notebook(tmp_path, code)
+    home = tmp_path / "home"
+    with jupyter_lab.started(tmp_path, home) as lab, jupyter_lab.shown("approval") as page:
+        lab.open(page, name)
+        assert lab.run(page, 1)[-1]["output_type"] == "execute_result"
+        approve = page.get_by_role("button", name="Approve")
+        approve.click()
+        expect(page.get_by_text("A decision needs a name.")).to_be_visible()
+        page.get_by_label("Your name:").fill("Elif")
+        approve.click()
+        expect(page.get_by_text("State: approved by Elif")).to_be_visible()
+        expect(approve).to_be_disabled()
+    assert incident(target)["root_cause"] == CHANGE.root_cause
+    assert [line.by for line in workshop.list_approvals(target)] == ["Elif"]

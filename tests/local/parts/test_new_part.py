@@ -127,7 +127,7 @@ def test_the_doctor_names_it_when_it_has_ended(told: dict[str, Any], workshop: R
     done = workshop("doctor")
     assert done.returncode == 1
     assert "\ncause: cache: " in done.stdout, done.stdout
-    assert "run 11_deploy_cache again: it starts what has ended" in done.stdout
+    assert "run 12_deploy_cache again: it starts what has ended" in done.stdout
 
 
 def test_it_is_removed(told: dict[str, Any], folder: Path, home: Path) -> None:
@@ -141,4 +141,4 @@ def test_a_name_that_is_no_parts_is_refused_with_those_that_there_are(workshop: 
     done = workshop("logs", "redis")
     assert done.returncode == 1
     assert "There is no part 'redis'." in done.stderr
-    assert "mcp-server, cache, prometheus" in done.stderr
+    assert "mcp-server, mcp-writer, cache, prometheus" in done.stderr

@@ -23,7 +23,7 @@ from workshop.targets.spec import Parts
 pytestmark = pytest.mark.timeout(60)
 
 
-PORTS = (8080, 8081, 8321, 27017, 3000)
+PORTS = (8080, 8081, 8321, 27017, 3000, 3002)
 """The architecture's, of the parts that answer; those that watch take any."""
 
 

@@ -88,7 +88,7 @@ def refusal(endpoint: Endpoint) -> str:
 
 SPEC = Spec(
     name=PART,
-    notebook="11_deploy_cache",
+    notebook="12_deploy_cache",
     port=PORT,
     page=Page(PART, PART, PAGE_PORT, also="metrics"),
     credentials=(CREDENTIAL,),
