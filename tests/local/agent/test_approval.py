@@ -442,6 +442,14 @@ def test_an_agent_that_waits_says_so_when_it_is_asked(agent: Agent) -> None:
     assert call.arguments == CHANGE.arguments
 
 
+def test_an_agent_without_a_database_may_say_that_it_changes_nothing(
+    target: LocalTarget, server: ApprovingServer
+) -> None:
+    server.proposes, server.text = (), "I cannot delete incidents."
+    answer = Agent(target, "", [], DATA, timeout=20).ask("Delete all incidents.")
+    assert answer.proof == "nothing was written, and it said so"
+
+
 def test_a_server_that_offers_more_fails_the_checkpoint(target: LocalTarget) -> None:
     writer = target.find(mcp_writer.PART)
     workshop.deploy_mcp_server(target)
