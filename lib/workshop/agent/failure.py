@@ -108,7 +108,5 @@ def _lack(endpoint: Endpoint, said: str) -> str:
     if not (found := LACKS.search(said)):
         return ""
     with mongodb.connected(endpoint) as database:
-        info = database.client.admin.command("buildInfo")
-    ferretdb = info.get("ferretdbVersion")
-    name = f"FerretDB {ferretdb}" if ferretdb else f"MongoDB {info['version']}"
+        name = mongodb.product(database)
     return f"this database ({name}) has no {found.group(1)}: docs/databases.md says how to go on"

@@ -13,6 +13,7 @@ import functools
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from typing import Any
@@ -281,13 +282,20 @@ def registered(target: Target) -> Registration:
 def tool(target: Target) -> dict[str, Any]:
     """The MCP server as ``/v1/responses`` takes it. Holds the shared secret: never show it."""
     kept, endpoint = registered(target), target.find(PART)
-    by_url = {"server_url": endpoint.peer_url + PATH}
+    where = {"connector_id": kept.connector} if kept.connector else {}
+    return as_tool(endpoint, kept.label, kept.tools, approval="never", **where)
+
+
+def as_tool(
+    endpoint: Endpoint, label: str, tools: Sequence[str], *, approval: str, **where: str
+) -> dict[str, Any]:
+    """An MCP server as ``/v1/responses`` takes it: at its URL, or ``where`` a connector leads."""
     found = {
         "type": "mcp",
-        "server_label": kept.label,
-        **({"connector_id": kept.connector} if kept.connector else by_url),
-        "require_approval": "never",
-        "allowed_tools": list(kept.tools),
+        "server_label": label,
+        **(where or {"server_url": endpoint.peer_url + PATH}),
+        "require_approval": approval,
+        "allowed_tools": list(tools),
     }
     if endpoint.token:
         found["authorization"] = endpoint.token.reveal()

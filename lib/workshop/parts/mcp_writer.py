@@ -134,17 +134,7 @@ def _make_user(target: Target) -> bool:
 
 def tool(target: Target) -> dict[str, Any]:
     """The server as ``/v1/responses`` takes it. Holds its secret: never show it."""
-    endpoint = target.find(PART)
-    found = {
-        "type": "mcp",
-        "server_label": "mongodb-writer",
-        "server_url": endpoint.peer_url + mcp_server.PATH,
-        "require_approval": "always",
-        "allowed_tools": [TOOL],
-    }
-    if endpoint.token:
-        found["authorization"] = endpoint.token.reveal()
-    return found
+    return mcp_server.as_tool(target.find(PART), "mongodb-writer", [TOOL], approval="always")
 
 
 def check(target: Target, checks: Checks) -> None:
@@ -183,9 +173,9 @@ def _elsewhere(target: Target) -> str:
             if error.kind != "unauthorized":
                 raise
     with mongodb.connected(login) as database:
-        ferretdb = database.client.admin.command("buildInfo").get("ferretdbVersion")
-    if done and ferretdb:
-        return f"not limited: FerretDB {ferretdb} has no roles"
+        product = mongodb.product(database)
+    if done and product.startswith("FerretDB"):
+        return f"not limited: {product} has no roles"
     return f"it may {', '.join(done)}" if done else "refused"
 
 

@@ -258,6 +258,13 @@ def connected(endpoint: Endpoint, timeout: float = 3.0) -> Iterator[Any]:
         raise _explained(endpoint, error) from error
 
 
+def product(database: Any) -> str:
+    """Which server it is, with its version: ``FerretDB v1.24.2``, or ``MongoDB 8.0.4``."""
+    info = database.client.admin.command("buildInfo")
+    ferretdb = info.get("ferretdbVersion")
+    return f"FerretDB {ferretdb}" if ferretdb else f"MongoDB {info['version']}"
+
+
 def documents(database: Any) -> Documents:
     """Every document, to compare with what is there later."""
     names = database.list_collection_names()
