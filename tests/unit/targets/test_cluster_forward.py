@@ -6,6 +6,7 @@ import base64
 import gc
 import hashlib
 import itertools
+import select
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -57,7 +58,32 @@ def frame(opcode: int, data: bytes) -> bytes:
     return bytes([0x80 | opcode]) + size + data
 
 
-def answer_once(listener: socket.socket, answers: Iterable[bytes]) -> None:
+CLOSED = frame(8, (1000).to_bytes(2, "big"))
+
+
+def pour(there: socket.socket, answers: Iterable[bytes], full: threading.Event) -> None:
+    """Send these until the client closes; says when it is full.
+
+    That is: it took more than the buffers behind it hold, or nothing for a second.
+    """
+    there.settimeout(1)
+    for count, one in enumerate(answers):
+        rest = one
+        while rest:
+            if count == 250:
+                full.set()
+            try:
+                rest = rest[there.send(rest) :]
+            except TimeoutError:
+                full.set()
+            if select.select([there], [], [], 0)[0]:
+                there.settimeout(None)
+                there.sendall(rest + CLOSED)
+                return
+    there.settimeout(None)
+
+
+def answer_once(listener: socket.socket, answers: Iterable[bytes], full: threading.Event) -> None:
     """An API server that forwards one port to a pod, which sends this, until the client ends it."""
     there, _ = listener.accept()
     with there, there.makefile("rb") as asked:
@@ -73,24 +99,29 @@ def answer_once(listener: socket.socket, answers: Iterable[bytes]) -> None:
         port = (80).to_bytes(2, "little")
         there.sendall(frame(2, b"\x00" + port) + frame(2, b"\x01" + port))
         with suppress(OSError):
-            for one in answers:
-                there.sendall(one)
+            pour(there, answers, full)
             while there.recv(4096):
                 pass
 
 
 @contextmanager
-def connected(answers: Iterable[bytes]) -> Iterator[socket.socket]:
+def connected(
+    answers: Iterable[bytes], full: threading.Event | None = None
+) -> Iterator[socket.socket]:
     """A caller of a pod that sends this; in the end nothing is open any more."""
     configuration = client.Configuration()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         configuration.host = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server = threading.Thread(target=answer_once, args=(listener, answers), daemon=True)
+        asked = (listener, answers, full or threading.Event())
+        server = threading.Thread(target=answer_once, args=asked, daemon=True)
         server.start()
         api = Api(client.ApiClient(configuration), "team")
         made = Forward(api, lambda: [{"metadata": {"name": "pod"}}], 80)
         host, _, port = made.address.partition(":")
-        with socket.create_connection((host, int(port)), timeout=20) as caller:
+        with socket.socket() as caller:
+            caller.settimeout(20)
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            caller.connect((host, int(port)))
             yield caller
         # It ends when the client has closed its connection to the API server.
         server.join(20)
@@ -101,19 +132,15 @@ def connected(answers: Iterable[bytes]) -> Iterator[socket.socket]:
 
 
 def test_a_connection_that_the_pod_ends_leaves_nothing_open() -> None:
-    closed = frame(8, (1000).to_bytes(2, "big"))
-    with connected([frame(2, b"\x00served"), closed]) as caller:
+    with connected([frame(2, b"\x00served"), CLOSED]) as caller:
         assert caller.recv(100) == b"served"
         assert caller.recv(100) == b""
 
 
 def test_a_caller_that_goes_without_reading_leaves_nothing_open() -> None:
-    sent = threading.Event()
-
-    def answer() -> Iterator[bytes]:
-        # More than the buffers between the caller and the client hold.
-        yield from itertools.repeat(frame(2, b"\x00" + b"." * 60_000), 250)
-        sent.set()
-
-    with connected(answer()):
-        assert sent.wait(30)
+    # Without an end: whatever the buffers hold, something is unread when the caller goes.
+    endless = itertools.repeat(frame(2, b"\x00" + b"." * 60_000), 5_000)
+    full = threading.Event()
+    with connected(endless, full):
+        assert full.wait(30)
+    assert next(endless, None), "the pod sent all of it to nobody"
