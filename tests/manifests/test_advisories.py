@@ -13,7 +13,8 @@ import yaml
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from workshop.core import versions
-from workshop.setup.context import CHECKOUT, HERE
+from workshop.core.settings import CHECKOUT
+from workshop.setup.components import HERE
 from workshop.targets.cluster.images import images
 
 ADVISORIES = yaml.safe_load(Path(versions.__file__).with_name("advisories.yaml").read_text())

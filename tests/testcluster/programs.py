@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from workshop.core import files
-from workshop.setup.context import cache_folder
+from workshop.setup.components import cache_folder
 
 from testcluster.pins import DEBIAN, KSERVE, PROGRAMS, STAGING, Program
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from workshop.core.versions import PINS
-from workshop.setup.context import INDEX_VARIABLES
+from workshop.setup.components import INDEX_VARIABLES
 
 ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "lib" / "workshop"

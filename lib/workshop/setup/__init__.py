@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from workshop.setup import components
-from workshop.setup.context import Context
+from workshop.setup.components import Context
 
 
 def locate(name: str) -> Path:

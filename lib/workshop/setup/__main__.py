@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from workshop.core.errors import INTERRUPTED, WorkshopError
 from workshop.setup import kit
-from workshop.setup.components import COMPONENTS, DEFAULT, KIT, SPARE
-from workshop.setup.context import Context
+from workshop.setup.components import COMPONENTS, DEFAULT, KIT, SPARE, Context
 from workshop.setup.lines import Lines, Screen
 
 if TYPE_CHECKING:

@@ -9,15 +9,71 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from workshop.core import versions
 from workshop.core.errors import SetupError
-from workshop.setup.context import Context
+from workshop.core.settings import CHECKOUT
 
+HERE = Path(__file__).resolve().parent
+"""This package's folder: the environments' lock files and the MCP server's are below it."""
+
+INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 MB = 1_000_000
+
+
+class Stopped(Exception):
+    """The work ended early because ``Context.stop`` was set. Not an error of its own."""
+
+
+def cache_folder(env: Mapping[str, str]) -> Path:
+    """The cache: WORKSHOP_CACHE, else below XDG_CACHE_HOME, else below ``~/.cache``.
+
+    Raises ``SetupError`` where WORKSHOP_CACHE is not an absolute path.
+    """
+    if chosen := env.get("WORKSHOP_CACHE"):
+        folder = Path(chosen).expanduser()
+        if folder.is_absolute():
+            return folder
+        raise SetupError(
+            f"WORKSHOP_CACHE must be an absolute path, and is {chosen!r}.",
+            hint="set it to a folder's full path, or unset it",
+        )
+    base = Path(env.get("XDG_CACHE_HOME") or env.get("HOME", "") + "/.cache")
+    return (base if base.is_absolute() else Path.home() / ".cache") / "agent-workshop-kit"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What set-up works with; tests give their own."""
+
+    # Where things are installed; shared by all checkouts of this user.
+    cache: Path = field(default_factory=lambda: cache_folder(os.environ))
+    checkout: Path = CHECKOUT  # Where the kit's own environment is made.
+    env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    pins: versions.Pins = versions.PINS  # Sizes and hashes.
+    sources: Path = HERE  # The folder with the lock files.
+    # Set when the work should end early: Ctrl-C, or another component failed.
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def index(self) -> str:
+        """The package index that the user's environment variables name; empty when they do not."""
+        return next((self.env[name] for name in INDEX_VARIABLES if self.env.get(name)), "")
+
+    def lock_file(self, name: str) -> Path:
+        """The file with the packages, their versions and hashes, that a component is made of."""
+        npm = self.sources / name / "package-lock.json"
+        return npm if npm.exists() else self.sources / "environments" / f"{name}.txt"
+
+    def check(self) -> None:
+        """Raise ``Stopped`` when the work should end early."""
+        if self.stop.is_set():
+            raise Stopped
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,8 @@ from importlib import import_module
 from workshop.core.errors import SetupError, WorkshopError
 from workshop.core.files import amount
 from workshop.setup import components
-from workshop.setup.components import Component, Record
-from workshop.setup.context import Context, Stopped, closed, free_space, sha256_of
-from workshop.setup.job import alone
+from workshop.setup.components import Component, Context, Record, Stopped
+from workshop.setup.job import alone, closed, free_space, sha256_of
 from workshop.setup.lines import Lines
 
 

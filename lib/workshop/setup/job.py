@@ -1,22 +1,25 @@
-"""The installation of one component: its lock, its line of progress, the programs that it runs."""
+"""The installation of one component: its lock, its progress, its programs, and the disk."""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from workshop.core.errors import LOG_LINES, SetupError
-from workshop.core.files import FULL
-from workshop.setup.context import Context, Stopped, full
+from workshop.core.files import FULL, amount, nearest
+from workshop.setup.components import Context, Stopped
 from workshop.setup.lines import Lines
 
 CACHES = {
@@ -183,6 +186,50 @@ def alone(context: Context, name: str, lines: Lines) -> Iterator[Job]:
         if error.errno not in FULL:
             raise
         raise full(context.cache) from error
+
+
+def closed(folder: Path) -> str:
+    """Why nothing can be written to this folder, which is made if need be; empty when it can be.
+
+    A full disk is another trouble, and is told when it is met.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return "" if error.errno in FULL else f"{error.strerror}: {error.filename}"
+    return ""
+
+
+def free_space(folder: Path) -> int:
+    """Bytes that are free on the disk where a folder is, or will be."""
+    return shutil.disk_usage(nearest(folder)).free
+
+
+def full(folder: Path) -> SetupError:
+    """The error for a disk that became full while something was written to this folder."""
+    return SetupError(
+        f"The disk is full: {amount(free_space(folder))} is free.",
+        where=str(folder),
+        hint="free some space, or set WORKSHOP_CACHE to a folder on a larger disk, and run set-up "
+        "again: it goes on where it stopped",
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file, as hexadecimal digits."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def copy_writable(
+    source: Path, target: Path, copy: Callable[[str, str], object] = shutil.copyfile
+) -> None:
+    """Copy a folder whose files and folders may be read-only; links in it stay links."""
+    shutil.copytree(source, target, symlinks=True, copy_function=copy, dirs_exist_ok=True)
+    for folder, _folders, _files in os.walk(target):
+        Path(folder).chmod(stat.S_IRWXU)
 
 
 def output(argv: Sequence[str], env: Mapping[str, str]) -> str:

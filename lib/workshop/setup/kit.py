@@ -23,9 +23,8 @@ from urllib.request import Request, urlopen
 
 from workshop.core import versions
 from workshop.core.errors import SetupError
-from workshop.setup.components import KIT
-from workshop.setup.context import Context, closed, copy_writable
-from workshop.setup.job import CACHES, Job, alone
+from workshop.setup.components import KIT, Context
+from workshop.setup.job import CACHES, Job, alone, closed, copy_writable
 from workshop.setup.lines import Lines
 
 DEV = ("--all-groups",)  # What the tests need, too.

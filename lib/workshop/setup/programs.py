@@ -25,8 +25,7 @@ from workshop.core import versions
 from workshop.core.errors import SetupError
 from workshop.setup import components
 from workshop.setup.components import Record
-from workshop.setup.context import copy_writable, sha256_of
-from workshop.setup.job import CHECK_NETWORK, Job, number, output
+from workshop.setup.job import CHECK_NETWORK, Job, copy_writable, number, output, sha256_of
 from workshop.setup.kit import MACHINE, base_python
 
 MCP_ENTRY = Path("node_modules/mongodb-mcp-server/dist/esm/index.js")

@@ -19,8 +19,7 @@ from workshop.core.errors import SetupError
 from workshop.core.versions import Weights
 from workshop.setup import components
 from workshop.setup.components import Record
-from workshop.setup.context import sha256_of
-from workshop.setup.job import Job
+from workshop.setup.job import Job, sha256_of
 from workshop.setup.programs import unpacked
 
 HUB = "https://huggingface.co"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from registry import closed_port
-from workshop.setup.context import CHECKOUT
+from workshop.core.settings import CHECKOUT
 
 TOOLS = ("sh", "dirname", "cat", "env")
 DEAD = "#!/bin/sh\necho 'pyenv: python3.12: command not found' >&2\nexit 127\n"

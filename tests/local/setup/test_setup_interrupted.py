@@ -18,14 +18,14 @@ import pytest
 from registry import Registry, closed_port, pins_of
 from workshop.core.errors import SetupError
 from workshop.setup import components, locate
-from workshop.setup.context import HERE, Context
+from workshop.setup.components import HERE, Context
 
 TIMEOUT = 60
 DRIVER = """
 import pickle, sys
 from pathlib import Path
 from workshop.setup.__main__ import main
-from workshop.setup.context import Context
+from workshop.setup.components import Context
 context = pickle.loads(Path(sys.argv[1]).read_bytes())
 sys.exit(main(["--in-kit", *sys.argv[2:]], Context(**context)))
 """

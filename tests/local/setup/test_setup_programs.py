@@ -19,8 +19,9 @@ import pytest
 from registry import Registry, Wheel, closed_port, pins_of, write_lock
 from workshop.core import versions as pins
 from workshop.core.errors import SetupError
+from workshop.core.settings import CHECKOUT
 from workshop.setup import components, ensure, locate
-from workshop.setup.context import CHECKOUT, HERE, Context, Stopped
+from workshop.setup.components import HERE, Context, Stopped
 from workshop.setup.install import install
 from workshop.setup.job import Job, number
 from workshop.setup.kit import sync

@@ -19,7 +19,7 @@ from registry import Registry, pins_of, write_lock
 from test_setup_programs import small_package
 from uv import find_uv_bin
 from workshop.core.errors import SetupError
-from workshop.setup.context import HERE, Context
+from workshop.setup.components import HERE, Context
 from workshop.setup.install import attempt
 from workshop.setup.kit import sync
 from workshop.setup.lines import Lines
@@ -27,7 +27,7 @@ from workshop.setup.lines import Lines
 RUN = """
 import pickle, sys
 from workshop.setup.__main__ import main
-from workshop.setup.context import Context
+from workshop.setup.components import Context
 from workshop.setup.kit import sync
 from workshop.setup.lines import Lines
 context = Context(**pickle.load(open(sys.argv[1], "rb")))

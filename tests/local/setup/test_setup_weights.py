@@ -18,7 +18,7 @@ import pytest
 from registry import Registry, Wheel, closed_port, pins_of, running, write_lock
 from workshop.core.errors import SetupError
 from workshop.setup import components, locate
-from workshop.setup.context import HERE, Context
+from workshop.setup.components import HERE, Context
 from workshop.setup.install import attempt, install, verify_weights
 from workshop.setup.job import Job
 from workshop.setup.lines import Lines

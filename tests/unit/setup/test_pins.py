@@ -9,7 +9,8 @@ import tomllib
 import pytest
 import yaml
 from workshop.core import versions
-from workshop.setup.context import CHECKOUT, HERE
+from workshop.core.settings import CHECKOUT
+from workshop.setup.components import HERE
 from workshop.setup.job import number
 
 LOCKS = sorted(path.stem for path in (HERE / "environments").glob("*.txt"))

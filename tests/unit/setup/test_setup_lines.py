@@ -7,8 +7,8 @@ import threading
 import pytest
 from workshop.core.errors import SetupError
 from workshop.core.files import amount
-from workshop.setup.components import DEFAULT, to_install
-from workshop.setup.context import CHECKOUT, Context, cache_folder
+from workshop.core.settings import CHECKOUT
+from workshop.setup.components import DEFAULT, Context, cache_folder, to_install
 from workshop.setup.job import number
 from workshop.setup.lines import Lines
 
