@@ -12,15 +12,11 @@ import sys
 import time
 from collections.abc import Sequence
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from workshop.core.errors import INTERRUPTED, WorkshopError
-from workshop.setup import kit
+from workshop.setup import Outcome, attempt, kit, verify_weights
 from workshop.setup.components import COMPONENTS, DEFAULT, KIT, SPARE, Context
 from workshop.setup.lines import Lines, Screen
-
-if TYPE_CHECKING:
-    from workshop.setup.install import Outcome
 
 DEV = "dev"
 IN_KIT = "--in-kit"
@@ -57,17 +53,15 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
 
 
 def _install(context: Context, options: argparse.Namespace) -> int:
-    from workshop.setup import install
-
     began = time.monotonic()
     lines = Screen() if sys.stderr.isatty() else Lines(_write)
     if options.quiet:
         lines = Lines()
     if options.verify:
-        install.verify_weights(context, lines)
+        verify_weights(context, lines)
     names = [*(options.only or DEFAULT), *(options.with_ or [])]
     chosen = [name for name in names if name not in (KIT, DEV)]
-    outcomes = install.attempt(context, chosen, lines, spare=() if options.only else SPARE)
+    outcomes = attempt(context, chosen, lines, spare=() if options.only else SPARE)
     if not options.quiet:
         sys.stdout.write(_summary(context, outcomes, time.monotonic() - began))
     failed = [outcome for outcome in outcomes if outcome.error is not None]

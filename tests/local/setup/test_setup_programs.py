@@ -22,7 +22,6 @@ from workshop.core.errors import SetupError
 from workshop.core.settings import CHECKOUT
 from workshop.setup import components, ensure, locate
 from workshop.setup.components import HERE, Context, Stopped
-from workshop.setup.install import install
 from workshop.setup.job import Job, number
 from workshop.setup.kit import sync
 from workshop.setup.lines import Lines
@@ -62,7 +61,7 @@ def context(registry: Registry, tmp_path: Path) -> Context:
 
 def run(context: Context, *names: str) -> list[str]:
     lines: list[str] = []
-    install(replace(context, stop=threading.Event()), names, Lines(lines.append))
+    ensure(names, report=lines.append, context=replace(context, stop=threading.Event()))
     return lines
 
 

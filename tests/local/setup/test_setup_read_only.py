@@ -19,8 +19,8 @@ from registry import Registry, pins_of, write_lock
 from test_setup_programs import small_package
 from uv import find_uv_bin
 from workshop.core.errors import SetupError
+from workshop.setup import attempt
 from workshop.setup.components import HERE, Context
-from workshop.setup.install import attempt
 from workshop.setup.kit import sync
 from workshop.setup.lines import Lines
 

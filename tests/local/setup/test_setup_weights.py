@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 from registry import Registry, Wheel, closed_port, pins_of, running, write_lock
 from workshop.core.errors import SetupError
-from workshop.setup import components, locate
+from workshop.setup import attempt, components, ensure, locate, verify_weights
 from workshop.setup.components import HERE, Context
-from workshop.setup.install import attempt, install, verify_weights
 from workshop.setup.job import Job
 from workshop.setup.lines import Lines
 
@@ -36,7 +35,8 @@ class Setup:
     lines: list[str]
 
     def run(self, *names: str) -> None:
-        install(self.again(), names or ("chat-weights",), Lines(self.lines.append))
+        names = names or ("chat-weights",)
+        ensure(names, report=self.lines.append, context=self.again())
 
     def again(self, **env: str) -> Context:
         """A fresh context: an earlier set-up's stop does not count for the next one."""
@@ -242,7 +242,8 @@ def test_two_set_ups_at_once_install_once(setup: Setup) -> None:
         if f"another set-up (pid {os.getpid()}) is installing chat-weights; waiting" in text:
             waits.set()
 
-    second = threading.Thread(target=install, args=(setup.again(), ["chat-weights"], Lines(show)))
+    options = {"report": show, "context": setup.again()}
+    second = threading.Thread(target=ensure, args=(["chat-weights"],), kwargs=options)
     second.start()
     assert waits.wait(TIMEOUT)
     setup.registry.release.set()
