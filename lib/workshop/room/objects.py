@@ -16,11 +16,11 @@ from workshop.core.errors import SettingsError
 from workshop.core.secret import Secret
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Object
+from workshop.targets.cluster.permissions import RBAC
 from workshop.targets.cluster.store import OFFER
 
 ROOM = "agent-workshop-kit/room"  # The label with the prefix. What lacks it is never touched.
 WORKBENCH = "workshop"  # Its ServiceAccount has its name: OpenShift AI gives it no other.
-RBAC = "rbac.authorization.k8s.io"
 V1 = f"{RBAC}/v1"
 
 KINDS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from workshop.core.table import Table
-from workshop.room.attendees import Attendee, attendee, page, summary
+from workshop.room import Attendee, attendee, page, summary
 
 QUOTA = {
     "hard": {"requests.cpu": "8", "requests.memory": "32Gi", "pods": "40"},
