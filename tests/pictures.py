@@ -26,7 +26,8 @@ def of_step(step: int) -> str:
     """What is done, this step, and what is to come."""
     states = {name: state(box.step, step) for name, box in BOXES.items()}
     under = step if step in CAPTIONS else 0
-    return draw(states, state(REGISTRATION, step), CAPTIONS[under], state(under, step))
+    registration = (298, 118, "6 · Registration", state(REGISTRATION, step))
+    return draw(states, registration, (20, 246, CAPTIONS[under], state(under, step)))
 
 
 def alt(step: int) -> str:

@@ -41,15 +41,13 @@ COLOURS = {HERE: BLUE, TO_COME: GREY, "removed": GREY}
 GOOD = ("done", "running", "yours")
 
 
-def draw(
-    states: Mapping[str, str], registration: str = "", caption: str = "", state: str = ""
-) -> str:
+def draw(states: Mapping[str, str], *lines: tuple[int, int, str, str]) -> str:
     """The picture, with a state for each of ``BOXES``; one that is not named has none.
 
-    ``registration`` is the state of step 6, and ``caption`` with its ``state`` a line below.
+    ``lines`` are of text besides: x, y, a title and its state.
     """
     head = f"<path d='M0 0 L10 5 L0 10 z' fill='{GREY}'/>"
-    height = 268 if caption else 226
+    height = 268 if lines else 226
     drawn = [
         f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 760 {height}' width='760' "
         "role='img' aria-label='The parts of the system and their states' "
@@ -66,11 +64,7 @@ def draw(
     ]
     for name, box in BOXES.items():
         drawn += _box(box, states.get(name, ""))
-    if registration:
-        drawn.append(_line(298, 118, "6 · Registration", registration))
-    if caption:
-        drawn.append(_line(20, 246, caption, state))
-    return "\n".join([*drawn, "</svg>", ""])
+    return "\n".join([*drawn, *(_line(*line) for line in lines), "</svg>", ""])
 
 
 def url(svg: str) -> str:
