@@ -10,6 +10,7 @@ import contextlib
 import re
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -76,14 +77,9 @@ def _fetch(job: Job, wanted: Weights, target: Path) -> str:
     folder, cache = target.with_name("packages"), target.with_name("uv")
     # A cache of its own: a package that is whole stays when this is interrupted, and all of them
     # go in the end.
-    more = ("--cache-dir", str(cache))
-    packages = unpacked(
-        job,
-        job.name,
-        folder,
-        *more,
-        look=lambda: _measure(job, cache, wanted.size),
-    )
+    options = ("--cache-dir", str(cache))
+    look = partial(_measure, job, cache, wanted.size)
+    packages = unpacked(job, job.name, folder, *options, look=look)
     job.say("joining the packages' files")
     fresh = target.with_name(target.name + ".new")
     names = re.findall(r"^(.+)==", job.context.lock_file(job.name).read_text(), re.MULTILINE)
