@@ -40,8 +40,7 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.notebooks).absolute() if options.notebooks else settings.notebooks
 
     def known() -> list[Secret]:
-        own = [settings.model_token] if settings.model_token else []
-        return target.store.secrets() + own
+        return target.store.secrets() + settings.secrets
 
     steps = select(
         find(folder),

@@ -94,6 +94,11 @@ class Settings:
         """The lock of whoever runs notebooks, stops parts or evaluates in this checkout."""
         return self.state / "local" / "lock"
 
+    @property
+    def secrets(self) -> list[Secret]:
+        """The user's own credentials, which no report and no line may show."""
+        return [one for one in (self.model_token, self.milvus_token) if one]
+
     @classmethod
     def from_env(cls, env: Mapping[str, str] = os.environ) -> Settings:
         """Read ``WORKSHOP_HOME``, ``MODEL_TOKEN``, ``MODEL_CA_FILE`` and ``MILVUS_TOKEN``.

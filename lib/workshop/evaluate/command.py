@@ -65,8 +65,7 @@ class Run:
             catalogue.questions, kind=options.only, half=options.half, limit=options.limit
         )
         self._home = settings.state / FOLDER
-        # The user's own credential, which a report must not show either.
-        self._own = [settings.model_token] if settings.model_token else []
+        self._own = settings.secrets
         self._agent = create_agent(target)
         tools = mcp_server.registered(target).tools
         told = json.dumps([self._agent.instructions, tools, self._agent.temperature])
