@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
 
 from workshop.core.errors import INTERRUPTED, WorkshopError
 from workshop.setup import Outcome, attempt, kit, verify_weights
@@ -28,19 +27,15 @@ def main(argv: Sequence[str] | None = None, context: Context | None = None) -> i
 
     Gives the exit code. Tests have a context of their own.
     """
-
-    def end_as_ctrl_c(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     words = list(sys.argv[1:] if argv is None else argv)
     options = _parser().parse_args(words)
-    signal.signal(signal.SIGTERM, end_as_ctrl_c)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Ends it as Ctrl-C does.
     try:
         context = context or Context()
         if options.in_kit:
             return _install(context, options)
         lines = Lines() if options.quiet else Lines(_write)
-        kit.sync(context, lines, dev=DEV in [*(options.only or ()), *(options.with_ or ())])
+        kit.sync(context, lines, dev=DEV in [*options.only, *options.with_])
     except KeyboardInterrupt:
         _write("\nstopped; run again to go on")
         return INTERRUPTED
@@ -59,7 +54,7 @@ def _install(context: Context, options: argparse.Namespace) -> int:
         lines = Lines()
     if options.verify:
         verify_weights(context, lines)
-    names = [*(options.only or DEFAULT), *(options.with_ or [])]
+    names = [*(options.only or DEFAULT), *options.with_]
     chosen = [name for name in names if name not in (KIT, DEV)]
     outcomes = attempt(context, chosen, lines, spare=() if options.only else SPARE)
     if not options.quiet:
@@ -90,13 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         "--with",
         dest="with_",
         action="append",
+        default=[],
         choices=rows,
         metavar="NAME",
         help="install this one too: llama-stack and dev are not part of the default",
     )
-    parser.add_argument(
-        "--only", nargs="+", choices=rows, metavar="NAME", help="install only these components"
-    )
+    what = "install only these components"
+    parser.add_argument("--only", nargs="+", default=[], choices=rows, metavar="NAME", help=what)
     parser.add_argument("--quiet", action="store_true", help="show only errors")
     parser.add_argument("--verify", action="store_true", help="check the weights' hashes again")
     parser.add_argument(IN_KIT, action="store_true", help=argparse.SUPPRESS)
