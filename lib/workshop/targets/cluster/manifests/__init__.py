@@ -51,14 +51,9 @@ class Plan:
     # The Route or the Ingress by which it is reached from outside, or "".
     route: str = ""
     ingress: str = ""
-    members: bool = False  # Whether it is a StatefulSet of that name, and no Deployment.
+    workload: str = "Deployment"  # The kind of what runs it, or ``StatefulSet``.
     keeps: tuple[str, ...] = ()  # What each replica would keep to itself: there can be one alone.
     scale: Scale = field(default_factory=Scale)
-
-    @property
-    def workload(self) -> str:
-        """The kind of what runs it."""
-        return "StatefulSet" if self.members else "Deployment"
 
 
 Planner = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what to apply.

@@ -22,6 +22,6 @@ def plan(part: Part, api: Api) -> Plan:
         scheme="mongodb",
         user=texts["username"],
         jobs=("mongodb-replicas-initiate",),
-        members=True,
+        workload="StatefulSet",
         keeps=("it has three members, which the replica set names",),
     )
