@@ -151,7 +151,7 @@ class Api:
         query = {"fieldSelector": field} if field else {}
         listed = self.request("GET", path, query=query, what=f"list {known.plural}", patient=False)
         for item in listed["items"]:
-            yield "ADDED", item
+            yield "ADDED", {"apiVersion": known.api_version, "kind": kind, **item}
         yield "LISTED", {}
         query |= {"resourceVersion": listed["metadata"]["resourceVersion"]}
         query |= {"watch": "true", "timeoutSeconds": str(WATCHED)}

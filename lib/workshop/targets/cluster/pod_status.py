@@ -338,7 +338,7 @@ def _clean(text: str) -> str:
 
 
 def given_up(resource: Object) -> Blocker | None:
-    """What the operator says when it gave up on a custom resource; it must have its ``kind``.
+    """What the operator says when it gave up on a custom resource.
 
     Operators try again, by themselves or when the resource is touched: ``rollout.apply`` does.
     """

@@ -194,10 +194,7 @@ class Rollout:
     def _resource(self) -> Object | None:
         """The custom resource that an operator makes the part of."""
         wanted = self.plan.resource
-        if wanted is None:
-            return None
-        found = self.informer.named(wanted.api_version, wanted.kind, wanted.name)
-        return {"kind": wanted.kind, **found} if found else None
+        return self.informer.named(*wanted) if wanted else None
 
 
 def _is_rolled_out(workload: Object) -> bool:
