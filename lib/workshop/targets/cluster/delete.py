@@ -110,8 +110,7 @@ def _probe_namespaces(api: Api) -> list[Object]:
 def _own_namespace(api: Api) -> list[Object]:
     """The namespace, if the kit made it: it goes with all that is in it."""
     found = if_allowed(lambda: namespaces.find(api), None)
-    made = objects.labels_of(found).get(objects.MANAGED_BY) == MANAGER
-    return [found] if found and made else []
+    return [found] if found and objects.is_ours(found) else []
 
 
 def _of_part(api: Api, part: str) -> list[Object]:

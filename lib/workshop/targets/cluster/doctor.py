@@ -89,7 +89,7 @@ def _machines(api: Api, parts: Parts) -> Iterator[Problem]:
     """Machines that the cloud does not give."""
     sets = api.list(*MACHINE_SET, namespace=machinesets.NAMESPACE)
     ours = [one for one in sets if labels_of(one).get(MADE_FROM) == api.namespace]
-    zones = machinesets.zones([one for one in sets if not machinesets.is_ours(one)])
+    zones = machinesets.zones([one for one in sets if not objects.is_ours(one)])
     for machine in machinesets.machines(api, ours):
         others = [zone for zone in zones if zone != machinesets.zone_of(machine)]
         if refused := machinesets.refusal(machine, others):

@@ -167,6 +167,11 @@ def labels_of(thing: Mapping[str, Any] | None) -> dict[str, str]:
     return found
 
 
+def is_ours(thing: Mapping[str, Any]) -> bool:
+    """Whether the kit made it, from whichever namespace."""
+    return labels_of(thing).get(MANAGED_BY) == MANAGER
+
+
 def conditions(thing: Mapping[str, Any]) -> list[Object]:
     """What its controller says of an object."""
     return (thing.get("status") or {}).get("conditions") or []

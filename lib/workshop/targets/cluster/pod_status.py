@@ -9,14 +9,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from workshop.targets.cluster.api import MANAGER, Object
+from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import QUOTA_HINT
 from workshop.targets.cluster.objects import (
     DIGEST,
-    MANAGED_BY,
     condition,
     conditions,
+    is_ours,
     is_ready,
     labels_of,
 )
@@ -247,11 +247,10 @@ def _probed(pod: Object, seen: Seen) -> Blocker | None:
     for one in _statuses(pod):
         if one.get("restartCount", 0) and not one.get("ready"):
             unhealthy = [_clean(said) for reason, said in events if reason == "Unhealthy"]
-            is_ours = labels_of(pod).get(MANAGED_BY) == MANAGER
             return Blocker(
                 "is ended by its own probe while it still loads",
                 f"{'; '.join(unhealthy[-1:])}; started {one['restartCount'] + 1} times",
-                PROBE_HINT if is_ours else OPERATED_PROBE_HINT,
+                PROBE_HINT if is_ours(pod) else OPERATED_PROBE_HINT,
                 *(pod["metadata"]["name"], one["name"], True),
             )
     return None

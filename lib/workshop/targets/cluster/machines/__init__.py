@@ -144,7 +144,7 @@ class GpuMachines:
         sets = self._api.list(*MACHINE_SET, namespace=NAMESPACE)
         models = machinesets.workers(sets)
         zones = machinesets.zones(models)
-        ours = [one for one in sets if machinesets.is_ours(one)]
+        ours = [one for one in sets if objects.is_ours(one)]
         # Without a choice, where an earlier run started.
         zone = wanted.zone or next((z for z in map(machinesets.zone_of, ours) if z in zones), "")
         made = machinesets.clone(machinesets.in_zone(models, zone), wanted, self._api.namespace)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from workshop.core.errors import PartFailed, SettingsError
 from workshop.targets.base import Machines
 from workshop.targets.cluster import objects
-from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.objects import labels_of
 
@@ -29,11 +29,6 @@ ROLE = "machine.openshift.io/cluster-api-machine-role"
 
 MADE_FROM = "agent-workshop-kit/namespace"  # The label with the namespace whose clean-up takes it.
 PROVIDER = "AWSMachineProviderConfig"  # The only cloud that is known.
-
-
-def is_ours(machine_set: Object) -> bool:
-    """Whether the kit made it, from whichever namespace."""
-    return labels_of(machine_set).get(objects.MANAGED_BY) == MANAGER
 
 
 def made_here(api: Api, *kinds: tuple[str, str]) -> list[Object]:
@@ -72,7 +67,7 @@ def workers(machine_sets: Sequence[Object]) -> list[Object]:
     found = [
         one
         for one in machine_sets
-        if not is_ours(one) and labels_of(one["spec"]["template"]).get(ROLE) == "worker"
+        if not objects.is_ours(one) and labels_of(one["spec"]["template"]).get(ROLE) == "worker"
     ]
     if not found:
         names = ", ".join(one["metadata"]["name"] for one in machine_sets)
