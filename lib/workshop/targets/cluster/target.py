@@ -19,12 +19,12 @@ from workshop.targets.base import (
     Scale,
     Statuses,
 )
-from workshop.targets.cluster import delete, doctor, manifests, namespaces, preflight, scaling
+from workshop.targets.cluster import delete, doctor, namespaces, preflight, scaling
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.endpoints import Location
 from workshop.targets.cluster.informer import Informer
 from workshop.targets.cluster.machines import GpuMachines
-from workshop.targets.cluster.manifests import llama_stack
+from workshop.targets.cluster.manifests import Plan, Planner, llama_stack, planner_of
 from workshop.targets.cluster.network import Isolation
 from workshop.targets.cluster.rollout import Rollout, apply
 from workshop.targets.cluster.store import DeployedParts, Store, fact
@@ -76,9 +76,7 @@ class ClusterTarget:
 
     name = "cluster"
 
-    def __init__(
-        self, api: Api, parts: Parts, planners: Mapping[str, manifests.Planner] | None = None
-    ) -> None:
+    def __init__(self, api: Api, parts: Parts, planners: Mapping[str, Planner] = {}) -> None:
         self.api = api
         self.parts = parts
         self._planners = planners
@@ -204,6 +202,6 @@ class ClusterTarget:
         """What the kit, or an operator for it, made and is still there; data when ``data``."""
         return delete.left(self.api, data=data) + self.machines.left()
 
-    def plan(self, part: Part) -> manifests.Plan:
+    def plan(self, part: Part) -> Plan:
         """What a part is on this cluster, with one replica."""
-        return manifests.plan(part, self.api, self._planners)
+        return (self._planners.get(part.name) or planner_of(part.name))(part, self.api)

@@ -59,11 +59,6 @@ class Plan:
 Planner = Callable[[Part, Api], Plan]  # Takes a part and the cluster; says what to apply.
 
 
-def plan(part: Part, api: Api, planners: Mapping[str, Planner] | None = None) -> Plan:
-    """What this part is on this cluster: by one of these planners, or its own."""
-    return ((planners or {}).get(part.name) or planner_of(part.name))(part, api)
-
-
 def planner_of(part: str) -> Planner:
     """The module of a part's name, or else its folder; ``SettingsError`` where there is neither."""
     planner: Planner = _as_built
