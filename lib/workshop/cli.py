@@ -223,7 +223,7 @@ For a mirror: workshop images | awk '{print $2}' | sort -u
 
 def images(_options: argparse.Namespace) -> int:
     """List what a cluster pulls."""
-    from workshop.targets.cluster.images import images
+    from workshop.targets.cluster.preflight import images
 
     write(*(f"{one.part:<16}  {one.name}" for one in images()))
     sys.stderr.write(

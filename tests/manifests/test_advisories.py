@@ -15,7 +15,7 @@ from packaging.version import Version
 from workshop.core import versions
 from workshop.core.settings import CHECKOUT
 from workshop.setup.components import HERE
-from workshop.targets.cluster.images import images
+from workshop.targets.cluster.preflight import images
 
 ADVISORIES = yaml.safe_load(Path(versions.__file__).with_name("advisories.yaml").read_text())
 PACKAGED = {

@@ -7,9 +7,10 @@ from collections import defaultdict
 import pytest
 from test_policies import FOLDERS, seen_in
 from workshop.cli import main
-from workshop.targets.cluster.images import KIT, images
+from workshop.targets.cluster.api import MANAGER
 from workshop.targets.cluster.manifests.llama_stack import IMAGES
 from workshop.targets.cluster.network import probes
+from workshop.targets.cluster.preflight import images
 
 
 def test_it_lists_what_the_built_manifests_pull() -> None:
@@ -18,7 +19,7 @@ def test_it_lists_what_the_built_manifests_pull() -> None:
         for folder in FOLDERS
         for seen in seen_in(folder)
         for one in seen.containers()
-        if f"/{KIT}:" not in one["image"]
+        if f"/{MANAGER}:" not in one["image"]
     }
     listed = {(one.part, one.name) for one in images()}
     # The MCP server that writes is built from the manifests of the one that reads.

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from uv import find_uv_bin
 from workshop.setup import ensure, locate
-from workshop.targets.cluster.images import images as image_names
 from workshop.targets.cluster.manifests.llama_stack import IMAGES as LLAMA_STACK
+from workshop.targets.cluster.preflight import images as image_names
 from workshop.targets.local.programs.model import SCRIPT, TEMPLATE
 
 from testcluster import images, programs

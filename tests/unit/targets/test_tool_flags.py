@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from workshop.core.errors import SettingsError
-from workshop.targets.cluster import images, objects
+from workshop.targets.cluster import objects, preflight
 from workshop.targets.cluster.manifests import model as vllm
 
 TEMPLATE = "--chat-template=/vllm-workspace/examples/tool_chat_template_llama3.{}_json.jinja"
@@ -66,7 +66,7 @@ def unknown(flags: Iterable[str]) -> list[str]:
 
 
 def test_the_names_are_those_of_the_pinned_vllm() -> None:
-    ours = [one.name for one in images.images() if one.part in ("model", "embedder")]
+    ours = [one.name for one in preflight.images() if one.part in ("model", "embedder")]
     tags = {name.rpartition(":")[2] for name in ours}
     assert tags == {f"v{KNOWN['version']}"}, "tests/testcluster/vllm_parsers.py writes them anew"
 

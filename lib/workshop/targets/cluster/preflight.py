@@ -1,18 +1,21 @@
-"""What the cluster target needs of the cluster and of this user, as checks that say what to do."""
+"""What the cluster target needs: of the cluster and of this user, as checks; and its images."""
 
 from __future__ import annotations
 
+import functools
 import re
+from typing import NamedTuple
 
 import yaml
 
 from workshop.core.checks import Check, Seen, tested
 from workshop.targets.cluster import machines, namespaces, objects, permissions
-from workshop.targets.cluster.api import Api
+from workshop.targets.cluster.api import MANAGER, Api
 from workshop.targets.cluster.errors import Forbidden
 from workshop.targets.cluster.machines import nodes
 from workshop.targets.cluster.machines.machinesets import MACHINE_SET
-from workshop.targets.cluster.manifests import ROUTE, is_openshift
+from workshop.targets.cluster.manifests import ROUTE, is_openshift, llama_stack
+from workshop.targets.cluster.network import probes
 
 OLDEST = (1, 30)  # The first Kubernetes that lists all kinds at once; OpenShift 4.17 has it.
 KINDS = {
@@ -162,3 +165,31 @@ def _monitoring(api: Api) -> Seen:
         f"user-workload monitoring is off: an administrator sets enableUserWorkload: true in the "
         f"ConfigMap {MONITORING} of openshift-monitoring"
     )
+
+
+NAMED = r"(?m)^[ -]*image: (\S+)$|^FROM (\S+)|newName: (\S+)\n +newTag: (\S+)"
+"""How manifests, Containerfiles and a kustomization's replacements name an image."""
+
+
+class Image(NamedTuple):
+    """One image: which part pulls it, and its whole name with the tag."""
+
+    part: str
+    name: str
+
+
+@functools.cache
+def images() -> tuple[Image, ...]:
+    """Every image that a deployment pulls, by part and name: for a mirror, and for the tests.
+
+    What an operator brings by itself is not among them, nor the workbench's own, which an
+    administrator builds; what that one is built from is.
+    """
+    found = {Image(llama_stack.NAME, name) for name in llama_stack.IMAGES.values()}
+    found.add(Image("network", probes.IMAGE))
+    for pattern in ("*.yaml", "Containerfile"):
+        for path in objects.MANIFESTS.rglob(pattern):
+            part = path.relative_to(objects.MANIFESTS).parts[0]
+            for parts in re.findall(NAMED, path.read_text(encoding="utf-8")):
+                found.add(Image(part, ":".join(filter(None, parts))))
+    return tuple(sorted(one for one in found if f"/{MANAGER}:" not in one.name))
