@@ -116,7 +116,6 @@ class Deployed:
     endpoint: Endpoint
     action: Literal["created", "reused", "changed", "restarted", "adopted"]
     seconds: float
-    log: str
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.action} in {self.seconds:.1f} s, {self.endpoint.url}"

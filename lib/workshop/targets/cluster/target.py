@@ -129,8 +129,7 @@ class ClusterTarget:
         self.store.remember(fact(part.name), location.text())
         endpoint = endpoints.endpoint(location, rollout.pods)
         stage(f"ready at {endpoint.peer_url} ({action})")
-        log = f"kubectl logs deployment/{plan.deployment} -n {self.api.namespace}"
-        return Deployed(part.name, endpoint, action, round(stage.seconds, 1), log)
+        return Deployed(part.name, endpoint, action, round(stage.seconds, 1))
 
     def prestart(self, part: Part) -> Endpoint | None:
         """Apply a part's objects; the notebook that deploys it waits for them."""
@@ -144,7 +143,7 @@ class ClusterTarget:
         """Use an endpoint that somebody else runs; our own objects for this part go."""
         self.stop(name)
         self.deployed.adopt(name, endpoint)
-        return Deployed(name, endpoint, "adopted", 0.0, "")
+        return Deployed(name, endpoint, "adopted", 0.0)
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""

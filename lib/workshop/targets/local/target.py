@@ -168,14 +168,14 @@ class LocalTarget:
                 action = "restarted" if action == "reused" else action
         self.store.save_endpoint(part.name, endpoint)
         stage(f"ready at {endpoint.url} ({action})")
-        return Deployed(part.name, endpoint, action, round(stage.seconds, 1), str(process.log_path))
+        return Deployed(part.name, endpoint, action, round(stage.seconds, 1))
 
     def adopt(self, name: str, endpoint: Endpoint) -> Deployed:
         """Use an endpoint that somebody else runs; our own process for this part ends."""
         self.store.forget(name)
         self.process(name).stop()
         self.store.save_endpoint(name, endpoint)
-        return Deployed(name, endpoint, "adopted", 0.0, "")
+        return Deployed(name, endpoint, "adopted", 0.0)
 
     def find(self, name: str) -> Endpoint:
         """How to reach a part that runs; see ``Target.find``."""
