@@ -195,23 +195,6 @@ def is_ours(source: str, destination: str) -> bool:
     return not {source, destination} <= OUTSIDE
 
 
-def declared(found: Sequence[Way], peers: Sequence[Peer]) -> Matrix:
-    """The whole matrix as these ways declare it: what would be seen if all of it were so."""
-    allowed = {(way.source, way.destination, way.port) for way in found}
-    ends = list(dict.fromkeys((way.destination, way.port) for way in found))
-    ends += [("notebook", SIMULATED), ("stranger", SIMULATED), (ELSEWHERE.name, SIMULATED)]
-    order = [peer.name for peer in peers]
-    ends.sort(key=lambda end: (order.index(end[0]), end[1]))
-    return Matrix(
-        [
-            Tried(peer.name, *end, yes := (peer.name, *end) in allowed, "open" if yes else "-")
-            for peer in peers
-            for end in ends
-            if is_ours(peer.name, end[0])
-        ]
-    )
-
-
 def _at(destination: str, port: int) -> str:
     return f"{destination}:{port}" if port else destination
 

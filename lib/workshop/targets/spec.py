@@ -20,7 +20,7 @@ from workshop.core.progress import Stages
 from workshop.core.secret import Secret
 from workshop.targets import network
 from workshop.targets.base import Endpoint, Part, Ready, Target
-from workshop.targets.network import Matrix, Peer, Shape, Way
+from workshop.targets.network import Matrix, Peer, Shape, Tried, Way
 
 Rotate = Callable[[Target, Sequence[Secret], float, Stages], Sequence[Callable[[], object]]]
 """Gives a part new credentials, where that takes more than to deploy it again: takes the old ones,
@@ -148,8 +148,22 @@ class Parts(tuple[Spec, ...]):
         return network.ways(shape) + self.further_ways
 
     def declared(self, shape: Shape) -> Matrix:
-        """Who may talk to whom on a cluster of this shape, as it is declared."""
-        return network.declared(self.ways(shape), self.peers)
+        """The whole matrix of a cluster of this shape: what is seen if all is as declared."""
+        ways, peers = self.ways(shape), self.peers
+        allowed = {(way.source, way.destination, way.port) for way in ways}
+        ends = list(dict.fromkeys((way.destination, way.port) for way in ways))
+        listening = ("notebook", "stranger", network.ELSEWHERE.name)
+        ends += [(who, network.SIMULATED) for who in listening]
+        order = [peer.name for peer in peers]
+        ends.sort(key=lambda end: (order.index(end[0]), end[1]))
+        return Matrix(
+            [
+                Tried(peer.name, *end, yes := (peer.name, *end) in allowed, "open" if yes else "-")
+                for peer in peers
+                for end in ends
+                if network.is_ours(peer.name, end[0])
+            ]
+        )
 
 
 def module_of(part: str, package: str, missing: str) -> Any:
