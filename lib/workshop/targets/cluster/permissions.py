@@ -6,15 +6,13 @@ Asked by SelfSubjectAccessReview, which every user may create, before anything i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import yaml
 
-from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.api import MANAGER, Api, Object, at_once
 from workshop.targets.cluster.objects import PRUNED, made
 
-AT_ONCE = 8  # Reviews that are asked at the same time.
 VERBS = ("get", "list", "watch", "create", "patch", "delete")
 READ = ("get", "list", "watch")
 
@@ -76,8 +74,7 @@ def lacking(api: Api, rights: Sequence[Right]) -> list[Right]:
         review = kind | {"spec": {"resourceAttributes": attributes(right)}}
         return bool(api.create(review)["status"]["allowed"])
 
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="review") as pool:
-        allowed = list(pool.map(is_allowed, rights))
+    allowed = at_once(is_allowed, rights)
     return [right for right, may in zip(rights, allowed, strict=True) if not may]
 
 

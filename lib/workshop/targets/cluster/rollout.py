@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -13,14 +12,13 @@ from workshop.core.errors import PartFailed, WorkshopError
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet
 from workshop.targets.cluster import delete, objects, pod_status, scaling
-from workshop.targets.cluster.api import Api, Object
+from workshop.targets.cluster.api import Api, Object, at_once
 from workshop.targets.cluster.endpoints import admitted
 from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.informer import Informer, patient
 from workshop.targets.cluster.manifests import ROUTE, Plan
 from workshop.targets.cluster.pod_status import Blocker, Seen
 
-AT_ONCE = 8  # Objects that are applied at the same time.
 LOG = 12  # Lines of a log in an error.
 LASTS = 10.0  # Seconds for which a refusal may last before it counts as a failure.
 EVERY = 3.0  # Seconds between two tries: an API server learns of a right or a quota by a watch.
@@ -41,9 +39,8 @@ def apply(
     delete.outdated_jobs(api, plan)
     first = [thing for thing in plan.objects if thing["kind"] in objects.FIRST]
     rest = [thing for thing in plan.objects if thing["kind"] not in objects.FIRST]
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="apply") as pool:
-        for wave in (first, rest):
-            list(pool.map(api.apply, wave))
+    for wave in (first, rest):
+        at_once(api.apply, wave)
     _try_again(api, plan, before)
     if not was:
         for removed in delete.prune(api, part, plan.objects):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets import network
 from workshop.targets.cluster import delete, namespaces, objects, pod_status
-from workshop.targets.cluster.api import MANAGER, Api, Object
+from workshop.targets.cluster.api import MANAGER, Api, Object, at_once
 from workshop.targets.cluster.delete import NETWORK
 from workshop.targets.cluster.errors import Refused, Unreachable
 from workshop.targets.cluster.manifests import USER, is_openshift
@@ -33,7 +32,6 @@ PATIENCE = 2.0  # Seconds for one connection: what a policy refuses is silence, 
 LIFE = 300  # Seconds after which a probe ends by itself, whatever became of the kit.
 STARTED = 180.0  # Seconds until a probe runs: a node may have to pull the image.
 SETTLED = 45.0  # Seconds for the cluster's network: policies take hold with a delay.
-AT_ONCE = 8
 
 NAME = "kubernetes.default.svc.cluster.local"  # The name that each probe looks up.
 
@@ -168,8 +166,7 @@ class Probing:
         owner = self._api.get("v1", "ConfigMap", MANAGER)
         fixes_user = not is_openshift(self._api)
         pods = [pod_of(one, destinations, fixes_user=fixes_user, owner=owner) for one in probes]
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="probe") as pool:
-            list(pool.map(self._api.create, pods))
+        at_once(self._api.create, pods)
 
     def _addresses(self, probes: Sequence[Probe]) -> dict[Probe, str]:
         """The address of each, once it says that it listens."""
