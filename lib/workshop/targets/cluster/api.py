@@ -137,10 +137,8 @@ class Api:
     def delete(self, thing: Mapping[str, Any]) -> bool:
         """Delete an object and what it owns; whether there was one."""
         what = f"delete {thing['kind']} {thing['metadata']['name']}"
-        body = {"propagationPolicy": "Background"}
-        return (
-            self._unless_missing("DELETE", self._path_of(thing), body=body, what=what) is not None
-        )
+        path, body = self._path_of(thing), {"propagationPolicy": "Background"}
+        return self._unless_missing("DELETE", path, body=body, what=what) is not None
 
     def watch(
         self, api_version: str, kind: str, *, field: str = "", namespace: str | None = ""
