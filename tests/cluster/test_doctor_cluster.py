@@ -399,7 +399,7 @@ def test_a_part_that_runs_and_is_not_what_it_should_be(sick: Sick) -> None:
     sick.put(*server("model", app))
     sick.rolled_out(app)
     # As notebook 02 keeps it. What answers is the small server, which is no model.
-    location = Location(app, {"app": app}, app, 8080, "http")
+    location = Location(deployment=app, pods={"app": app}, service=app, port=8080)
     sick.target.store.remember(fact("model"), location.text())
     shown, named = sick.doctor()
     assert f"model  running  http://{app}.{sick.name}.svc:8080" in shown

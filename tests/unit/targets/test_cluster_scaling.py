@@ -16,7 +16,8 @@ MCP = Part("mcp-server", 3000)
 
 def plan(folder: str, deployment: str, **more: Any) -> Plan:
     built = objects.build(objects.MANIFESTS / folder)
-    return Plan(built, "digest", deployment, {"app": deployment}, deployment, 1, **more)
+    names = {"deployment": deployment, "pods": {"app": deployment}, "service": deployment}
+    return Plan(built, "digest", port=1, **names, **more)
 
 
 def mcp_server() -> Plan:
@@ -121,7 +122,11 @@ def test_shared_storage_takes_the_reason_away() -> None:
     stack = plan("llama-stack/overlays/kubernetes", "llama-stack")
     shared = Plan(
         llama_stack.without_volume(copy.deepcopy(stack.objects)),
-        *("digest", "llama-stack", {}, "llama-stack", 1),
+        "digest",
+        deployment="llama-stack",
+        pods={},
+        service="llama-stack",
+        port=1,
     )
     assert scaling.reason(stack)
     assert scaling.reason(shared) is None

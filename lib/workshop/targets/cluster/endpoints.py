@@ -18,7 +18,7 @@ import socketserver
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from workshop.targets.base import Endpoint, Part, Route
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api, Object
 from workshop.targets.cluster.errors import if_allowed
-from workshop.targets.cluster.manifests import ROUTE, Plan
+from workshop.targets.cluster.manifests import ROUTE, Address, Plan
 
 ROUTER_CA = ("openshift-config-managed", "default-ingress-cert", "ca-bundle.crt")
 """Where OpenShift shows the CA of its router to everybody: namespace, ConfigMap, key."""
@@ -51,22 +51,11 @@ TOKEN_MADE = 30.0  # Seconds for the cluster to make a token.
 LOOPBACK = "127.0.0.1"
 
 
-@dataclass(frozen=True)
-class Location:
+@dataclass(frozen=True, kw_only=True)
+class Location(Address):
     """What is kept of a plan, so that another notebook finds the part. No credential is in it."""
 
-    deployment: str
-    pods: dict[str, str]
-    service: str
-    port: int
-    scheme: str
-    also: dict[str, int] = field(default_factory=dict)
-    user: str = ""
     credential: str = ""
-    token: tuple[str, str] | None = None
-    ca: tuple[str, str] | None = None
-    route: str = ""
-    ingress: str = ""
     sticky: bool = False
 
     @classmethod
@@ -77,7 +66,7 @@ class Location:
             thing["kind"] == "Service" and thing["spec"].get("sessionAffinity") == "ClientIP"
             for thing in plan.objects
         )
-        same = {f.name: getattr(plan, f.name) for f in fields(cls) if hasattr(plan, f.name)}
+        same = {f.name: getattr(plan, f.name) for f in fields(Address)}
         return cls(**same, credential=part.credential, sticky=sticky)
 
     def text(self) -> str:

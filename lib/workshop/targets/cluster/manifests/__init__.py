@@ -30,12 +30,10 @@ class Resource(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A part on this cluster."""
+@dataclass(frozen=True, kw_only=True)
+class Address:
+    """What runs a part on this cluster, and how it is reached there."""
 
-    objects: list[Object]  # Everything to apply.
-    digest: str  # Of all settings and credentials; its pods carry it.
     deployment: str  # The name of what runs it, made by the kit or by an operator.
     pods: Mapping[str, str]  # The labels by which its pods are found.
     service: str
@@ -43,14 +41,22 @@ class Plan:
     scheme: str = "http"  # Or ``https``, ``mongodb``, ``postgresql``.
     also: Mapping[str, int] = field(default_factory=dict)  # Further ports by name.
     user: str = ""  # Of a database.
-    resource: Resource | None = None  # What an operator turns into the Deployment.
-    jobs: tuple[str, ...] = ()  # Those that must have succeeded.
     # Where the credential is when the cluster makes it: a Secret's name and key.
     token: tuple[str, str] | None = None
     ca: tuple[str, str] | None = None  # The ConfigMap and key with the CA of its certificate.
     # The Route or the Ingress by which it is reached from outside, or "".
     route: str = ""
     ingress: str = ""
+
+
+@dataclass(frozen=True)
+class Plan(Address):
+    """A part on this cluster."""
+
+    objects: list[Object]  # Everything to apply.
+    digest: str  # Of all settings and credentials; its pods carry it.
+    resource: Resource | None = None  # What an operator turns into the Deployment.
+    jobs: tuple[str, ...] = ()  # Those that must have succeeded.
     workload: str = "Deployment"  # The kind of what runs it, or ``StatefulSet``.
     keeps: tuple[str, ...] = ()  # What each replica would keep to itself: there can be one alone.
     scale: Scale = field(default_factory=Scale)
@@ -102,4 +108,5 @@ def as_it_is(
     for thing in made:
         if thing["kind"] in WORKLOADS:
             objects.mark(thing, digest)
-    return Plan(made, digest, name, {"app": name}, name, part.port, **more)
+    pods = {"app": name}
+    return Plan(made, digest, deployment=name, pods=pods, service=name, port=part.port, **more)
