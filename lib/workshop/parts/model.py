@@ -13,7 +13,7 @@ from workshop.core.checks import Checks
 from workshop.core.errors import EndpointError, SettingsError
 from workshop.core.progress import stages
 from workshop.core.settings import Settings
-from workshop.targets.base import Deployed, Endpoint, Offer, Part, Target, is_yours
+from workshop.targets.base import Deployed, Endpoint, Part, Target, is_yours
 from workshop.targets.spec import Page, Spec, choices_of, keep_choices
 
 PART, PORT = "model", 8080
@@ -53,12 +53,13 @@ def serve_model(
         if url:
             mine = Settings.from_env()
             ca, token = mine.model_ca_file, mine.model_token
-            offer = Offer(Endpoint(address(url), token, ca_file=ca, adopted=True))
+            offer = Endpoint(address(url), token, ca_file=ca, adopted=True), ""
         if offer:
-            stage(f"asking {offer.endpoint.url} for its models")
-            chosen = _choose(offer.endpoint, name or offer.name, min(timeout, openai.PATIENCE))
+            endpoint, offered = offer
+            stage(f"asking {endpoint.url} for its models")
+            chosen = _choose(endpoint, name or offered, min(timeout, openai.PATIENCE))
             stage(f"using {chosen}" + ("" if url else ", which is offered to this namespace"))
-            deployed = target.adopt(PART, offer.endpoint)
+            deployed = target.adopt(PART, endpoint)
             target.store.remember("model name", chosen)
             return deployed
         keep_choices(target, PART, model=model)

@@ -143,14 +143,6 @@ class Statuses(Table[PartStatus]):
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A part that whoever prepared this place runs for everybody."""
-
-    endpoint: Endpoint
-    name: str = ""  # The model's name there; "" when it has only one.
-
-
-@dataclass(frozen=True)
 class Scale:
     """How much of a part should run. A limit of "" is left as it is."""
 
@@ -207,8 +199,11 @@ class Store(Protocol):
     def recall(self, name: str) -> str | None:
         """A fact that an earlier notebook kept, or None."""
 
-    def offered(self, part: str) -> Offer | None:
-        """What whoever prepared this place runs in place of this part, or None."""
+    def offered(self, part: str) -> tuple[Endpoint, str] | None:
+        """What whoever prepared this place runs for everybody as this part, or None.
+
+        With the model's name there; "" when it has only one.
+        """
 
 
 class Scaling(Protocol):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from workshop.core.errors import PartFailed, StepMissing, WorkshopError
 from workshop.core.secret import Secret
-from workshop.targets.base import Endpoint, Offer, PartStatus
+from workshop.targets.base import Endpoint, PartStatus
 from workshop.targets.cluster import namespaces, objects, pod_status
 from workshop.targets.cluster.api import MANAGER, Api, Object
 from workshop.targets.cluster.endpoints import Endpoints, Location
@@ -77,7 +77,7 @@ class Store:
         """Forget the old one."""
         self.keep(_before(credential), None)
 
-    def offered(self, part: str) -> Offer | None:
+    def offered(self, part: str) -> tuple[Endpoint, str] | None:
         """The model that ``workshop room`` offers in this namespace, or None."""
         given = objects.content(self._api.get("v1", "Secret", OFFER)) if part == "model" else {}
         if not given.get("url"):
@@ -88,7 +88,7 @@ class Store:
             token=Secret(token) if token else None,
             ca_file=self.endpoints.ca_file(OFFER, ca) if ca else None,
         )
-        return Offer(endpoint, given.get("name", ""))
+        return endpoint, given.get("name", "")
 
     def keep(self, name: str, value: Secret | None) -> None:
         """Keep a credential that was made elsewhere; None forgets it."""

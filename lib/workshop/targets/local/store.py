@@ -19,7 +19,7 @@ import psutil
 from workshop.core import files, proxies
 from workshop.core.errors import StepMissing, WorkshopError
 from workshop.core.secret import Secret
-from workshop.targets.base import Endpoint, Offer
+from workshop.targets.base import Endpoint
 from workshop.targets.local.process import is_over, mark_of
 
 _SECRETS_HINT = (
@@ -89,7 +89,7 @@ class Store:
         fact: str | None = self._read_facts()["facts"].get(name)
         return fact
 
-    def offered(self, _part: str) -> Offer | None:
+    def offered(self, _part: str) -> tuple[Endpoint, str] | None:
         """Nothing: nobody prepares this machine for others."""
         return None
 
