@@ -169,7 +169,7 @@ class Workloads:
         )
         if found is not None:
             # A part that ends may do so for want of what it needs; the rest is its own fault.
-            ended = "ends again" in found.what or "ended again" in found.what
+            ended = "ends again" in found.what
             because = (GPU_NODES,) if "GPU" in found.what else None if ended else ()
             return self._problem(part, found, because)
         waiting = [pod for pod in seen.pods if not is_ready(pod)]
