@@ -62,24 +62,27 @@ def deploy_mcp_server(target: Target, *, timeout: float = 120.0) -> Deployed:
 
 def part_of(target: Target, database: Endpoint | None = None) -> Part:
     """What the server must be, on this database, or else on the one that has the documents."""
-    moved = target.store.recall(mongodb.MOVED)
-    return Part(
+    part = Part(
         PART,
         PORT,
-        settings={
-            "read_only": True,
-            "disabled_tools": DISABLED,
-            "reader": mongodb.READER,
-            # Then the driver finds the primary, wherever it is.
-            "replica_set": "rs0" if moved else "",
-        },
-        secrets={
-            "token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32)),
-            "reader password": mongodb.password(target, mongodb.READER_CREDENTIAL),
-        },
-        needs={"mongodb": database or target.find(moved or mongodb.PART)},
+        settings={"read_only": True, "disabled_tools": DISABLED, "reader": mongodb.READER},
+        secrets={"reader password": mongodb.password(target, mongodb.READER_CREDENTIAL)},
         extra_ports={"monitoring": MONITORING_PORT},
         credential=CREDENTIAL,
+    )
+    return on_database(target, part, database)
+
+
+def on_database(target: Target, part: Part, database: Endpoint | None = None) -> Part:
+    """This MCP server with its token, on this database, or else on the one with the documents."""
+    moved = target.store.recall(mongodb.MOVED)
+    token = target.store.secret(part.credential, lambda: secrets.token_urlsafe(32))
+    return replace(
+        part,
+        # Then the driver finds the primary, wherever it is.
+        settings={**part.settings, "replica_set": "rs0" if moved else ""},
+        secrets={"token": token, **part.secrets},
+        needs={"mongodb": database or target.find(moved or mongodb.PART)},
     )
 
 

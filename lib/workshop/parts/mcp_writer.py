@@ -7,7 +7,6 @@ names it says ``require_approval``: OGX and Llama Stack then give a call back in
 from __future__ import annotations
 
 import functools
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,22 +93,16 @@ def deploy_mcp_writer(target: Target, *, timeout: float = 120.0) -> Deployed:
 
 def part_of(target: Target) -> Part:
     """What the server must be, on the database that has the documents."""
-    moved = target.store.recall(mongodb.MOVED)
-    password = mongodb.password(target, USER_CREDENTIAL)
-    database = replace(target.find(moved or mongodb.PART), user=USER, password=password)
-    return Part(
+    part = Part(
         PART,
         PORT,
-        settings={
-            "read_only": False,
-            "disabled_tools": DISABLED,
-            "replica_set": "rs0" if moved else "",
-        },
-        secrets={"token": target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))},
-        needs={"mongodb": database},
+        settings={"read_only": False, "disabled_tools": DISABLED},
         extra_ports={"monitoring": MONITORING_PORT},
         credential=CREDENTIAL,
     )
+    part, password = mcp_server.on_database(target, part), mongodb.password(target, USER_CREDENTIAL)
+    database = replace(part.needs["mongodb"], user=USER, password=password)
+    return replace(part, needs={"mongodb": database})
 
 
 def _make_user(target: Target) -> bool:
