@@ -14,7 +14,6 @@ from typing import Any
 from workshop.clients import mcp
 from workshop.core import versions
 from workshop.core.checks import Checks
-from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages, stages
 from workshop.core.secret import Secret
 from workshop.parts import mcp_server, mongodb
@@ -154,18 +153,18 @@ def _tools(endpoint: Endpoint) -> str:
 
 def _elsewhere(target: Target) -> str:
     """What the database says when its user would do anything but change incidents."""
-    login = _login(target, mongodb.password(target, USER_CREDENTIAL))
+    from pymongo.errors import OperationFailure
+
+    login, done = _login(target, mongodb.password(target, USER_CREDENTIAL)), []
     _read_one(login)
-    done = []
-    for name, attempt in FORBIDDEN.items():
-        try:
-            with mongodb.connected(login) as database:
+    with mongodb.connected(login) as database:
+        for name, attempt in FORBIDDEN.items():
+            try:
                 attempt(database)
                 done.append(name)
-        except EndpointError as error:
-            if error.kind != "unauthorized":
-                raise
-    with mongodb.connected(login) as database:
+            except OperationFailure as error:
+                if error.code not in mongodb.UNAUTHORIZED:
+                    raise
         product = mongodb.product(database)
     if done and product.startswith("FerretDB"):
         return f"not limited: {product} has no roles"

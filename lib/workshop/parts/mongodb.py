@@ -31,6 +31,7 @@ REPLICAS, MOVED = "mongodb-replicas", "mongodb moved to"
 IDS = {"services": "name", "incidents": "incident_id", "alerts": "alert_id"}
 """The collections, and the field of each that becomes its documents' ``_id``."""
 
+UNAUTHORIZED = (13, 18)  # The codes with which a user, or a password, is refused.
 
 Documents = Mapping[tuple[str, str], Mapping[str, Any]]
 """Documents by their collection and ``_id``; for each collection itself an empty one, of "".
@@ -328,7 +329,7 @@ def _explained(endpoint: Endpoint, error: Exception) -> EndpointError:
     hint = "run 04_deploy_mongodb again: it starts what has ended"
     if isinstance(error, ServerSelectionTimeoutError):
         kind, what = "refused", "The database does not answer."
-    elif isinstance(error, OperationFailure) and error.code in (13, 18):
+    elif isinstance(error, OperationFailure) and error.code in UNAUTHORIZED:
         kind, what = "unauthorized", "The database refused the user or password."
         hint = (
             "run 08_secure_the_network again if it was interrupted; else its data was made with "
