@@ -9,8 +9,7 @@ from typing import Any
 import yaml
 
 from workshop.agent.answer import FILE_SEARCH
-from workshop.core import versions
-from workshop.parts import mcp_writer, mongodb
+from workshop.parts import mcp_server, mcp_writer, mongodb
 
 CHOICES = 4  # A field with at most this many different values is listed with them.
 _TOLD = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
@@ -36,10 +35,11 @@ def text(described: str, *, may_propose: bool = False) -> str:
     lines = [_TOLD["begin"]]
     examples = []
     if described:
-        always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
-        shown = json.dumps(always)[1:-1]
+        shown = json.dumps(mcp_server.ALWAYS)[1:-1]
         lines += [_TOLD["database"].format(name=mongodb.DATABASE, always=shown), described]
-        examples += [(ask, tool, {**always, **arguments}) for ask, tool, arguments in EXAMPLES]
+        examples += [
+            (ask, tool, mcp_server.ALWAYS | arguments) for ask, tool, arguments in EXAMPLES
+        ]
     search = f"Search the runbooks: what are the steps when an {SOUGHT}?"
     examples.append((search, FILE_SEARCH, {"query": SOUGHT}))
     if may_propose:

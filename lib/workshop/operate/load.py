@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from workshop.core import versions
 from workshop.core.errors import PartFailed, SettingsError
 from workshop.core.plots import Panel, Points, draw
 from workshop.core.progress import Stages, stages
@@ -180,8 +179,7 @@ def _requests(target: Target) -> list[Request]:
         Request(MODEL, "http", chat, direct, [served], served_by),
     ]
     if runs(target, mcp_server.PART):
-        given = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
-        tool = {"name": "count", "arguments": given | {"collection": COUNTED}}
+        tool = {"name": "count", "arguments": mcp_server.ALWAYS | {"collection": COUNTED}}
         servers = target.scaling.replicas(mcp_server.PART)
         requests += [
             Request(TOOL, "tool", mcp_server.PATH, tool, servers, len(servers)),

@@ -46,6 +46,9 @@ LABEL = "mongodb"
 ALLOWED = ("list-collections", "count", "find", "aggregate")
 """What the agent may call. All 13 tools are 40 kB of schemas: 11,000 tokens before a question."""
 
+ALWAYS = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
+"""The arguments that every call has."""
+
 BYTES_A_TOKEN = 3.6  # Of schemas in JSON, by that figure.
 CONNECTORS = ("/v1alpha/admin/connectors", "/v1alpha/connectors")
 """Where OGX 1.5, and before it Llama Stack 0.7, list what their configuration names."""
@@ -196,9 +199,8 @@ def _listed(endpoint: Endpoint) -> str:
 
 def _called(endpoint: Endpoint, name: str, **arguments: str) -> str:
     """A tool's result, in the revision that the agent's calls have."""
-    always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
     with mcp.plain_session(endpoint, PATH) as call:
-        result = call(name, always | arguments)
+        result = call(name, ALWAYS | arguments)
     if result.failed:
         raise EndpointError("The tool failed.", where=endpoint.url, state=result.text[:300])
     return result.text

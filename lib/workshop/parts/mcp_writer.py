@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from workshop.clients import mcp
-from workshop.core import versions
 from workshop.core.checks import Checks
 from workshop.core.progress import Stages, stages
 from workshop.core.secret import Secret
@@ -68,8 +67,7 @@ class Change:
     def arguments(self) -> dict[str, Any]:
         """The call of ``TOOL`` that makes it."""
         return {
-            "connectionId": versions.CONNECTION_ID,
-            "database": mongodb.DATABASE,
+            **mcp_server.ALWAYS,
             "collection": COLLECTION,
             "update": {"$set": self.fields},
             # Last, also in the example that the model reads: with this before the update, the
