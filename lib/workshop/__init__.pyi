@@ -54,13 +54,13 @@ from .operate.credentials import rotate_credentials as rotate_credentials
 from .operate.secure import verify_network as verify_network
 
 # 09_watch_the_system
-from .operate.scrape import deploy_prometheus as deploy_prometheus
-from .operate.scrape import list_scrape_targets as list_scrape_targets
+from .operate.metrics import deploy_prometheus as deploy_prometheus
+from .operate.metrics import list_scrape_targets as list_scrape_targets
 from .operate.burst import measure_burst as measure_burst
 from .operate.logs import tail_logs as tail_logs
 from .operate.logs import follow_question as follow_question
 from .operate.burst import verify_monitoring as verify_monitoring
-from .operate.scrape import query_prometheus as query_prometheus
+from .operate.metrics import query_prometheus as query_prometheus
 
 # 10_scale_out
 from .operate.load import measure_load as measure_load

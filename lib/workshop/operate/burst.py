@@ -18,7 +18,7 @@ from workshop.core.plots import UNITS, Panel, Points, bundle, draw, readable, ro
 from workshop.core.progress import Stages, stages
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
-from workshop.operate import metrics, scrape
+from workshop.operate import metrics
 from workshop.operate.logs import Followed
 from workshop.operate.metrics import Metric
 from workshop.parts import gpu_nodes, llama_stack, mcp_server, model, mongodb, prometheus
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 MOST = 4  # Questions at once: a burst that shows on every plot, and no load test.
 
-WINDOW = 5.0 * scrape.INTERVAL
+WINDOW = 5.0 * metrics.INTERVAL
 """Seconds that a rate is taken over: with fewer readings, one that is late leaves a gap."""
 
-BEFORE, AFTER = WINDOW + 2 * scrape.INTERVAL, WINDOW + scrape.INTERVAL
+BEFORE, AFTER = WINDOW + 2 * metrics.INTERVAL, WINDOW + metrics.INTERVAL
 """Seconds of calm around the burst: a rate then shows nothing of what was before that."""
 
 COUNTERS = {
@@ -190,7 +190,7 @@ def _series(endpoint: Endpoint, metric: Metric, start: float, end: float) -> tup
     """The first server that has this metric, and its values by seconds since the epoch."""
     for server, query in metric.queries.items():
         query = query.replace(metrics.WINDOW, f"{WINDOW:g}s")
-        values = prometheus.series(endpoint, query, start=start, end=end, step=scrape.INTERVAL)
+        values = prometheus.series(endpoint, query, start=start, end=end, step=metrics.INTERVAL)
         if values:
             return server, values
     return "", []
@@ -230,7 +230,7 @@ def _why_not(target: Target, metric: Metric, servers: Collection[str]) -> str:
     for server, reason in metric.lacks.items():
         if server in servers:
             return f"{server}: {reason}"
-    reasons = {page.part: reason for page, _endpoint, reason in scrape.watched(target)}
+    reasons = {page.part: reason for page, _endpoint, reason in metrics.watched(target)}
     return reasons.get(metric.part, f"{metric.part} was not deployed")
 
 
@@ -242,7 +242,7 @@ def verify_monitoring(target: Target, load: Load, followed: Followed) -> Checks:
     if load.skipped:
         return Checks.skip("Metrics", load.skipped)
     checks = Checks("Metrics")
-    scrape.check_pages(target, checks)
+    metrics.check_pages(target, checks)
     for name, count in _expected(load.asked).items():
         counted = functools.partial(int, load.counted[name])
         checks.equal(f"Prometheus counted the {name}", count, counted)

@@ -18,7 +18,7 @@ from workshop.core.progress import Stages
 from workshop.core.settings import Settings
 from workshop.core.table import Table
 from workshop.core.wait import NotYet, wait_for
-from workshop.operate import metrics, scrape
+from workshop.operate import metrics
 from workshop.operate.burst import Asked, Load, measure_burst, verify_monitoring
 from workshop.operate.logs import Followed, Step
 from workshop.parts import collector, prometheus
@@ -86,7 +86,7 @@ def test_the_pages_of_the_parts_that_run_are_read(target: LocalTarget, pushed: E
 
     wait_for("the end to be noticed", noticed, timeout=20)
     with pytest.raises(StepMissing, match="collector does not run any more"):
-        scrape.check_pages(target, checks)
+        metrics.check_pages(target, checks)
 
 
 def assert_the_checkpoint_can_fail(target: LocalTarget) -> None:
