@@ -46,20 +46,14 @@ class Store:
         return self.local / part
 
     def secret(self, name: str, make: Callable[[], str]) -> Secret:
-        """The credential of this name; ``make`` is called when there is none yet.
-
-        Two processes that ask at the same time get the same one.
-        """
+        """See ``Store.secret``: two processes that ask at the same time get the same one."""
         with self._change() as (known, _, _):
             if name not in known:
                 known[name] = Secret(make()).reveal()
             return Secret(known[name])
 
     def renew(self, _part: str, credential: str, make: Callable[[], str]) -> Secret:
-        """Put a new credential in this one's place; gives the old one, kept until ``retire``.
-
-        Raises ``StepMissing`` where there is none of this name.
-        """
+        """Put a new credential in this one's place; see ``Store.renew``."""
         old = _before(credential)
         with self._change() as (known, _, _):
             if credential not in known:
