@@ -97,7 +97,7 @@ def model_and_stack(plain: Plain) -> str:
             settings={"name": model.NAME, "context": model.CONTEXT, "max_tokens": model.MAX_TOKENS},
             secrets={"token": TOKEN},
         )
-        embed = Part("embedder", 0, settings=embedder.PART.settings, secrets={"token": TOKEN})
+        embed = Part("embedder", 0, settings=embedder.SETTINGS, secrets={"token": TOKEN})
         list(
             pool.map(
                 lambda job: plain.start(job[0], {"main": PORTS[job[0].name]}, job[1], token=True),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
 
 from workshop.clients import http, openai
 from workshop.core.errors import EndpointError
@@ -11,27 +10,22 @@ from workshop.parts import model
 from workshop.targets.base import Endpoint, Part, Target
 from workshop.targets.spec import Page, Spec
 
-NAME = "embedder"
-PORT = 8081
-PART = Part(
-    NAME,
-    PORT,
-    settings={"name": NAME, "context": 512, "embedding": True},
-    credential="embedder token",
-)
+PART, PORT = "embedder", 8081
+CREDENTIAL = "embedder token"
+SETTINGS: dict[str, str | int | bool] = {"name": PART, "context": 512, "embedding": True}
 
 ready = http.ready("/v1/models")
 
 
 def part_of(target: Target) -> Part:
     """What the embedder must be."""
-    token = target.store.secret(PART.credential, lambda: secrets.token_urlsafe(32))
-    return replace(PART, secrets={"token": token})
+    token = target.store.secret(CREDENTIAL, lambda: secrets.token_urlsafe(32))
+    return Part(PART, PORT, SETTINGS, secrets={"token": token}, credential=CREDENTIAL)
 
 
 def dimension(embedder: Endpoint) -> int:
     """How many numbers this embedder makes of a text: asked, because each model has its own."""
-    body = {"model": NAME, "input": "How long is your answer?"}
+    body = {"model": PART, "input": "How long is your answer?"}
     try:
         answer = openai.ask(embedder, "/v1/embeddings", json=body, timeout=60)
         return len(answer["data"][0]["embedding"])
@@ -42,12 +36,12 @@ def dimension(embedder: Endpoint) -> int:
 
 
 SPEC = Spec(
-    name=NAME,
+    name=PART,
     notebook="03_deploy_llama_stack",
     port=PORT,
     serves="answers",
-    page=Page(NAME, NAME, PORT, token=True),
+    page=Page(PART, PART, PORT, token=True),
     ready=ready,
-    secured=lambda target, checks: model.check_paths(target.find(NAME), NAME, checks),
-    examine=lambda target: dimension(target.find(NAME)),
+    secured=lambda target, checks: model.check_paths(target.find(PART), PART, checks),
+    examine=lambda target: dimension(target.find(PART)),
 )

@@ -69,7 +69,7 @@ def part_of(
         "server": server,
         "vector_store": vector_store,
         "max_tokens": model.MAX_TOKENS,
-        "embedder": embedder.NAME,
+        "embedder": embedder.PART,
         "embedding_dimension": dimension,
         "push_milliseconds": PUSH_MILLISECONDS,
         "milvus_uri": milvus_uri,
@@ -81,7 +81,7 @@ def part_of(
         PORT,
         settings={name: value for name, value in settings.items() if value},
         secrets={"milvus token": token} if token else {},
-        needs={model.PART: language_model, embedder.NAME: vectors, **(needs or {})},
+        needs={model.PART: language_model, embedder.PART: vectors, **(needs or {})},
         extra_ports={"metrics": METRICS_PORT} if server == "ogx" else {},
     )
 
@@ -92,7 +92,7 @@ def deployed_part(target: Target, given: Mapping[str, str] | None = None) -> Par
     Raises ``StepMissing`` where a part that it needs is gone.
     """
     kept = given or choices_of(target, PART)
-    server, vectors = kept.get("server", "llama-stack"), target.find(embedder.NAME)
+    server, vectors = kept.get("server", "llama-stack"), target.find(embedder.PART)
     shared = kept.get("storage") == postgresql.PART
     needed = [collector.PART] if server == "llama-stack" else []
     needed += [postgresql.PART] if shared else []
@@ -166,7 +166,7 @@ def deploy_llama_stack(
         kept = {"server": server, "vector_store": vector_store}
         kept |= {"milvus_uri": milvus_uri, "storage": storage, "distribution": distribution}
         part = deployed_part(target, kept)
-        vectors = f"{embedder.NAME}-{part.settings['embedding_dimension']}/{embedder.NAME}"
+        vectors = f"{embedder.PART}-{part.settings['embedding_dimension']}/{embedder.PART}"
         if shared:
             stage("its storage is PostgreSQL, which replicas share")
         deployed = target.ensure(part, ready=ready, timeout=timeout, stage=stage)
@@ -311,7 +311,7 @@ SPEC = Spec(
     port=PORT,
     # Of Llama Stack's operator, and of OGX's.
     pods=({"app": "llama-stack"}, {"app": "ogx"}),
-    needs=(model.PART, embedder.NAME, postgresql.PART, "network", "permissions"),
+    needs=(model.PART, embedder.PART, postgresql.PART, "network", "permissions"),
     serves="answers",
     order=1,
     page=Page(PART, PART, METRICS_PORT, also="metrics", server="ogx"),

@@ -32,7 +32,7 @@ ANSWERED = [(name, one) for name, asked in QUESTIONS["answered"].items() for one
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalTarget]:
     target = LocalTarget(Settings(state=tmp_path_factory.mktemp("embedder") / "local"), ALL)
     yield target
-    target.stop(embedder.NAME)
+    target.stop(embedder.PART)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def deployed(target: LocalTarget) -> Endpoint:
 
 
 def vectors(served: Endpoint, texts: list[str]) -> list[list[float]]:
-    body = {"model": embedder.NAME, "input": texts}
+    body = {"model": embedder.PART, "input": texts}
     reply = http.call(served, "/v1/embeddings", json=body, timeout=60)
     return [one["embedding"] for one in reply.json["data"]]
 
