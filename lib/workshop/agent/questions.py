@@ -73,12 +73,12 @@ DATABASE_QUESTIONS = (
 RUNBOOK_QUESTIONS = (
     Question("Search the runbooks: what are the steps when a GPU node is not ready?", _minutes),
 )
+QUESTIONS = DATABASE_QUESTIONS + RUNBOOK_QUESTIONS
 
 
 def known(text: str) -> Question | None:
     """The question with this text, if it is one of the workshop's."""
-    questions = DATABASE_QUESTIONS + RUNBOOK_QUESTIONS
-    return next((question for question in questions if question.text == text), None)
+    return next((question for question in QUESTIONS if question.text == text), None)
 
 
 class Asked(Protocol):
@@ -92,24 +92,20 @@ class Asked(Protocol):
 def verify_answers(agent: Asked) -> Checks:
     """Prove that the workshop's questions were asked, and that each answer is grounded.
 
-    Raises:
-        CheckFailed: A question of the workshop was not asked or got no answer, or an answer is not
-            grounded.
+    Raises ``CheckFailed`` where one was not asked or got no answer, or an answer is not grounded.
     """
     checks = Checks("Agent")
-    answers = {answer.question: answer for answer in agent.answers}
-    for known in (*DATABASE_QUESTIONS, *RUNBOOK_QUESTIONS):
-        answer = answers.pop(known.text, None)
-        if answer is None and known in DATABASE_QUESTIONS and not agent.has_database:
-            checks.that(known.text, "not asked here", lambda: WITHOUT_DATABASE)
-        elif answer is None or known.text in agent.unanswered:
-            why = agent.unanswered.get(known.text, "it was not asked")
-            hint = "run the cell that asks it in 07_ask_the_agent"
-            _grounded(checks, known.text, False, why, hint)
-        else:
-            _grounded(checks, known.text, answer.grounded, f"{answer.text} ({answer.proof})")
+    answers: dict[str, Answer | None] = dict.fromkeys(one.text for one in QUESTIONS)
+    answers |= {answer.question: answer for answer in agent.answers}
     for text, answer in answers.items():
-        _grounded(checks, text, answer.grounded, f"{answer.text} ({answer.proof})")
+        question = known(text)
+        if answer is None and question in DATABASE_QUESTIONS and not agent.has_database:
+            checks.that(text, "not asked here", lambda: WITHOUT_DATABASE)
+        elif answer is None or (question and text in agent.unanswered):
+            why = agent.unanswered.get(text, "it was not asked")
+            _grounded(checks, text, False, why, "run the cell that asks it in 07_ask_the_agent")
+        else:
+            _grounded(checks, text, answer.grounded, f"{answer.text} ({answer.proof})")
     return checks.raise_if_failed()
 
 
