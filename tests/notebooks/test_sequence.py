@@ -583,7 +583,7 @@ def test_a_part_without_a_credential_of_the_kits_is_not_rotated(chain: Chain) ->
 
 def test_an_answer_that_invents_is_not_taken(chain: Chain) -> None:
     # The real model without tools: it answers politely, and from thin air.
-    agent = Agent(chain.target, "Answer in one sentence.", [], DATA)
+    agent = Agent(chain.target, "Answer in one sentence.", [])
     with pytest.raises(AnswerNotGrounded) as refused:
         agent.ask("How many alerts are firing in the database mcp_demo?")
     assert "The answer is not grounded: no tool was called." in str(refused.value)

@@ -7,7 +7,6 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from workshop.agent import answer as answers
@@ -64,7 +63,6 @@ class Agent:
         target: Target,
         instructions: str,
         tools: list[dict[str, Any]],
-        data: Path,
         temperature: float = 0.0,
         timeout: float = stack_client.TIMEOUT,
     ) -> None:
@@ -72,7 +70,7 @@ class Agent:
         self.timeout = timeout
         self.answers: list[Answer] = []
         self.unanswered: dict[str, str] = {}
-        self._tools, self._data = tools, data
+        self._tools = tools
         self._store = str(choices_of(target, llama_stack.PART).get("vector_store", ""))
         self._server = target.store.recall("server") or ""
         self._endpoint = target.find(llama_stack.PART)
@@ -130,7 +128,7 @@ class Agent:
                     grounds = proof.prove(
                         said,
                         database=database,
-                        runbooks=self._data / "runbooks",
+                        runbooks=DATA / "runbooks",
                         truth=known.truth(database) if known else (),
                         changed=mongodb.differences(before, after),
                     )
@@ -315,7 +313,6 @@ def _item(event: Any) -> Any:
 def create_agent(
     target: Target,
     *,
-    data: Path = DATA,
     use_mongodb: bool = True,
     may_propose: bool = False,
     temperature: float = 0.0,
@@ -325,7 +322,6 @@ def create_agent(
 
     Args:
         target: Where the parts run.
-        data: The folder with ``runbooks/``.
         use_mongodb: False: the runbooks alone.
         may_propose: Whether it may propose a change to the database, by ``propose_change``.
         temperature: Of the model's choice of words; 0 takes the likeliest each time.
@@ -349,4 +345,4 @@ def create_agent(
     stores = [runbooks.store_id(target)]
     tools.append({"type": FILE_SEARCH, "vector_store_ids": stores, "max_num_results": FOUND})
     instructions = prompt.text(described, may_propose=may_propose)
-    return Agent(target, instructions, tools, data, temperature, timeout)
+    return Agent(target, instructions, tools, temperature, timeout)

@@ -28,7 +28,7 @@ from workshop.core.errors import (
     WorkshopError,
 )
 from workshop.core.secret import Secret
-from workshop.core.settings import DATA, Settings
+from workshop.core.settings import Settings
 from workshop.core.wait import NotYet, wait_for
 from workshop.operate.credentials import rotate_credential
 from workshop.parts import mcp_server, mcp_writer, mongodb
@@ -43,13 +43,13 @@ from pathlib import Path
 
 import workshop
 from workshop.agent.agent import Agent
-from workshop.core.settings import DATA, Settings
+from workshop.core.settings import Settings
 from workshop.parts import mcp_writer
 from workshop.parts.catalog import ALL
 from workshop.targets.local.target import LocalTarget
 
 target = LocalTarget(Settings(state=Path({state!r})), ALL)
-agent = Agent(target, "", [mcp_writer.tool(target)], DATA)
+agent = Agent(target, "", [mcp_writer.tool(target)])
 workshop.approval_widget(workshop.propose_change(agent, {asked!r}))
 """
 ASKED = "Resolve incident INC-025. Root cause: The time zone was ignored"
@@ -98,7 +98,7 @@ def server(target: LocalTarget) -> Iterator[ApprovingServer]:
 
 @pytest.fixture
 def agent(target: LocalTarget, server: ApprovingServer) -> Agent:
-    return Agent(target, "", [mcp_writer.tool(target)], DATA, timeout=20)
+    return Agent(target, "", [mcp_writer.tool(target)], timeout=20)
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_what_is_so_already_is_not_proposed(
 def test_an_agent_that_can_only_read_proposes_nothing(
     target: LocalTarget, server: ApprovingServer
 ) -> None:
-    reader = Agent(target, "", [], DATA)
+    reader = Agent(target, "", [])
     with pytest.raises(SettingsError) as refused:
         workshop.propose_change(reader, ASKED)
     assert refused.value.hint == "create_agent(target, may_propose=True)"
@@ -446,7 +446,7 @@ def test_an_agent_without_a_database_may_say_that_it_changes_nothing(
     target: LocalTarget, server: ApprovingServer
 ) -> None:
     server.proposes, server.text = (), "I cannot delete incidents."
-    answer = Agent(target, "", [], DATA, timeout=20).ask("Delete all incidents.")
+    answer = Agent(target, "", [], timeout=20).ask("Delete all incidents.")
     assert answer.proof == "nothing was written, and it said so"
 
 
