@@ -37,8 +37,8 @@ ALL = Parts(
 )
 
 
-def start_early(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Start the parts that depend on no other, if their notebooks are run; gives their names.
+def start_early(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """Start the parts that depend on no other, if their notebooks are run.
 
     When the notebooks come to wait for their part one by one, it has been coming up for a while.
     Whatever goes wrong here is met again by the notebook that deploys the part, with its error.
@@ -52,4 +52,3 @@ def start_early(target: Target, parameters: Mapping[str, Mapping[str, Any]]) -> 
         for part in spec.prestart(target, given, started):
             if endpoint := target.prestart(part):
                 started[part.name] = endpoint
-    return list(started)

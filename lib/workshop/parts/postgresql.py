@@ -44,7 +44,7 @@ def check(checks: Checks, target: Target) -> None:
     checks.equal(name, SCRAM, lambda: asks(target.find(PART)))
 
 
-def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:
+def asks(endpoint: Endpoint) -> str:
     """Knock as the kit's user, without a password; gives what the server wants."""
     host, _, port = endpoint.url.partition("://")[2].rpartition(":")
     names = f"user\0{USER}\0database\0{DATABASE}\0\0".encode()
@@ -54,7 +54,7 @@ def asks(endpoint: Endpoint, timeout: float = 10.0) -> str:
         return EndpointError(what, where=endpoint.url, state=state, hint=hint).of_kind(kind)
 
     try:
-        with socket.create_connection((host, int(port)), timeout) as connection:
+        with socket.create_connection((host, int(port)), 10) as connection:
             connection.sendall(struct.pack("!ii", 8 + len(names), PROTOCOL) + names)
             answer = connection.recv(512)
     except OSError as error:
