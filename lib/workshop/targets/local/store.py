@@ -109,16 +109,11 @@ class Store:
             return None
         known = self._read_secrets()
         try:
-            credentials = {kind: Secret(known[f"{name}/{kind}"]) for kind in record["credentials"]}
-            return Endpoint(
-                url=record["url"],
-                token=credentials.get("token"),
-                user=record["user"],
-                password=credentials.get("password"),
-                ca_file=Path(record["ca_file"]) if record["ca_file"] else None,
-                also=record["also"],
-                adopted=record.get("adopted", False),
-            )
+            given: dict[str, Any]
+            given = {kind: Secret(known[f"{name}/{kind}"]) for kind in record["credentials"]}
+            given |= {key: record[key] for key in ("url", "user", "also")}
+            ca_file = Path(record["ca_file"]) if record["ca_file"] else None
+            return Endpoint(**given, ca_file=ca_file, adopted=record.get("adopted", False))
         except (KeyError, TypeError) as error:
             raise files.damaged(
                 self.facts_path, f"the endpoint of {name} lacks {error}", hint=_FACTS_HINT
