@@ -76,33 +76,23 @@ class Decision(Row):
     wrote: str  # The fields of documents that differ from before, as they are now.
 
 
+@dataclass(repr=False, eq=False)
 class Proposal:
-    """A change that waits for a person, or that was decided.
+    """A change that waits for a person, or that was decided."""
 
-    Attributes:
-        request: What the agent was asked.
-        change: What it would change.
-        document: The incident as it was when the change was proposed.
-        early: What was written although nobody had decided; empty, or something is very wrong.
-        decision: None until a person has decided.
-    """
+    agent: Agent
+    request: str  # What the agent was asked.
+    call: dict[str, str]  # The model's, which is given back with what was decided.
+    change: Change  # What it would change.
+    document: dict[str, Any]  # The incident as it was when the change was proposed.
+    early: Sequence[str]  # Written although nobody had decided: empty, or something is wrong.
+    timeout: float
+    decision: Decision | None = None  # None until a person has decided.
+    said: str = ""  # What the agent said to that.
 
-    def __init__(
-        self,
-        agent: Agent,
-        request: str,
-        call: Mapping[str, str],
-        change: Change,
-        document: Mapping[str, Any],
-        early: Sequence[str],
-        timeout: float,
-    ) -> None:
-        self.request, self.change, self.document = request, change, dict(document)
-        self.early = tuple(early)
-        self.decision: Decision | None = None
-        self._agent, self._call, self._timeout = agent, dict(call), timeout
-        self._key = mcp_writer.COLLECTION, str(document["_id"])
-        self._said = ""
+    @property
+    def _key(self) -> tuple[str, str]:
+        return mcp_writer.COLLECTION, str(self.document["_id"])
 
     def wanted(self, decision: str) -> str:
         """What this decision is to write, as the audit says it."""
@@ -150,7 +140,7 @@ class Proposal:
             )
         if self.decision:
             raise SettingsError(f"It was {self.state} already.", hint="propose the change again")
-        target, approved, change = self._agent.target, decision == "approved", self.change
+        target, approved, change = self.agent.target, decision == "approved", self.change
         before = _documents(target)
         if approved:
             self._check_unchanged(before)
@@ -163,11 +153,11 @@ class Proposal:
         try:
             with stages("Decision") as stage:
                 stage(f"{decision} by {made.by}")
-                self._said = self._answered(approved, stage)
+                self.said = self._answered(approved, stage)
         finally:
             wrote = _told(mongodb.differences(before, _documents(target)))
             # Without an answer it may still be on its way.
-            unsure = not self._said and wrote == NOTHING
+            unsure = not self.said and wrote == NOTHING
             self.decision = made = replace(made, wrote=NOT_KNOWN if unsure else wrote)
             _record(target, made)
         return self._proven(made)
@@ -189,7 +179,7 @@ class Proposal:
             raise WorkshopError(
                 "What was written is not what was decided.",
                 state=f"{made.decision}: {wanted}; written: {made.wrote}; "
-                f"the agent: {self._said or 'no answer'}",
+                f"the agent: {self.said or 'no answer'}",
                 hint="look at the incident: somebody else may have written at the same time; "
                 "then propose the change again",
             )
@@ -197,10 +187,10 @@ class Proposal:
 
     def _answered(self, approve: bool, stage: Stages) -> str:
         """Tell the server what was decided; gives what the agent says and calls then."""
-        told = {"type": "mcp_approval_response", "approval_request_id": self._call["id"]}
+        told = {"type": "mcp_approval_response", "approval_request_id": self.call["id"]}
         asked: dict[str, Any] = {"role": "user", "content": self.request}
-        items = [asked, self._call, told | {"approve": approve}]
-        return _said(_respond(self._agent, Request(items), self._timeout, stage)) or NOTHING
+        items = [asked, self.call, told | {"approve": approve}]
+        return _said(_respond(self.agent, Request(items), self.timeout, stage)) or NOTHING
 
     @property
     def state(self) -> str:
@@ -259,7 +249,7 @@ def propose_change(agent: Agent, request: str, *, timeout: float | None = None) 
             raise error.but(what=EARLY, state=f"{_told(early)}; {error.state}") from None
         names = ("type", "id", "name", "arguments", "server_label")
         call = {name: str(getattr(waiting[0], name)) for name in names}
-        made = Proposal(agent, request, call, change, document, early, timeout)
+        made = Proposal(agent, request, call, change, dict(document), early, timeout)
         if made.wanted("approved") == NOTHING:
             what = "There is nothing to change: the incident is resolved, with this root cause."
             raise WorkshopError(what, state=f"{change.incident}: {change.root_cause}", hint=HINT)
