@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 from workshop.agent import answer as answers
@@ -48,33 +48,25 @@ class Request:
     mark: str = ""  # A word that stands beside it in the logs of its server and the MCP server.
 
 
+@dataclass(repr=False, eq=False)
 class Agent:
-    """Asks the model, which calls tools; made by ``create_agent``.
+    """Asks the model, which calls tools; made by ``create_agent``."""
 
-    Attributes:
-        answers: All that were given, the ungrounded ones too.
-        unanswered: The questions that got none, with the reason.
-        has_database: Whether it can ask the MCP server.
-        may_propose: Whether it can ask for a change that a person approves.
-    """
+    target: Target
+    instructions: str
+    tools: InitVar[list[dict[str, Any]]]
+    temperature: float = 0.0
+    timeout: float = stack_client.TIMEOUT
+    answers: list[Answer] = field(default_factory=list)  # All, the ungrounded ones too.
+    unanswered: dict[str, str] = field(default_factory=dict)  # Why a question got none.
 
-    def __init__(
-        self,
-        target: Target,
-        instructions: str,
-        tools: list[dict[str, Any]],
-        temperature: float = 0.0,
-        timeout: float = stack_client.TIMEOUT,
-    ) -> None:
-        self.target, self.instructions, self.temperature = target, instructions, temperature
-        self.timeout = timeout
-        self.answers: list[Answer] = []
-        self.unanswered: dict[str, str] = {}
+    def __post_init__(self, tools: list[dict[str, Any]]) -> None:
         self._tools = tools
-        self._store = str(choices_of(target, llama_stack.PART).get("vector_store", ""))
-        self._server = target.store.recall("server") or ""
-        self._endpoint = target.find(llama_stack.PART)
+        self._store = str(choices_of(self.target, llama_stack.PART).get("vector_store", ""))
+        self._server = self.target.store.recall("server") or ""
+        self._endpoint = self.target.find(llama_stack.PART)
         self._client = stack_client.client(self._endpoint)
+        # Whether it can ask the MCP server, and for a change that a person approves.
         self.has_database = any(tool["type"] == "mcp" for tool in tools)
         self.may_propose = any(tool.get("require_approval") == "always" for tool in tools)
 
