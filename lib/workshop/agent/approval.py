@@ -102,11 +102,9 @@ class Proposal:
     def approve(self, by: str) -> Decision:
         """Have the change made, and nothing else; ``by`` is the person's name.
 
-        Raises:
-            SettingsError: There is no name, or it was decided before.
-            WorkshopError: The incident has changed since it was shown, or something else was
-                written than what was decided.
-            EndpointError: A part did not answer.
+        Raises ``SettingsError`` where there is no name, or it was decided before, ``EndpointError``
+        where a part did not answer, and ``WorkshopError`` where the incident has changed since it
+        was shown, or something else was written than what was decided.
         """
         with _ONE_AT_A_TIME:
             return self._decide("approved", by)

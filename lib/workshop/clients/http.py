@@ -109,8 +109,7 @@ def call(
         authorize: Send the credential; False to see whether the part refuses without it.
         expect: This status alone is right; None: any below 400 is.
 
-    Raises:
-        EndpointError: With its ``kind``; the text says what to do about it.
+    Raises ``EndpointError`` with its ``kind``; the text says what to do about it.
     """
     import httpx
 

@@ -85,27 +85,23 @@ EXERCISES = {
 def check_exercise(target: Target, step: str, value: object) -> Judged:
     """Compare a learner's value with the data: it is right, or there is a hint.
 
-    Args:
-        target: Where the parts run.
-        step: The notebook's number, such as ``"04"``.
-        value: The number that was found; None: nothing yet.
-
-    Raises:
-        SettingsError: The step has no exercise with a value.
-        StepMissing: The part that has the data does not run; ``EndpointError``: it does not answer.
+    ``step`` is the notebook's number, such as ``"04"``, ``value`` the number that was found, None
+    for nothing yet. Raises ``SettingsError`` where the step has no exercise with a value,
+    ``StepMissing`` where the part that has the data does not run, ``EndpointError`` where it does
+    not answer.
     """
     exercise = EXERCISES.get(step)
     if exercise is None:
         raise SettingsError(
             f"Step {step} has no exercise to check.", state="these have: " + ", ".join(EXERCISES)
         )
+    right = False
     if value is None:
-        return Judged(
-            False, f"{exercise.ask} Write your value in place of None.", exercise.solution
-        )
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        said = f"{exercise.ask} Write your value in place of None."
+    elif isinstance(value, bool) or not isinstance(value, int | float):
         said = f"{type(value).__name__} is no number. Hint: write the number that you read."
-        return Judged(False, said, exercise.solution)
-    right = math.isclose(value, exercise.truth(target), rel_tol=NEAR)
-    said = f"{value:g} is right." if right else f"{value:g} is not right. Hint: {exercise.hint}."
+    elif right := math.isclose(value, exercise.truth(target), rel_tol=NEAR):
+        said = f"{value:g} is right."
+    else:
+        said = f"{value:g} is not right. Hint: {exercise.hint}."
     return Judged(right, said, exercise.solution)

@@ -117,10 +117,8 @@ def resize_mongodb(
 
     The limits are such as ``2`` cores and ``1Gi``; "" leaves one as it is. On one machine a process
     has none, and is started again all the same. ``timeout`` are the seconds until it must answer.
-    Returns a row per collection; none where there is no database.
-
-    Raises:
-        PartFailed: It ended with these limits; with larger ones it goes on from its data.
+    Returns a row per collection; none where there is no database. Raises ``PartFailed`` where it
+    ended with these limits; with larger ones it goes on from its data.
     """
     with stages("MongoDB") as stage:
         try:

@@ -85,8 +85,7 @@ def prove(
         changed: What is not as it was before a request to change something.
         both_ways: Whether values in the answer that no result holds are refused as well.
 
-    Raises:
-        AnswerNotGrounded: With the reason.
+    Raises ``AnswerNotGrounded``, with the reason.
     """
     change = asks_for_change(said.question)
     if change:
