@@ -30,6 +30,12 @@ def test_empty_variables_are_as_if_they_were_not_set():
     assert Settings.from_env(env) == Settings()
 
 
+def test_no_credential_of_the_user_s_is_forgotten_where_they_are_hidden():
+    env = {"MODEL_TOKEN": "t0ken", "MILVUS_TOKEN": "root:Milvus"}
+    assert Settings.from_env(env).secrets == [Secret("t0ken"), Secret("root:Milvus")]
+    assert Settings.from_env({}).secrets == []
+
+
 def test_what_is_set_is_used(tmp_path):
     ca = tmp_path / "ca.pem"
     ca.write_text("")
