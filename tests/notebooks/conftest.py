@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from chain import Chain
+from testcluster import software
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
         try:
             done = chain.run("run", timeout=1500)
             chain.output, chain.code = done.stdout, done.returncode
+            software.keep_what_was_read(home / "local" / "model")
             yield chain
         finally:
             chain.target.clean_up(data=True)

@@ -18,7 +18,7 @@ from uv import find_uv_bin
 from workshop.setup import ensure, locate
 from workshop.targets.cluster.manifests.llama_stack import IMAGES as LLAMA_STACK
 from workshop.targets.cluster.preflight import images as image_names
-from workshop.targets.local.programs.model import SCRIPT, TEMPLATE
+from workshop.targets.local.programs.model import SCRIPT, TEMPLATE, state_name
 
 from testcluster import images, programs
 from testcluster.place import Place
@@ -238,6 +238,20 @@ def add_postgresql(place: Place) -> None:
     )
 
 
+def keep_what_was_read(folder: Path) -> None:
+    """Spare the models in pods half a minute: what this one has read of the agent's instructions.
+
+    They are the same on a cluster. That a model reads and keeps them is tested where it is a
+    process of this machine; vLLM keeps nothing when it ends.
+    """
+    kept = programs.folder() / state_name()
+    if (folder / kept.name).exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        # Images that are there already keep the old one.
+        fresh = shutil.copyfile(folder / kept.name, kept.with_suffix(".new"))
+        fresh.replace(kept)
+
+
 def add_vllm(place: Place) -> None:
     """llama.cpp's server behind vLLM's command line, with the weights of both models."""
     environment = locate("model-server")
@@ -252,6 +266,8 @@ def add_vllm(place: Place) -> None:
         "/weights/embedding.gguf": locate("embedding-weights"),
         "/weights/chat-template.jinja": TEMPLATE,
     }
+    if (read := programs.folder() / state_name()).exists():
+        files["/weights/read.state"] = read
     for name in VLLM:
         images.add(place, name, files, entrypoint=("vllm",), env=_path(environment))
 

@@ -21,18 +21,21 @@ TEMPLATE = Path(__file__).with_name("chat-template.jinja")  # Of a chat in which
 
 def command(part: Part, ports: Mapping[str, int], folder: Path) -> Command:
     """The default model's weights; an answer has an end."""
-    # Of this server and these weights: others would take what was read for something else.
-    weights = locate(WEIGHTS)
-    read_by = f"{locate('model-server')} {weights} {weights.stat().st_mtime_ns}"
-    state = folder / f"{hashlib.sha256(read_by.encode()).hexdigest()[:12]}.state"
     options = (
         f"--chat-template={TEMPLATE}",
         f"--max-tokens={part.settings['max_tokens']}",
-        f"--state={state}",
+        f"--state={folder / state_name()}",
     )
     # In the environment so that an edited template changes the fingerprint and is applied.
     digest = hashlib.sha256(TEMPLATE.read_bytes()).hexdigest()
     return serving(WEIGHTS, part, ports, folder, *options, TEMPLATE_SHA256=digest)
+
+
+def state_name() -> str:
+    """The file with what this server has read with these weights: no other could use it."""
+    weights = locate(WEIGHTS)
+    read_by = f"{locate('model-server')} {weights} {weights.stat().st_mtime_ns}"
+    return f"{hashlib.sha256(read_by.encode()).hexdigest()[:12]}.state"
 
 
 def threads() -> int:

@@ -26,6 +26,9 @@ CHAT = "/weights/chat.gguf"
 EMBEDDING = "/weights/embedding.gguf"
 TEMPLATE = "/weights/chat-template.jinja"
 
+READ = Path("/weights/read.state")
+"""The agent's instructions, read before; where there is no such file, this one reads them."""
+
 PARSERS = "/parsers.json"
 """The names that the pinned vLLM has."""
 
@@ -66,7 +69,7 @@ def parameters(chosen: argparse.Namespace, port: int) -> Any:
             embedding=pooling,
             chat_template=TEMPLATE,
             max_tokens=512,
-            state=None,
+            state=None if pooling else READ,
             threads=len(os.sched_getaffinity(0)),
         )
     )
@@ -81,7 +84,10 @@ def main() -> None:
     # As a container's first process it would not even notice SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     chosen, behind = options(), front.free_port()
-    server = xllamacpp.Server(parameters(chosen, behind))
+    params = parameters(chosen, behind)
+    server = xllamacpp.Server(params)
+    if chosen.runner != "pooling":
+        serve_gguf.keep(behind, "".join(params.api_keys), READ, "restore")
     sys.stderr.write("INFO: Application startup complete.\n")
     try:
         asyncio.run(front.serve(chosen.host, chosen.port, behind, chosen.middleware))
