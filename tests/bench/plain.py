@@ -177,7 +177,7 @@ def ask(store: str, instructions: str) -> dict[str, float]:
         {"type": "file_search", "vector_store_ids": [store], "max_num_results": 1},
     ]
     seconds = {}
-    for question in questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS:
+    for question in questions.QUESTIONS:
         began = time.monotonic()
         api.responses.create(
             model=f"{llama_stack.MODEL_PREFIX}/{model.NAME}",

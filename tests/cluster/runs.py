@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STEPS = sorted(path.stem for path in (ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))
 SECURED = STEPS[:9]
 """Those to notebook 08: what OpenShift's sequences run."""
-ASKED = questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS
+ASKED = questions.QUESTIONS
 
 
 @dataclass

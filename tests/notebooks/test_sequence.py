@@ -32,7 +32,7 @@ from workshop.agent.agent import Agent
 from workshop.agent.answer import FILE_SEARCH, Answer, NotAsked, ToolCall
 from workshop.agent.proof.values import contains
 from workshop.clients import http, mcp
-from workshop.core import progress, versions
+from workshop.core import progress
 from workshop.core.errors import AnswerNotGrounded, CheckFailed, EndpointError, SettingsError
 from workshop.core.secret import Secret
 from workshop.core.settings import DATA
@@ -112,7 +112,7 @@ def test_every_step_passes_and_every_answer_is_grounded(chain: Chain) -> None:
 
 def test_the_answers_in_the_report_hold_what_pymongo_reads_now(chain: Chain) -> None:
     answers = {answer["question"]: answer for answer in chain.report["answers"]}
-    asked = questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS
+    asked = questions.QUESTIONS
     assert list(answers) == [question.text for question in asked]
     with mongodb.connected(chain.target.find("mongodb")) as database:
         for question in asked:
@@ -305,10 +305,8 @@ def test_every_right_call_of_the_evaluation_gives_the_truth_through_the_mcp_serv
     def through_mcp(tool: str, arguments: Mapping[str, Any]) -> ToolCall:
         key = json.dumps([tool, arguments], default=str)
         if key not in made:
-            always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
-            result = mcp.call_tool(
-                endpoint, mcp_server.PATH, tool, json.loads(json.dumps({**always, **arguments}))
-            )
+            given = json.loads(json.dumps({**mcp_server.ALWAYS, **arguments}))
+            result = mcp.call_tool(endpoint, mcp_server.PATH, tool, given)
             made[key] = ToolCall(tool, arguments, not result.failed, result.text)
         return made[key]
 

@@ -440,7 +440,7 @@ def test_the_sequence_is_complete() -> None:
 def test_the_questions_are_the_librarys() -> None:
     notebook = Notebook(FOLDER / "07_ask_the_agent.ipynb")
     code = "\n".join(cell.text for cell in notebook.code)
-    known = questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS
+    known = questions.QUESTIONS
     asked = re.findall(r'agent\.ask\(\s*"(.+?)"\s*\)', code)
     assert asked == [question.text for question in known], "only these have a known true answer"
 

@@ -552,8 +552,8 @@ HIDDEN = "Error (code 1): None"
 
 def failed(tool: str, **arguments: object) -> ToolCall:
     """A call as an agent's server tells of one that failed."""
-    always = {"connectionId": versions.CONNECTION_ID, "database": mongodb.DATABASE}
-    return ToolCall(tool, {**always, "collection": "services", **arguments}, False, HIDDEN)
+    given = mcp_server.ALWAYS | {"collection": "services"} | arguments
+    return ToolCall(tool, given, False, HIDDEN)
 
 
 def refusal(target: LocalTarget, call: ToolCall, tools: tuple[dict[str, Any], ...] = ()) -> str:

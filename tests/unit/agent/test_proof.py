@@ -559,7 +559,7 @@ def test_every_question_has_true_values(database, incident):
 
 
 def test_a_question_is_known_by_its_text():
-    for one in questions.DATABASE_QUESTIONS + questions.RUNBOOK_QUESTIONS:
+    for one in questions.QUESTIONS:
         assert questions.known(one.text) is one
     assert questions.known("What is the weather?") is None
 

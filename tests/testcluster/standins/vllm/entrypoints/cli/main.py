@@ -69,7 +69,7 @@ def parameters(chosen: argparse.Namespace, port: int) -> Any:
             embedding=pooling,
             chat_template=TEMPLATE,
             max_tokens=512,
-            state=None if pooling else READ,
+            state=READ,
             threads=len(os.sched_getaffinity(0)),
         )
     )
@@ -86,7 +86,7 @@ def main() -> None:
     chosen, behind = options(), front.free_port()
     params = parameters(chosen, behind)
     server = xllamacpp.Server(params)
-    if chosen.runner != "pooling":
+    if params.slot_save_path:
         serve_gguf.keep(behind, "".join(params.api_keys), READ, "restore")
     sys.stderr.write("INFO: Application startup complete.\n")
     try:
