@@ -31,7 +31,10 @@ TIMEOUT = 300.0  # Seconds for one request: a small model on two cores reads 58 
 
 def server_version(endpoint: Endpoint) -> str:
     """The version that Llama Stack or OGX says it has."""
-    found = http.call(endpoint, "/v1/version", timeout=10).json
+    # Not a shorter patience than elsewhere: a request that failed within the server, as one for a
+    # vector store that is gone, is printed as a coloured traceback before anybody else is answered:
+    # 3 s on two idle cores, above 10 s on busy ones (llama-stack 0.7.3, ogx 1.5.0, rich).
+    found = http.call(endpoint, "/v1/version").json
     version = found.get("version") if isinstance(found, dict) else None
     if not version:
         raise EndpointError(

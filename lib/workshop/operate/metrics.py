@@ -238,7 +238,7 @@ def _why_not(endpoint: Endpoint, page: Page, is_reached: bool) -> str:
         return "" if page.exporter else NO_PAGE
     if page.exporter:
         try:
-            http.call(endpoint, page.path, timeout=10)
+            http.call(endpoint, page.path)
         except EndpointError:
             return NO_PAGE
     return ""

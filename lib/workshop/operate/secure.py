@@ -178,7 +178,7 @@ def hsts(route: Route) -> str:
     """What browsers are told: the header Strict-Transport-Security, or ""."""
     # Who speaks TLS itself is the proxy before the model, which wants a token first.
     wanted = 401 if route.serves_tls else None
-    headers = http.call(route.endpoint, "/v1/health", timeout=10, expect=wanted).headers
+    headers = http.call(route.endpoint, "/v1/health", expect=wanted).headers
     return str(headers.get("strict-transport-security", ""))
 
 

@@ -254,7 +254,7 @@ def _connectors(target: Target, url: str) -> list[str]:
     endpoint, listed = target.find(llama_stack.PART), []
     for path in CONNECTORS:
         with suppress(EndpointError):
-            listed += http.call(endpoint, path, timeout=10).json["data"]
+            listed += http.call(endpoint, path).json["data"]
     return [str(one["connector_id"]) for one in listed if one["url"].rstrip("/") == url]
 
 
