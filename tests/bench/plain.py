@@ -156,10 +156,10 @@ def data_and_tools(plain: Plain) -> None:
 
 def client() -> object:
     """The client that drives OGX."""
-    from openai import OpenAI
+    from llama_stack_client import LlamaStackClient
 
-    url = local("llama-stack") + "/v1"
-    return OpenAI(base_url=url, api_key="none", timeout=300, max_retries=0)
+    url = local("llama-stack")
+    return LlamaStackClient(base_url=url, api_key="none", timeout=300, max_retries=0)
 
 
 def ask(store: str, instructions: str) -> dict[str, float]:

@@ -20,7 +20,7 @@ from workshop.targets.local.store import Store
 pytestmark = pytest.mark.timeout(60)
 
 SLOW = {"papermill", "nbconvert", "nbclient", "nbformat", "jupyter_client", "IPython", "ipykernel"}
-SLOW |= {"httpx", "openai", "llama_stack_client", "pymongo", "mcp", "jinja2", "psutil"}
+SLOW |= {"httpx", "llama_stack_client", "pymongo", "mcp", "jinja2", "psutil"}
 
 
 @pytest.fixture

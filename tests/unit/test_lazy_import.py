@@ -11,7 +11,7 @@ import pytest
 import workshop
 
 HEAVY = (
-    *("httpx", "pymongo", "mcp", "openai", "llama_stack_client", "IPython", "papermill"),
+    *("httpx", "pymongo", "mcp", "llama_stack_client", "IPython", "papermill"),
     *("locust", "matplotlib"),
 )
 """Each takes between 0.1 and 2 seconds."""

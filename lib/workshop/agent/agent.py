@@ -143,7 +143,7 @@ class Agent:
         """
 
         def read() -> None:
-            quiet = suppress(EndpointError, *stack_client.api_error(self._client))
+            quiet = suppress(EndpointError, *stack_client.api_error())
             with quiet, self._events(Request(WARM_UP)) as events:
                 next(filter(_item, events), None)
 
@@ -225,7 +225,7 @@ class Agent:
                 where=self._endpoint.url,
                 hint="raise TIMEOUT_SECONDS; workshop status; workshop logs model",
             )
-        except stack_client.api_error(self._client) as error:
+        except stack_client.api_error() as error:
             explained = stack_client.explained(error, self._endpoint, NO_ANSWER)
             raise self._with_cause(explained) from error
         except EndpointError as error:
@@ -235,24 +235,23 @@ class Agent:
             worker.shutdown(wait=False, cancel_futures=True)
 
     def _events(self, request: Request) -> Any:
-        """What Llama Stack tells while it answers; closing the stream ends the model's work too."""
+        """What Llama Stack tells while it answers."""
         tools, mark = self._tools, request.mark
         if mark:
             # The MCP server writes this header to its log, and Llama Stack the query of a URL.
             tools = [t | {"headers": {"x-request-id": mark}} if t["type"] == "mcp" else t
                      for t in tools]  # fmt: skip
-        return self._client.responses.create(
+        return stack_client.events(
+            self._client,
+            query={"mark": mark} if mark else None,
             model=llama_stack.model_id(self.target),
             input=request.asked,
             instructions=self.instructions,
             tools=tools,
             temperature=self.temperature,
             parallel_tool_calls=False,
-            store=False,
-            stream=True,
             include=["file_search_call.results"],
-            extra_body={"max_infer_iters": ROUNDS},
-            extra_query={"mark": mark} if mark else None,
+            max_infer_iters=ROUNDS,
         )
 
     def _stream(
@@ -264,22 +263,22 @@ class Agent:
             for event in events:
                 if given_up.is_set():
                     break  # The next question need not wait.
-                item = _item(event)
-                if item and event.type == "response.output_item.added":
-                    tool = getattr(item, "name", item.type)
-                    does = "proposes" if item.type == answers.WAITS else "calls"
-                    state.append("it writes" if item.type == "message" else f"it {does} {tool}")
-                elif event.type == "response.output_text.delta":
-                    text += event.delta
+                item, told = _item(event), event["type"]
+                if item and told == "response.output_item.added":
+                    tool = item.get("name", item["type"])
+                    does = "proposes" if item["type"] == answers.WAITS else "calls"
+                    state.append("it writes" if item["type"] == "message" else f"it {does} {tool}")
+                elif told == "response.output_text.delta":
+                    text += event["delta"]
                     written[0] = f"it writes: {' '.join(text.split())[-SHOWN:]}"
-                elif item and event.type == "response.output_item.done" and item.type != "message":
+                elif item and told == "response.output_item.done" and item["type"] != "message":
                     state.append("the model reads the result")
                     written[0] = ""
-                elif event.type in ("response.completed", "response.incomplete"):
-                    return event.response
-                elif event.type == "response.failed":
-                    error = getattr(event.response, "error", None)
-                    reason = str(getattr(error, "message", error))
+                elif told in ("response.completed", "response.incomplete"):
+                    return event["response"]
+                elif told == "response.failed":
+                    error = event["response"].get("error")
+                    reason = str(error.get("message") if error else error)
                     raise EndpointError(
                         NO_ANSWER, where=where, state=reason, hint=stack_client.SERVERS
                     ).of_kind("server error")
@@ -295,11 +294,11 @@ class Agent:
         return error.but(where=found.where, state=state, log=found.log, hint=found.hint)
 
 
-def _item(event: Any) -> Any:
+def _item(event: dict[str, Any]) -> dict[str, Any] | None:
     """What the model writes, an answer or a call; None before it has read."""
-    item = getattr(event, "item", None)
+    item: dict[str, Any] | None = event.get("item")
     # Llama Stack lists the tools before the model reads.
-    return None if getattr(item, "type", "mcp_list_tools") == "mcp_list_tools" else item
+    return None if item and item["type"] == "mcp_list_tools" else item
 
 
 def create_agent(

@@ -137,55 +137,58 @@ class NotAsked:
         return f"Not asked: {self.question} ({self.reason})"
 
 
-def read(response: Any, store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
+def read(response: Mapping[str, Any], store: str = "") -> tuple[str, tuple[ToolCall, ...]]:
     """The text of a response, and its tool calls; the kind of store says what a score means."""
     texts, calls = [], []
-    for item in response.output:
-        if item.type == "mcp_call":
-            failure = getattr(item, "error", None)
-            result = str(item.output or "") or str(failure)
-            calls.append(ToolCall(item.name, arguments(item.arguments), not failure, result))
-        elif item.type == "function_call":
+    for item in response["output"]:
+        kind, name = item["type"], item.get("name", "")
+        given = arguments(item.get("arguments", ""))
+        if kind == "mcp_call":
+            failure = item.get("error")
+            result = str(item.get("output") or "") or str(failure)
+            calls.append(ToolCall(name, given, not failure, result))
+        elif kind == "function_call":
             # The agent has no functions of its own: the model made this tool up.
-            calls.append(ToolCall(item.name, arguments(item.arguments), False, NO_TOOL))
-        elif item.type == WAITS:
+            calls.append(ToolCall(name, given, False, NO_TOOL))
+        elif kind == WAITS:
             found = "it was not made: a person must approve it"
             hint = "propose_change asks for it"
-            calls.append(ToolCall(item.name, arguments(item.arguments), False, found, hint))
-        elif item.type == "file_search_call":
-            hits, queries = item.results or [], {"queries": list(item.queries)}
-            found = json.dumps([llama_stack.field_of(hit, "text") for hit in hits])
+            calls.append(ToolCall(name, given, False, found, hint))
+        elif kind == "file_search_call":
+            hits, queries = item.get("results") or [], {"queries": item["queries"]}
+            found = json.dumps([hit["text"] for hit in hits])
             near = llama_stack.nearness(hits, store)
-            ok = item.status == "completed"
+            ok = item["status"] == "completed"
             calls.append(ToolCall(FILE_SEARCH, queries, ok, found, nearness=near))
-        elif item.type == "message":
-            texts += [part.text for part in item.content if getattr(part, "text", None)]
+        elif kind == "message":
+            texts += [part["text"] for part in item["content"] if part.get("text")]
     return " ".join(texts).strip(), tuple(calls)
 
 
-def tokens(response: Any, server: str) -> Tokens | None:
+def tokens(response: Mapping[str, Any], server: str) -> Tokens | None:
     """What the model read and wrote for a response of Llama Stack or OGX.
 
     vLLM does not say what it knew, and Llama Stack 0.7.3 only that of the last round
     (``_accumulate_chunk_usage`` in its ``streaming.py``), where it adds up all that was read.
     """
-    usage = getattr(response, "usage", None)
+    usage = response.get("usage")
     if not usage:
         return None
-    details = getattr(usage, "input_tokens_details", None)
-    known = getattr(details, "cached_tokens", None) or None
-    return Tokens(usage.input_tokens, known if server == "ogx" else None, usage.output_tokens)
+    known = (usage.get("input_tokens_details") or {}).get("cached_tokens") or None
+    known = known if server == "ogx" else None
+    return Tokens(usage["input_tokens"], known, usage["output_tokens"])
 
 
-def cut(response: Any, rounds: int) -> str:
+def cut(response: Mapping[str, Any], rounds: int) -> str:
     """Why a response, of so many rounds of tool calls, is not complete; "" when it is."""
-    if getattr(response, "status", "") != "incomplete":
+    if response.get("status") != "incomplete":
         return ""
-    reason = str(getattr(response.incomplete_details, "reason", None) or "for no given reason")
+    details, usage = response.get("incomplete_details") or {}, response.get("usage") or {}
+    reason = details.get("reason") or "for no given reason"
     if reason == "max_iterations_exceeded":
         return f"the model was still calling tools after {rounds} rounds"
     if reason in ("length", "max_output_tokens"):
-        tokens = response.max_output_tokens or getattr(response.usage, "output_tokens", None)
+        tokens = response.get("max_output_tokens") or usage.get("output_tokens")
         return f"the answer was cut at {tokens} tokens" if tokens else "the answer was cut"
     return f"the answer is incomplete: {reason}"
 

@@ -237,7 +237,7 @@ def propose_change(agent: Agent, request: str, *, timeout: float | None = None) 
         before = _documents(target)
         response = _respond(agent, Request(request), timeout, stage)
         early = mongodb.differences(before, _documents(target))
-        waiting = [item for item in response.output if item.type == answers.WAITS]
+        waiting = [item for item in response["output"] if item["type"] == answers.WAITS]
         try:
             change = _change(waiting, _said(response))
             document = _incident(before, change.incident)
@@ -246,7 +246,7 @@ def propose_change(agent: Agent, request: str, *, timeout: float | None = None) 
                 raise
             raise error.but(what=EARLY, state=f"{_told(early)}; {error.state}") from None
         names = ("type", "id", "name", "arguments", "server_label")
-        call = {name: str(getattr(waiting[0], name)) for name in names}
+        call = {name: str(waiting[0][name]) for name in names}
         made = Proposal(agent, request, call, change, dict(document), early, timeout)
         if made.wanted("approved") == NOTHING:
             what = "There is nothing to change: the incident is resolved, with this root cause."
@@ -261,7 +261,7 @@ def _change(waiting: Sequence[Any], said: str) -> Change:
         raise WorkshopError(
             "The agent proposed no change.", state=said or "it said nothing", hint=HINT
         )
-    found = answers.arguments(waiting[0].arguments)
+    found = answers.arguments(waiting[0]["arguments"])
     with suppress(KeyError, TypeError):
         change = Change(found["filter"]["incident_id"], found["update"]["$set"]["root_cause"])
         alone = len(waiting) == 1 and found == change.arguments
@@ -270,7 +270,7 @@ def _change(waiting: Sequence[Any], said: str) -> Change:
             return change
     raise WorkshopError(
         "The agent proposed something that nobody may approve.",
-        state="; ".join(f"{item.name} {item.arguments}" for item in waiting),
+        state="; ".join(f"{item['name']} {item['arguments']}" for item in waiting),
         hint=f"only one incident may be resolved, with its root cause; {HINT}",
     )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # llama-stack-client switches logging on when it is imported, and a line for each request would
 # then stand between a notebook's results.
-for _name in ("httpx", "httpx2", "llama_stack_client", "openai"):
+for _name in ("httpx", "httpx2", "llama_stack_client"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 

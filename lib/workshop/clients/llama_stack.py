@@ -1,17 +1,18 @@
-"""A client that fits the server's version: llama-stack-client, or else the openai package."""
+"""llama-stack-client, for Llama Stack and OGX of any version."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from workshop.clients import http
-from workshop.core import versions
 from workshop.core.errors import LOG_LINES, EndpointError, WorkshopError
 from workshop.core.secret import Secret
 from workshop.targets.base import Endpoint, Target
+
+if TYPE_CHECKING:
+    import httpx
 
 COSINES: dict[str, Callable[[float], float]] = {
     "faiss": lambda score: 1 - 1 / (2 * score),
@@ -47,39 +48,65 @@ def server_version(endpoint: Endpoint) -> str:
 
 
 def client(endpoint: Endpoint) -> Any:
-    """A client with ``responses``, ``vector_stores`` and ``files``.
-
-    A server of another major.minor than llama-stack-client may answer it 426; the openai package
-    drives the same API.
-    """
+    """A client with ``vector_stores`` and ``files``; for responses see ``events``."""
     import httpx
+    from llama_stack_client import LlamaStackClient
 
     token = endpoint.token or Secret("none")
     # No retries: an answer that takes minutes is not made faster by asking twice.
     options: Any = {"timeout": TIMEOUT, "max_retries": 0, "api_key": token.reveal()}
     # A kernel outlives its questions: no connection is kept open between them.
     limits = httpx.Limits(max_keepalive_connections=0)
-    options["http_client"] = http.client(endpoint, TIMEOUT, limits=limits)
-    version = server_version(endpoint).split(".")
-    if version[:2] == versions.LLAMA_STACK_CLIENT.split(".")[:2]:
-        from llama_stack_client import LlamaStackClient
-
-        return LlamaStackClient(base_url=endpoint.url, **options)
-    from openai import OpenAI
-
-    return OpenAI(base_url=f"{endpoint.url}/v1", **options)
+    hooks = {"request": [_without_version]}
+    options["http_client"] = http.client(endpoint, TIMEOUT, limits=limits, event_hooks=hooks)
+    return LlamaStackClient(base_url=endpoint.url, **options)
 
 
-def api_error(client: Any) -> tuple[type[Exception], ...]:
-    """What this client raises: its own errors, and httpx's when a stream breaks off."""
+def _without_version(request: httpx.Request) -> None:
+    # Llama Stack answers 426 where this is not its own; what is asked here is the same in all.
+    request.headers.pop("x-llamastack-client-version", None)
+
+
+def events(client: Any, *, query: Mapping[str, str] | None = None, **asked: Any) -> Any:
+    """The events of a response, each as a dictionary; closing them ends the model's work too.
+
+    Not as the objects of ``client.responses``: at the first event pydantic prepares for all that a
+    response may hold. In each new process that is 2 to 4 seconds of a core.
+    """
+    from llama_stack_client import Stream
+
+    return client.post(
+        "/v1/responses",
+        cast_to=object,
+        body={"stream": True, "store": False, **asked},
+        options={"params": query or {}},
+        stream=True,
+        stream_cls=Stream[object],
+    )
+
+
+def hits(endpoint: Endpoint, store: str, query: str, *, most: int) -> list[dict[str, Any]]:
+    """What a search in a vector store finds, best first, as the server tells it."""
+    path, body = f"/v1/vector_stores/{store}/search", {"query": query, "max_num_results": most}
+    try:
+        found: dict[str, list[dict[str, Any]]]
+        found = http.call(endpoint, path, json=body, timeout=TIMEOUT).json
+    except EndpointError as error:
+        hint = SERVERS if error.kind == "server error" else error.hint
+        raise error.but(what="The runbooks cannot be searched.", hint=hint) from error
+    return found["data"]
+
+
+def api_error() -> tuple[type[Exception], ...]:
+    """What the client raises: its own errors, and httpx's when a stream breaks off."""
     import httpx
+    from llama_stack_client import APIError
 
-    module = importlib.import_module(type(client).__module__.partition(".")[0])
-    return module.APIError, httpx.HTTPError
+    return APIError, httpx.HTTPError
 
 
 def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
-    """Either client's exception as the kit's own, with the reason and the next step."""
+    """The client's exception as the kit's own, with the reason and the next step."""
     status = getattr(error, "status_code", None)
     if status is None:
         kind = "timeout" if "imeout" in type(error).__name__ else "refused"
@@ -112,14 +139,9 @@ def telling[T](target: Target, part: str, ask: Callable[[], T]) -> Callable[[], 
     return asked
 
 
-def nearness(hits: Sequence[Any], store: str) -> float | None:
+def nearness(hits: Sequence[Mapping[str, Any]], store: str) -> float | None:
     """How near the best hit is, 1 for the same; None where the store's scores are not known."""
     if store not in COSINES or not hits:
         return None
-    scores = [field_of(hit, "score") for hit in hits]
+    scores = [hit.get("score") for hit in hits]
     return max(1.0 if score is None else COSINES[store](score) for score in scores if score != 0)
-
-
-def field_of(hit: Any, name: str) -> Any:
-    """llama-stack-client 0.7.5 leaves a hit without a score as it came: a dictionary."""
-    return hit.get(name) if isinstance(hit, dict) else getattr(hit, name, None)

@@ -26,9 +26,6 @@ def has_tool_runtime(server: str) -> bool:
     return int(SERVERS[server].partition(".")[0]) < 2
 
 
-LLAMA_STACK_CLIENT = "0.7.5"
-"""Its major.minor equals the server's: a server may answer 426 to another one."""
-
 XLLAMACPP = "2026.10.11549"
 MCP_SERVER = "3.0.4"
 CONNECTION_ID = "preconfigured"

@@ -316,21 +316,16 @@ def listed_by_llama_stack(target: Target) -> list[str]:
     client = stack_client.client(endpoint)
     what = "Llama Stack could not list the MCP server's tools."
     try:
-        events = client.responses.create(
-            model=llama_stack.model_id(target),
-            input="Hello.",
-            tools=[tool(target)],
-            stream=True,
-            store=False,
+        events = stack_client.events(
+            client, model=llama_stack.model_id(target), input="Hello.", tools=[tool(target)]
         )
         # The list comes before the model is asked, so there is no need to wait for the answer.
         with events:
             for event in events:
-                item = getattr(event, "item", None)
-                listed = getattr(item, "tools", None)
-                if getattr(item, "type", "") == "mcp_list_tools" and listed:
-                    return [str(found.name) for found in listed]
-    except stack_client.api_error(client) as error:
+                item = event.get("item") or {}
+                if item.get("type") == "mcp_list_tools" and item.get("tools"):
+                    return [str(found["name"]) for found in item["tools"]]
+    except stack_client.api_error() as error:
         # Raises the MCP server's own error if it is the reason: Llama Stack only says 500.
         mcp.initialize(target.find(PART), PATH)
         if getattr(error, "status_code", None) == 404:

@@ -65,7 +65,7 @@ def load(
     wanted = {file.stem + UPLOADED: file for file in files}
     with _client(endpoint, "The runbooks could not be loaded.") as client:
         store = _find(client, name, set(wanted), target.store.recall(FACT))
-        if store and provider == FORGETFUL and _finds_nothing(client, store, embedder):
+        if store and provider == FORGETFUL and _finds_nothing(endpoint, client, store, embedder):
             stage("the server has lost the runbooks: loading them again")
             client.vector_stores.delete(vector_store_id=store)
             store = None
@@ -95,16 +95,13 @@ def exists(endpoint: Endpoint, store: str) -> bool:
 
 def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
     """The file names that fit the query, best first; three at most."""
-    with _client(endpoint) as client:
-        hits = client.vector_stores.search(vector_store_id=store, query=query, max_num_results=3)
-        return [str(hit.filename).removesuffix(UPLOADED) + ".md" for hit in hits.data]
+    hits = llama_stack.hits(endpoint, store, query, most=3)
+    return [hit["filename"].removesuffix(UPLOADED) + ".md" for hit in hits]
 
 
 def nearness(endpoint: Endpoint, store: str, provider: str, question: str) -> float | None:
     """How near the best hit is to the question, as ``llama_stack.nearness`` says it."""
-    with _client(endpoint) as client:
-        hits = client.vector_stores.search(vector_store_id=store, query=question, max_num_results=1)
-        return llama_stack.nearness(hits.data, provider)
+    return llama_stack.nearness(llama_stack.hits(endpoint, store, question, most=1), provider)
 
 
 @contextmanager
@@ -113,7 +110,7 @@ def _client(endpoint: Endpoint, what: str = "The runbooks cannot be searched.") 
     client = llama_stack.client(endpoint)
     try:
         yield client
-    except llama_stack.api_error(client) as error:
+    except llama_stack.api_error() as error:
         raise llama_stack.explained(error, endpoint, what) from error
 
 
@@ -148,7 +145,7 @@ def _retrieved(client: Any, store: str) -> Any | None:
     """The store as the server knows it, or None."""
     try:
         return client.vector_stores.retrieve(vector_store_id=store)
-    except llama_stack.api_error(client) as error:
+    except llama_stack.api_error() as error:
         if getattr(error, "status_code", None) in NO_STORE:
             return None
         raise
@@ -161,15 +158,14 @@ def _completed(client: Any, store: str) -> set[str]:
     return {names[file.id] for file in listed if file.status == "completed" and file.id in names}
 
 
-def _finds_nothing(client: Any, store: str, embedder: str) -> bool:
+def _finds_nothing(endpoint: Endpoint, client: Any, store: str, embedder: str) -> bool:
     """Whether a search that works finds nothing at all.
 
     One that fails gives nothing as well, with status 200: so the embedding that it needs is tried
     first, which raises the server's own error.
     """
     client.embeddings.create(model=embedder, input=PROBE)
-    found = client.vector_stores.search(vector_store_id=store, query=PROBE, max_num_results=1)
-    return not found.data
+    return not llama_stack.hits(endpoint, store, PROBE, most=1)
 
 
 def _add(client: Any, store: str, files: dict[str, Path], timeout: float, stage: Stages) -> None:

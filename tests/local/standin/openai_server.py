@@ -159,6 +159,8 @@ def handler_for(standin: OpenAIServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(302 if standin.moved else status)
             if standin.moved:
                 self.send_header("location", standin.moved)
+            kind = "text/html" if isinstance(content, str) else "application/json"
+            self.send_header("content-type", kind)
             self.send_header("content-length", str(len(text.encode())))
             self.end_headers()
             self.wfile.write(text.encode())

@@ -1,29 +1,17 @@
-"""What a response of the agent holds, as the two clients read the servers' JSON."""
+"""What a response of the agent holds, in the servers' JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from llama_stack_client.types import ResponseObject
-from openai.types.responses import Response
 from workshop.agent.answer import NO_TOOL, Tokens, cut, read, tokens
 
 pytestmark = pytest.mark.timeout(60)
 
-CLIENTS = pytest.mark.parametrize("client", [Response, ResponseObject])
 
-
-def response(client: Any, *output: dict[str, Any], **fields: Any) -> Any:
-    """As a client makes it of a server's JSON."""
-    content = {
-        "id": "r",
-        "object": "response",
-        "status": "completed",
-        "output": [*output],
-        **fields,
-    }
-    return client.construct(**content)
+def response(*output: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"id": "r", "object": "response", "status": "completed", "output": [*output], **fields}
 
 
 def search(*scores: float | None) -> dict[str, Any]:
@@ -40,20 +28,18 @@ def search(*scores: float | None) -> dict[str, Any]:
     }
 
 
-@CLIENTS
-def test_a_tool_that_is_not_there_is_a_failed_call(client: Any) -> None:
+def test_a_tool_that_is_not_there_is_a_failed_call() -> None:
     made = {
         "type": "function_call",
         "call_id": "c",
         "name": "get_weather",
         "arguments": '{"city": "Prague"}',
     }
-    text, (call,) = read(response(client, made))
+    text, (call,) = read(response(made))
     assert (text, call.name, call.ok, call.result) == ("", "get_weather", False, NO_TOOL)
     assert call.arguments == {"city": "Prague"}
 
 
-@CLIENTS
 @pytest.mark.parametrize(
     ("reason", "why"),
     [
@@ -63,33 +49,30 @@ def test_a_tool_that_is_not_there_is_a_failed_call(client: Any) -> None:
         ("content_filter", "the answer is incomplete: content_filter"),
     ],
 )
-def test_an_incomplete_response_says_why(client: Any, reason: str, why: str) -> None:
+def test_an_incomplete_response_says_why(reason: str, why: str) -> None:
     usage = {"input_tokens": 9, "output_tokens": 512, "total_tokens": 521}
-    made = response(client, status="incomplete", incomplete_details={"reason": reason}, usage=usage)
+    made = response(status="incomplete", incomplete_details={"reason": reason}, usage=usage)
     assert cut(made, 4) == why
-    assert cut(response(client, usage=usage), 4) == ""
+    assert cut(response(usage=usage), 4) == ""
 
 
-@CLIENTS
-def test_tokens_that_were_known_are_told_from_new_ones(client: Any) -> None:
+def test_tokens_that_were_known_are_told_from_new_ones() -> None:
     usage = {"input_tokens": 2310, "output_tokens": 74, "total_tokens": 2384}
-    assert tokens(response(client, usage=usage), "ogx") == Tokens(2310, None, 74)
+    assert tokens(response(usage=usage), "ogx") == Tokens(2310, None, 74)
     usage["input_tokens_details"] = {"cached_tokens": 2100}  # type: ignore[assignment]
-    assert tokens(response(client, usage=usage), "ogx") == Tokens(2310, 2100, 74)
+    assert tokens(response(usage=usage), "ogx") == Tokens(2310, 2100, 74)
     # It says that of the last round alone.
-    assert tokens(response(client, usage=usage), "llama-stack") == Tokens(2310, None, 74)
-    assert tokens(response(client), "ogx") is None
+    assert tokens(response(usage=usage), "llama-stack") == Tokens(2310, None, 74)
+    assert tokens(response(), "ogx") is None
 
 
-@CLIENTS
-def test_an_incomplete_response_without_details_is_one_all_the_same(client: Any) -> None:
-    made = response(client, status="incomplete")
+def test_an_incomplete_response_without_details_is_one_all_the_same() -> None:
+    made = response(status="incomplete")
     assert cut(made, 4) == "the answer is incomplete: for no given reason"
-    made = response(client, status="incomplete", incomplete_details={"reason": "length"})
+    made = response(status="incomplete", incomplete_details={"reason": "length"})
     assert cut(made, 4) == "the answer was cut"
 
 
-@CLIENTS
 @pytest.mark.parametrize(
     ("store", "scores", "nearness"),
     [
@@ -104,7 +87,7 @@ def test_an_incomplete_response_without_details_is_one_all_the_same(client: Any)
     ],
 )
 def test_the_nearness_of_a_search_is_a_cosine_whatever_the_store_calls_it(
-    client: Any, store: str, scores: list[float | None], nearness: float | None
+    store: str, scores: list[float | None], nearness: float | None
 ) -> None:
-    _, (call,) = read(response(client, search(*scores)), store)
+    _, (call,) = read(response(search(*scores)), store)
     assert call.nearness == nearness
