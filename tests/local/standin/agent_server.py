@@ -32,6 +32,11 @@ class AgentServer(Loopback):
                 self.answer(200 if self.path in pages else 404, pages.get(self.path, {}))
 
             def do_POST(self) -> None:
+                if client := self.headers.get("x-llamastack-client-version"):
+                    # As Llama Stack does where major.minor is not its own.
+                    said = f"Client version {client} is not compatible with server version 2.0.0."
+                    self.answer(426, {"error": {"message": said}})
+                    return
                 [tool] = json.loads(self.body())["tools"]
                 server.asked.append(tool)
                 if "connector_id" in tool and not server.hands_on:
