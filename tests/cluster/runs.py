@@ -54,11 +54,12 @@ class Run:
         assert isinstance(target, ClusterTarget)
         return target
 
-    def pods(self) -> list[dict[str, Any]]:
-        """The pods of Deployments, as they are now."""
+    def pods(self, *, jobs: bool = False) -> list[dict[str, Any]]:
+        """The pods of Deployments, and those of Jobs where they are asked for, as they are now."""
         words = ("-n", self.namespace, "get", "pods", "-o", "json")
         items = json.loads(kubectl(self.node.kubeconfig, *words).stdout)["items"]
-        return [pod for pod in items if pod["metadata"]["ownerReferences"][0]["kind"] != "Job"]
+        owners = [pod["metadata"]["ownerReferences"][0]["kind"] for pod in items]
+        return [pod for pod, owner in zip(items, owners, strict=True) if jobs or owner != "Job"]
 
     def start(self, *words: str) -> None:
         """Run the sequence, or a part of it."""

@@ -63,7 +63,9 @@ def test_prometheus_reads_every_page_and_the_report_plots_what_it_read(done: Run
 
 
 def test_the_pods_are_restricted_and_never_restarted(done: Run) -> None:
-    for pod in done.pods():
+    pods = done.pods(jobs=True)
+    assert "mongodb-users" in {pod["metadata"]["labels"]["app"] for pod in pods}
+    for pod in pods:
         for one in pod["status"]["containerStatuses"]:
             assert one["restartCount"] == 0, pod["metadata"]["name"]
         security = pod["spec"]["securityContext"]

@@ -4,7 +4,21 @@ const fs = require("fs");
 const read = (name) => fs.readFileSync(`/run/secrets/mongodb/${name}`, "utf8");
 const login = [read("username"), read("password")].map(encodeURIComponent).join(":");
 const options = "authSource=admin&directConnection=true&serverSelectionTimeoutMS=60000";
-const admin = new Mongo(`mongodb://${login}@mongodb:27017/?${options}`).getDB("admin");
+// mongosh gives up at once where nobody listens yet or the name is not known yet, whatever
+// serverSelectionTimeoutMS says; the pod would be restarted, after ever longer pauses.
+const connected = (uri) => {
+  for (const until = Date.now() + 600000; ; sleep(500)) {
+    try {
+      const admin = new Mongo(uri).getDB("admin");
+      return admin;
+    } catch (error) {
+      if (error.name !== "MongoNetworkError" || Date.now() > until) {
+        throw error;
+      }
+    }
+  }
+};
+const admin = connected(`mongodb://${login}@mongodb:27017/?${options}`);
 const ALREADY_EXISTS = 51003;
 const NOT_IMPLEMENTED = 238;
 const make = (name, roles) => {
