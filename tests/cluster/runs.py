@@ -58,8 +58,9 @@ class Run:
         """The pods of Deployments, and those of Jobs where they are asked for, as they are now."""
         words = ("-n", self.namespace, "get", "pods", "-o", "json")
         items = json.loads(kubectl(self.node.kubeconfig, *words).stdout)["items"]
-        owners = [pod["metadata"]["ownerReferences"][0]["kind"] for pod in items]
-        return [pod for pod, owner in zip(items, owners, strict=True) if jobs or owner != "Job"]
+        return [
+            pod for pod in items if jobs or pod["metadata"]["ownerReferences"][0]["kind"] != "Job"
+        ]
 
     def start(self, *words: str) -> None:
         """Run the sequence, or a part of it."""

@@ -142,7 +142,7 @@ def read(response: Mapping[str, Any], store: str = "") -> tuple[str, tuple[ToolC
     texts, calls = [], []
     for item in response["output"]:
         kind, name = item["type"], item.get("name", "")
-        given = arguments(item.get("arguments", ""))
+        given = arguments(item["arguments"]) if "arguments" in item else {}
         if kind == "mcp_call":
             failure = item.get("error")
             result = str(item.get("output") or "") or str(failure)
@@ -174,9 +174,9 @@ def tokens(response: Mapping[str, Any], server: str) -> Tokens | None:
     usage = response.get("usage")
     if not usage:
         return None
-    known = (usage.get("input_tokens_details") or {}).get("cached_tokens") or None
-    known = known if server == "ogx" else None
-    return Tokens(usage["input_tokens"], known, usage["output_tokens"])
+    details = usage.get("input_tokens_details") or {}
+    known = details.get("cached_tokens") or None
+    return Tokens(usage["input_tokens"], known if server == "ogx" else None, usage["output_tokens"])
 
 
 def cut(response: Mapping[str, Any], rounds: int) -> str:

@@ -85,18 +85,6 @@ def events(client: Any, *, query: Mapping[str, str] | None = None, **asked: Any)
     )
 
 
-def hits(endpoint: Endpoint, store: str, query: str, *, most: int) -> list[dict[str, Any]]:
-    """What a search in a vector store finds, best first, as the server tells it."""
-    path, body = f"/v1/vector_stores/{store}/search", {"query": query, "max_num_results": most}
-    try:
-        found: dict[str, list[dict[str, Any]]]
-        found = http.call(endpoint, path, json=body, timeout=TIMEOUT).json
-    except EndpointError as error:
-        hint = SERVERS if error.kind == "server error" else error.hint
-        raise error.but(what="The runbooks cannot be searched.", hint=hint) from error
-    return found["data"]
-
-
 def api_error() -> tuple[type[Exception], ...]:
     """What the client raises: its own errors, and httpx's when a stream breaks off."""
     import httpx

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from workshop.clients import llama_stack
-from workshop.core.errors import PartFailed, SettingsError, StepMissing
+from workshop.clients import http, llama_stack
+from workshop.core.errors import EndpointError, PartFailed, SettingsError, StepMissing
 from workshop.core.progress import Stages
 from workshop.core.wait import NotYet, wait_for
 from workshop.targets.base import Endpoint, Target
@@ -30,6 +30,7 @@ CHUNKS = {"max_chunk_size_tokens": 360, "chunk_overlap_tokens": 60}
 tokens as the servers count them (cl100k_base), German text has 1.3 times as many in theirs, and
 JSON 1.2 (measured with all-MiniLM-L6-v2's own tokenizer)."""
 
+NOT_SEARCHED = "The runbooks cannot be searched."
 PROBE = "steps"  # What is searched for to see whether anything is found.
 NO_STORE = (400, 404)  # With which status a server says that there is no such vector store.
 
@@ -95,17 +96,29 @@ def exists(endpoint: Endpoint, store: str) -> bool:
 
 def search(endpoint: Endpoint, store: str, query: str) -> list[str]:
     """The file names that fit the query, best first; three at most."""
-    hits = llama_stack.hits(endpoint, store, query, most=3)
+    hits = _hits(endpoint, store, query, most=3)
     return [hit["filename"].removesuffix(UPLOADED) + ".md" for hit in hits]
 
 
 def nearness(endpoint: Endpoint, store: str, provider: str, question: str) -> float | None:
     """How near the best hit is to the question, as ``llama_stack.nearness`` says it."""
-    return llama_stack.nearness(llama_stack.hits(endpoint, store, question, most=1), provider)
+    return llama_stack.nearness(_hits(endpoint, store, question, most=1), provider)
+
+
+def _hits(endpoint: Endpoint, store: str, query: str, *, most: int) -> list[dict[str, Any]]:
+    """What a search finds, best first, as the server tells it."""
+    path, body = f"/v1/vector_stores/{store}/search", {"query": query, "max_num_results": most}
+    try:
+        found = http.call(endpoint, path, json=body, timeout=llama_stack.TIMEOUT).json
+    except EndpointError as error:
+        hint = llama_stack.SERVERS if error.kind == "server error" else error.hint
+        raise error.but(what=NOT_SEARCHED, hint=hint) from error
+    hits: list[dict[str, Any]] = found["data"]
+    return hits
 
 
 @contextmanager
-def _client(endpoint: Endpoint, what: str = "The runbooks cannot be searched.") -> Iterator[Any]:
+def _client(endpoint: Endpoint, what: str = NOT_SEARCHED) -> Iterator[Any]:
     """A client whose errors are told as the kit's own; ``what`` is their first sentence."""
     client = llama_stack.client(endpoint)
     try:
@@ -165,7 +178,7 @@ def _finds_nothing(endpoint: Endpoint, client: Any, store: str, embedder: str) -
     first, which raises the server's own error.
     """
     client.embeddings.create(model=embedder, input=PROBE)
-    return not llama_stack.hits(endpoint, store, PROBE, most=1)
+    return not _hits(endpoint, store, PROBE, most=1)
 
 
 def _add(client: Any, store: str, files: dict[str, Path], timeout: float, stage: Stages) -> None:
