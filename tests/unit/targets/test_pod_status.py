@@ -112,6 +112,17 @@ def test_a_first_failed_pull_is_not_the_last_word() -> None:
     assert found.state == "i: ImagePullBackOff"
 
 
+def test_a_node_that_is_slow_to_read_a_secret_is_waited_for() -> None:
+    said = "failed to sync secret cache: timed out waiting for the condition"
+    waiting = {"reason": "CreateContainerConfigError", "message": said}
+    status = {"name": "c", "image": "i", "state": {"waiting": waiting}}
+    assert pod_status.find(seen(pod(containerStatuses=[status]))) is None
+    waiting["message"] = 'secret "nobody" not found'
+    found = pod_status.find(seen(pod(containerStatuses=[status])))
+    assert found
+    assert found.what == "cannot be started by its node"
+
+
 def test_an_init_container_counts_too() -> None:
     waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
     status = {"name": "init", "image": "i", "state": waiting, "restartCount": 3}

@@ -3,8 +3,6 @@
 Each problem below would otherwise be waited for until the time is over.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +22,9 @@ from workshop.targets.cluster.objects import (
 IMAGE = ("ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 ONCE = "ErrImagePull"  # A pull that failed, and will be tried again: it may work in a moment.
 CONFIG = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+# What a node says that has not read a Secret or ConfigMap within a second. It tries again by itself
+# (Kubernetes, pkg/kubelet/util/manager/watch_based_manager.go).
+UNREAD = r"failed to sync \w+ cache"
 
 PROBE = "agent-workshop-kit/probe"
 """The label of pods that only try the network under a part's labels: they are of no part."""
@@ -266,7 +267,7 @@ def _container(pod: Object, images: Sequence[str]) -> Blocker | None:
         if reason in images:
             said = f"{one['image']}: {message or reason}"
             return Blocker("cannot pull its image", said, pull_hint(message))
-        if reason in CONFIG:
+        if reason in CONFIG and not re.search(UNREAD, message):
             hint = f"kubectl describe pod {name}"
             return Blocker("cannot be started by its node", f"{reason}: {message}", hint)
         if "OOMKilled" in (ended.get("reason"), last.get("reason")):
