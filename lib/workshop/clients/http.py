@@ -43,12 +43,7 @@ class Reply:
         try:
             return json_codec.loads(self.text)
         except ValueError as error:
-            raise EndpointError(
-                "The answer is not JSON.",
-                where=self.url,
-                state=_state(self.status, mask(self.text, self.secrets)),
-                hint="check the URL: another program may listen there",
-            ) from error
+            raise not_json(self.url, self.status, mask(self.text, self.secrets)) from error
 
 
 def tls(endpoint: Endpoint) -> ssl.SSLContext:
@@ -180,6 +175,13 @@ def refused_with(url: str, status: int, text: str) -> EndpointError:
         else ("protocol", "The server did not understand the request.", "check the URL"),
     )
     return EndpointError(what, where=url, state=_state(status, text), hint=hint).of_kind(kind)
+
+
+def not_json(url: str, status: int, text: str) -> EndpointError:
+    """The error for an answer that is something else than JSON."""
+    what = "The answer is not JSON."
+    hint = "check the URL: another program may listen there, or a login page come before it"
+    return EndpointError(what, where=url, state=_state(status, text), hint=hint)
 
 
 def unreachable(

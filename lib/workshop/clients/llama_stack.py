@@ -57,7 +57,7 @@ def client(endpoint: Endpoint) -> Any:
     options: Any = {"timeout": TIMEOUT, "max_retries": 0, "api_key": token.reveal()}
     # A kernel outlives its questions: no connection is kept open between them.
     limits = httpx.Limits(max_keepalive_connections=0)
-    hooks = {"request": [_without_version]}
+    hooks = {"request": [_without_version], "response": [_no_page]}
     options["http_client"] = http.client(endpoint, TIMEOUT, limits=limits, event_hooks=hooks)
     return LlamaStackClient(base_url=endpoint.url, **options)
 
@@ -65,6 +65,13 @@ def client(endpoint: Endpoint) -> Any:
 def _without_version(request: httpx.Request) -> None:
     # Llama Stack answers 426 where this is not its own; what is asked here is the same in all.
     request.headers.pop("x-llamastack-client-version", None)
+
+
+def _no_page(response: httpx.Response) -> None:
+    # The client would take a login page, which comes with status 200, for what was asked for.
+    kind = response.headers.get("content-type", "")
+    if response.is_success and kind.startswith("text/html"):
+        raise http.not_json(str(response.url), response.status_code, kind)
 
 
 def events(client: Any, *, query: Mapping[str, str] | None = None, **asked: Any) -> Any:
@@ -95,6 +102,8 @@ def api_error() -> tuple[type[Exception], ...]:
 
 def explained(error: Exception, endpoint: Endpoint, what: str) -> EndpointError:
     """The client's exception as the kit's own, with the reason and the next step."""
+    if isinstance(error.__cause__, EndpointError):
+        return error.__cause__.but(what=what)
     status = getattr(error, "status_code", None)
     if status is None:
         kind = "timeout" if "imeout" in type(error).__name__ else "refused"

@@ -1,7 +1,5 @@
 """What an OpenAI-compatible endpoint says: its models, one chat, one tool call, a refusal."""
 
-from __future__ import annotations
-
 import json as json_codec
 from collections.abc import Mapping
 from typing import Any

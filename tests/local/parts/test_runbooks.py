@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from standin.openai_server import LOGIN, OpenAIServer
 from standin.vector_stores import VectorStores
 from workshop.core.errors import EndpointError
 from workshop.core.progress import Stages
@@ -145,3 +146,14 @@ def test_a_store_that_is_gone_is_told_from_one_without_hits(server: VectorStores
     store = server.add("empty")
     assert runbooks.exists(Endpoint(server.url), store)
     assert not runbooks.exists(Endpoint(server.url), "vs_gone")
+
+
+def test_a_login_page_is_no_answer() -> None:
+    with OpenAIServer(page=(200, LOGIN)) as server, pytest.raises(EndpointError) as failed:
+        runbooks.exists(Endpoint(server.url), "vs_any")
+    assert str(failed.value) == (
+        "The runbooks cannot be searched.\n"
+        f"  Where: {server.url}/v1/vector_stores/vs_any\n"
+        "  Last state: HTTP 200: text/html\n"
+        "  Hint: check the URL: another program may listen there, or a login page come before it"
+    )

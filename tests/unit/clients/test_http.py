@@ -128,7 +128,7 @@ def test_what_is_not_json_is_said_so(url, text, shown):
         "The answer is not JSON.\n"
         f"  Where: {url}/text/{text}\n"
         f"  Last state: HTTP 200: {shown}\n"
-        "  Hint: check the URL: another program may listen there"
+        "  Hint: check the URL: another program may listen there, or a login page come before it"
     )
     assert error.value.kind == "protocol"
 
