@@ -458,6 +458,19 @@ def test_a_model_that_is_warmed_up_has_read_the_instructions_also_after_it_was_s
     assert 0 < metric(model, "prompt_tokens_total") - before < 100
 
 
+def test_a_question_that_is_given_up_is_read_no_further(chain: Chain) -> None:
+    model = chain.target.find("model")
+    before = metric(model, "prompt_tokens_total")
+    asked = {"prompt": "alert service " * 500, "stream": True, "cache_prompt": False}
+    url, headers = f"{model.url}/completion", http.headers(model)
+    with http.client(model, 60) as client, client.stream("POST", url, json=asked, headers=headers):
+        pass
+    # Waits until the model is free. Not /metrics: each answer puts off when the server looks
+    # whether somebody has gone.
+    workshop.ask_model(chain.target, "Hello.")
+    assert metric(model, "prompt_tokens_total") - before < 600
+
+
 @pytest.fixture
 def asking(chain: Chain) -> Iterator[tuple[Agent, Future[Answer]]]:
     """A question that the model is reading at this moment."""
