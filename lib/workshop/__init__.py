@@ -7,8 +7,6 @@ docs/library.md with what each does. Nothing is imported before it is used: a no
 then starts in the time of a bare Python.
 """
 
-from __future__ import annotations
-
 try:
     import lazy_loader
 except ModuleNotFoundError:

@@ -3,8 +3,6 @@
 Modules are imported where a command needs them: ``workshop --help`` must not wait for papermill.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

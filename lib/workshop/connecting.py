@@ -1,7 +1,5 @@
 """The place where parts run: how a notebook connects to it, what it offers, what is left there."""
 
-from __future__ import annotations
-
 import difflib
 import os
 import re

@@ -4,8 +4,6 @@ Nobody exports PYTHONPATH or PYTHONSTARTUP for the kit: they are of another Pyth
 would come before the kit's own, in commands, in kernels and in whatever they start.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """The agent: a model that answers by calling tools, and a proof of each answer."""
 
-from __future__ import annotations
-
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """An answer of the agent, with the tool calls that it rests on, as a table people can read."""
 
-from __future__ import annotations
-
 import html
 import json
 from collections.abc import Mapping

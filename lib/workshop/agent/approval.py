@@ -7,8 +7,6 @@ the one that was shown: the server compares name and arguments (ogx 1.5.0 and ll
 a word. Neither result is believed: the database is read before and after.
 """
 
-from __future__ import annotations
-
 import functools
 import html
 import json

@@ -3,8 +3,6 @@
 Looks at what runs and asks the MCP server, in milliseconds; the doctor asks every part.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """What the agent is told before each question."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The questions of notebook 07, the values that their answers must hold, and the checkpoint."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

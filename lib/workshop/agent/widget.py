@@ -4,8 +4,6 @@ Both say what happens meanwhile, can be used while they do, and stay as text whe
 widgets.
 """
 
-from __future__ import annotations
-
 import html
 import threading
 from collections.abc import Callable

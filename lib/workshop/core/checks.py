@@ -29,11 +29,6 @@ class Check:
     seen: str
     seconds: float
 
-    @property
-    def mark(self) -> str:
-        """How a line about it begins."""
-        return MARKS[self.ok]
-
 
 Seen = tuple[bool, str]  # Whether what was tested holds, and what was seen.
 
@@ -53,7 +48,7 @@ def as_lines(checks: Sequence[Check]) -> list[str]:
     """A line for each check, with what was seen, and what was expected where that is different."""
     width = max((len(check.name) for check in checks), default=0)
     return [
-        f"{check.mark} {check.name:<{width}}  {check.seen}"
+        f"{MARKS[check.ok]} {check.name:<{width}}  {check.seen}"
         + ("" if check.ok else f"  (expected {check.expected})")
         for check in checks
     ]
@@ -119,7 +114,7 @@ class Checks:
         self._checks.append(check)
         if not check.ok:
             self._hint = self._hint or hint
-        progress.line(self.subject, check.seconds, f"{check.mark} {check.name}: {check.seen}")
+        progress.line(self.subject, check.seconds, f"{MARKS[check.ok]} {check.name}: {check.seen}")
 
     def raise_if_failed(self) -> Checks:
         """Return self when every check passed; in a notebook, show the table of a failure first.

@@ -1,7 +1,5 @@
 """The files of a checkout's state: private, whole or absent, and changed by one at a time."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import json

@@ -3,8 +3,6 @@
 It has a white background of its own, so it is readable on a light and on a dark theme.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 from collections.abc import Mapping

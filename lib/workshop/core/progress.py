@@ -4,8 +4,6 @@ The library never prints. It tells this module what it is doing; a *sink* shows 
 the sink is one output per subject, updated in place; elsewhere one line per stage on stderr.
 """
 
-from __future__ import annotations
-
 import html
 import math
 import shutil
@@ -135,7 +133,7 @@ def done(subject: str) -> None:
 
 def show(thing: object) -> None:
     """Show an object as a notebook's cell shows its result; elsewhere, nothing."""
-    if _in_notebook() and _own.get() is None:
+    if shell() is not None and _own.get() is None:
         _display(thing)
 
 
@@ -242,7 +240,7 @@ def sink() -> Sink:
     if own is not None:
         return own
     if _sink is None:
-        _sink = Notebook() if _in_notebook() else Terminal()
+        _sink = Notebook() if shell() is not None else Terminal()
     return _sink
 
 
@@ -271,10 +269,6 @@ def shell() -> Any:
     from IPython import get_ipython
 
     return get_ipython()
-
-
-def _in_notebook() -> bool:
-    return shell() is not None
 
 
 def _display(thing: object, **options: object) -> Any:

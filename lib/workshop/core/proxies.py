@@ -5,8 +5,6 @@ in ``NO_PROXY``, or on ``ALL_PROXY=socks5://`` even for loopback. So the kit dec
 tells each client and each part its proxy, or that there is none.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import os
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """A credential that does not show itself."""
 
-from __future__ import annotations
-
 import hmac
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus

@@ -1,7 +1,5 @@
 """A list of records that a notebook shows as a table; and texts as they are shown elsewhere."""
 
-from __future__ import annotations
-
 import html
 import sys
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ package-lock.json) is compared with it by ``tests/unit/setup/test_pins.py``. Onl
 library is imported here: set-up reads this before anything is installed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

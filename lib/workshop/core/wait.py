@@ -1,7 +1,5 @@
 """The one waiting loop of the kit."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

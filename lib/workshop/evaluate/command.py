@@ -1,7 +1,5 @@
 """``workshop evaluate``: asks the questions of ``data/evaluation.yaml``, and keeps the scores."""
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -28,9 +26,7 @@ from workshop.targets.base import Target
 
 RUNBOOKS = DATA / "runbooks"
 FOLDER = "evaluations"
-UNANSWERED = (
-    3  # So many questions in a row without any answer: something is broken, an end is made.
-)
+UNANSWERED = 3  # So many in a row without any answer: something is broken, an end is made.
 SHOWN = 400  # Characters of a tool's result that a report keeps.
 NO_ANSWER = "there was no answer"
 

@@ -1,7 +1,5 @@
 """The questions of the evaluation: data, with the truth that pymongo reads for each."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence

@@ -9,8 +9,6 @@ becomes the stages of an aggregation. What changes nothing is left out: the conn
 keys, a tool's default, the names that a pipeline gives to its own fields.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ Until the old one is refused both are kept, so that a rotation that was interrup
 the next one, and never started a second time.
 """
 
-from __future__ import annotations
-
 import functools
 import secrets
 from collections.abc import Callable, Sequence

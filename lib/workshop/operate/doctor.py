@@ -4,8 +4,6 @@ A part that depends on a broken one fails as well. What is named is therefore th
 own needs are all met; what fails because of it is told, and not blamed.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Exercises that give feedback: what a learner found is compared with the data."""
 
-from __future__ import annotations
-
 import html
 import math
 from collections.abc import Callable
@@ -43,12 +41,8 @@ class Judged:
         )
 
 
-def _alerts(state: str) -> Callable[[Target], float]:
-    def count(target: Target) -> float:
-        with mongodb.connected(target.find(mongodb.PART)) as database:
-            return float(database.alerts.count_documents({"state": state}))
-
-    return count
+def _alerts(target: Target, state: str) -> int:
+    return len(mongodb.query_mongodb(target, "alerts", {"state": state}))
 
 
 EXERCISES = {
@@ -60,13 +54,13 @@ EXERCISES = {
     ),
     "04": Exercise(
         "How many alerts are firing?",
-        _alerts("firing"),
+        lambda target: _alerts(target, "firing"),
         'the collection is "alerts"; the field "state" says "firing"',
         'len(query_mongodb(target, "alerts", {"state": "firing"}))',
     ),
     "05": Exercise(
         "How many alerts are acknowledged?",
-        _alerts("acknowledged"),
+        lambda target: _alerts(target, "acknowledged"),
         'in the query of the cell above, "firing" becomes "acknowledged"',
         'query = {"database": "mcp_demo", "collection": "alerts", '
         '"query": {"state": "acknowledged"}}\n'

@@ -1,7 +1,5 @@
 """The logs of all parts in one table, and one question followed through them."""
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence

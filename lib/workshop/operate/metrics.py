@@ -5,8 +5,6 @@ span that a rate is taken over; Grafana, the alerts and notebook 09 each put the
 ``make fix`` makes Grafana's dashboard of them.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -5,8 +5,6 @@ which stands in where there is none, has no replica sets: it is asked, and what 
 reason why nothing is migrated.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 from collections.abc import Mapping, Sequence

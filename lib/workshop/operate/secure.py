@@ -3,8 +3,6 @@
 The Routes too, for real: certificate, redirect, and what browsers are told.
 """
 
-from __future__ import annotations
-
 import socket
 import ssl
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ A new part is a module here, ``parts/<name>.py``, that ends with its ``SPEC``; o
 there where the folder ``manifests/<name>`` says it all; and a line below.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any

@@ -5,8 +5,6 @@ Llama Stack 0.7.3 has no page of metrics; it pushes them by OTLP when the enviro
 of its own and needs no collector.
 """
 
-from __future__ import annotations
-
 from workshop.clients import http
 from workshop.targets.base import Part
 from workshop.targets.spec import Page, Spec

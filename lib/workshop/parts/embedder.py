@@ -1,7 +1,5 @@
 """The embedder: turns text into vectors, by which Llama Stack finds a runbook."""
 
-from __future__ import annotations
-
 import secrets
 
 from workshop.clients import http, openai

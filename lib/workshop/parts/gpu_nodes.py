@@ -1,7 +1,5 @@
 """GPU nodes: machines of a cluster that can run the model."""
 
-from __future__ import annotations
-
 from workshop.core.checks import Checks
 from workshop.core.errors import SettingsError
 from workshop.core.progress import stages

@@ -1,7 +1,5 @@
 """OGX, or Llama Stack as it was called before: the agent's API, and the runbooks' store."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

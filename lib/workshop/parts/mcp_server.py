@@ -7,8 +7,6 @@ name where it hands the credential on. OGX 1.5 and Llama Stack 0.7 do not when t
 (``resolve_mcp_connector_id`` in their ``streaming.py``), so there the URL is used.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re

@@ -4,8 +4,6 @@ It is the program of the first, with a credential and a database user of its own
 names it says ``require_approval``: OGX and Llama Stack then give a call back in place of making it.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The model: an OpenAI-compatible server that calls tools. vLLM's place; locally llama.cpp's."""
 
-from __future__ import annotations
-
 import functools
 import secrets
 from collections.abc import Iterator, Mapping

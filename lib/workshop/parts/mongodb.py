@@ -1,7 +1,5 @@
 """MongoDB: the data that the agent asks about."""
 
-from __future__ import annotations
-
 import functools
 import json
 import secrets

@@ -1,7 +1,5 @@
 """PostgreSQL with pgvector: where several replicas of Llama Stack keep what they must share."""
 
-from __future__ import annotations
-
 import secrets
 import socket
 import struct

@@ -1,7 +1,5 @@
 """What Prometheus knows, by its HTTP API (https://prometheus.io/docs/prometheus/latest/querying/api)."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping

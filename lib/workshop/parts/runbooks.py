@@ -1,7 +1,5 @@
 """The runbooks in Llama Stack's vector store: loaded once, found by meaning."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager

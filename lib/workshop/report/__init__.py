@@ -1,7 +1,5 @@
 """What a run leaves behind: report.json, and how it follows from the executed notebooks."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -137,20 +135,17 @@ class Folder:
     """The folder of one run, in ``runs``. Whatever is written here shows no credential.
 
     ``known_secrets`` gives the credentials, asked again at each write: a step may make one.
+    ``started`` is when the run began, in ISO 8601 and UTC.
     """
 
     def __init__(self, runs: Path, known_secrets: Callable[[], Iterable[Secret]]) -> None:
         self._secrets = known_secrets
-        self.began = datetime.now(UTC)
-        name = self.began.strftime("%Y-%m-%dT%H-%M-%SZ")
+        began = datetime.now(UTC)
+        self.started = began.isoformat(timespec="seconds")
+        name = began.strftime("%Y-%m-%dT%H-%M-%SZ")
         with files.writing(runs, WHAT):
             self.path = _made(runs, name)
             _point(runs / "latest", self.path.name)
-
-    @property
-    def started(self) -> str:
-        """When the run began, in ISO 8601 and UTC."""
-        return self.began.isoformat(timespec="seconds")
 
     def mask(self, text: str) -> str:
         """The text without credentials."""

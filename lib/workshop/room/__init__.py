@@ -1,7 +1,5 @@
 """``workshop room``: what an instructor does before attendees come, and sees while they work."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -4,8 +4,6 @@ All of it carries a manager of its own, not the kit's: notebook 99 removes what 
 attendee who cleans up must keep their access.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Iterable, Mapping

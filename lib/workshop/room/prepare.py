@@ -5,8 +5,6 @@ already is left alone, and the rest is applied by a few threads. So it may be cu
 repeated.
 """
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import threading

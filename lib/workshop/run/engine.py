@@ -1,7 +1,5 @@
 """Executes one notebook: papermill puts its parameters in, nbclient runs its cells."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence

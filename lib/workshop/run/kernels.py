@@ -1,7 +1,5 @@
 """The kernel of a step."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Which notebooks a run consists of, and the parameters that each is given."""
 
-from __future__ import annotations
-
 import ast
 import difflib
 import json

@@ -1,7 +1,5 @@
 """What ``workshop run`` shows in the terminal."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

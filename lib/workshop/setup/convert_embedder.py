@@ -4,8 +4,6 @@ Runs in the model server's environment: python convert_embedder.py FOLDER TARGET
 files give the same bytes, whose hash set-up knows.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The installation of one component: its lock, its progress, its programs, and the disk."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import hashlib

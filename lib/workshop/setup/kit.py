@@ -4,8 +4,6 @@ Only the standard library is used here, and in what it imports: it runs before a
 installed.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

@@ -7,8 +7,6 @@ A Debian package is an ``ar`` archive of tar files (deb(5)). Prometheus' two pro
 nothing but glibc; nothing is installed, and no script of the package is run.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

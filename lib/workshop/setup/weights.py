@@ -4,8 +4,6 @@ The sources, in this order: a file that the user names, the model hub (of the ch
 packages of the package index. Whichever it is, the same hash must come out.
 """
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shutil

@@ -1,7 +1,5 @@
 """What a part may ask of the place it runs in."""
 
-from __future__ import annotations
-
 import html
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields

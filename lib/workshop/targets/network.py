@@ -4,8 +4,6 @@ A test compares the two. Who is not a part needs a ``Peer`` in ``OTHERS``. Noteb
 then tries every way for real.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape

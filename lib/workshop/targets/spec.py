@@ -5,8 +5,6 @@ all. How a part's software runs is none of this: each target has a module for it
 (``targets/local/programs`` and ``targets/cluster/manifests``).
 """
 
-from __future__ import annotations
-
 import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence

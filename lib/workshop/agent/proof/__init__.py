@@ -5,8 +5,6 @@ runbook on disk, gives for the same arguments; and the answer quotes values from
 others. Where the true values are known (`questions.py`), the answer must have them as well.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

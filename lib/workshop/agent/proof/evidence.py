@@ -1,7 +1,5 @@
 """What an answer is held against: what its calls returned, made again, and what the data knows."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter, defaultdict

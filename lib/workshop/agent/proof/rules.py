@@ -7,8 +7,6 @@ word one of that field, in a sentence about one document one of that document, a
 number beside the words that it has in the runbook.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple

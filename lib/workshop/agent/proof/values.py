@@ -4,8 +4,6 @@ English and German forms are read: ``1,234.5`` and ``1.234,5``, ``March 15, 2026
 ``15. März 2026``. Where a form has two readings, as ``1.234`` has, both count.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

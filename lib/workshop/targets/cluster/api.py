@@ -5,8 +5,6 @@ used: half of the kit's kinds have none. Nor is its dynamic client: version 36 a
 each group by itself, and keeps them in a file of the temporary folder that everybody shares.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Removing what the kit made: by its labels, and nothing that another object made."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 from workshop.core.progress import Stages

@@ -3,8 +3,6 @@
 Parts are found by labels, not by what a notebook kept: one that never came up is looked at as well.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

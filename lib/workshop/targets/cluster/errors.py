@@ -1,7 +1,5 @@
 """What the API server says when it refuses, in plain words with the way on."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

@@ -3,8 +3,6 @@
 Not the official client's informer: version 36 logs a refusal, and tries again for ever.
 """
 
-from __future__ import annotations
-
 import functools
 import threading
 import time

@@ -10,8 +10,6 @@ No error quotes a value, nothing that a plugin writes to its output, nor a parse
 quote the file: a token may stand there.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import os

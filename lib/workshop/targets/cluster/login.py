@@ -1,7 +1,5 @@
 """How this code reaches the cluster: from a kubeconfig, or from the pod in which it runs."""
 
-from __future__ import annotations
-
 import base64
 import os
 import re

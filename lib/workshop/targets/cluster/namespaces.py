@@ -1,7 +1,5 @@
 """The user's namespace: whether it is there, whether it can be made, and making it."""
 
-from __future__ import annotations
-
 import contextlib
 
 from workshop.core.errors import SettingsError

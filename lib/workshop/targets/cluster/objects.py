@@ -1,7 +1,5 @@
 """The kit's objects: their labels, their order, and how they are built from ``manifests/``."""
 
-from __future__ import annotations
-
 import base64
 import copy
 import functools

@@ -3,8 +3,6 @@
 Asked by SelfSubjectAccessReview, which every user may create, before anything is refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """What the cluster target needs: of the cluster and of this user, as checks; and its images."""
 
-from __future__ import annotations
-
 import functools
 import re
 from typing import NamedTuple

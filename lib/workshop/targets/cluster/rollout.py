@@ -1,7 +1,5 @@
 """A part's objects: applied, and whether they are up as was asked, by the namespace's watches."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ What was asked for is a fact in the namespace: a notebook that is run again does
 and says so. ``scale`` with one replica sets it back.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace

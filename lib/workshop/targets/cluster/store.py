@@ -5,8 +5,6 @@ one stopped, and so that whoever may read the namespace's Secrets, and nobody el
 them the parts are known: those that were deployed, and those that somebody else runs.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import re

@@ -1,7 +1,5 @@
 """A part's log file: started afresh with each process, read from its end, followed as it grows."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Ports of this machine: which are free, who holds the others, and who reaches those of parts."""
 
-from __future__ import annotations
-
 import errno
 import functools
 import ipaddress

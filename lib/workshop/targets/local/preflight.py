@@ -1,7 +1,5 @@
 """What the local target needs of this machine, as checks with their remedies."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -4,8 +4,6 @@ Everything about it stands in a control folder: ``process.json`` (which process 
 ``log.1`` (what it and its predecessor wrote). Both hold no credential that the kit put there.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

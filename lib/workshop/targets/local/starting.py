@@ -5,8 +5,6 @@ of a port on which the part's own process does not listen: the stranger would ge
 and its answer would count.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping

@@ -5,8 +5,6 @@ by which a copy is told from a folder that was moved. Nothing here signals a pro
 another folder's mark is left to the user.
 """
 
-from __future__ import annotations
-
 import copy
 import secrets
 from collections.abc import Callable, Iterator

@@ -5,8 +5,6 @@ must be named ``default``; there is one per cluster. Source of the fields:
 openshift/cluster-autoscaler-operator, ``autoscaling.openshift.io``.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field

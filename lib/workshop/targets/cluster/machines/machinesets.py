@@ -4,8 +4,6 @@ Cloning beats a template: image, subnet, security groups and instance profile ar
 The fields are those of ``machine/v1beta1`` in github.com/openshift/api.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 from collections.abc import Sequence

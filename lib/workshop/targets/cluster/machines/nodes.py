@@ -1,7 +1,5 @@
 """What nodes say about themselves: whether they take pods, and which GPUs they offer."""
 
-from __future__ import annotations
-
 from workshop.targets.base import Accelerator
 from workshop.targets.cluster.api import Object
 from workshop.targets.cluster.objects import is_ready, labels_of

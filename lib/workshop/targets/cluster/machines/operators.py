@@ -1,7 +1,5 @@
 """The two operators that make a GPU usable: installed when they are missing, through OLM."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

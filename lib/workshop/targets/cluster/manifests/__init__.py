@@ -5,8 +5,6 @@ part's settings, secrets and needs into objects; it asks the cluster only which 
 Credentials go into Secrets, nowhere else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple

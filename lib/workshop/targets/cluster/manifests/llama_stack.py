@@ -5,8 +5,6 @@ On PostgreSQL nothing is kept inside a pod, so that there can be several. Source
 llama-stack 0.7.3; OGX 1.5.0 has the same.
 """
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlsplit
 

@@ -1,7 +1,5 @@
 """The MCP server on a cluster: ``manifests/mcp-server``, with its Secret and settings."""
 
-from __future__ import annotations
-
 import json
 from urllib.parse import quote
 
@@ -11,7 +9,7 @@ from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.manifests import Plan, as_it_is, built
 
 
-def plan(part: Part, api: Api, name: str = "mongodb-mcp-server") -> Plan:
+def plan(part: Part, api: Api) -> Plan:
     """The Deployment, and the Secret with the connection string and the shared secret."""
     database = part.needs["mongodb"]
     user, password = part.settings.get("reader"), part.secrets.get("reader password")
@@ -32,4 +30,4 @@ def plan(part: Part, api: Api, name: str = "mongodb-mcp-server") -> Plan:
     }
     container = objects.container(objects.one(made, "Deployment"))
     objects.set_variables(container.setdefault("env", []), flags)
-    return as_it_is(made, part, name=name, texts=texts, also=part.extra_ports)
+    return as_it_is(made, part, name=f"mongodb-{part.name}", texts=texts, also=part.extra_ports)

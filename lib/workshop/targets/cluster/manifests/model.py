@@ -1,7 +1,5 @@
 """vLLM on a cluster: KServe's InferenceService where there is KServe, else a Deployment."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 
@@ -83,7 +81,9 @@ KSERVE = ("serving.kserve.io/v1beta1", "InferenceService")
 
 def plan(part: Part, api: Api) -> Plan:
     """What serves the model here; the GPU is used when a node offers one."""
-    accelerator = "gpu" if offers_gpu(api) else "cpu"
+    # Who may not look at nodes takes the CPU.
+    offered = any(map(nodes.gpus, if_allowed(lambda: api.list(*nodes.NODE), [])))
+    accelerator = "gpu" if offered else "cpu"
     if api.kind(*KSERVE) is None:
         built = objects.build(objects.MANIFESTS / NAME / f"overlays/kubernetes-{accelerator}")
         _choose(objects.container(objects.one(built, "Deployment")), part)
@@ -94,11 +94,6 @@ def plan(part: Part, api: Api) -> Plan:
 def _key(part: Part) -> Object:
     """The Secret with the key that vLLM itself asks for."""
     return objects.secret(NAME, part.name, {"token": part.secrets["token"].reveal()})
-
-
-def offers_gpu(api: Api) -> bool:
-    """Whether a node offers a GPU. Who may not look at nodes takes the CPU."""
-    return any(map(nodes.gpus, if_allowed(lambda: api.list(*nodes.NODE), [])))
 
 
 def _kserve(part: Part, api: Api, accelerator: str) -> Plan:

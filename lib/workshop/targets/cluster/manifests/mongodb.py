@@ -1,7 +1,5 @@
 """MongoDB on a cluster: ``manifests/mongodb``, with its Secret and the size of its volume."""
 
-from __future__ import annotations
-
 from workshop.targets.base import Part
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.manifests import Plan, as_it_is, built

@@ -1,7 +1,5 @@
 """MongoDB as a replica set: ``manifests/mongodb-replicas``, with Secret and size of volumes."""
 
-from __future__ import annotations
-
 from workshop.targets.base import Part
 from workshop.targets.cluster import objects
 from workshop.targets.cluster.api import Api

@@ -1,7 +1,5 @@
 """PostgreSQL on a cluster: ``manifests/postgresql``, with its Secret and volume size."""
 
-from __future__ import annotations
-
 from workshop.targets.base import Part
 from workshop.targets.cluster.api import Api
 from workshop.targets.cluster.manifests import Plan, as_it_is, built

@@ -4,8 +4,6 @@ It is the notebook's own: user-workload monitoring reads every 15 to 60 seconds,
 is for those who may see it. For that one there is ``manifests/monitoring``.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 from urllib.parse import quote, urlsplit

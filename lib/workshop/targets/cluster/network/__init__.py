@@ -3,8 +3,6 @@
 The kit's own namespace is closed both ways; what is open, ``workshop.targets.network`` declares.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 

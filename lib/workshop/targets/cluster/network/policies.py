@@ -4,8 +4,6 @@ The semantics are those of the reference of networking.k8s.io/v1: a pod that a p
 direction is closed in it, but for what any such policy allows. Notebook 08 tries what this reads.
 """
 
-from __future__ import annotations
-
 import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

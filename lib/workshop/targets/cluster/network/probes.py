@@ -4,8 +4,6 @@ A probe is never Ready, so that no Service sends it anything, and is owned by th
 so that no controller adopts it. What it runs on, the MCP server's image has: Node.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

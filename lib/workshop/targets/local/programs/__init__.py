@@ -5,8 +5,6 @@ writes the configuration files that the program reads. Files hold no secret, but
 Prometheus reads from files alone: those have the mode 0600.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The collector of Llama Stack's metrics: a script in Llama Stack's own environment."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The embedder: the model's server, with a model that makes vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """OGX, or Llama Stack, which became it: one configuration for both."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The official MongoDB MCP server, on Node. Everything goes in by environment."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The model: llama.cpp's own server, from a wheel, in vLLM's place."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 import os

@@ -1,7 +1,5 @@
 """MongoDB: ``mongod`` where the machine has one, else FerretDB, which speaks its protocol."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ It listens on loopback. A token that a page asks for lies in a file of mode 0600
 configuration names: Prometheus takes it from there alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
