@@ -46,8 +46,8 @@ def parameters(options: argparse.Namespace) -> Any:
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
         params.n_batch = params.n_ubatch = options.context
         return params
-    # Between two batches the server hears that a question was given up, and answers /metrics. This
-    # many tokens take two seconds on two cores. A prompt is read as fast as in one batch.
+    # The server looks between two batches whether a question was given up. This many tokens take
+    # two seconds on two cores, and a prompt is read as fast as in one batch.
     params.n_batch = params.n_ubatch = 128
     if options.state:
         params.slot_save_path = str(options.state.parent) + os.sep
